@@ -1,0 +1,338 @@
+"""`Dataset`: validated tidy frames of observations and doses, with their levels."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.data import validate
+from nlmebayes.data.nonmem import read_nonmem
+from nlmebayes.data.validate import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Who, when, how much, and what was seen.
+
+    Made by `from_frame` or `from_nonmem`; every check has been passed, nothing changes afterwards.
+
+    Attributes
+    ----------
+    observations : DataFrame
+        One row per measurement: ``row`` (1-based row of the source), the levels (labels; nested ones as
+        ``site/subject``), the time column, ``outcome`` (its name), ``value``, and every covariate and input.
+        A missing ``value`` marks a time at which only a prediction is wanted (see `over`).
+    doses : DataFrame
+        One row per dose: ``row``, the levels, the time column, ``amount``, ``position`` (a dose acts on the
+        observations of its subject that are later, or at the same time with ``row`` after ``position``).
+    levels : tuple of str
+        Grouping factors, outermost first.
+    outcomes : tuple of str
+        Names of what was measured.
+    time : str or None
+        Name of the time column.
+    covariates, inputs : tuple of str
+        Columns with one value per innermost unit; columns that vary from record to record.
+    subject : str
+        The level whose members are followed in time (an occasion is a level below it).
+    excluded : dict
+        What was left out and why: reason -> number of records.
+    """
+
+    observations: pd.DataFrame
+    doses: pd.DataFrame
+    levels: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    time: str | None
+    covariates: tuple[str, ...]
+    inputs: tuple[str, ...]
+    subject: str
+    excluded: dict = field(default_factory=dict)
+    source: str = "data"
+
+    @classmethod
+    def from_frame(
+        cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
+        subject=None, sort=False, duplicates="error", source="data",
+    ):  # fmt: skip
+        """Make a dataset from a tidy frame: one row per time, one column per outcome.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        outcome : str or sequence of str
+            Column(s) with measurements. A missing one is left out and counted in ``excluded``.
+        levels : str or sequence of str
+            Grouping factors, outermost first. ``("site", "site/subject")`` says that subjects are labelled
+            within sites.
+        time : str, optional
+            Time column. Structures with doses need it.
+        covariates, inputs : sequence of str, optional
+            Columns that have one value per innermost unit (an error if not) or vary from record to record.
+            Every other column is sorted into the two by what it does.
+        doses : DataFrame, optional
+            Boluses: the level columns down to ``subject``, ``time``, and ``amount``. A dose at the time of
+            an observation acts before it.
+        subject : str, optional
+            Level followed in time; by default the innermost.
+        sort : bool
+            Sort the records of each subject by time instead of refusing decreasing times.
+        duplicates : {"error", "keep"}
+            What two records of one subject, time and outcome are: an error, or replicates.
+
+        Raises
+        ------
+        DataError
+            Names row and column.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> frame = pd.DataFrame({"id": [1, 1, 2], "time": [0, 1, 1], "conc": [0.0, 4.2, 3.1], "wt": [70, 70, 82]})
+        >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
+        ('wt',)
+        """
+        outcomes, covariates, inputs = _names(outcome), _names(covariates), _names(inputs)
+        declared = _names(levels)
+        parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
+        levels = tuple(level.split("/")[-1] for level in declared)
+        times = (time,) if time else ()
+        validate.columns_exist(frame, (*parts, *times, *outcomes, *covariates, *inputs), source)
+        frame = validate.numbered(frame)
+        if frame.empty:
+            raise DataError(f"{source}: no rows")
+        labelled = _labelled(frame, declared, source)
+        for column in (*times, *outcomes):
+            labelled[column] = validate.numeric(frame, column, source)
+        rest = [c for c in frame.columns if c not in (*levels, *times, *outcomes, "row")]
+        for column in rest:
+            labelled[column] = validate.column_of_covariate(frame, column, source)
+        for column in covariates:
+            validate.constant(labelled, levels[-1], column, source)
+        varying = [
+            c for c in rest if c in inputs or (c not in covariates and validate.changes(labelled, levels[-1], c))
+        ]
+        long = _melt(labelled, outcomes)
+        for name in outcomes:
+            validate.not_all_missing(long[long["outcome"] == name].rename(columns={"value": name}), name, source)
+        return cls._assemble(
+            long, _dose_frame(doses, declared, time, amount, subject, f"{source}, doses"),
+            levels=levels, outcomes=outcomes, time=time, subject=subject or levels[-1],
+            covariates=tuple(c for c in rest if c not in varying), inputs=tuple(varying),
+            sort=sort, duplicates=duplicates, source=source, excluded={},
+        )  # fmt: skip
+
+    @classmethod
+    def from_nonmem(
+        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error"
+    ):
+        """Make a dataset from a NONMEM event table (a CSV path or a frame).
+
+        Reads ID TIME DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every other column
+        is a covariate (one value per innermost unit) unless listed in ``inputs``. ``.`` and empty cells are
+        missing. Records with MDV=1 or without DV are left out and counted.
+
+        Supported now: observations (EVID 0) and single boluses (EVID 1) into the dosed state. Infusions, ADDL,
+        steady state, resets, several dosing compartments and censored values are refused by name.
+
+        Parameters
+        ----------
+        outcome : str or dict
+            Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes.
+        """
+        table = read_nonmem(data, outcome=outcome)
+        frame, source = table.frame, table.source
+        declared = tuple(name.lower() for name in _names(levels))
+        if "occ" in declared and "id" in declared:
+            declared = tuple("id/occ" if name == "occ" else name for name in declared)
+        rename = {c: c.lower() for c in frame.columns if c.lower() in {p for d in declared for p in d.split("/")}}
+        frame = frame.rename(columns=rename)
+        subject = "id" if "id" in declared else declared[-1].split("/")[-1]
+        parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
+        validate.columns_exist(frame.drop(columns=["row", "outcome", "value"]), (*parts, *_names(covariates), *_names(inputs)), source)
+        names = tuple(level.split("/")[-1] for level in declared)
+        labelled = _labelled(frame, declared, source)
+        rest = [c for c in frame.columns if c not in (*names, "row", "time", "outcome", "value", "amount", "event")]
+        for column in rest:
+            labelled[column] = validate.column_of_covariate(frame, column, source)
+            if column not in _names(inputs) and column != "occ":
+                validate.constant(labelled, names[-1], column, source)
+        for column in ("time", "outcome", "value", "amount", "event"):
+            labelled[column] = frame[column]
+        varying = tuple(c for c in rest if validate.changes(labelled, names[-1], c))
+        if not sort:
+            validate.ordered(labelled, subject, "time", source)
+        doses = labelled[labelled["event"] == 1]
+        observed = labelled[labelled["event"] == 0].drop(columns=["amount", "event"])
+        return cls._assemble(
+            observed, doses[["row", *names, "time", "amount"]].assign(position=doses["row"]),
+            levels=names, outcomes=table.outcomes, time="time", subject=subject,
+            covariates=tuple(c for c in rest if c not in varying), inputs=varying,
+            sort=sort, duplicates=duplicates, source=source, excluded=table.excluded,
+        )  # fmt: skip
+
+    @classmethod
+    def _assemble(cls, observations, doses, *, sort, duplicates, excluded, **kind):
+        source, subject, time = kind["source"], kind["subject"], kind["time"]
+        validate.nested(observations, kind["levels"], source)
+        if duplicates not in ("error", "keep"):
+            raise ValueError(f"duplicates={duplicates!r}: write 'error' or 'keep'")
+        if time is not None:
+            validate.finite(observations, (time,), source)
+            observations = _in_time(observations, subject, time, sort, source)
+            if duplicates == "error":
+                keys = [kind["levels"][-1], time, "outcome", *kind["inputs"]]
+                validate.no_duplicates(observations[observations["value"].notna()], keys, source)
+        if len(doses):
+            validate.finite(doses, (time, "amount"), source)
+            validate.not_negative(doses, "amount", source)
+            doses = _in_time(doses, subject, time, sort, source)
+        infinite = observations[np.isinf(observations["value"])]
+        if len(infinite):
+            validate.fail(source, infinite["row"].iloc[0], infinite["outcome"].iloc[0], "is infinite")
+        missing = observations["value"].isna()
+        excluded = dict(excluded)
+        for name, count in observations["outcome"][missing].value_counts(sort=False).items():
+            excluded[f"{name} is missing"] = int(count)
+        observations = observations[~missing].reset_index(drop=True)
+        unseen = ~doses[subject].isin(observations[subject]) if len(doses) else np.zeros(0, dtype=bool)
+        if unseen.any():
+            excluded[f"dose of a {subject} without observations"] = int(unseen.sum())
+        return cls(observations, doses[~unseen].reset_index(drop=True), excluded=excluded, **kind)
+
+    @property
+    def units(self):
+        """The distinct combinations of levels and covariates, in order of appearance."""
+        return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
+
+    def sel(self, **labels):
+        """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``; doses are chosen by level."""
+        return self._filtered(labels, keep=True)
+
+    def drop_sel(self, **labels):
+        """All but the part with the given values, e.g. ``data.drop_sel(id="12")``."""
+        return self._filtered(labels, keep=False)
+
+    def _filtered(self, labels, keep):
+        observed, dosed = np.ones(len(self.observations), bool), np.ones(len(self.doses), bool)
+        for column, wanted in labels.items():
+            if column not in self.observations.columns:
+                raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
+            wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
+            if column in self.levels:
+                wanted = [_label(x) for x in wanted]
+                dosed &= self.doses[column].isin(wanted).to_numpy()
+            absent = [x for x in wanted if not (self.observations[column] == x).any()]
+            if absent:
+                raise DataError(f"no {column} {absent[0]!r} in the data")
+            observed &= self.observations[column].isin(wanted).to_numpy()
+        if not keep:
+            observed, dosed = ~observed, ~dosed if set(labels) & set(self.levels) else np.ones(len(dosed), bool)
+        return replace(
+            self,
+            observations=self.observations[observed].reset_index(drop=True),
+            doses=self.doses[dosed].reset_index(drop=True),
+        )
+
+    def over(self, **grid):
+        """The same units and doses with prediction records (no measurement) over a grid of one column.
+
+        ``data.over(time=np.linspace(0, 24, 97))`` gives each unit these times for every outcome. Other inputs
+        keep the value of the unit's first record. Outcomes are all present, with a missing ``value``.
+        """
+        if len(grid) != 1:
+            raise ValueError("over: give one column, e.g. data.over(time=np.linspace(0, 24, 97))")
+        ((column, values),) = grid.items()
+        if column == "time" and self.time is not None:
+            column = self.time
+        if column not in (self.time, *self.inputs):
+            allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
+            raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
+        values = np.asarray(values, dtype=float)
+        first = self.observations.drop_duplicates([self.levels[-1], "outcome"])
+        frame = first.loc[first.index.repeat(len(values))].reset_index(drop=True)
+        frame[column] = np.tile(values, len(first))
+        frame["value"] = np.nan
+        frame["row"] = np.iinfo(np.int32).max  # after every dose at the same time
+        return replace(self, observations=frame, excluded={})
+
+    def __repr__(self):
+        lines = [f"Dataset of {self.source}"]
+        for level in self.levels:
+            lines.append(f"  level {level}: {self.observations[level].nunique()}")
+        for name in self.outcomes:
+            lines.append(f"  outcome {name}: {int((self.observations['outcome'] == name).sum())} records")
+        if self.time:
+            span = self.observations[self.time]
+            lines.append(f"  time {self.time}: {span.min():g} to {span.max():g}")
+        lines.append(f"  doses: {len(self.doses)}")
+        for kind, names in (("covariates", self.covariates), ("inputs", self.inputs)):
+            lines.append(f"  {kind}: {', '.join(names) or 'none'}")
+        lines.append("  excluded: " + ("; ".join(f"{n} x {why}" for why, n in self.excluded.items()) or "none"))
+        return "\n".join(lines)
+
+
+def _names(names):
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _label(value):
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _labelled(frame, declared, source):
+    """Level columns as labels, each with the path of its parents: ``site``, ``site/subject``."""
+    parts = list(dict.fromkeys(name for level in declared for name in level.split("/")))
+    plain = {}
+    for part in parts:
+        missing = np.flatnonzero(frame[part].isna())
+        if missing.size:
+            validate.fail(source, frame["row"].iloc[missing[0]], part, "the label is missing")
+        plain[part] = pd.Series([_label(x) for x in frame[part].tolist()], dtype=object)
+    unique = pd.DataFrame({level.split("/")[-1]: plain[level.split("/")[-1]] for level in declared})
+    for level in declared:
+        steps = level.split("/")
+        if len(steps) > 1:
+            unique[steps[-1]] = [("/".join(x)) for x in zip(*(plain[s] for s in steps), strict=True)]
+    unique["row"] = frame["row"].to_numpy()
+    names = [level.split("/")[-1] for level in declared]
+    validate.nested(unique, names, source)
+    path = pd.DataFrame({"row": unique["row"]})
+    for i, name in enumerate(names):
+        steps = [n for n in names[:i] if n not in declared[i].split("/")] + declared[i].split("/")
+        path[name] = pd.Series(["/".join(x) for x in zip(*(plain[s] for s in steps), strict=True)], dtype=object)
+    return path
+
+
+def _melt(frame, outcomes):
+    keep = [c for c in frame.columns if c not in outcomes]
+    long = frame.melt(id_vars=keep, value_vars=list(outcomes), var_name="outcome", value_name="value")
+    return long.sort_values("row", kind="stable").reset_index(drop=True)
+
+
+def _in_time(frame, subject, time, sort, source):
+    if sort:
+        rank = frame[subject].map({label: i for i, label in enumerate(dict.fromkeys(frame[subject]))})
+        order = np.lexsort((frame["row"].to_numpy(), frame[time].to_numpy(), rank.to_numpy()))
+        return frame.iloc[order].reset_index(drop=True)
+    validate.ordered(frame, subject, time, source)
+    return frame
+
+
+def _dose_frame(doses, declared, time, amount, subject, source):
+    names = [level.split("/")[-1] for level in declared]
+    empty = pd.DataFrame(columns=["row", *names, time or "time", "amount", "position"])
+    if doses is None:
+        return empty
+    if time is None:
+        raise DataError(f"{source}: doses need a time column; give time=")
+    kept = declared[: names.index(subject) + 1] if subject else declared
+    validate.columns_exist(doses, (*dict.fromkeys(p for d in kept for p in d.split("/")), time, amount), source)
+    extra = [c for c in doses.columns if c.lower() in ("rate", "addl", "ii", "ss", "dur", "cmt", "evid")]
+    if extra:
+        raise DataError(f"{source}: column {extra[0]!r} is not supported yet; doses are single boluses")
+    frame = validate.numbered(doses)
+    labelled = _labelled(frame, kept, source)
+    labelled[time] = validate.numeric(frame, time, source)
+    labelled["amount"] = validate.numeric(frame, amount, source)
+    return labelled.assign(position=-1)

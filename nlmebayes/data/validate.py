@@ -1,0 +1,149 @@
+"""Checks at the door: each names the source, the row (1 is the first data row) and the column, and says the mend."""
+
+import numpy as np
+import pandas as pd
+
+RESERVED = ("row", "outcome", "value")
+
+
+class DataError(ValueError):
+    """Data that cannot mean what they say. The message names row and column."""
+
+
+def fail(source, row, column, problem):
+    raise DataError(f"{source}, row {row}, column {column}: {problem}")
+
+
+def columns_exist(frame, names, source):
+    for name in names:
+        if name not in frame.columns:
+            raise DataError(f"{source}: no column {name!r}; its columns are {', '.join(map(str, frame.columns))}")
+    for name in RESERVED:
+        if name in frame.columns and name not in names:
+            raise DataError(f"{source}: the column name {name!r} is used by the library; rename that column")
+
+
+def numbered(frame):
+    """A copy with the 1-based number of each source row in ``row`` and a clean index."""
+    return frame.reset_index(drop=True).assign(row=np.arange(1, len(frame) + 1))
+
+
+def numeric(frame, column, source):
+    """The column as floats; text where a number belongs is an error, an empty cell is missing."""
+    values = frame[column]
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+        fail(source, frame["row"].iloc[0], column, f"{values.iloc[0]!r} is not a number")
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    converted = pd.to_numeric(values.astype(object), errors="coerce").astype(float)
+    text = converted.isna() & values.notna()
+    if text.any():
+        first = int(np.flatnonzero(text)[0])
+        fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text where a number belongs")
+    return converted
+
+
+def column_of_covariate(frame, column, source):
+    """A covariate as floats or as text labels; a number column with stray text in it is an error."""
+    values = frame[column]
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.rename_categories(values.cat.categories.astype(str))
+    if pd.api.types.is_bool_dtype(values):
+        return values.astype(float)
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype(float)
+    converted = pd.to_numeric(values.astype(object), errors="coerce")
+    present = values.notna()
+    stray = present & converted.isna()
+    if not stray.any():
+        return converted.astype(float)
+    if stray.sum() < 0.5 * present.sum():
+        first = int(np.flatnonzero(stray)[0])
+        fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text in a column of numbers")
+    return values.astype(object).where(values.isna(), values.astype(str))
+
+
+def finite(frame, columns, source):
+    """Every value present and finite."""
+    for column in columns:
+        bad = np.flatnonzero(~np.isfinite(frame[column].to_numpy(dtype=float)))
+        if bad.size:
+            value = frame[column].iloc[bad[0]]
+            fail(source, frame["row"].iloc[bad[0]], column, "is missing" if np.isnan(value) else f"is {value}")
+
+
+def not_negative(frame, column, source):
+    bad = np.flatnonzero(frame[column].to_numpy() < 0)
+    if bad.size:
+        fail(source, frame["row"].iloc[bad[0]], column, f"{frame[column].iloc[bad[0]]:g} is negative")
+
+
+def ordered(frame, subject, time, source):
+    """Time does not decrease within a subject."""
+    step = frame.groupby(subject, sort=False)[time].diff()
+    bad = np.flatnonzero(step.to_numpy() < 0)
+    if bad.size:
+        i = bad[0]
+        earlier = frame[time].iloc[i] - step.iloc[i]
+        fail(
+            source, frame["row"].iloc[i], time,
+            f"time goes back from {earlier:g} to {frame[time].iloc[i]:g} within {subject} {frame[subject].iloc[i]}; "
+            "sort=True sorts the records of each subject by time",
+        )  # fmt: skip
+
+
+def no_duplicates(frame, keys, source):
+    """No two records of one subject at the same time (and inputs) of the same outcome."""
+    twice = frame.duplicated(keys, keep=False).to_numpy()
+    if twice.any():
+        first = int(np.flatnonzero(twice)[0])
+        same = (frame[keys] == frame[keys].iloc[first]).all(axis=1)
+        rows = ", ".join(map(str, frame["row"][same]))
+        fail(
+            source, frame["row"].iloc[first], keys[0],
+            f"duplicate records: rows {rows} agree in {', '.join(keys)}; remove them, or say that they are replicates "
+            "with duplicates='keep'",
+        )  # fmt: skip
+
+
+def not_all_missing(frame, column, source):
+    if frame[column].isna().all():
+        fail(source, "1 to " + str(len(frame)), column, "the outcome is missing in every record")
+
+
+def nested(frame, levels, source):
+    """No label of a level occurs under two parents."""
+    for parent, child in zip(levels, levels[1:], strict=False):
+        pairs = frame.drop_duplicates([parent, child])
+        reused = pairs.duplicated(child, keep=False).to_numpy()
+        if reused.any():
+            label = pairs[child][reused].iloc[0]
+            both = pairs[pairs[child] == label].iloc[:2]
+            first, second = both[parent]
+            fail(
+                source, both["row"].iloc[1], child,
+                f"label {label!r} of level {child} is used under {parent} {first!r} (row {both['row'].iloc[0]}) and "
+                f"{second!r}. If these are different {child}s, nest them: levels=(..., '{parent}/{child}'), which labels "
+                f"them '{first}/{label}' and '{second}/{label}'. If one {child} occurs under several {parent}s, the two "
+                "are crossed: leave one out of levels; a formula may group by any column",
+            )  # fmt: skip
+
+
+def constant(frame, unit, column, source):
+    """A covariate has one value in each unit."""
+    where = changes(frame, unit, column)
+    if where is not None:
+        i, before = where
+        fail(
+            source, frame["row"].iloc[i], column,
+            f"the covariate changes within {unit} {frame[unit].iloc[i]} from {before} to {frame[column].iloc[i]}; "
+            f"list it in inputs= if it varies from record to record, or add a level (such as an occasion) below {unit}",
+        )  # fmt: skip
+
+
+def changes(frame, unit, column):
+    """(position, earlier value) of the first change of ``column`` within a unit, or None."""
+    values = frame[column].astype(object).where(frame[column].notna(), "missing")
+    first = values.groupby(frame[unit].to_numpy(), sort=False).transform("first")
+    different = np.flatnonzero((values != first).to_numpy())
+    return (int(different[0]), first.iloc[different[0]]) if different.size else None
