@@ -1,0 +1,35 @@
+"""Bayesian nonlinear mixed-effects models: read, model, fit, check, forecast a new patient, choose a dose.
+
+Names load on first use, so that ``import nlmebayes`` and the command line start at once.
+"""
+
+import importlib
+
+_HOME = {
+    "design": ("resolve",),
+    "data.dataset": ("Dataset",),
+    "data.validate": ("DataError",),
+    "formula": ("FormulaError",),
+    "model": ("Model", "ModelError", "build", "priors"),
+    "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
+    "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
+    "structure.curve": ("Curve",),
+    "structure.stable": ("bateman", "decay_ratio"),
+    "structure.structure": ("Structure",),
+    "structure.superposition": ("Superposition",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__version__ = "0.1.0"
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name):
+    if name not in _MODULE:
+        raise AttributeError(f"module 'nlmebayes' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

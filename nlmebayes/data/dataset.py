@@ -78,7 +78,7 @@ class Dataset:
         sort : bool
             Sort the records of each subject by time instead of refusing decreasing times.
         duplicates : {"error", "keep"}
-            What two records of one subject, time and outcome are: an error, or replicates.
+            What records of one subject are that agree in time, outcome and value: an error, or replicates.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Dataset:
             validate.finite(observations, (time,), source)
             observations = _in_time(observations, subject, time, sort, source)
             if duplicates == "error":
-                keys = [kind["levels"][-1], time, "outcome", *kind["inputs"]]
+                keys = [kind["levels"][-1], time, "outcome", "value", *kind["inputs"]]
                 validate.no_duplicates(observations[observations["value"].notna()], keys, source)
         if len(doses):
             validate.finite(doses, (time, "amount"), source)

@@ -93,7 +93,7 @@ def ordered(frame, subject, time, source):
 
 
 def no_duplicates(frame, keys, source):
-    """No two records of one subject at the same time (and inputs) of the same outcome."""
+    """No record twice. The same time with another value is a replicate, and welcome."""
     twice = frame.duplicated(keys, keep=False).to_numpy()
     if twice.any():
         first = int(np.flatnonzero(twice)[0])
@@ -101,8 +101,8 @@ def no_duplicates(frame, keys, source):
         rows = ", ".join(map(str, frame["row"][same]))
         fail(
             source, frame["row"].iloc[first], keys[0],
-            f"duplicate records: rows {rows} agree in {', '.join(keys)}; remove them, or say that they are replicates "
-            "with duplicates='keep'",
+            f"duplicate records: rows {rows} agree in {', '.join(keys)}; remove one, or say with duplicates='keep' "
+            "that they are replicates",
         )  # fmt: skip
 
 

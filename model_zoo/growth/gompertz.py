@@ -1,0 +1,28 @@
+from dataclasses import dataclass
+
+import pytensor.tensor as pt
+
+from nlmebayes import Curve, Parameter
+
+
+@dataclass(frozen=True)
+class Gompertz(Curve):
+    r"""Growth whose relative rate declines exponentially, as of tumours.
+
+    .. math:: V(t) = V_0 \exp\!\left(\frac{\alpha}{\beta}\left(1 - e^{-\beta t}\right)\right)
+
+    ``v0`` size at t = 0 (unit of the outcome), ``alpha`` relative growth rate at t = 0 (1/day), ``beta`` its rate of
+    decline (1/day); the size tends to ``v0 exp(alpha/beta)``.
+
+    Source: Vaghi et al. (2020), PLoS Comput. Biol. 16, e1007178, doi:10.1371/journal.pcbi.1007178, eq. 1.
+    """
+
+    inputs = ("time",)
+    parameters = (
+        Parameter("v0", "mm^3", typical=1.0, varies=False),
+        Parameter("alpha", "1/day", typical=0.8),
+        Parameter("beta", "1/day", typical=0.08),
+    )
+
+    def curve(self, p, x):
+        return p.v0 * pt.exp(p.alpha / p.beta * -pt.expm1(-p.beta * x.time))

@@ -1,0 +1,22 @@
+from dataclasses import dataclass
+
+from nlmebayes import Curve, Parameter
+
+
+@dataclass(frozen=True)
+class LinearMixed(Curve):
+    r"""Linear mixed model: the prediction is the linear predictor itself.
+
+    .. math:: f_j = \mu_j = X_j \theta + \sum_L Z_j \eta_L
+
+    ``mu`` has the unit of the outcome. Its formula carries everything: ``"mu ~ 1 + Days + (1 + Days|Subject)"``. The
+    default prior of the intercept is Normal(mean, 2.5 SD) of the measurements, of a slope the same per SD of its
+    covariate, of omega HalfNormal(SD).
+
+    Source: Laird and Ware (1982), Biometrics 38, 963-974, doi:10.2307/2529876, eq. 2.1.
+    """
+
+    parameters = (Parameter("mu", "outcome", typical=None, link="identity"),)
+
+    def curve(self, p, x):
+        return p.mu

@@ -1,0 +1,310 @@
+"""`Design`: a model's formulas resolved against a dataset, as arrays.
+
+Group terms are indexed over *observed* combinations only. The design of new data is evaluated in the state of the
+training design (centres, categories, spline knots), which is why `resolve` takes it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from formulae import design_matrices, model_description
+
+from nlmebayes.data.validate import DataError, changes
+from nlmebayes.formula import Formula, FormulaError, parse
+
+NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
+CENTRED, NONCENTRED = "centred", "noncentred"
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One evaluated set of terms: labels, values (unit, term), the sum of its offsets, and formulae's state."""
+
+    terms: tuple[str, ...]
+    values: np.ndarray
+    offset: np.ndarray
+    state: object
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A random effect: of which parameter, on which column of the design (``Intercept`` or a slope)."""
+
+    parameter: str
+    column: str
+
+    @property
+    def name(self):
+        return self.parameter if self.column == "Intercept" else f"{self.parameter}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Effects of one level that share a correlation (``name``) or a parametrisation."""
+
+    effects: tuple[int, ...]
+    name: str | None
+    parametrisation: str
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The random effects of one grouping: ``of_unit`` gives each unit's group, ``z`` the column each effect scales."""
+
+    name: str
+    labels: tuple[str, ...]
+    of_unit: np.ndarray
+    effects: tuple[Effect, ...]
+    blocks: tuple[Block, ...]
+    z: np.ndarray  # (unit, effect)
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedOutcome:
+    """The records of one outcome: their units, inputs and values, and the doses of their subjects."""
+
+    name: str
+    row: np.ndarray
+    unit: np.ndarray
+    subject: np.ndarray
+    inputs: dict
+    values: np.ndarray
+    dose_subject: np.ndarray
+    dose_time: np.ndarray
+    dose_amount: np.ndarray
+    dose_position: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything that differs between datasets, as arrays; see the module's first lines."""
+
+    units: pd.DataFrame
+    labels: tuple[str, ...]
+    formulas: tuple[Formula, ...]
+    fixed: dict[str, Matrix]
+    levels: tuple[Level, ...]
+    outcomes: tuple[ObservedOutcome, ...]
+    random: dict = field(default_factory=dict)  # (parameter, term) -> Matrix, the state of slopes
+    level_of: dict = field(default_factory=dict)  # columns of a group term -> level name
+
+
+def resolve(model, data, training=None):
+    """The `Design` of ``model`` on ``data``; ``training`` is the design whose state new data are evaluated in."""
+    formulas = training.formulas if training else _formulas(model, data)
+    columns = _columns(formulas, data)
+    units, of_record = _units(data, columns)
+    if model.structure.state:
+        _one_unit_per_subject(data, units, of_record, columns)
+    fixed = {
+        f.parameter: _matrix(f.fixed, units, data, f.text, training and training.fixed[f.parameter]) for f in formulas
+    }
+    random = {}
+    for f in formulas:
+        for term in f.groups:
+            key = (f.parameter, term.effects)
+            random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
+    levels, level_of = _levels(model, data, units, formulas, random, training)
+    outcomes = tuple(_observed(model, data, name, of_record) for name in data.outcomes)
+    return Design(units, _unit_labels(data, units), formulas, fixed, levels, outcomes, random, level_of)
+
+
+def _formulas(model, data):
+    """The formula of every parameter; one that is not stated varies at every level of the data."""
+    stated = {f.parameter: f for f in map(parse, model.formulas)}
+    several = [level for level in data.levels if data.observations[level].nunique() > 1]
+    default = "".join(f" + (1|{level})" for level in several)
+    return tuple(
+        stated.get(p.name) or parse(f"{p.name} ~ 1{default if p.varies else ''}") for p in model.structure.parameters
+    )
+
+
+def variables(text, formula):
+    """Names of the columns that a formulae expression reads."""
+    try:
+        terms = model_description(text).terms
+    except Exception as error:  # formulae raises many kinds, some without a message
+        raise FormulaError(f"formula {formula!r}: cannot read {text!r}: {error}") from error
+    names = [name for term in terms for name in sorted(getattr(term, "var_names", ())) if name]
+    return list(dict.fromkeys(names))
+
+
+def _columns(formulas, data):
+    """Columns that the formulas read beside the levels; unknown and missing ones are errors."""
+    known = [c for c in data.observations.columns if c not in ("row", "outcome", "value")]
+    found = {}
+    for f in formulas:
+        read = variables(f.fixed, f.text) if f.fixed != "0" else []
+        read += [name for term in f.groups for name in variables(term.effects, f.text)]
+        factors = [name for term in f.groups for name in term.factors]
+        for name in read + factors:
+            if name not in known:
+                kind = "level or column" if name in factors else "column"
+                raise FormulaError(
+                    f"formula {f.text!r}: no {kind} {name!r} in the data; levels are {', '.join(data.levels)}; "
+                    f"columns are {', '.join(c for c in known if c not in data.levels) or 'none'}"
+                )
+            missing = np.flatnonzero(data.observations[name].isna())
+            if missing.size:
+                row = data.observations["row"].iloc[missing[0]]
+                raise DataError(
+                    f"{data.source}, row {row}, column {name}: is missing, and {f.text!r} needs it; "
+                    "fill it in or leave the record out"
+                )
+        found |= dict.fromkeys(name for name in read + factors if name not in data.levels)
+    return list(found)
+
+
+def _units(data, columns):
+    """Distinct combinations of levels and ``columns`` in order of appearance, and the unit of each record."""
+    keys = [*data.levels, *columns]
+    number = data.observations.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
+    units = data.observations[keys].drop_duplicates().reset_index(drop=True)
+    return units, number
+
+
+def _unit_labels(data, units):
+    innermost = units[data.levels[-1]].astype(str)
+    repeated = innermost.duplicated(keep=False)
+    rest = [c for c in units.columns if c not in data.levels]
+    extra = units[rest].apply(lambda x: " ".join(f"{k}={_short(v)}" for k, v in x.items()), axis=1) if rest else ""
+    return tuple(np.where(repeated, innermost + " " + extra, innermost)) if rest else tuple(innermost)
+
+
+def _short(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _one_unit_per_subject(data, units, of_record, columns):
+    inner = data.levels[data.levels.index(data.subject) + 1 :]
+    for column in (*inner, *columns):
+        change = changes(data.observations, data.subject, column)
+        if change is not None:
+            row = data.observations.iloc[change[0]]
+            raise DataError(
+                f"{data.source}, row {row['row']}, column {column}: changes within {data.subject} {row[data.subject]} "
+                f"from {change[1]} to {row[column]}; parameters that change while the state carries over are not "
+                "supported yet by closed forms"
+            )
+
+
+def _matrix(text, units, data, formula, trained):
+    if text == "0":
+        return Matrix((), np.zeros((len(units), 0)), np.zeros(len(units)), None)
+    try:
+        if trained is not None:
+            common = trained.state.evaluate_new_data(units)
+            labels, kinds = trained.terms, None
+        else:
+            common = design_matrices(text, units, na_action="pass", extra_namespace=NAMESPACE).common
+    except Exception as error:  # formulae raises many kinds, some without a message
+        kind = DataError if trained is not None else FormulaError
+        raise kind(f"formula {formula!r}: cannot evaluate {text!r} on the data: {error}") from error
+    state = trained.state if trained is not None else common
+    values = np.asarray(common.design_matrix, dtype=float).reshape(len(units), -1)
+    kinds = [(t.kind, label) for t in state.terms.values() for label in t.labels]
+    is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
+    labels = tuple(label for kind, label in kinds if kind != "offset")
+    if not np.isfinite(values).all():
+        unit, column = np.argwhere(~np.isfinite(values))[0]
+        where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
+        raise DataError(f"formula {formula!r}: term {kinds[column][1]} is not finite for {where}")
+    return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
+
+
+def _levels(model, data, units, formulas, random, training):
+    """One `Level` per distinct grouping of the units, in the order of the data's levels, then of appearance."""
+    groupings, level_of, terms = {}, dict(training.level_of) if training else {}, {}
+    for f in formulas:
+        for term in f.groups:
+            key = _innermost(term.factors, data.levels)
+            labels = units[list(key)].astype(str).agg("/".join, axis=1) if len(key) > 1 else units[key[0]].map(_short)
+            name = level_of.get(key) or _same_partition(labels, groupings) or "_".join(key)
+            level_of[key] = name
+            groupings.setdefault(name, labels)
+            if training is None and labels.nunique() == 1:
+                raise FormulaError(
+                    f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
+                    f"estimated; leave it out, e.g. '{f.parameter} ~ {f.fixed}'"
+                )
+            terms.setdefault(name, []).append((f, term, random[f.parameter, term.effects]))
+    order = sorted(groupings, key=lambda n: data.levels.index(n) if n in data.levels else len(data.levels))
+    return tuple(_level(model, name, groupings[name], terms[name]) for name in order), level_of
+
+
+def _innermost(factors, levels):
+    """Drop a level that contains another level of the same term: ``site:subject`` is ``subject``."""
+    inner = max((levels.index(f) for f in factors if f in levels), default=-1)
+    kept = [f for f in factors if f not in levels or levels.index(f) == inner]
+    return tuple(dict.fromkeys(kept))
+
+
+def _same_partition(labels, groupings):
+    for name, other in groupings.items():
+        pairs = pd.DataFrame({"a": labels, "b": other}).drop_duplicates()
+        if len(pairs) == labels.nunique() == other.nunique():
+            return name
+    return None
+
+
+def _level(model, name, grouping, terms):
+    effects, z, members = [], [], {}
+    for f, term, matrix in terms:
+        for column, label in enumerate(matrix.terms):
+            effect = Effect(f.parameter, label)
+            if effect in effects:
+                raise FormulaError(f"formula {f.text!r}: the effect of {label} on {f.parameter} at level {name} is twice")
+            key = term.block or (f.parameter if term.correlated and len(matrix.terms) > 1 else None)
+            members.setdefault((key, model.parametrisation_of(f.parameter, name)), []).append(len(effects))
+            effects.append(effect)
+            z.append(matrix.values[:, column])
+    labels = tuple(dict.fromkeys(grouping))
+    position = {label: i for i, label in enumerate(labels)}
+    return Level(
+        name, labels, grouping.map(position).to_numpy(dtype=int), tuple(effects),
+        _blocks(name, effects, members), np.stack(z, axis=1),
+    )  # fmt: skip
+
+
+def _blocks(level, effects, members):
+    named = [key for key, _ in members if key is not None]
+    blocks = []
+    for (key, parametrisation), positions in members.items():
+        if key is not None and named.count(key) > 1:
+            raise FormulaError(f"the effects that share '{key}' at level {level} must share a parametrisation")
+        if key is not None and len(positions) == 1:
+            e = effects[positions[0]]
+            raise FormulaError(
+                f"'{key}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), or "
+                f"give another effect at that level the same '{key}'"
+            )
+        blocks.append(Block(tuple(positions), key, parametrisation))
+    return tuple(blocks)
+
+
+def _observed(model, data, name, of_record):
+    here = (data.observations["outcome"] == name).to_numpy()
+    frame = data.observations[here]
+    inputs = {}
+    for wanted in model.structure.inputs:
+        column = model.inputs.get(wanted) or (data.time if wanted == "time" else wanted)
+        if column is None or column not in frame.columns:
+            have = ", ".join(c for c in frame.columns if c not in ("row", "outcome", "value", *data.levels))
+            raise DataError(
+                f"{model.structure.label} needs the input {wanted!r}, which is no column of the data ({have}); "
+                f"name it: Model(..., inputs={{{wanted!r}: 'column'}})"
+                + (" or Dataset.from_frame(..., time='column')" if wanted == "time" else "")
+            )
+        values = frame[column].to_numpy(dtype=float)
+        if not np.isfinite(values).all():
+            row = frame["row"].to_numpy()[np.flatnonzero(~np.isfinite(values))[0]]
+            raise DataError(f"{data.source}, row {row}, column {column}: is missing, and the model needs it")
+        inputs[wanted] = values
+    doses = data.doses if model.structure.doses else data.doses.iloc[:0]
+    return ObservedOutcome(
+        name, frame["row"].to_numpy(), of_record[here], frame[data.subject].to_numpy(), inputs,
+        frame["value"].to_numpy(dtype=float), doses[data.subject].to_numpy(),
+        doses[data.time].to_numpy(dtype=float) if len(doses) else np.zeros(0),
+        doses["amount"].to_numpy(dtype=float), doses["position"].to_numpy(dtype=float),
+    )  # fmt: skip

@@ -1,0 +1,259 @@
+"""`Model`, the whole statement with no data in it, and `build`, which makes a PyMC model of it on a dataset."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytensor.tensor as pt
+
+from nlmebayes import population
+from nlmebayes.design import CENTRED, NONCENTRED, Design, resolve
+from nlmebayes.formula import FormulaError, parse
+from nlmebayes.parameter import Prior
+from nlmebayes.residual import Additive, Residual, scale_of
+from nlmebayes.structure.structure import Named, Structure
+
+BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)
+
+
+class ModelError(ValueError):
+    """A model statement that does not fit together, or does not fit the data."""
+
+
+@dataclass(frozen=True, init=False)
+class Model:
+    """A structure, a formula per parameter, a residual per outcome.
+
+    Parameters
+    ----------
+    structure : Structure
+    *formulas : str
+        ``"cl ~ 1 + log(wt/70) + (1|id)"``. A parameter without a formula varies at every level of the data
+        (``~ 1 + (1|level) + ...``) if its structure says that it varies, and is ``~ 1`` otherwise.
+    residual : Residual or dict of outcome -> Residual
+        `Additive` by default.
+    priors : dict of variable name -> Prior
+        Replaces the default prior of any free variable; `priors` lists them.
+    typical : dict of parameter name -> float or (float, float)
+        Replaces the typical value, and the spread on the link scale, that a parameter is declared with.
+    inputs : dict of input name -> column name
+        Which column of the data is the structure's input, where the names differ.
+    parametrisation : "noncentred", "centred" or dict
+        Of all random effects, or by parameter, by level or by (parameter, level).
+    """
+
+    structure: Structure
+    formulas: tuple[str, ...]
+    residual: Residual | dict = field(hash=False)
+    priors: dict = field(hash=False)
+    inputs: dict = field(hash=False)
+    parametrisation: str | dict = field(hash=False)
+    typical: dict = field(hash=False)
+
+    def __init__(
+        self, structure, *formulas, residual=Additive(), priors=None, inputs=None,  # noqa: B008 (a frozen record)
+        parametrisation=NONCENTRED, typical=None,
+    ):  # fmt: skip
+        if not isinstance(structure, Structure):
+            raise ModelError(f"the structure must be an instance of a zoo class, such as Emax(); got {structure!r}")
+        values = {
+            "structure": structure, "formulas": tuple(formulas), "residual": residual, "priors": dict(priors or {}),
+            "inputs": dict(inputs or {}), "parametrisation": parametrisation, "typical": dict(typical or {}),
+        }  # fmt: skip
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self):
+        names = [p.name for p in self.structure.parameters]
+        where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
+        stated = [parse(text).parameter for text in self.formulas]
+        for name in (*stated, *self.typical):
+            if name not in names:
+                raise FormulaError(f"no parameter {name!r} in {where}")
+            if stated.count(name) > 1:
+                raise FormulaError(f"parameter {name!r} has two formulas")
+        for name in self.inputs:
+            if name not in self.structure.inputs:
+                wanted = ", ".join(self.structure.inputs) or "none"
+                raise ModelError(f"no input {name!r} in {type(self.structure).__name__}; its inputs are {wanted}")
+        each = self.residual.values() if isinstance(self.residual, dict) else [self.residual]
+        for residual in each:
+            if not isinstance(residual, Residual):
+                raise ModelError(f"a residual must be an instance such as Additive(); got {residual!r}")
+        for name, prior in self.priors.items():
+            if not isinstance(prior, Prior):
+                raise ModelError(f"prior of {name!r}: write it as Prior('Normal', mu=0, sigma=1); got {prior!r}")
+        given = self.parametrisation
+        for value in given.values() if isinstance(given, dict) else [given]:
+            if value not in (CENTRED, NONCENTRED):
+                raise ModelError(f"no parametrisation {value!r}; there are 'centred' and 'noncentred'")
+
+    def parametrisation_of(self, parameter, level):
+        """``"centred"`` or ``"noncentred"`` for the effects of a parameter at a level."""
+        given = self.parametrisation
+        if not isinstance(given, dict):
+            return given
+        return given.get((parameter, level)) or given.get(parameter) or given.get(level) or NONCENTRED
+
+    def residual_of(self, outcome):
+        """The residual of an outcome."""
+        if not isinstance(self.residual, dict):
+            return self.residual
+        if outcome not in self.residual:
+            raise ModelError(f"no residual for outcome {outcome!r}; residuals are given for {', '.join(self.residual)}")
+        return self.residual[outcome]
+
+    @property
+    def parameters(self):
+        """The structure's parameters with the typical values stated here."""
+        return tuple(_with_typical(p, self.typical.get(p.name)) for p in self.structure.parameters)
+
+    def __repr__(self):
+        lines = [f"Model: {self.structure.label}"]
+        stated = {parse(text).parameter: parse(text).text for text in self.formulas}
+        for p in self.structure.parameters:
+            default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
+            lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
+        lines.append(f"  residual: {self.residual}")
+        return "\n".join(lines)
+
+
+def _with_typical(p, stated):
+    if stated is None:
+        return p
+    middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
+    if spread is None and p.scale.spread is None:
+        raise ModelError(f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}")
+    return replace(p, typical=middle, spread=spread)
+
+
+class Variables:
+    """Adds free variables with their default prior or the one that overrides it, and remembers which."""
+
+    def __init__(self, overrides):
+        self.overrides = overrides
+        self.rows = []
+
+    def add(self, name, prior, dim, labels):
+        chosen = self.overrides.get(name, prior)
+        origin = "model" if name in self.overrides else "default"
+        for i, label in enumerate(labels if dim else [""]):
+            values = {k: v if np.ndim(v) == 0 else np.asarray(v)[i] for k, v in chosen.at(labels, name).items()}
+            text = f"{chosen.family}({', '.join(f'{k}={v:g}' for k, v in values.items())})"
+            self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
+        return chosen.add(name, dims=dim, labels=labels)
+
+    def finish(self):
+        """Every override must have met its variable."""
+        names = list(dict.fromkeys(row["variable"] for row in self.rows))
+        for name in self.overrides:
+            if name not in names:
+                raise ModelError(f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}")
+
+
+def build(model: Model, data) -> pm.Model:
+    """The PyMC model of ``model`` on ``data``, with named dims, for use with any PyMC tool.
+
+    Free variables ``theta_<parameter>``, ``omega_<level>``, ``sigma_<outcome>_<part>`` and the standardised
+    effects; deterministics ``eta_<level>``, ``corr_<level>``, the individual parameters and ``f_<outcome>``;
+    observed variables under the outcomes' own names. All that differs between datasets is ``pm.Data``.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+    """
+    return assemble(model, resolve(model, data))[0]
+
+
+def priors(model: Model, data) -> pd.DataFrame:
+    """Every prior of the model on these data, one row per variable and coordinate."""
+    return pd.DataFrame(assemble(model, resolve(model, data))[1].rows)
+
+
+def assemble(model: Model, design: Design):
+    """The PyMC model of a resolved design, and the `Variables` with its priors."""
+    check_names(model, design)
+    variables = Variables(model.priors)
+    with pm.Model(coords=coordinates(design)) as built:
+        x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
+        scale = _scale(design)
+        theta, eta = population.add_population(design, model.parameters, scale, variables)
+        phi = population.individual(model.structure, design, x, theta, eta)
+        phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
+        for name, gap in model.structure.order(Named(**phi)).items():
+            pm.Potential(f"order_{name}", barrier(gap))
+        for observed in design.outcomes:
+            _add_outcome(model, observed, phi, variables)
+        variables.finish()
+    return built, variables
+
+
+def barrier(gap):
+    """Soft barrier that keeps ``gap`` positive, summed over units (last axis): log sigmoid(gap / BARRIER)."""
+    return -pt.softplus(-gap / BARRIER).sum(axis=-1)
+
+
+def coordinates(design: Design):
+    """Coordinates of the PyMC model and of the tree."""
+    coords = {"unit": list(design.labels)}
+    coords |= {f"{name}_term": list(matrix.terms) for name, matrix in design.fixed.items()}
+    for level in design.levels:
+        names = [effect.name for effect in level.effects]
+        coords |= {level.name: list(level.labels), f"{level.name}_effect": names, f"{level.name}_effect_other": names}
+    return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
+
+
+def predicted(model, observed, phi, x):
+    """Prediction of one outcome from individual parameters and the tensors of the structure's arrays."""
+    own = model.structure.outcomes
+    if own and observed.name not in own:
+        raise ModelError(
+            f"no outcome {observed.name!r} in {model.structure.label}; its outcomes are {', '.join(own)}. Rename the "
+            "column, or map DVID to these names"
+        )
+    return model.structure.predict(Named(**phi), Named(**x), observed.name)
+
+
+def outcome_arrays(model, observed):
+    """The structure's arrays for one outcome, as the model names them: (name here, name in graph, array, dim)."""
+    for name, (values, last) in model.structure.arrays(observed).items():
+        yield name, f"{name}_{observed.name}", values, f"{observed.name}_{last}"
+
+
+def _add_outcome(model, observed, phi, variables):
+    name, residual = observed.name, model.residual_of(observed.name)
+    if residual.positive and (observed.values <= 0).any():
+        row = observed.row[np.flatnonzero(observed.values <= 0)[0]]
+        raise ModelError(f"row {row}: {name} is not positive, so {residual} gives it no density; use another residual")
+    x = {own: pm.Data(graph, values, dims=dim) for own, graph, values, dim in outcome_arrays(model, observed)}
+    f = pm.Deterministic(f"f_{name}", predicted(model, observed, phi, x), dims=f"{name}_obs")
+    s = {}
+    for part, prior in residual.priors(scale_of(observed.values)).items():
+        s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
+    values = pm.Data(f"{name}_observed", observed.values, dims=f"{name}_obs")
+    likelihood = residual.likelihood(f, Named(**s))
+    pm.modelcontext(None).register_rv(likelihood, name, observed=values, dims=f"{name}_obs")
+
+
+def _scale(design):
+    values = np.concatenate([o.values for o in design.outcomes])
+    return population.Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, scale_of(values))
+
+
+def check_names(model, design):
+    """Names that would meet in the graph, and structures without what they need."""
+    taken = {p.name for p in model.structure.parameters} | {level.name for level in design.levels} | {"unit"}
+    for observed in design.outcomes:
+        if observed.name in taken:
+            raise ModelError(
+                f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
+            )
+        if model.structure.doses and not len(observed.dose_time):
+            raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
+    if isinstance(model.residual, dict):
+        for name in model.residual:
+            if name not in [o.name for o in design.outcomes]:
+                have = ", ".join(o.name for o in design.outcomes)
+                raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {have}")

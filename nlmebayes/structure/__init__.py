@@ -1,0 +1,1 @@
+"""Structures: parameters + doses + times -> prediction."""
