@@ -176,7 +176,8 @@ def assemble(model: Model, design: Design):
     """The PyMC model of a resolved design, and the `Variables` with its priors."""
     check_names(model, design)
     variables = Variables(model.priors)
-    with pm.Model(coords=coordinates(design)) as built:
+    lengths = {dim: range(len(v)) for o in design.outcomes for _, _, v, dim in outcome_arrays(model, o)}
+    with pm.Model(coords=lengths | coordinates(design)) as built:
         x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
         scale = _scale(design)
         theta, eta = population.add_population(design, model.parameters, scale, variables)
@@ -234,7 +235,7 @@ def _add_outcome(model, observed, phi, variables):
         s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
     values = pm.Data(f"{name}_observed", observed.values, dims=f"{name}_obs")
     likelihood = residual.likelihood(f, Named(**s))
-    pm.modelcontext(None).register_rv(likelihood, name, observed=values, dims=f"{name}_obs")
+    pm.modelcontext(None).register_rv(likelihood, name, observed=values, dims=(f"{name}_obs",))
 
 
 def _scale(design):

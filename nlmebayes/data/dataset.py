@@ -253,8 +253,20 @@ class Dataset:
         frame = first.loc[first.index.repeat(len(values))].reset_index(drop=True)
         frame[column] = np.tile(values, len(first))
         frame["value"] = np.nan
-        frame["row"] = np.iinfo(np.int32).max  # after every dose at the same time
+        # Numbered after every record there is, so that a dose at the same time comes first.
+        last = max(self.observations["row"].max(), self.doses["position"].max() if len(self.doses) else 0)
+        frame["row"] = int(last) + 1 + np.arange(len(frame))
         return replace(self, observations=frame, excluded={})
+
+    def with_values(self, **measured):
+        """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``."""
+        frame = self.observations.copy()
+        for name, values in measured.items():
+            here = frame["outcome"] == name
+            if name not in self.outcomes or len(values) != here.sum():
+                raise DataError(f"with_values: needs {here.sum()} values of one of {', '.join(self.outcomes)}")
+            frame.loc[here, "value"] = np.asarray(values, dtype=float)
+        return replace(self, observations=frame)
 
     def __repr__(self):
         lines = [f"Dataset of {self.source}"]

@@ -1,0 +1,183 @@
+"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba backend)."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import nutpie
+import pymc as pm
+from scipy import optimize
+
+from nlmebayes import predict as prediction
+from nlmebayes import storage
+from nlmebayes.design import resolve
+from nlmebayes.model import Model, ModelError, assemble
+
+log = logging.getLogger("nlmebayes")
+
+INTERNAL = ("z_", "phi_", "chol_corr_")  # sampling coordinates, not kept in the tree
+UNKEPT_STATS = ("divergence_message",)  # text with missing values, which NetCDF cannot hold
+
+
+def fit(
+    model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
+    target_accept=0.8, **options,
+):  # fmt: skip
+    """Sample the posterior of ``model`` on ``data``.
+
+    Parameters
+    ----------
+    draws, tune, chains, cores : int
+        Kept draws and warm-up per chain; number of chains, and how many run at once (by default all cores).
+    random_seed : int, optional
+        The same seed on the same machine and versions gives the same draws.
+    progressbar : bool
+    target_accept : float
+        Raise it towards 1 when `check` reports divergences.
+    **options
+        Passed on to ``nutpie.sample``.
+
+    Returns
+    -------
+    DataTree
+        Groups ``posterior``, ``sample_stats``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
+        ``constant_data``, and ``dataset`` with what prediction needs in another process. Save it with
+        ``tree.to_netcdf(path)``, reload it with ``xarray.open_datatree(path)``.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        Before anything is sampled.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
+    """
+    design = resolve(model, data)
+    built, _ = assemble(model, design)
+    rng = np.random.default_rng(random_seed)
+    start = typical_start(model, design)
+    compiled = nutpie.compile_pymc_model(built, backend="numba", initial_points=start, jitter_rvs=set())
+    compiled = dataclasses.replace(compiled, initial_point_func=_scattered(compiled, _spreads(built, rng)))
+    tree = nutpie.sample(
+        compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
+        progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
+    )  # fmt: skip
+    posterior = tree["posterior"].to_dataset()
+    posterior = posterior.drop_vars([v for v in posterior if v.startswith(INTERNAL)])
+    posterior = posterior.drop_vars([c for c in posterior.coords if not _used(c, posterior)])
+    stats = tree["sample_stats"].to_dataset()
+    groups = {"posterior": posterior, "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats])}
+    population = prediction.draws_of(posterior, design, data.outcomes)
+    f = {o.name: _flat(posterior[f"f_{o.name}"]) for o in design.outcomes}
+    groups |= prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
+    found = storage.attach(prediction.as_tree(groups), model, data)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed, "nutpie": nutpie.__version__}
+    found.attrs["nlmebayes_fit"] = json.dumps(settings)
+    return found
+
+
+def _used(coordinate, dataset):
+    return coordinate in ("chain", "draw") or any(coordinate in v.dims for v in dataset.values())
+
+
+def _flat(variable):
+    """(chain, draw, record) as (sample, record)."""
+    return variable.to_numpy().reshape(-1, variable.shape[-1])
+
+
+def typical_start(model: Model, design):
+    """Posterior mode of the model without random effects: theta and sigma by name.
+
+    A poor estimate of the population, but a start on the right side of every ridge. The search runs on the
+    unconstrained scale in units of the prior SDs.
+
+    Raises
+    ------
+    ModelError
+        The measurements have no density at the declared typical values; names the records.
+    """
+    levels = [f"{kind}_{level.name}" for level in design.levels for kind in ("omega", "chol_corr")]
+    priors = {k: v for k, v in model.priors.items() if not any(k.startswith(name) for name in levels)}
+    pooled, _ = assemble(_with_priors(model, priors), dataclasses.replace(design, levels=()))
+    if not pooled.free_RVs:
+        return {}
+    scale = _spreads(pooled, np.random.default_rng(0))
+    objective = pooled.logp_dlogp_function(ravel_inputs=True, mode=prediction.UNCOMPILED)
+    objective.set_extra_values({})
+    point = pooled.initial_point(random_seed=0)
+    origin = pm.blocking.DictToArrayBijection.map({v.name: point[v.name] for v in pooled.value_vars})
+
+    def negative(step):
+        value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
+        finite = np.isfinite(value) and np.isfinite(gradient).all()
+        return (-value, -gradient * scale) if finite else (1e300, np.zeros_like(step))
+
+    if not np.isfinite(objective(origin)[0]):
+        _explain(model, pooled, point)
+    best = optimize.minimize(negative, np.zeros_like(origin.data), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    values = pm.blocking.DictToArrayBijection.rmap(
+        pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
+    )
+    log.info("start: pooled fit, log-density %.2f after %d steps", -best.fun, best.nit)
+    return _natural(pooled, values)
+
+
+def _with_priors(model, priors):
+    return Model(
+        model.structure, *model.formulas, residual=model.residual, priors=priors, inputs=model.inputs,
+        parametrisation=model.parametrisation, typical=model.typical,
+    )  # fmt: skip
+
+
+def _natural(built, values):
+    """Free variables on their natural scale from values on the unconstrained one."""
+    names = [v.name for v in built.free_RVs]
+    backward = built.compile_fn(
+        built.replace_rvs_by_values(built.free_RVs), inputs=built.value_vars, mode=prediction.UNCOMPILED
+    )
+    return dict(zip(names, backward(values), strict=True))
+
+
+def _spreads(built, rng):
+    """Prior SD of each free coordinate; 1 for the transformed and the standardised ones."""
+    free = [v for v in built.free_RVs if v.name.startswith("theta_")]
+    drawn = pm.draw(free, draws=200, random_seed=int(rng.integers(2**31)), mode=prediction.UNCOMPILED) if free else []
+    spread = {v.name: np.std(x, axis=0) for v, x in zip(free, drawn, strict=True)}
+    point = built.initial_point(random_seed=0)
+    sizes = [(rv.name, point[built.rvs_to_values[rv].name]) for rv in built.free_RVs]
+    return np.concatenate([np.ravel(spread.get(name, np.ones_like(value, dtype=float))) for name, value in sizes])
+
+
+def _scattered(compiled, spread):
+    """Initial points of the chains: the start, scattered by a fifth of each coordinate's scale."""
+
+    def start(seed=None):
+        point = compiled.initial_point_func(seed)
+        return point + 0.2 * spread * np.random.default_rng(seed).uniform(-1, 1, len(point))
+
+    return start
+
+
+def _explain(model, built, point):
+    """Raise an error that names the records, or the variable, without a density at the start."""
+    for outcome in built.observed_RVs:
+        terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=prediction.UNCOMPILED)(point)[0]
+        bad = np.flatnonzero(~np.isfinite(terms))
+        if bad.size:
+            f = built.compile_fn(
+                built.replace_rvs_by_values([built[f"f_{outcome.name}"]]), inputs=built.value_vars,
+                mode=prediction.UNCOMPILED, on_unused_input="ignore",
+            )(point)[0]  # fmt: skip
+            rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
+            raise ModelError(
+                f"{bad.size} measurements of {outcome.name} have no density at the typical values, first row {rows[0]}, "
+                f"where the prediction is {f[bad[0]]:g}: {model.residual_of(outcome.name)} gives it no scatter there, or "
+                "the prediction is not finite. Use a residual with an additive part, such as Combined(), state other "
+                "typical values, or leave these records out"
+            )
+    raise ModelError("the log-density is not finite at the typical values; check the priors")

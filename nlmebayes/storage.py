@@ -1,0 +1,121 @@
+"""What a result tree must carry to be used in another process: the model statement and the dataset it saw.
+
+The statement is stored as JSON: frozen dataclasses by module, class and fields. The dataset is stored as two groups,
+``dataset/observations`` and ``dataset/doses``, number for number, so that the design of new data can be evaluated
+in the state of the training data.
+"""
+
+import dataclasses
+import importlib
+import json
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nlmebayes.data.dataset import Dataset
+from nlmebayes.model import Model, ModelError
+from nlmebayes.parameter import Link, Prior
+from nlmebayes.residual import Residual
+from nlmebayes.structure.structure import Structure
+
+STATEMENT, DATASET = "nlmebayes_model", "dataset"
+MISSING = "\0"  # a missing label; NetCDF strings cannot be missing
+
+
+def plain(value):
+    """JSON form of a model statement or a part of it."""
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+    if isinstance(value, Structure | Residual | Link):
+        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": dict(vars(value))}
+    if isinstance(value, dict):
+        return {"items": [[plain(k), plain(v)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [plain(v) for v in value]}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def revive(stored):
+    """The object of a JSON form; imports the module of each class, which must be one of this library's nouns."""
+    if isinstance(stored, dict) and "items" in stored:
+        return {revive(k): revive(v) for k, v in stored["items"]}
+    if isinstance(stored, dict) and "tuple" in stored:
+        return tuple(revive(v) for v in stored["tuple"])
+    if not isinstance(stored, dict):
+        return stored
+    module, _, name = stored["class"].partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"the tree was made with {stored['class']}, which cannot be imported; give model=") from error
+    if not (isinstance(kind, type) and issubclass(kind, Model | Prior | Structure | Residual | Link)):
+        raise ModelError(f"the tree names {stored['class']}, which is no part of a model")
+    fields = {k: revive(v) for k, v in stored["fields"].items()}
+    if kind is Model:
+        return Model(fields.pop("structure"), *fields.pop("formulas"), **fields)
+    return Prior(fields["family"], fields["parameters"]) if kind is Prior else kind(**fields)
+
+
+def stored_model(tree):
+    """The `Model` a tree was made with."""
+    if STATEMENT not in tree.attrs:
+        raise ModelError("this tree was not made by fit, simulate or forecast: it holds no model statement")
+    return revive(json.loads(tree.attrs[STATEMENT]))
+
+
+def same_model(model, tree):
+    """Refuse a model other than the tree's: its parameters would mean something else."""
+    if json.dumps(plain(model), sort_keys=True) != json.dumps(json.loads(tree.attrs.get(STATEMENT, "0")), sort_keys=True):
+        raise ModelError(f"the tree was made with another model.\nThe tree's:\n{stored_model(tree)}\nGiven:\n{model}")
+
+
+def attach(tree, model, data):
+    """Add the statement and the dataset to a tree (in place) and return it."""
+    tree.attrs[STATEMENT] = json.dumps(plain(model))
+    frames = {"observations": _to_xarray(data.observations), "doses": _to_xarray(data.doses)}
+    group = xr.DataTree.from_dict(frames)
+    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
+    group.attrs["kind"] = json.dumps(kind)
+    tree[DATASET] = group
+    return tree
+
+
+def stored_dataset(tree):
+    """The `Dataset` a tree was made on."""
+    group = tree[DATASET]
+    kind = json.loads(group.attrs["kind"])
+    kind = {k: tuple(v) if isinstance(v, list) else v for k, v in kind.items()}
+    frames = {name: _to_frame(group[name].to_dataset()) for name in ("observations", "doses")}
+    return Dataset(**frames, **kind)
+
+
+def _to_xarray(frame):
+    found = xr.Dataset(attrs={"columns": json.dumps(list(frame.columns))})
+    for column in frame.columns:
+        values = frame[column]
+        attrs = {}
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            attrs["categories"] = json.dumps(list(values.cat.categories))
+            values = values.astype(object)
+        if not pd.api.types.is_numeric_dtype(values):
+            values = values.astype(object).where(values.notna(), MISSING).astype(str)
+            attrs["text"] = 1
+        found[f"column {column}"] = ("record", values.to_numpy(dtype=object if attrs else None), attrs)
+    return found
+
+
+def _to_frame(stored):
+    frame = {}
+    for column in json.loads(stored.attrs["columns"]):
+        variable = stored[f"column {column}"]
+        values = variable.to_numpy()
+        if variable.attrs.get("text"):
+            values = np.array([None if v == MISSING else v for v in values.tolist()], dtype=object)
+        if "categories" in variable.attrs:
+            values = pd.Categorical(values, categories=json.loads(variable.attrs["categories"]))
+        frame[column] = values
+    return pd.DataFrame(frame)
