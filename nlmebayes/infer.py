@@ -16,7 +16,6 @@ from nlmebayes.model import Model, ModelError, assemble
 
 log = logging.getLogger("nlmebayes")
 
-INTERNAL = ("z_", "phi_", "chol_corr_")  # sampling coordinates, not kept in the tree
 UNKEPT_STATS = ("divergence_message",)  # text with missing values, which NetCDF cannot hold
 
 
@@ -61,33 +60,30 @@ def fit(
     built, _ = assemble(model, design)
     rng = np.random.default_rng(random_seed)
     start = typical_start(model, design)
-    compiled = nutpie.compile_pymc_model(built, backend="numba", initial_points=start, jitter_rvs=set())
+    compiled = nutpie.compile_pymc_model(
+        built, backend="numba", initial_points=start, jitter_rvs=set(), var_names=_kept(built)
+    )
     compiled = dataclasses.replace(compiled, initial_point_func=_scattered(compiled, _spreads(built, rng)))
-    tree = nutpie.sample(
+    sampled = nutpie.sample(
         compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
         progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
     )  # fmt: skip
-    posterior = tree["posterior"].to_dataset()
-    posterior = posterior.drop_vars([v for v in posterior if v.startswith(INTERNAL)])
-    posterior = posterior.drop_vars([c for c in posterior.coords if not _used(c, posterior)])
-    stats = tree["sample_stats"].to_dataset()
-    groups = {"posterior": posterior, "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats])}
-    population = prediction.draws_of(posterior, design, data.outcomes)
-    f = {o.name: _flat(posterior[f"f_{o.name}"]) for o in design.outcomes}
-    groups |= prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
-    found = storage.attach(prediction.as_tree(groups), model, data)
+    population = prediction.draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
+    phi, f, _ = prediction.evaluator(model, design)(population.theta, population.eta)
+    stats = sampled["sample_stats"].to_dataset()
+    groups = {
+        "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
+        "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats]),
+    } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
+    tree = storage.attach(prediction.as_tree(groups), model, data)
     settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed, "nutpie": nutpie.__version__}
-    found.attrs["nlmebayes_fit"] = json.dumps(settings)
-    return found
+    tree.attrs["nlmebayes_fit"] = json.dumps(settings)
+    return tree
 
 
-def _used(coordinate, dataset):
-    return coordinate in ("chain", "draw") or any(coordinate in v.dims for v in dataset.values())
-
-
-def _flat(variable):
-    """(chain, draw, record) as (sample, record)."""
-    return variable.to_numpy().reshape(-1, variable.shape[-1])
+def _kept(built):
+    """What the sampler stores; individual parameters and predictions follow from it."""
+    return [v for v in built.named_vars if v.startswith(("theta_", "omega_", "corr_", "sigma_", "eta_"))]
 
 
 def typical_start(model: Model, design):

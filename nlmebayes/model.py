@@ -181,7 +181,7 @@ def assemble(model: Model, design: Design):
         x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
         scale = _scale(design)
         theta, eta = population.add_population(design, model.parameters, scale, variables)
-        phi = population.individual(model.structure, design, x, theta, eta)
+        phi = population.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for name, gap in model.structure.order(Named(**phi)).items():
             pm.Potential(f"order_{name}", barrier(gap))
@@ -206,17 +206,6 @@ def coordinates(design: Design):
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
-def predicted(model, observed, phi, x):
-    """Prediction of one outcome from individual parameters and the tensors of the structure's arrays."""
-    own = model.structure.outcomes
-    if own and observed.name not in own:
-        raise ModelError(
-            f"no outcome {observed.name!r} in {model.structure.label}; its outcomes are {', '.join(own)}. Rename the "
-            "column, or map DVID to these names"
-        )
-    return model.structure.predict(Named(**phi), Named(**x), observed.name)
-
-
 def outcome_arrays(model, observed):
     """The structure's arrays for one outcome, as the model names them: (name here, name in graph, array, dim)."""
     for name, (values, last) in model.structure.arrays(observed).items():
@@ -229,7 +218,7 @@ def _add_outcome(model, observed, phi, variables):
         row = observed.row[np.flatnonzero(observed.values <= 0)[0]]
         raise ModelError(f"row {row}: {name} is not positive, so {residual} gives it no density; use another residual")
     x = {own: pm.Data(graph, values, dims=dim) for own, graph, values, dim in outcome_arrays(model, observed)}
-    f = pm.Deterministic(f"f_{name}", predicted(model, observed, phi, x), dims=f"{name}_obs")
+    f = pm.Deterministic(f"f_{name}", model.structure.predict(Named(**phi), Named(**x), name), dims=f"{name}_obs")
     s = {}
     for part, prior in residual.priors(scale_of(observed.values)).items():
         s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
@@ -245,8 +234,14 @@ def _scale(design):
 
 def check_names(model, design):
     """Names that would meet in the graph, and structures without what they need."""
-    taken = {p.name for p in model.structure.parameters} | {level.name for level in design.levels} | {"unit"}
+    taken = {p.name for p in model.structure.parameters} | {level.name for level in design.levels} | {"unit", "chain", "draw"}
+    own = model.structure.outcomes
     for observed in design.outcomes:
+        if own and observed.name not in own:
+            raise ModelError(
+                f"no outcome {observed.name!r} in {model.structure.label}; its outcomes are {', '.join(own)}. Rename "
+                "the column, or map DVID to these names"
+            )
         if observed.name in taken:
             raise ModelError(
                 f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"

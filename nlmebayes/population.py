@@ -33,11 +33,12 @@ def arrays(design: Design):
     return found
 
 
-def individual(structure, design: Design, x, theta, eta):
+def individual(structure, levels, x, theta, eta):
     """Individual parameters, name -> tensor with a last axis over units.
 
     Parameters
     ----------
+    levels : the design's levels (their names and effects are read)
     x : mapping of the tensors of `arrays`
     theta : dict of tensors (..., term) by parameter
     eta : dict of tensors (..., group, effect) by level
@@ -48,7 +49,7 @@ def individual(structure, design: Design, x, theta, eta):
         linear = theta[name] @ x[f"X_{name}"].T
         if f"offset_{name}" in x:
             linear = linear + x[f"offset_{name}"]
-        for level in design.levels:
+        for level in levels:
             for k, effect in enumerate(level.effects):
                 if effect.parameter == name:
                     each = eta[level.name][..., k][..., x[f"{level.name}_of_unit"]]

@@ -6,15 +6,18 @@ apply the order constraints of a structure (they matter only when the population
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 
 from nlmebayes import population, storage
 from nlmebayes.design import resolve
-from nlmebayes.model import Model, ModelError, assemble, barrier, check_names, coordinates, outcome_arrays, predicted
+from nlmebayes.model import Model, ModelError, assemble, barrier, check_names, coordinates, outcome_arrays
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
@@ -90,48 +93,76 @@ def effects(design, draws: Draws, rng):
 def evaluator(model, design):
     """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
     unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
-    theta = {name: pt.dmatrix(f"theta_{name}") for name in design.fixed}
-    eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in design.levels}
-    x = {name: pt.as_tensor(value) for name, (value, _) in population.arrays(design).items()}
-    phi = population.individual(model.structure, design, x, theta, eta)
-    f = {}
-    for observed in design.outcomes:
-        arrays = {own: pt.as_tensor(values) for own, _, values, _ in outcome_arrays(model, observed)}
-        f[observed.name] = predicted(model, observed, phi, arrays)
-    order = sum(barrier(gap) for gap in model.structure.order(Named(**phi)).values())
-    first = next(iter(phi.values()))
-    outputs = [*phi.values(), *f.values(), order + pt.zeros_like(first[:, 0])]
-    inputs = [*theta.values(), *eta.values()]
-    compute = pm.compile(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
-    largest = max(len(design.labels), *(len(values) for o in design.outcomes for _, _, values, _ in outcome_arrays(model, o)))
+    shared = {name: value for name, (value, _) in population.arrays(design).items()}
+    own = {o.name: {name: v for name, _, v, _ in outcome_arrays(model, o)} for o in design.outcomes}
+    levels = tuple(Effects(level.name, level.effects) for level in design.levels)
+    compute = _graph(model, levels, _kinds(shared), tuple((name, _kinds(arrays)) for name, arrays in own.items()))
+    data = [*shared.values(), *(v for arrays in own.values() for v in arrays.values())]
+    step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in data)))
 
-    def evaluate(theta_values, eta_values):
-        values = [*theta_values.values(), *eta_values.values()]
-        n, step = len(values[0]), max(1, CHUNK // largest)
-        parts = [compute(*(v[i : i + step] for v in values)) for i in range(0, n, step)]
+    def evaluate(theta, eta):
+        values = [*theta.values(), *eta.values()]
+        parts = [compute(*(v[i : i + step] for v in values), *data) for i in range(0, len(values[0]), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-        # A curve that does not depend on the draw (no random effect, fixed terms only) still gives one row per draw.
-        return dict(zip(phi, found, strict=False)), dict(zip(f, found[len(phi) : -1], strict=True)), found[-1]
+        phi = dict(zip(theta, found, strict=False))
+        return phi, dict(zip(own, found[len(phi) : -1], strict=True)), found[-1]
 
     return evaluate
 
 
-def likelihood(residual, f, s, values, rng, *, draw=True, density=True):
-    """Draws of the measurement and its log-density, each (sample, record); ``s`` holds (sample,) by part."""
-    tensors = {part: pt.dcol(part) for part in s}
-    prediction, measured = pt.dmatrix("f"), pt.drow("measured")
-    variable = residual.likelihood(prediction, Named(**tensors))
-    inputs = [prediction, *tensors.values()]
-    columns = [column[:, None] for column in s.values()]
-    drawn = logp = None
-    if draw:
-        seed = int(rng.integers(2**31))
-        drawn = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=seed)(f, *columns)
-    if density:
-        observed = measured + pt.zeros_like(prediction)
-        compute = pm.compile([measured, *inputs], pm.logp(variable, observed), mode=UNCOMPILED)
-        logp = compute(np.asarray(values, dtype=float)[None, :], f, *columns)
-    return drawn, logp
+class Effects(NamedTuple):
+    """What the graph depends on of a level."""
+
+    name: str
+    effects: tuple
+
+
+def _kinds(arrays):
+    return tuple((name, value.dtype.str, value.ndim) for name, value in arrays.items())
+
+
+@lru_cache(maxsize=32)
+def _graph(model, levels, shared, own):
+    """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
+    theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in model.structure.parameters}
+    eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in levels}
+    x = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in shared}
+    phi = population.individual(model.structure, levels, x, theta, eta)
+    arrays = {o: {n: pt.tensor(n, dtype=dtype, shape=(None,) * ndim) for n, dtype, ndim in kinds} for o, kinds in own}
+    f = [model.structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
+    each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
+    order = sum(barrier(gap) for gap in model.structure.order(Named(**phi)).values()) + each_draw[:, 0]
+    inputs = [*theta.values(), *eta.values(), *x.values(), *(v for each in arrays.values() for v in each.values())]
+    outputs = [*phi.values(), *(value + each_draw for value in f), order]
+    return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
+
+
+def measure(residual, f, s, rng):
+    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
+    variable, inputs = _likelihood(residual, tuple(s))
+    compute = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=int(rng.integers(2**31)))
+    return compute(f, *(column[:, None] for column in s.values()))
+
+
+def log_density(residual, f, s, values):
+    """Log-density of the measurements, (sample, record)."""
+    compute = _density(residual, tuple(s))
+    return compute(np.asarray(values, dtype=float)[None, :], f, *(column[:, None] for column in s.values()))
+
+
+def _likelihood(residual, parts):
+    tensors = {part: pt.dcol(part) for part in parts}
+    prediction = pt.dmatrix("f")
+    return residual.likelihood(prediction, Named(**tensors)), [prediction, *tensors.values()]
+
+
+@lru_cache(maxsize=32)
+def _density(residual, parts):
+    variable, inputs = _likelihood(residual, parts)
+    measured = pt.drow("measured")
+    return pytensor.function(
+        [measured, *inputs], pm.logp(variable, measured + pt.zeros_like(inputs[0])), mode=UNCOMPILED
+    )
 
 
 def predict(model: Model, tree, data=None, *, random_seed=None):
@@ -161,8 +192,8 @@ def predict(model: Model, tree, data=None, *, random_seed=None):
     DataError, FormulaError
         The data lack what the model reads.
     """
-    model, training_data, training = context(model, tree)
-    data = training_data if data is None else data
+    model, training = context(model, tree)
+    data = storage.stored_dataset(tree) if data is None else data
     design = resolve(model, data, training)
     check_names(model, design)
     draws = draws_of(tree["posterior"].to_dataset(), training, data.outcomes)
@@ -172,17 +203,16 @@ def predict(model: Model, tree, data=None, *, random_seed=None):
     phi, f, _ = evaluator(model, design)(draws.theta, eta)
     posterior = labelled(design, draws, eta, phi, f, sizes)
     groups = observe(model, design, f, draws.sigma, sizes, rng)
-    return storage.attach(as_tree({"posterior": posterior} | groups), model, data)
+    return storage.attach(as_tree({"posterior": posterior} | groups), model, data, storage.training_dataset(tree))
 
 
 def context(model, tree):
-    """The model, the training data and the training design of a tree."""
+    """The model of a tree (checked, if one is given) and its training design."""
     if model is None:
         model = storage.stored_model(tree)
     else:
         storage.same_model(model, tree)
-    data = storage.stored_dataset(tree)
-    return model, data, resolve(model, data)
+    return model, resolve(model, storage.training_dataset(tree))
 
 
 def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
@@ -263,14 +293,12 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
     for observed in design.outcomes:
         name, dims = observed.name, (f"{observed.name}_obs",)
         known = np.isfinite(observed.values).all()
-        y, logp = likelihood(
-            model.residual_of(name), f[name], sigma[name], observed.values, rng, density=density and known
-        )
-        drawn[name] = (y, dims)
+        residual = model.residual_of(name)
+        drawn[name] = (measure(residual, f[name], sigma[name], rng), dims)
         if known:
             seen[name] = (dims, observed.values)
-        if logp is not None:
-            dense[name] = (logp, dims)
+        if known and density:
+            dense[name] = (log_density(residual, f[name], sigma[name], observed.values), dims)
     records = {k: v for k, v in coords.items() if k.endswith("_obs")}
     groups = {"posterior_predictive": with_chains(drawn, records, sizes), "constant_data": constant_data(design)}
     if dense:

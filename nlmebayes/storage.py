@@ -19,7 +19,7 @@ from nlmebayes.parameter import Link, Prior
 from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
-STATEMENT, DATASET = "nlmebayes_model", "dataset"
+STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
 MISSING = "\0"  # a missing label; NetCDF strings cannot be missing
 
 
@@ -73,22 +73,35 @@ def same_model(model, tree):
         raise ModelError(f"the tree was made with another model.\nThe tree's:\n{stored_model(tree)}\nGiven:\n{model}")
 
 
-def attach(tree, model, data):
-    """Add the statement and the dataset to a tree (in place) and return it."""
+def attach(tree, model, data, training=None):
+    """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs[STATEMENT] = json.dumps(plain(model))
-    frames = {"observations": _to_xarray(data.observations), "doses": _to_xarray(data.doses)}
-    group = xr.DataTree.from_dict(frames)
-    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
-    group.attrs["kind"] = json.dumps(kind)
-    tree[DATASET] = group
+    tree[DATASET] = _stored(data)
+    if training is not None and training is not data:
+        tree[TRAINING] = _stored(training)
     return tree
 
 
 def stored_dataset(tree):
-    """The `Dataset` a tree was made on."""
-    group = tree[DATASET]
-    kind = json.loads(group.attrs["kind"])
-    kind = {k: tuple(v) if isinstance(v, list) else v for k, v in kind.items()}
+    """The `Dataset` whose records the tree's predictions are for."""
+    return _revived(tree[DATASET])
+
+
+def training_dataset(tree):
+    """The `Dataset` that the population was fitted to, in whose state designs are evaluated."""
+    return _revived(tree[TRAINING] if TRAINING in tree.children else tree[DATASET])
+
+
+def _stored(data):
+    frames = {"observations": _to_xarray(data.observations), "doses": _to_xarray(data.doses)}
+    group = xr.DataTree.from_dict(frames)
+    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
+    group.attrs["kind"] = json.dumps(kind)
+    return group
+
+
+def _revived(group):
+    kind = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(group.attrs["kind"]).items()}
     frames = {name: _to_frame(group[name].to_dataset()) for name in ("observations", "doses")}
     return Dataset(**frames, **kind)
 

@@ -1,0 +1,113 @@
+"""Public datasets that come with the library: `names`, `describe`, `table`, and one function for each.
+
+``theophylline()`` and its siblings return a `Dataset`. What is known of each dataset, and how it becomes one,
+stands in ``catalogue.toml``.
+"""
+
+import textwrap
+import tomllib
+from dataclasses import replace
+from importlib.resources import files
+
+import pandas as pd
+
+from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.validate import DataError
+
+_HOME = files("nlmebayes.data")
+_CATALOGUE = tomllib.loads((_HOME / "catalogue.toml").read_text(encoding="utf-8"))
+__all__ = ["describe", "names", "table", *_CATALOGUE]
+
+
+def names():
+    """Names of the datasets, in the order of the catalogue."""
+    return tuple(_CATALOGUE)
+
+
+def table(name):
+    """The table of a dataset as its source has it: a new DataFrame with the source's column names.
+
+    Raises
+    ------
+    DataError
+        Unknown name; lists those that exist.
+
+    Examples
+    --------
+    >>> from nlmebayes.data import bundled
+    >>> bundled.table("orange").columns.tolist()
+    ['Tree', 'age', 'circumference']
+    """
+    with (_HOME / "tables" / _entry(name)["file"]).open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def describe(name):
+    """What was measured on whom, every column with its unit, what to beware of, and the source to cite."""
+    entry = _entry(name)
+    rename = entry.get("rename", {})
+    lines = [entry["title"], "", "Columns", "-------"]
+    for column, meaning in entry["columns"].items():
+        lines.append(f"{rename[column]} ({column} in the table)" if column in rename else column)
+        lines.append(f"    {meaning}")
+    if "note" in entry:
+        lines += ["", "Notes", "-----", textwrap.fill(entry["note"], 100)]
+    return "\n".join([*lines, "", "References", "----------", textwrap.fill(entry["source"], 100)])
+
+
+def _entry(name):
+    if name not in _CATALOGUE:
+        raise DataError(f"no dataset {name!r}; the datasets are {', '.join(_CATALOGUE)}")
+    return _CATALOGUE[name]
+
+
+def _dataset(name):
+    entry = _entry(name)
+    if "unsupported" in entry:
+        raise DataError(
+            f"{name}: its dosing ({entry['unsupported']}) is not supported yet; "
+            f"the raw table is available as nb.datasets.table({name!r})"
+        )
+    frame = table(name).rename(columns=entry.get("rename", {}))
+    for column, codes in entry.get("codes", {}).items():
+        frame[column] = frame[column].map(codes)
+    frame = frame.astype(dict.fromkeys(entry.get("categories", ()), "category"))
+    arguments = entry["dataset"] | {"source": name}
+    if "doses" not in entry:
+        return Dataset.from_frame(frame, **arguments)
+    dosing = dict(entry["doses"])
+    return _DOSING[dosing.pop("kind")](frame, arguments, **dosing)
+
+
+def _by_weight(frame, arguments):
+    """One dose per subject at time 0: its ``dose`` per weight times its weight ``wt``."""
+    doses = frame.drop_duplicates("id").assign(time=0.0, amt=lambda first: first["dose"] * first["wt"])
+    return Dataset.from_frame(frame, doses=doses, **arguments)
+
+
+def _one_bolus(frame, arguments, amount):
+    """The same dose to every subject at time 0."""
+    doses = frame[["id"]].drop_duplicates().assign(time=0.0, amt=amount)
+    return Dataset.from_frame(frame, doses=doses, **arguments)
+
+
+def _records(frame, arguments):
+    """Doses in rows of their own, as in an event table."""
+    events = frame.rename(columns={"dose": "amt", arguments["outcome"]: "dv"})
+    data = Dataset.from_nonmem(events, outcome=arguments["outcome"], levels=arguments["levels"])
+    return replace(data, source=arguments["source"])
+
+
+_DOSING = {"by_weight": _by_weight, "one_bolus": _one_bolus, "records": _records}
+
+
+def _function(name):
+    def load():
+        return _dataset(name)
+
+    load.__name__ = load.__qualname__ = name
+    load.__doc__ = describe(name)
+    return load
+
+
+globals().update({name: _function(name) for name in _CATALOGUE})
