@@ -6,14 +6,16 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 import importlib
 
 _HOME = {
-    "design": ("resolve",),
+    "diagnostics": ("Report", "check", "summary"),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),
+    "dosing": ("AUC", "Regimen", "Target", "Trough", "recommend"),
+    "forecasting": ("forecast",),
     "formula": ("FormulaError",),
     "infer": ("fit",),
     "model": ("Model", "ModelError", "build", "priors"),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
-    "predict": ("predict", "simulate"),
+    "prediction": ("predict", "simulate"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
@@ -21,14 +23,18 @@ _HOME = {
     "structure.superposition": ("Superposition",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
+_ROOMS = {"datasets": "data.bundled", "plot": "plot"}
 __version__ = "0.1.0"
-__all__ = sorted(_MODULE)
+__all__ = sorted([*_MODULE, *_ROOMS])
 
 
 def __getattr__(name):
-    if name not in _MODULE:
+    if name in _ROOMS:
+        value = importlib.import_module(f"nlmebayes.{_ROOMS[name]}")
+    elif name in _MODULE:
+        value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
+    else:
         raise AttributeError(f"module 'nlmebayes' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 

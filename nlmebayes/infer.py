@@ -9,7 +9,7 @@ import nutpie
 import pymc as pm
 from scipy import optimize
 
-from nlmebayes import predict as prediction
+from nlmebayes import prediction
 from nlmebayes import storage
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, assemble
@@ -21,7 +21,7 @@ UNKEPT_STATS = ("divergence_message",)  # text with missing values, which NetCDF
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=0.8, **options,
+    target_accept=0.9, **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 

@@ -69,7 +69,8 @@ class Dataset:
             Time column. Structures with doses need it.
         covariates, inputs : sequence of str, optional
             Columns that have one value per innermost unit (an error if not) or vary from record to record.
-            Every other column is sorted into the two by what it does.
+            Every other column is sorted into the two by what it does. Text of digits is read as numbers; make a
+            column of numbered groups a pandas category, or write ``C(group)`` in the formula.
         doses : DataFrame, optional
             Boluses: the level columns down to ``subject``, ``time``, and ``amount``. A dose at the time of
             an observation acts before it.
@@ -124,8 +125,8 @@ class Dataset:
 
     @classmethod
     def from_nonmem(
-        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error"
-    ):
+        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error", source=None,
+    ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
         Reads ID TIME DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every other column
@@ -140,7 +141,7 @@ class Dataset:
         outcome : str or dict
             Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes.
         """
-        table = read_nonmem(data, outcome=outcome)
+        table = read_nonmem(data, outcome=outcome, source=source)
         frame, source = table.frame, table.source
         declared = tuple(name.lower() for name in _names(levels))
         if "occ" in declared and "id" in declared:

@@ -23,9 +23,10 @@ class EventTable:
     source: str
 
 
-def read_nonmem(data, *, outcome):
+def read_nonmem(data, *, outcome, source=None):
     """Read and check the columns that NONMEM reserves; returns an `EventTable`."""
-    frame, source = _read(data)
+    frame, name = _read(data)
+    source = source or name
     frame = _upper(frame, source)
     for name in ("ID", "TIME", "DV"):
         if name not in frame.columns:

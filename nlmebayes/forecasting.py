@@ -19,7 +19,7 @@ import numpy as np
 from arviz_stats.base import array_stats
 from scipy import stats
 
-from nlmebayes import predict as prediction
+from nlmebayes import prediction
 from nlmebayes import storage
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, check_names
@@ -65,7 +65,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, round
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
     which, z, log_weight, log_density = _adapt(target, proposals, rounds, rng)
-    smoothed, khat = array_stats.psislw(log_weight)
+    smoothed, khat = array_stats.psislw(-log_weight)  # takes the negative, as of a log-likelihood
     weight = np.exp(smoothed - smoothed.max())
     weight /= weight.sum()
     report = {

@@ -5,7 +5,7 @@ tree knows keeps its draws; a new one is drawn from the population of each draw.
 apply the order constraints of a structure (they matter only when the population overlaps the forbidden side).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -165,7 +165,7 @@ def _density(residual, parts):
     )
 
 
-def predict(model: Model, tree, data=None, *, random_seed=None):
+def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     """Posterior prediction for any data.
 
     Parameters
@@ -177,6 +177,9 @@ def predict(model: Model, tree, data=None, *, random_seed=None):
     data : Dataset, optional
         New data (``data.over(time=...)`` for a grid); by default those that the tree was made on. Units and groups
         with a label that the tree knows keep their draws; others are drawn from the population of each draw.
+    redraw : bool
+        Draw the effects of known groups anew too: replicates of the study with other individuals, as a visual
+        predictive check needs them.
     random_seed : int, optional
 
     Returns
@@ -199,7 +202,7 @@ def predict(model: Model, tree, data=None, *, random_seed=None):
     draws = draws_of(tree["posterior"].to_dataset(), training, data.outcomes)
     sizes = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
     rng = np.random.default_rng(random_seed)
-    eta = effects(design, draws, rng)
+    eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
     phi, f, _ = evaluator(model, design)(draws.theta, eta)
     posterior = labelled(design, draws, eta, phi, f, sizes)
     groups = observe(model, design, f, draws.sigma, sizes, rng)

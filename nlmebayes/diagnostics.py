@@ -1,0 +1,235 @@
+"""`check`: did it converge, do the predictions look like the data, what do the data tell? In one table and in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytensor.tensor as pt
+from arviz_stats import ess, loo, rhat
+
+from nlmebayes import prediction
+from nlmebayes.model import assemble
+from nlmebayes.parameter import Log
+
+RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
+TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported
+UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `check` found; printing it shows the tables and the findings.
+
+    Attributes
+    ----------
+    population : DataFrame
+        Every population quantity: estimate (posterior mean), SD, RSE %, 90 % interval, CV % of omega, R-hat, ESS.
+    shrinkage : DataFrame
+        Shrinkage % of each random effect, ``1 - sd(posterior mean of eta) / omega``.
+    predictive : DataFrame
+        Posterior predictive p-values of mean, SD, minimum and maximum of each outcome.
+    loo : DataFrame
+        PSIS-LOO by outcome: elpd, its SE, effective number of parameters, records with k above 0.7.
+    divergences : int
+    findings : tuple of str
+        What is wrong, in words, each with what to do; empty if nothing is.
+    """
+
+    population: pd.DataFrame
+    shrinkage: pd.DataFrame
+    predictive: pd.DataFrame
+    loo: pd.DataFrame
+    divergences: int
+    findings: tuple[str, ...]
+
+    @property
+    def ok(self):
+        """Whether nothing was found."""
+        return not self.findings
+
+    def __str__(self):
+        parts = ["Population", _table(self.population)]
+        if len(self.shrinkage):
+            parts += ["", "Random effects", _table(self.shrinkage)]
+        parts += ["", "Posterior predictive p-values", _table(self.predictive), "", "PSIS-LOO", _table(self.loo)]
+        parts += ["", f"Divergences: {self.divergences}", ""]
+        parts += ["Findings", *(f"  - {f}" for f in self.findings)] if self.findings else ["No findings."]
+        return "\n".join(parts)
+
+    __repr__ = __str__
+
+
+def _table(frame):
+    return frame.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="")
+
+
+def check(model, tree) -> Report:
+    """Diagnose a fit.
+
+    Parameters
+    ----------
+    model : Model or None
+        The model of the tree; ``None`` takes the one stored in it.
+    tree : DataTree
+        From `fit`.
+
+    Returns
+    -------
+    Report
+    """
+    model, design = prediction.context(model, tree)
+    population = summary(tree, model=model)
+    shrunk = _shrinkage(tree, design)
+    predictive = _predictive(tree)
+    cross = _cross_validation(tree)
+    divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
+    findings = [
+        *_convergence(population, divergences, tree),
+        *_misfit(predictive),
+        *_influence(cross),
+        *_uninformed(model, design, tree),
+    ]
+    return Report(population, shrunk, predictive, cross.drop(columns="rows"), divergences, tuple(findings))
+
+
+def summary(tree, *, model=None) -> pd.DataFrame:
+    """The population as a pharmacometrician reads it, with convergence diagnostics.
+
+    One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
+    ``estimate`` is the posterior mean, ``rse_pct`` its SD in % of it, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for
+    log links.
+    """
+    model, design = prediction.context(model, tree)
+    posterior = tree["posterior"].to_dataset()
+    parameters = {p.name: p for p in model.parameters}
+    drawn, notes = {}, {}
+    for name, p in parameters.items():
+        for term in design.fixed[name].terms:
+            values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
+            if term == "Intercept":
+                drawn[name] = values.copy(data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=prediction.UNCOMPILED))
+                notes[name] = {"unit": p.unit}
+            else:
+                drawn[f"{name}: {term}"] = values
+    for level in design.levels:
+        for k, effect in enumerate(level.effects):
+            key = f"omega_{level.name} {effect.name}"
+            drawn[key] = posterior[f"omega_{level.name}"].isel({f"{level.name}_effect": k})
+            if isinstance(parameters[effect.parameter].scale, Log) and effect.column == "Intercept":
+                notes[key] = {"cv_pct": 100 * float(np.sqrt(np.expm1(drawn[key] ** 2)).mean())}
+        for i, j in _pairs(level):
+            names = level.effects[i].name, level.effects[j].name
+            drawn[f"corr_{level.name} {names[0]}, {names[1]}"] = posterior[f"corr_{level.name}"][..., i, j]
+    drawn |= {v: posterior[v] for v in posterior if v.startswith("sigma_")}
+    return pd.DataFrame([_describe(name, values, notes.get(name, {})) for name, values in drawn.items()])
+
+
+def _pairs(level):
+    return [(i, j) for b in level.blocks if b.name for i in b.effects for j in b.effects if i < j]
+
+
+def _describe(name, values, note):
+    mean, sd = float(values.mean()), float(values.std())
+    low, high = np.quantile(values, [0.05, 0.95])
+    several = values.sizes["chain"] > 1
+    return {
+        "quantity": name, "unit": note.get("unit", ""), "estimate": mean, "sd": sd,
+        "rse_pct": 100 * sd / abs(mean) if mean else np.nan, "q05": low, "q95": high,
+        "cv_pct": note.get("cv_pct", np.nan),
+        "rhat": float(rhat(values)) if several else np.nan,
+        "ess_bulk": float(ess(values, method="bulk")), "ess_tail": float(ess(values, method="tail")),
+    }  # fmt: skip
+
+
+def _shrinkage(tree, design):
+    rows = []
+    for level in design.levels:
+        eta = tree["posterior"][f"eta_{level.name}"].mean(("chain", "draw")).to_numpy()
+        omega = tree["posterior"][f"omega_{level.name}"].mean(("chain", "draw")).to_numpy()
+        for k, effect in enumerate(level.effects):
+            percent = 100 * (1 - eta[:, k].std(ddof=1) / omega[k]) if len(eta) > 1 else np.nan
+            rows.append({"level": level.name, "effect": effect.name, "groups": len(eta), "shrinkage_pct": percent})
+    return pd.DataFrame(rows)
+
+
+STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}
+
+
+def _predictive(tree):
+    rows = []
+    for name, observed in tree["observed_data"].data_vars.items():
+        replicated = tree["posterior_predictive"][name].stack(sample=("chain", "draw")).to_numpy()  # (record, sample)
+        p = {k: float((t(replicated, axis=0) >= t(observed.to_numpy())).mean()) for k, t in STATISTICS.items()}
+        rows.append({"outcome": name, **p})
+    return pd.DataFrame(rows)
+
+
+def _cross_validation(tree):
+    rows = []
+    for name in tree["log_likelihood"].data_vars:
+        found = loo(tree, var_name=name, pointwise=True)
+        k = np.asarray(found.pareto_k)
+        where = np.asarray(tree["log_likelihood"][f"{name}_obs"])[k > PARETO_K]
+        rows.append({
+            "outcome": name, "elpd": float(found.elpd), "se": float(found.se), "p": float(found.p),
+            "k_above_0.7": int((k > PARETO_K).sum()), "records": k.size, "rows": where,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _convergence(population, divergences, tree):
+    worst = population.loc[population["rhat"].idxmax()] if population["rhat"].notna().any() else None
+    if worst is not None and worst["rhat"] > RHAT:
+        yield (
+            f"R-hat of {worst['quantity']} is {worst['rhat']:.2f} (> {RHAT}): the chains disagree, so no number here can "
+            "be trusted. Look at the chains one by one: two modes (e.g. ka and cl/v exchanged) or too few draws"
+        )
+    least = population.loc[population["ess_bulk"].idxmin()]
+    if least["ess_bulk"] < ESS:
+        yield (
+            f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws, or another parametrisation "
+            "(centred suits many samples per group, noncentred few)"
+        )
+    if divergences:
+        total = tree["sample_stats"]["diverging"].size
+        yield (
+            f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept, or change the "
+            "parametrisation of the level with the smallest omega"
+        )
+
+
+def _misfit(predictive):
+    words = {"mean": "level", "sd": "scatter", "min": "smallest values", "max": "largest values"}
+    for _, row in predictive.iterrows():
+        for name, word in words.items():
+            if not TAIL_P <= row[name] <= 1 - TAIL_P:
+                side = "below" if row[name] < 0.5 else "above"
+                yield (
+                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed (p = {row[name]:.3f}): the "
+                    "residual or the structure does not fit"
+                )
+
+
+def _influence(cross):
+    for _, row in cross.iterrows():
+        if row["k_above_0.7"]:
+            some = ", ".join(map(str, row["rows"][:8])) + (", ..." if row["k_above_0.7"] > 8 else "")
+            yield (
+                f"{row['outcome']}: {row['k_above_0.7']} of {row['records']} records have Pareto k above {PARETO_K} (rows "
+                f"{some}): the model leans on them, and the LOO estimate is too optimistic; look at these records"
+            )
+
+
+def _uninformed(model, design, tree):
+    built, _ = assemble(model, design)
+    names = [v.name for v in built.free_RVs if v.name in tree["posterior"]]
+    prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=prediction.UNCOMPILED)
+    for name, values in zip(names, prior, strict=True):
+        posterior = tree["posterior"][name]
+        ratio = np.atleast_1d(posterior.std(("chain", "draw")).to_numpy() / values.std(axis=0))
+        labels = posterior[posterior.dims[-1]].to_numpy() if posterior.ndim > 2 else [""]
+        for label, r in zip(labels, ratio, strict=True):
+            if r > UNINFORMED:
+                which = f"{name}[{label}]" if label else name
+                yield f"the data say little about {which}: its posterior SD is {100 * r:.0f} % of its prior's"

@@ -1,0 +1,208 @@
+"""Regimens, targets and `recommend`: which dose keeps an exposure in its range, with what probability."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes import prediction
+from nlmebayes import storage
+from nlmebayes.design import resolve
+from nlmebayes.model import ModelError, check_names
+
+NODES = 16  # Gauss-Legendre nodes per panel of an AUC; panels end at doses
+PANEL_SHARE = 8  # and are at most this fraction of the interval
+
+
+@dataclass(frozen=True)
+class Regimen:
+    """A schedule of equal doses.
+
+    Parameters
+    ----------
+    amount : float
+        Of one dose, in the unit of the data (mg).
+    start : float
+        Time of the first one.
+    every : float, optional
+        Interval between doses (h); needed for more than one.
+    doses : int
+        Number of doses.
+    """
+
+    amount: float
+    start: float = 0.0
+    every: float | None = None
+    doses: int = 1
+
+    def __post_init__(self):
+        if not (self.amount >= 0 and np.isfinite(self.amount)):
+            raise ValueError(f"Regimen: the amount {self.amount} is not a dose")
+        if self.doses < 1 or (self.doses > 1 and not (self.every and self.every > 0)):
+            raise ValueError(f"Regimen: {self.doses} doses every {self.every}; more than one needs an interval, every=")
+
+    @property
+    def times(self):
+        """Times of the doses."""
+        return self.start + (self.every or 0.0) * np.arange(self.doses)
+
+    def __str__(self):
+        return f"{self.amount:g}" + (f" every {self.every:g} x {self.doses}" if self.doses > 1 else "")
+
+
+class Target(ABC):
+    """An exposure and the range it should be in; subclasses say at which times it is read."""
+
+    low: float
+    high: float
+
+    @abstractmethod
+    def nodes(self, doses):
+        """Times to predict at and their weights, given the times of all doses: exposure = weights . f(times)."""
+
+
+def _check_range(target):
+    if not target.low < target.high:
+        raise ValueError(f"{type(target).__name__}: low {target.low} is not below high {target.high}")
+
+
+@dataclass(frozen=True)
+class Trough(Target):
+    """Concentration at ``time``, before a dose given at that time; wanted between ``low`` and ``high``."""
+
+    low: float
+    high: float
+    time: float
+
+    def __post_init__(self):
+        _check_range(self)
+
+    def nodes(self, doses):
+        return np.array([self.time]), np.array([1.0])
+
+    def __str__(self):
+        return f"concentration at {self.time:g} in {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class AUC(Target):
+    """Area under the predicted concentration from ``start`` to ``end``; wanted between ``low`` and ``high``.
+
+    Gauss-Legendre quadrature of 16 nodes on panels that end at every dose and span at most an eighth of the interval.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __post_init__(self):
+        _check_range(self)
+        if not self.start < self.end:
+            raise ValueError(f"AUC: start {self.start} is not before end {self.end}")
+
+    def nodes(self, doses):
+        inside = doses[(doses > self.start) & (doses < self.end)]
+        edges = np.unique([*np.linspace(self.start, self.end, PANEL_SHARE + 1), *inside])
+        x, w = np.polynomial.legendre.leggauss(NODES)
+        half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+        return (middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * w).ravel()
+
+    def __str__(self):
+        return f"AUC from {self.start:g} to {self.end:g} in {self.low:g} to {self.high:g}"
+
+
+def recommend(forecast, regimens, targets, *, model=None, outcome=None):
+    """Probability that each regimen brings each exposure below, into and above its range.
+
+    Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
+    that uncertainty about the patient and about the population both count. The patient's past doses stay.
+
+    Parameters
+    ----------
+    forecast : DataTree
+        From `forecast`.
+    regimens : sequence of Regimen
+        Future doses to compare.
+    targets : Target or sequence of Target
+        With several, ``p_all`` is the probability that every one is met at once.
+    model : Model, optional
+        By default the one stored in the forecast.
+    outcome : str, optional
+        Which outcome, if there are several.
+
+    Returns
+    -------
+    DataFrame
+        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above``, ``mcse`` (of
+        ``p_in``), quantiles of the exposure, and ``p_all``.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in (100, 200, 300)]
+    >>> table = nb.recommend(forecast, regimens, nb.Trough(5, 10, time=96))  # doctest: +SKIP
+    """
+    regimens = [regimens] if isinstance(regimens, Regimen) else list(regimens)
+    targets = [targets] if isinstance(targets, Target) else list(targets)
+    if not regimens or not targets:
+        raise ValueError("recommend: needs at least one regimen and one target")
+    model, training = prediction.context(model, forecast)
+    patient = storage.stored_dataset(forecast)
+    if not model.structure.doses:
+        raise ModelError(f"{model.structure.label} has no doses")
+    outcome = outcome or _only(patient.outcomes)
+    draws = prediction.draws_of(forecast["posterior"].to_dataset(), training, patient.outcomes)
+    rows = []
+    for regimen in regimens:
+        exposures = _exposures(model, training, draws, patient, regimen, targets, outcome)
+        inside = [(x >= t.low) & (x <= t.high) for x, t in zip(exposures, targets, strict=True)]
+        together = float(np.all(inside, axis=0).mean())
+        for target, exposure, hit in zip(targets, exposures, inside, strict=True):
+            rows.append(_row(regimen, target, exposure, hit) | {"p_all": together})
+    table = pd.DataFrame(rows)
+    return table.sort_values("p_all", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _row(regimen, target, exposure, hit):
+    p = hit.mean()
+    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95])
+    return {
+        "regimen": str(regimen), "amount": regimen.amount, "target": str(target),
+        "p_below": float((exposure < target.low).mean()), "p_in": float(p),
+        "p_above": float((exposure > target.high).mean()),
+        "mcse": float(np.sqrt(max(p * (1 - p), 1 / len(hit) / 4) / len(hit))),
+        "q05": float(low), "median": float(median), "q95": float(high),
+    }  # fmt: skip
+
+
+def _only(outcomes):
+    if len(outcomes) > 1:
+        raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(outcomes)}")
+    return outcomes[0]
+
+
+def with_doses(patient, regimen):
+    """The patient's data with a regimen after the doses already there; a new dose acts after samples at its time."""
+    first = patient.observations.iloc[0]
+    levels = {level: first[level] for level in patient.levels}
+    added = pd.DataFrame([
+        {"row": -1, **levels, patient.time: time, "amount": float(regimen.amount), "position": np.inf}
+        for time in regimen.times
+    ])  # fmt: skip
+    doses = pd.concat([patient.doses, added], ignore_index=True) if len(patient.doses) else added
+    return replace(patient, doses=doses)
+
+
+def _exposures(model, training, draws, patient, regimen, targets, outcome):
+    """Exposure of each target, (draw,) each, under the regimen."""
+    doses = np.unique([*patient.doses[patient.time], *regimen.times])
+    each = [target.nodes(doses) for target in targets]
+    data = with_doses(patient.over(**{patient.time: np.concatenate([t for t, _ in each])}), regimen)
+    design = resolve(model, data, training)
+    check_names(model, design)
+    eta = prediction.effects(design, draws, np.random.default_rng(0))
+    _, f, _ = prediction.evaluator(model, design)(draws.theta, eta)
+    pieces = np.split(f[outcome], np.cumsum([len(t) for t, _ in each])[:-1], axis=1)
+    return [piece @ weights for piece, (_, weights) in zip(pieces, each, strict=True)]

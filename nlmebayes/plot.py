@@ -1,0 +1,175 @@
+"""Pictures of a tree: individual fits, visual predictive check, prior predictive, forecast, regimens.
+
+Every function returns a matplotlib Figure.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from nlmebayes import prediction
+from nlmebayes import storage
+
+BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
+GRID = 60
+
+
+def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns=4):
+    """Each subject's measurements over its prediction: median and 50 / 90 % bands of f, dashed 90 % of new measurements.
+
+    Parameters
+    ----------
+    x : str, optional
+        Column on the horizontal axis; by default time, or the structure's first input.
+    subjects : sequence, optional
+        Labels of the innermost level; by default the first twelve.
+    """
+    model, _ = prediction.context(model, tree)
+    data = storage.stored_dataset(tree) if data is None else data
+    outcome, x, level = outcome or data.outcomes[0], x or _axis(model, data), data.levels[-1]
+    seen = data.observations[data.observations["outcome"] == outcome]
+    labels = [str(s) for s in subjects] if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
+    data = data.sel(**{level: labels})
+    seen = seen[seen[level].isin(labels)]
+    smooth = prediction.predict(model, tree, _grid(data, x), random_seed=0)
+    bands = _quantiles(smooth["posterior"][f"f_{outcome}"])
+    wide = _quantiles(smooth["posterior_predictive"][outcome])
+    grid = storage.stored_dataset(smooth).observations
+    grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
+    columns = min(columns, len(labels))
+    figure, axes = _panels(len(labels), columns)
+    for axis, label in zip(axes, labels, strict=False):
+        here = (grid[level] == label).to_numpy()
+        _bands(axis, grid[x][here], bands[:, here], wide[:, here])
+        points = seen[seen[level] == label]
+        axis.plot(points[x], points["value"], "o", color="black", markersize=3.5)
+        axis.set_title(f"{level} {label}", fontsize=9)
+    _name_axes(figure, x, outcome)
+    return figure
+
+
+def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
+    """Visual predictive check: observed 5, 50 and 95 % percentiles over 90 % bands of the simulated ones.
+
+    Individuals are drawn anew in every replicate. Records are binned by quantiles of ``x``.
+    """
+    model, _ = prediction.context(model, tree)
+    data = storage.stored_dataset(tree)
+    outcome, x = outcome or data.outcomes[0], x or _axis(model, data)
+    replicated = prediction.predict(model, tree, redraw=True, random_seed=random_seed)
+    return _percentiles(data, outcome, x, replicated["posterior_predictive"][outcome], bins, "Visual predictive check")
+
+
+def prior(tree, *, x=None, outcome=None, bins=8):
+    """Prior predictive check of a tree from `simulate`: observed percentiles over bands of those simulated a priori."""
+    model, data = storage.stored_model(tree), storage.stored_dataset(tree)
+    outcome, x = outcome or data.outcomes[0], x or _axis(model, data)
+    return _percentiles(data, outcome, x, tree["prior_predictive"][outcome], bins, "Prior predictive check")
+
+
+def forecast(tree, times=None, *, outcome=None):
+    """A forecast patient: samples, curve with bands, and (grey) what the population alone would have said."""
+    data = storage.stored_dataset(tree)
+    outcome = outcome or data.outcomes[0]
+    x = data.time
+    times = _spread(np.append(data.observations[x], data.doses[x].to_numpy(float))) if times is None else times
+    grid = data.over(**{x: times})
+    after = prediction.predict(None, tree, grid, random_seed=0)
+    before = prediction.predict(None, _before(tree), grid, random_seed=0)
+    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    low, high = before["posterior_predictive"][outcome].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
+    axis.fill_between(times, low, high, color="grey", alpha=0.2, label="population, 90 %")
+    _bands(axis, times, _quantiles(after["posterior"][f"f_{outcome}"]), _quantiles(after["posterior_predictive"][outcome]))
+    seen = data.observations[data.observations["outcome"] == outcome]
+    axis.plot(seen[x], seen["value"], "o", color="black", label="samples")
+    axis.set(xlabel=x, ylabel=outcome, title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}")
+    axis.legend(frameon=False)
+    return figure
+
+
+def regimens(table):
+    """Probability of being below, in and above the target by regimen, from the table of `recommend`."""
+    targets = list(dict.fromkeys(table["target"]))
+    figure, axes = _panels(len(targets), min(2, len(targets)), size=(5.5, 3.6))
+    for axis, target in zip(axes, targets, strict=False):
+        part = table[table["target"] == target].sort_values("amount")
+        left = np.zeros(len(part))
+        for column, colour in (("p_below", "#7fa7d1"), ("p_in", "#58a063"), ("p_above", "#d18a7f")):
+            axis.barh(part["regimen"], part[column], left=left, color=colour, label=column)
+            left = left + part[column].to_numpy()
+        axis.set(title=target, xlabel="probability", xlim=(0, 1))
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _before(tree):
+    """The forecast's prior in the place of its posterior."""
+    found = tree.copy()
+    found["posterior"] = tree["prior"].copy()
+    return found
+
+
+def _axis(model, data):
+    """Column for the horizontal axis."""
+    wanted = [model.inputs.get(i, data.time if i == "time" else i) for i in model.structure.inputs]
+    options = [*wanted, data.time, *data.inputs]
+    found = [c for c in options if c and data.observations[c].dtype.kind == "f"]
+    if not found:
+        raise ValueError("no time and no numeric input to plot over; give x=")
+    return found[0]
+
+
+def _spread(values):
+    return np.linspace(float(np.min(values)), float(np.max(values)), GRID)
+
+
+def _grid(data, x):
+    return data.over(**{x: _spread(data.observations[x])})
+
+
+def _quantiles(variable):
+    return variable.quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).to_numpy()
+
+
+def _bands(axis, x, f, measured):
+    axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=BANDS[0][2], linewidth=0)
+    axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=BANDS[1][2], linewidth=0)
+    axis.plot(x, f[2], color="#3b6ea5")
+    for edge in (measured[0], measured[4]):
+        axis.plot(x, edge, color="#3b6ea5", linestyle="--", linewidth=0.8)
+
+
+def _percentiles(data, outcome, x, simulated, bins, title):
+    frame = data.observations[data.observations["outcome"] == outcome]
+    at, observed = frame[x].to_numpy(dtype=float), frame["value"].to_numpy()
+    simulated = simulated.to_numpy().reshape(-1, simulated.shape[-1])
+    edges = np.unique(np.quantile(at, np.linspace(0, 1, bins + 1)))
+    which = np.clip(np.searchsorted(edges, at, side="right") - 1, 0, max(len(edges) - 2, 0))
+    levels = [5, 50, 95]
+    found = [(at[which == b].mean(), np.percentile(observed[which == b], levels),
+              np.percentile(np.percentile(simulated[:, which == b], levels, axis=1), [5, 50, 95], axis=1))
+             for b in np.unique(which)]  # fmt: skip
+    middle = np.array([m for m, _, _ in found])
+    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    axis.plot(at, observed, "o", color="grey", markersize=2.5, alpha=0.6)
+    for i, (level, colour) in enumerate(zip(levels, ("#7fa7d1", "#d18a7f", "#7fa7d1"), strict=True)):
+        bands = np.array([s[:, i] for _, _, s in found])
+        axis.fill_between(middle, bands[:, 0], bands[:, 2], color=colour, alpha=0.35, linewidth=0)
+        style = "-" if level == 50 else "--"
+        axis.plot(middle, [o[i] for _, o, _ in found], color="black", linestyle=style, label=f"observed {level} %")
+    axis.set(xlabel=x, ylabel=outcome, title=title)
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _panels(n, columns, size=(2.8, 2.3)):
+    rows = -(-n // columns)
+    shape = (size[0] * columns, size[1] * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=shape, sharex=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[n:]:
+        axis.set_visible(False)
+    return figure, axes.flat[:n]
+
+
+def _name_axes(figure, x, y):
+    figure.supxlabel(x, fontsize=10)
+    figure.supylabel(y, fontsize=10)
