@@ -254,7 +254,9 @@ def _level(model, name, grouping, terms):
         for column, label in enumerate(matrix.terms):
             effect = Effect(f.parameter, label)
             if effect in effects:
-                raise FormulaError(f"formula {f.text!r}: the effect of {label} on {f.parameter} at level {name} is twice")
+                raise FormulaError(
+                    f"formula {f.text!r}: the effect of {label} on {f.parameter} at level {name} is twice"
+                )
             key = term.block or (f.parameter if term.correlated and len(matrix.terms) > 1 else None)
             members.setdefault((key, model.parametrisation_of(f.parameter, name)), []).append(len(effects))
             effects.append(effect)

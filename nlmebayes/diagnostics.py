@@ -52,7 +52,14 @@ class Report:
         parts = ["Population", _table(self.population)]
         if len(self.shrinkage):
             parts += ["", "Random effects", _table(self.shrinkage)]
-        parts += ["", "Posterior predictive p-values", _table(self.predictive), "", "PSIS-LOO", _table(self.loo)]
+        parts += [
+            "",
+            "Posterior predictive p-values",
+            _table(self.predictive),
+            "",
+            "PSIS-LOO",
+            _table(self.loo),
+        ]
         parts += ["", f"Divergences: {self.divergences}", ""]
         parts += ["Findings", *(f"  - {f}" for f in self.findings)] if self.findings else ["No findings."]
         return "\n".join(parts)
@@ -108,7 +115,9 @@ def summary(tree, *, model=None) -> pd.DataFrame:
         for term in design.fixed[name].terms:
             values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
             if term == "Intercept":
-                drawn[name] = values.copy(data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=prediction.UNCOMPILED))
+                drawn[name] = values.copy(
+                    data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=prediction.UNCOMPILED)
+                )
                 notes[name] = {"unit": p.unit}
             else:
                 drawn[f"{name}: {term}"] = values

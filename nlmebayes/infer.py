@@ -76,7 +76,13 @@ def fit(
         "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats]),
     } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
     tree = storage.attach(prediction.as_tree(groups), model, data)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed, "nutpie": nutpie.__version__}
+    settings = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "random_seed": random_seed,
+        "nutpie": nutpie.__version__,
+    }
     tree.attrs["nlmebayes_fit"] = json.dumps(settings)
     return tree
 
@@ -115,7 +121,9 @@ def typical_start(model: Model, design):
 
     if not np.isfinite(objective(origin)[0]):
         _explain(model, pooled, point)
-    best = optimize.minimize(negative, np.zeros_like(origin.data), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    best = optimize.minimize(
+        negative, np.zeros_like(origin.data), jac=True, method="L-BFGS-B", options={"maxiter": 500}
+    )
     values = pm.blocking.DictToArrayBijection.rmap(
         pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
     )

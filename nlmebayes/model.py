@@ -125,7 +125,9 @@ def _with_typical(p, stated):
         return p
     middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
     if spread is None and p.scale.spread is None:
-        raise ModelError(f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}")
+        raise ModelError(
+            f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}"
+        )
     return replace(p, typical=middle, spread=spread)
 
 
@@ -150,7 +152,9 @@ class Variables:
         names = list(dict.fromkeys(row["variable"] for row in self.rows))
         for name in self.overrides:
             if name not in names:
-                raise ModelError(f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}")
+                raise ModelError(
+                    f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}"
+                )
 
 
 def build(model: Model, data) -> pm.Model:
@@ -202,7 +206,11 @@ def coordinates(design: Design):
     coords |= {f"{name}_term": list(matrix.terms) for name, matrix in design.fixed.items()}
     for level in design.levels:
         names = [effect.name for effect in level.effects]
-        coords |= {level.name: list(level.labels), f"{level.name}_effect": names, f"{level.name}_effect_other": names}
+        coords |= {
+            level.name: list(level.labels),
+            f"{level.name}_effect": names,
+            f"{level.name}_effect_other": names,
+        }
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
@@ -234,7 +242,11 @@ def _scale(design):
 
 def check_names(model, design):
     """Names that would meet in the graph, and structures without what they need."""
-    taken = {p.name for p in model.structure.parameters} | {level.name for level in design.levels} | {"unit", "chain", "draw"}
+    taken = (
+        {p.name for p in model.structure.parameters}
+        | {level.name for level in design.levels}
+        | {"unit", "chain", "draw"}
+    )
     own = model.structure.outcomes
     for observed in design.outcomes:
         if own and observed.name not in own:

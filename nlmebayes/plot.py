@@ -78,10 +78,19 @@ def forecast(tree, times=None, *, outcome=None):
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     low, high = before["posterior_predictive"][outcome].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
     axis.fill_between(times, low, high, color="grey", alpha=0.2, label="population, 90 %")
-    _bands(axis, times, _quantiles(after["posterior"][f"f_{outcome}"]), _quantiles(after["posterior_predictive"][outcome]))
+    _bands(
+        axis,
+        times,
+        _quantiles(after["posterior"][f"f_{outcome}"]),
+        _quantiles(after["posterior_predictive"][outcome]),
+    )
     seen = data.observations[data.observations["outcome"] == outcome]
     axis.plot(seen[x], seen["value"], "o", color="black", label="samples")
-    axis.set(xlabel=x, ylabel=outcome, title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}")
+    axis.set(
+        xlabel=x,
+        ylabel=outcome,
+        title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}",
+    )
     axis.legend(frameon=False)
     return figure
 

@@ -132,7 +132,12 @@ def _graph(model, levels, shared, own):
     f = [model.structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap) for gap in model.structure.order(Named(**phi)).values()) + each_draw[:, 0]
-    inputs = [*theta.values(), *eta.values(), *x.values(), *(v for each in arrays.values() for v in each.values())]
+    inputs = [
+        *theta.values(),
+        *eta.values(),
+        *x.values(),
+        *(v for each in arrays.values() for v in each.values()),
+    ]
     outputs = [*phi.values(), *(value + each_draw for value in f), order]
     return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
@@ -247,7 +252,9 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
         drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), drawn[name].shape).copy()
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("_obs")}
     dims = {n: built.named_vars_to_dims.get(n, ()) for n in names}
-    found = xr.Dataset({n: (("chain", "draw", *dims[n]), v[None]) for n, v in drawn.items()}, coords=_used(coords, dims))
+    found = xr.Dataset(
+        {n: (("chain", "draw", *dims[n]), v[None]) for n, v in drawn.items()}, coords=_used(coords, dims)
+    )
     prior = draws_of(found, design, data.outcomes)
     eta = effects(design, prior, rng)
     phi, f, _ = evaluator(model, design)(prior.theta, eta)
@@ -303,7 +310,10 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
         if known and density:
             dense[name] = (log_density(residual, f[name], sigma[name], observed.values), dims)
     records = {k: v for k, v in coords.items() if k.endswith("_obs")}
-    groups = {"posterior_predictive": with_chains(drawn, records, sizes), "constant_data": constant_data(design)}
+    groups = {
+        "posterior_predictive": with_chains(drawn, records, sizes),
+        "constant_data": constant_data(design),
+    }
     if dense:
         groups["log_likelihood"] = with_chains(dense, records, sizes)
     if seen:

@@ -69,7 +69,9 @@ def stored_model(tree):
 
 def same_model(model, tree):
     """Refuse a model other than the tree's: its parameters would mean something else."""
-    if json.dumps(plain(model), sort_keys=True) != json.dumps(json.loads(tree.attrs.get(STATEMENT, "0")), sort_keys=True):
+    if json.dumps(plain(model), sort_keys=True) != json.dumps(
+        json.loads(tree.attrs.get(STATEMENT, "0")), sort_keys=True
+    ):
         raise ModelError(f"the tree was made with another model.\nThe tree's:\n{stored_model(tree)}\nGiven:\n{model}")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.nonmem import read_nonmem
+from nlmebayes.data.nonmem import read_nonmem, read_table
 from nlmebayes.data.validate import DataError
 
 
@@ -53,13 +53,13 @@ class Dataset:
     @classmethod
     def from_frame(
         cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
-        subject=None, sort=False, duplicates="error", source="data",
+        subject=None, sort=False, duplicates="error", source=None,
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
         Parameters
         ----------
-        frame : DataFrame
+        frame : DataFrame or path of a CSV file
         outcome : str or sequence of str
             Column(s) with measurements. A missing one is left out and counted in ``excluded``.
         levels : str or sequence of str
@@ -93,6 +93,8 @@ class Dataset:
         >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
         ('wt',)
         """
+        frame, name = read_table(frame, "data")
+        source = source or name
         outcomes, covariates, inputs = _names(outcome), _names(covariates), _names(inputs)
         declared = _names(levels)
         parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
@@ -125,7 +127,8 @@ class Dataset:
 
     @classmethod
     def from_nonmem(
-        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error", source=None,
+        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error",
+        source=None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
@@ -150,7 +153,11 @@ class Dataset:
         frame = frame.rename(columns=rename)
         subject = "id" if "id" in declared else declared[-1].split("/")[-1]
         parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
-        validate.columns_exist(frame.drop(columns=["row", "outcome", "value"]), (*parts, *_names(covariates), *_names(inputs)), source)
+        validate.columns_exist(
+            frame.drop(columns=["row", "outcome", "value"]),
+            (*parts, *_names(covariates), *_names(inputs)),
+            source,
+        )
         names = tuple(level.split("/")[-1] for level in declared)
         labelled = _labelled(frame, declared, source)
         rest = [c for c in frame.columns if c not in (*names, "row", "time", "outcome", "value", "amount", "event")]
@@ -228,7 +235,10 @@ class Dataset:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
             observed &= self.observations[column].isin(wanted).to_numpy()
         if not keep:
-            observed, dosed = ~observed, ~dosed if set(labels) & set(self.levels) else np.ones(len(dosed), bool)
+            observed, dosed = (
+                ~observed,
+                ~dosed if set(labels) & set(self.levels) else np.ones(len(dosed), bool),
+            )
         return replace(
             self,
             observations=self.observations[observed].reset_index(drop=True),

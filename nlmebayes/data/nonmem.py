@@ -9,7 +9,23 @@ import pandas as pd
 from nlmebayes.data import validate
 from nlmebayes.data.validate import DataError
 
-KNOWN = ("ID", "TIME", "DV", "AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "DVID", "OCC", "CENS", "LIMIT")
+KNOWN = (
+    "ID",
+    "TIME",
+    "DV",
+    "AMT",
+    "EVID",
+    "MDV",
+    "CMT",
+    "RATE",
+    "ADDL",
+    "II",
+    "SS",
+    "DVID",
+    "OCC",
+    "CENS",
+    "LIMIT",
+)
 EVENTS = {2: "other event", 3: "reset", 4: "reset and dose"}
 
 
@@ -25,7 +41,7 @@ class EventTable:
 
 def read_nonmem(data, *, outcome, source=None):
     """Read and check the columns that NONMEM reserves; returns an `EventTable`."""
-    frame, name = _read(data)
+    frame, name = read_table(data, "event table")
     source = source or name
     frame = _upper(frame, source)
     for name in ("ID", "TIME", "DV"):
@@ -61,9 +77,10 @@ def read_nonmem(data, *, outcome, source=None):
     return EventTable(table[~mdv].reset_index(drop=True), outcomes, excluded, source)
 
 
-def _read(data):
+def read_table(data, name):
+    """A frame and what to call it, from a frame (called ``name``) or the path of a CSV file."""
     if isinstance(data, pd.DataFrame):
-        return data, "event table"
+        return data, name
     path = Path(data)
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}")
@@ -114,7 +131,10 @@ def _refuse(frame, source):
         if len(other):
             row = dosed.iloc[other[0]]
             validate.fail(
-                source, row["row"], "CMT", f"{row['CMT']:g}: doses into several compartments are not supported yet"
+                source,
+                row["row"],
+                "CMT",
+                f"{row['CMT']:g}: doses into several compartments are not supported yet",
             )
 
 

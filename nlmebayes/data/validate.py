@@ -1,5 +1,7 @@
 """Checks at the door: each names the source, the row (1 is the first data row) and the column, and says the mend."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -113,7 +115,7 @@ def not_all_missing(frame, column, source):
 
 def nested(frame, levels, source):
     """No label of a level occurs under two parents."""
-    for parent, child in zip(levels, levels[1:], strict=False):
+    for parent, child in pairwise(levels):
         pairs = frame.drop_duplicates([parent, child])
         reused = pairs.duplicated(child, keep=False).to_numpy()
         if reused.any():
@@ -123,9 +125,9 @@ def nested(frame, levels, source):
             fail(
                 source, both["row"].iloc[1], child,
                 f"label {label!r} of level {child} is used under {parent} {first!r} (row {both['row'].iloc[0]}) and "
-                f"{second!r}. If these are different {child}s, nest them: levels=(..., '{parent}/{child}'), which labels "
-                f"them '{first}/{label}' and '{second}/{label}'. If one {child} occurs under several {parent}s, the two "
-                "are crossed: leave one out of levels; a formula may group by any column",
+                f"{second!r}. If these are two of them, nest: levels=(..., '{parent}/{child}'), which labels them "
+                f"'{first}/{label}' and '{second}/{label}'. If it is the same one, the two levels are crossed: leave "
+                "one out of levels; a formula may group by any column",
             )  # fmt: skip
 
 

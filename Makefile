@@ -1,0 +1,55 @@
+# Everything runs in .venv, made on first use from the project's own files. Any Python >= 3.12 will do:
+# make PYTHON=python3.12 test
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+JOBS ?= 2
+
+.PHONY: help install demo test test-recovery lint format docs bench clean
+
+help:
+	@echo "make demo           theophylline end to end, into demo/"
+	@echo "make test           the whole suite"
+	@echo "make test-recovery  simulate, fit, recover over many replicates (slow)"
+	@echo "make lint           ruff, check and format"
+	@echo "make docs           the reference pages, into docs/reference/"
+	@echo "make bench          the benchmarks"
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.12 found. Install one, or name it: make PYTHON=/path/to/python3.13"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "make: $(PYTHON) is older than Python 3.12; name another: make PYTHON=/path/to/python3.13"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module (Debian: apt install python3-venv)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/nlmebayes demo demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-recovery: $(READY)
+	$(BIN)/python -m pytest -m recovery -n $(JOBS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY)
+	$(BIN)/python docs/make_reference.py
+
+bench: $(READY)
+	$(BIN)/python benchmarks/theophylline.py
+
+clean:
+	rm -rf $(VENV) demo docs/reference .pytest_cache .ruff_cache
