@@ -1,5 +1,6 @@
 """`check`: did it converge, do the predictions look like the data, what do the data tell? In one table and in words."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,7 +178,9 @@ def _predictive(tree):
 def _cross_validation(tree):
     rows = []
     for name in tree["log_likelihood"].data_vars:
-        found = loo(tree, var_name=name, pointwise=True)
+        with warnings.catch_warnings():  # what it warns of is a finding here
+            warnings.filterwarnings("ignore", message="Estimated shape parameter")
+            found = loo(tree, var_name=name, pointwise=True)
         k = np.asarray(found.pareto_k)
         where = np.asarray(tree["log_likelihood"][f"{name}_obs"])[k > PARETO_K]
         rows.append({
@@ -191,14 +194,14 @@ def _convergence(population, divergences, tree):
     worst = population.loc[population["rhat"].idxmax()] if population["rhat"].notna().any() else None
     if worst is not None and worst["rhat"] > RHAT:
         yield (
-            f"R-hat of {worst['quantity']} is {worst['rhat']:.2f} (> {RHAT}): the chains disagree, so no number here can "
-            "be trusted. Look at the chains one by one: two modes (e.g. ka and cl/v exchanged) or too few draws"
+            f"R-hat of {worst['quantity']} is {worst['rhat']:.2f} (> {RHAT}): the chains disagree, so no number "
+            "here can be trusted. Look at each chain: two modes (e.g. ka and cl/v exchanged) or too few draws"
         )
     least = population.loc[population["ess_bulk"].idxmin()]
     if least["ess_bulk"] < ESS:
         yield (
-            f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws, or another parametrisation "
-            "(centred suits many samples per group, noncentred few)"
+            f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws, or another "
+            "parametrisation (centred suits many samples per group, noncentred few)"
         )
     if divergences:
         total = tree["sample_stats"]["diverging"].size
@@ -215,8 +218,8 @@ def _misfit(predictive):
             if not TAIL_P <= row[name] <= 1 - TAIL_P:
                 side = "below" if row[name] < 0.5 else "above"
                 yield (
-                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed (p = {row[name]:.3f}): the "
-                    "residual or the structure does not fit"
+                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed (p = {row[name]:.3f}): "
+                    "the residual or the structure does not fit"
                 )
 
 
@@ -225,8 +228,8 @@ def _influence(cross):
         if row["k_above_0.7"]:
             some = ", ".join(map(str, row["rows"][:8])) + (", ..." if row["k_above_0.7"] > 8 else "")
             yield (
-                f"{row['outcome']}: {row['k_above_0.7']} of {row['records']} records have Pareto k above {PARETO_K} (rows "
-                f"{some}): the model leans on them, and the LOO estimate is too optimistic; look at these records"
+                f"{row['outcome']}: {row['k_above_0.7']} of {row['records']} records have Pareto k above {PARETO_K} "
+                f"(rows {some}): the model leans on them, and the LOO estimate is too optimistic; look at these records"
             )
 
 

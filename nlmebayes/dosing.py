@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes import prediction
-from nlmebayes import storage
+from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
 from nlmebayes.model import ModelError, check_names
 

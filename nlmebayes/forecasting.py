@@ -19,8 +19,7 @@ import numpy as np
 from arviz_stats.base import array_stats
 from scipy import stats
 
-from nlmebayes import prediction
-from nlmebayes import storage
+from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, check_names
 
@@ -64,7 +63,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, round
     unknown = _unknown(design, population, patient)
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
-    which, z, log_weight, log_density = _adapt(target, proposals, rounds, rng)
+    which, z, log_weight = _adapt(target, proposals, rounds, rng)
     smoothed, khat = array_stats.psislw(-log_weight)  # takes the negative, as of a log-likelihood
     weight = np.exp(smoothed - smoothed.max())
     weight /= weight.sum()
@@ -75,8 +74,8 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, round
     }
     if khat > 0.7:
         warnings.warn(
-            f"forecast of {patient.subject} {design.labels[0]}: k-hat {khat:.2f} is above 0.7, so the draws may be off; "
-            "take more proposals, or check the patient's records",
+            f"forecast of {patient.subject} {design.labels[0]}: k-hat {khat:.2f} is above 0.7, so the draws may be "
+            "off; take more proposals, or check the patient's records",
             stacklevel=2,
         )
     chosen = _systematic(weight, draws, rng)
@@ -153,13 +152,12 @@ class _Target:
 
 
 def _adapt(target, proposals, rounds, rng):
-    """Rounds of importance sampling; returns the last: population index, z, log weights, log target."""
+    """Rounds of importance sampling; returns the last: population index, z, log weights."""
     moments = None
     for _ in range(max(1, rounds)):
         which = rng.permutation(np.resize(np.arange(target.population.size), proposals))
         z, log_proposal = _propose(proposals, target.size, moments, rng)
-        log_density = target.log_density(which, z)
-        log_weight = log_density - log_proposal
+        log_weight = target.log_density(which, z) - log_proposal
         if not np.isfinite(log_weight).any():
             raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
         weight = np.exp(log_weight - log_weight.max())
@@ -167,7 +165,7 @@ def _adapt(target, proposals, rounds, rng):
         mean = weight @ z
         cov = np.einsum("n,ni,nj->ij", weight, z - mean, z - mean) + 1e-6 * np.eye(target.size)
         moments = mean, cov
-    return which, z, log_weight, log_density
+    return which, z, log_weight
 
 
 def _propose(n, size, moments, rng):

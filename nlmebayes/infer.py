@@ -3,14 +3,14 @@
 import dataclasses
 import json
 import logging
+import warnings
 
 import numpy as np
 import nutpie
 import pymc as pm
 from scipy import optimize
 
-from nlmebayes import prediction
-from nlmebayes import storage
+from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, assemble
 
@@ -60,10 +60,14 @@ def fit(
     built, _ = assemble(model, design)
     rng = np.random.default_rng(random_seed)
     start = typical_start(model, design)
-    compiled = nutpie.compile_pymc_model(
-        built, backend="numba", initial_points=start, jitter_rvs=set(), var_names=_kept(built)
-    )
-    compiled = dataclasses.replace(compiled, initial_point_func=_scattered(compiled, _spreads(built, rng)))
+    with warnings.catch_warnings():
+        # The transform of a correlation matrix is started by PyTensor's C code; the sampler does not use it.
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        compiled = nutpie.compile_pymc_model(
+            built, backend="numba", initial_points=start, jitter_rvs=set(), var_names=_kept(built)
+        )
+        spread = _spreads(built, rng)
+    compiled = dataclasses.replace(compiled, initial_point_func=_scattered(compiled, spread))
     sampled = nutpie.sample(
         compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
         progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
@@ -179,8 +183,8 @@ def _explain(model, built, point):
             )(point)[0]  # fmt: skip
             rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
             raise ModelError(
-                f"{bad.size} measurements of {outcome.name} have no density at the typical values, first row {rows[0]}, "
-                f"where the prediction is {f[bad[0]]:g}: {model.residual_of(outcome.name)} gives it no scatter there, or "
+                f"{bad.size} values of {outcome.name} have no density at the typical values, first row {rows[0]}, "
+                f"where the prediction is {f[bad[0]]:g}: {model.residual_of(outcome.name)} has no scatter there, or "
                 "the prediction is not finite. Use a residual with an additive part, such as Combined(), state other "
                 "typical values, or leave these records out"
             )

@@ -6,15 +6,14 @@ Every function returns a matplotlib Figure.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import prediction
-from nlmebayes import storage
+from nlmebayes import prediction, storage
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
 
 
 def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns=4):
-    """Each subject's measurements over its prediction: median and 50 / 90 % bands of f, dashed 90 % of new measurements.
+    """Each subject's measurements over its prediction: median, 50 and 90 % bands; dashed, new measurements.
 
     Parameters
     ----------
@@ -66,31 +65,35 @@ def prior(tree, *, x=None, outcome=None, bins=8):
     return _percentiles(data, outcome, x, tree["prior_predictive"][outcome], bins, "Prior predictive check")
 
 
-def forecast(tree, times=None, *, outcome=None):
-    """A forecast patient: samples, curve with bands, and (grey) what the population alone would have said."""
+def forecast(tree, times=None, *, held_out=None, outcome=None):
+    """A forecast patient: samples, curve with bands, and (grey) what the population alone would have said.
+
+    Parameters
+    ----------
+    times : array, optional
+        By default from the first record to twice as far as the last.
+    held_out : Dataset, optional
+        Other samples of the patient, not used by the forecast, shown as open circles.
+    """
     data = storage.stored_dataset(tree)
-    outcome = outcome or data.outcomes[0]
-    x = data.time
-    times = _spread(np.append(data.observations[x], data.doses[x].to_numpy(float))) if times is None else times
+    outcome, x = outcome or data.outcomes[0], data.time
+    if times is None:
+        records = np.append(data.observations[x], data.doses[x].to_numpy(float))
+        times = np.linspace(records.min(), 2 * records.max() - records.min(), 2 * GRID)
     grid = data.over(**{x: times})
     after = prediction.predict(None, tree, grid, random_seed=0)
     before = prediction.predict(None, _before(tree), grid, random_seed=0)
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     low, high = before["posterior_predictive"][outcome].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
     axis.fill_between(times, low, high, color="grey", alpha=0.2, label="population, 90 %")
-    _bands(
-        axis,
-        times,
-        _quantiles(after["posterior"][f"f_{outcome}"]),
-        _quantiles(after["posterior_predictive"][outcome]),
-    )
+    wide = _quantiles(after["posterior_predictive"][outcome])
+    _bands(axis, times, _quantiles(after["posterior"][f"f_{outcome}"]), wide)
+    if held_out is not None:
+        others = held_out.observations[held_out.observations["outcome"] == outcome]
+        axis.plot(others[x], others["value"], "o", color="black", fillstyle="none", label="not used")
     seen = data.observations[data.observations["outcome"] == outcome]
     axis.plot(seen[x], seen["value"], "o", color="black", label="samples")
-    axis.set(
-        xlabel=x,
-        ylabel=outcome,
-        title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}",
-    )
+    axis.set(xlabel=x, ylabel=outcome, title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}")
     axis.legend(frameon=False)
     return figure
 
@@ -106,7 +109,9 @@ def regimens(table):
             axis.barh(part["regimen"], part[column], left=left, color=colour, label=column)
             left = left + part[column].to_numpy()
         axis.set(title=target, xlabel="probability", xlim=(0, 1))
-    axes[0].legend(frameon=False, fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    words = {"p_below": "below", "p_in": "in range", "p_above": "above"}
+    figure.legend(handles, [words[k] for k in labels], loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 

@@ -47,7 +47,7 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
         f"\nDose for a trough of 5 to 10 mg/L at 96 h: {best['regimen']} (mg, h): probability {best['p_in']:.2f} "
         f"(Monte Carlo error {best['mcse']:.2f}); below {best['p_below']:.2f}, above {best['p_above']:.2f}."
     )
-    for name, figure in pictures(model, tree, forecast, table, data):
+    for name, figure in pictures(model, tree, forecast, table, held_out):
         figure.savefig(folder / f"{name}.png", dpi=120)
     say(f"\nWritten to {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
 
@@ -61,10 +61,10 @@ def coverage(model, forecast, held_out, seed):
     return int(np.sum((seen >= low) & (seen <= high) & others)), int(others.sum())
 
 
-def pictures(model, tree, forecast, table, data):
+def pictures(model, tree, forecast, table, held_out):
     """Name and figure, one after the other."""
-    yield "prior", nb.plot.prior(nb.simulate(model, data, random_seed=1))
+    yield "prior", nb.plot.prior(nb.simulate(model, nb.datasets.theophylline(), random_seed=1))
     yield "fits", nb.plot.fits(model, tree)
     yield "vpc", nb.plot.vpc(model, tree)
-    yield "forecast", nb.plot.forecast(forecast)
+    yield "forecast", nb.plot.forecast(forecast, np.linspace(0, 30, 121), held_out=held_out)
     yield "regimens", nb.plot.regimens(table)
