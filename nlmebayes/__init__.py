@@ -12,7 +12,7 @@ _HOME = {
     "dosing": ("AUC", "Regimen", "Target", "Trough", "recommend"),
     "forecasting": ("forecast",),
     "formula": ("FormulaError",),
-    "infer": ("fit",),
+    "infer": ("fit", "sampler"),
     "model": ("Model", "ModelError", "build", "priors"),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),

