@@ -5,11 +5,12 @@ know (the patient, an unseen site):
 
     p(s, z | y)  ∝  p(s) Normal(z; 0, 1) p(y | theta_s, eta = chol(Omega_s) z, sigma_s)
 
-so population uncertainty is included, and population draws that explain the patient better count for more. Proposals
-start at the prior and adapt (population Monte Carlo; Cappé, Guillin, Marin and Robert 2004, J. Comput. Graph. Stat.
-13, 907-929): a Student t with the weighted moments of the round before, mixed with a tenth of the prior, so that no
-weight can exceed ten times that of the prior proposal. The last round's weights are Pareto-smoothed
-(Vehtari et al. 2024, JMLR 25(72)); k-hat above 0.7 is reported as a warning.
+so population uncertainty is included, and population draws that explain the patient better count for more.
+Proposals start at the prior and adapt: each round adds a Student t with the weighted moments of all particles so far,
+tempered while the weights rest on few of them, and every particle is weighted by the mixture of all rounds (adaptive
+multiple importance sampling; Cornuet, Marin, Mira and Robert 2012, Scand. J. Stat. 39, 798-812). The prior stays in the
+mixture, so that weights are bounded. They are Pareto-smoothed at the end (Vehtari et al. 2024, JMLR 25(72)); k-hat
+above 0.7 is a warning.
 """
 
 import json
@@ -23,10 +24,13 @@ from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
 from nlmebayes.model import Model, ModelError, check_names
 
-PRIOR_SHARE, TAIL = 0.1, 5  # of the proposal mixture: prior component, degrees of freedom of the t
+TAIL = 5  # degrees of freedom of the proposals
+KHAT = 0.7  # above it, importance weights are not to be trusted
+ENOUGH = 2000  # effective sample size beyond which no round is added
+SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 
 
-def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, rounds=4, random_seed=None):
+def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, rounds=15, random_seed=None):
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
     Parameters
@@ -41,7 +45,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, round
     draws : int
         Draws of the result, resampled by weight.
     proposals, rounds : int
-        Particles per round and number of rounds.
+        Particles per round, and the most rounds; fewer once the effective sample size is 2000 (or ``draws``).
 
     Returns
     -------
@@ -63,18 +67,16 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=20_000, round
     unknown = _unknown(design, population, patient)
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
-    which, z, log_weight = _adapt(target, proposals, rounds, rng)
-    smoothed, khat = array_stats.psislw(-log_weight)  # takes the negative, as of a log-likelihood
-    weight = np.exp(smoothed - smoothed.max())
-    weight /= weight.sum()
+    which, z, log_weight = _adapt(target, draws, proposals, rounds, rng)
+    weight, khat = _smoothed(log_weight)
     report = {
         "effective_sample_size": float(1 / np.sum(weight**2)),
         "khat": float(khat),
         "log_evidence": float(np.logaddexp.reduce(log_weight) - np.log(len(log_weight))),
     }
-    if khat > 0.7:
+    if khat > KHAT:
         warnings.warn(
-            f"forecast of {patient.subject} {design.labels[0]}: k-hat {khat:.2f} is above 0.7, so the draws may be "
+            f"forecast of {patient.subject} {design.labels[0]}: k-hat {khat:.2f} is above {KHAT}, so the draws may be "
             "off; take more proposals, or check the patient's records",
             stacklevel=2,
         )
@@ -151,34 +153,67 @@ class _Target:
         return prediction.labelled(self.design, population, eta, phi, f, (1, len(which)))
 
 
-def _adapt(target, proposals, rounds, rng):
-    """Rounds of importance sampling; returns the last: population index, z, log weights."""
-    moments = None
-    for _ in range(max(1, rounds)):
-        which = rng.permutation(np.resize(np.arange(target.population.size), proposals))
-        z, log_proposal = _propose(proposals, target.size, moments, rng)
-        log_weight = target.log_density(which, z) - log_proposal
+def _adapt(target, enough, proposals, rounds, rng):
+    """Particles of the rounds up to the best one: population index, z, log weights."""
+    components, which, z, log_target = [None], [], np.zeros((0, target.size)), np.zeros(0)
+    best, quality = None, (False, 0.0)
+    log_each = np.zeros((0, 0))  # log-density of every particle under every component
+    for _ in range(rounds):
+        new = _propose(components[-1], proposals, target.size, rng)
+        indices = rng.permutation(np.resize(np.arange(target.population.size), proposals))
+        log_target = np.append(log_target, target.log_density(indices, new))
+        which, z = [*which, indices], np.concatenate([z, new])
+        older = np.stack([_log_proposal(c, new) for c in components], axis=1)
+        log_each = np.column_stack([log_each, _log_proposal(components[-1], z[: len(log_each)])])
+        log_each = np.concatenate([log_each, older])
+        log_weight = log_target - np.logaddexp.reduce(log_each, axis=1) + np.log(len(components))
         if not np.isfinite(log_weight).any():
             raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
-        weight = np.exp(log_weight - log_weight.max())
+        weight, khat = _smoothed(log_weight)
+        reached = (khat < KHAT, 1 / np.sum(weight**2))
+        if best is None or reached > quality:
+            best, quality = (np.concatenate(which), z, log_weight), reached
+        if quality >= (True, min(enough, ENOUGH)):
+            break
+        components.append(_moments(log_weight, z))
+    return best
+
+
+def _smoothed(log_weight):
+    """Pareto-smoothed weights that sum to one, and k-hat."""
+    smoothed, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
+    weight = np.exp(smoothed - smoothed.max())
+    return weight / weight.sum(), float(khat)
+
+
+def _moments(log_weight, z):
+    """Weighted mean and covariance, with the weights flattened until enough particles carry them."""
+    finite = log_weight - log_weight.max()
+    power = 1.0
+    while True:
+        weight = np.exp(power * finite)
         weight /= weight.sum()
-        mean = weight @ z
-        cov = np.einsum("n,ni,nj->ij", weight, z - mean, z - mean) + 1e-6 * np.eye(target.size)
-        moments = mean, cov
-    return which, z, log_weight
+        if 1 / np.sum(weight**2) >= SUPPORT * (z.shape[1] + 1) or power < 1e-6:
+            break
+        power *= 0.7
+    mean = weight @ z
+    deviation = z - mean
+    return mean, (weight[:, None] * deviation).T @ deviation + 1e-8 * np.eye(z.shape[1])
 
 
-def _propose(n, size, moments, rng):
-    """Draws of the proposal mixture and their log-density."""
-    z = rng.standard_normal((n, size))
-    log_prior = stats.norm.logpdf(z).sum(axis=1)
-    if moments is None or size == 0:
-        return z, log_prior
-    t = stats.multivariate_t(loc=moments[0], shape=moments[1], df=TAIL)
-    fitted = rng.random(n) >= PRIOR_SHARE
-    z[fitted] = t.rvs(size=int(fitted.sum()), random_state=rng).reshape(-1, size)
-    log_prior = stats.norm.logpdf(z).sum(axis=1)
-    return z, np.logaddexp(np.log(PRIOR_SHARE) + log_prior, np.log1p(-PRIOR_SHARE) + t.logpdf(z))
+def _propose(component, n, size, rng):
+    """Draws of one proposal component: the prior (None) or a Student t."""
+    if component is None:
+        return rng.standard_normal((n, size))
+    mean, cov = component
+    heavy = rng.standard_normal((n, size)) / np.sqrt(rng.chisquare(TAIL, n) / TAIL)[:, None]
+    return mean + heavy @ np.linalg.cholesky(cov).T
+
+
+def _log_proposal(component, z):
+    if component is None or not z.size:
+        return stats.norm.logpdf(z).sum(axis=1)
+    return np.atleast_1d(stats.multivariate_t(loc=component[0], shape=component[1], df=TAIL).logpdf(z))
 
 
 def _systematic(weight, n, rng):

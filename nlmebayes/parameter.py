@@ -164,7 +164,9 @@ class Prior:
         if not isinstance(getattr(pm, family, None), type):
             raise ValueError(f"no distribution {family!r} in PyMC")
         object.__setattr__(self, "family", family)
-        object.__setattr__(self, "parameters", {**(parameters or {}), **values})
+        values = {**(parameters or {}), **values}
+        plain = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in values.items()}
+        object.__setattr__(self, "parameters", plain)
 
     def __repr__(self):
         return f"{self.family}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"

@@ -96,7 +96,7 @@ def evaluator(model, design):
     shared = {name: value for name, (value, _) in population.arrays(design).items()}
     own = {o.name: {name: v for name, _, v, _ in outcome_arrays(model, o)} for o in design.outcomes}
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
-    compute = _graph(model, levels, _kinds(shared), tuple((name, _kinds(arrays)) for name, arrays in own.items()))
+    compute = _graph(model.structure, levels, _kinds(shared), tuple((name, _kinds(arrays)) for name, arrays in own.items()))
     data = [*shared.values(), *(v for arrays in own.values() for v in arrays.values())]
     step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in data)))
 
@@ -122,16 +122,16 @@ def _kinds(arrays):
 
 
 @lru_cache(maxsize=32)
-def _graph(model, levels, shared, own):
+def _graph(structure, levels, shared, own):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
-    theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in model.structure.parameters}
+    theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
     eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in levels}
     x = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in shared}
-    phi = population.individual(model.structure, levels, x, theta, eta)
+    phi = population.individual(structure, levels, x, theta, eta)
     arrays = {o: {n: pt.tensor(n, dtype=dtype, shape=(None,) * ndim) for n, dtype, ndim in kinds} for o, kinds in own}
-    f = [model.structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
+    f = [structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
-    order = sum(barrier(gap) for gap in model.structure.order(Named(**phi)).values()) + each_draw[:, 0]
+    order = sum(barrier(gap) for gap in structure.order(Named(**phi)).values()) + each_draw[:, 0]
     inputs = [
         *theta.values(),
         *eta.values(),

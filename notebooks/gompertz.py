@@ -4,10 +4,6 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]
@@ -16,18 +12,19 @@
 # %% [markdown]
 # ## Question
 #
-# Tumours grow ever more slowly as they get larger. In the Gompertz model the relative growth rate starts at `alpha` and declines at
-# the rate `beta`. How much do the two vary among animals, and how do they go together? And what will a
-# tumour be like in ten days, if we have measured it four times?
+# Tumours grow ever more slowly as they get larger. In the Gompertz model the relative growth rate starts at
+# `alpha` and declines at the rate `beta`. How much do the two vary among animals, and how do they go
+# together? And what will a tumour be like in ten days, if we have measured it four times?
 
 # %% [markdown]
 # ## Data and source
 #
-# The data are simulated, so that the answer is known. The design follows such experiments: one million cells, about
-# 1 mm³, are injected; the volume is measured every other day from day 4 to day 22, and most animals miss some days. The truth is near the
-# typical values of the class. Vaghi et al. (2020), *PLoS Computational Biology* 16, e1007178, doi:10.1371/journal.pcbi.1007178,
-# found that `alpha` and `beta` are strongly correlated among animals (R² above 0.92 in all of their groups); here the
-# correlation of their logarithms is 0.96.
+# The data are simulated, so that the answer is known. The design follows such experiments: one million cells,
+# about 1 mm³, are injected; the volume is measured every other day from day 4 to day 22, and most animals
+# miss some days. The truth is near the typical values of the class. Vaghi et al. (2020), *PLoS Computational
+# Biology* 16, e1007178, doi:10.1371/journal.pcbi.1007178, found that `alpha` and `beta` are strongly
+# correlated among animals (R² above 0.92 in all of their groups); here the correlation of their logarithms is
+# 0.96.
 
 # %%
 import numpy as np
@@ -38,17 +35,20 @@ from model_zoo import Gompertz
 
 rng = np.random.default_rng(1)
 days = np.arange(4.0, 23.0, 2.0)
-records = [(mouse, day) for mouse in range(1, 26) for day in np.sort(rng.choice(days, rng.integers(7, 11), replace=False))]
-design = nb.Dataset.from_frame(
-    pd.DataFrame(records, columns=["mouse", "day"]).assign(volume=1.0), outcome="volume", time="day", levels="mouse"
-)
+records = []
+for mouse in range(1, 26):
+    records += [(mouse, day) for day in np.sort(rng.choice(days, rng.integers(7, 11), replace=False))]
+frame = pd.DataFrame(records, columns=["mouse", "day"]).assign(volume=1.0)
+design = nb.Dataset.from_frame(frame, outcome="volume", time="day", levels="mouse")
 
 # %% [markdown]
 # ## Model
 #
-# The number of injected cells is known, so the prior of `v0` is narrow: 1 mm³ with a standard deviation of 10 %. Without this
-# a large start could not be told from fast early growth. `(1|p|mouse)` in both formulas gives `alpha` and `beta` a joint distribution
-# with a correlation. The error of a volume measured with callipers is proportional to it.
+# The number of injected cells is known, so the prior of `v0` is narrow: 1 mm³, give or take a tenth. Without
+# this a large start could not be told from fast early growth. `(1|p|mouse)` in both formulas gives `alpha`
+# and `beta` a joint distribution with a correlation. The error of a volume measured with callipers is
+# proportional to it. With seven to ten volumes each mouse tells its own rates well, and then the centred
+# parametrisation is the one that samples well.
 
 # %%
 model = nb.Model(
@@ -63,15 +63,15 @@ model = nb.Model(
 )
 print(model)
 
-truth = {
-    "theta_v0": [np.log(1.0)],
-    "theta_alpha": [np.log(0.70)],
-    "theta_beta": [np.log(0.07)],
-    "omega_mouse": [0.15, 0.25],
-    "corr_mouse": [[1.0, 0.96], [0.96, 1.0]],
-    "sigma_volume_b": 0.12,
-}
-studies = nb.simulate(model, design, values=truth, draws=2, random_seed=1)
+truth = pd.Series({
+    "v0": 1.0, "alpha": 0.70, "beta": 0.07, "omega_mouse alpha": 0.15, "omega_mouse beta": 0.25,
+    "corr_mouse alpha, beta": 0.96, "sigma_volume_b": 0.12,
+})  # fmt: skip
+values = {f"theta_{name}": [np.log(truth[name])] for name in ("v0", "alpha", "beta")}
+values["omega_mouse"] = [truth["omega_mouse alpha"], truth["omega_mouse beta"]]
+values["corr_mouse"] = [[1.0, truth["corr_mouse alpha, beta"]], [truth["corr_mouse alpha, beta"], 1.0]]
+values["sigma_volume_b"] = truth["sigma_volume_b"]
+studies = nb.simulate(model, design, values=values, draws=2, random_seed=1)  # the first is used
 simulated = studies.isel(chain=0, draw=0)
 data = design.with_values(volume=simulated["prior_predictive"]["volume"].to_numpy())
 training = data.drop_sel(mouse="25")
@@ -80,14 +80,16 @@ print(data)
 # %% [markdown]
 # ## Prior check
 #
-# The volume is an exponential of `alpha / beta`, so modest scatter of the two becomes enormous scatter of the volume. With the
-# default spread of 1 on the log scale the priors would allow tumours larger than the earth. Growth rates of such tumours
-# are known within a factor of about two, so the model states a spread of 0.3, for the typical values and for the
-# animals. On the log scale of the picture the bands are still very wide; the data will narrow them.
+# The volume is an exponential of `alpha / beta`, so modest scatter of the two becomes enormous scatter of the
+# volume. With the default spread of 1 on the log scale the priors would allow tumours larger than the earth.
+# We take such growth rates as known within a factor of about two, so the model states a spread of 0.3, for
+# the typical values and for the animals. On the log scale of the picture the bands are still very wide; the
+# data will narrow them. (A proportional error whose size is unknown also makes a few negative volumes, which
+# a log scale cannot show.)
 
 # %%
 figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=10)
-figure.axes[0].set(yscale="log", xlabel="day", ylabel="volume (mm³)")
+figure.axes[0].set(yscale="log", ylim=(1, None), xlabel="day", ylabel="volume (mm³)")
 
 # %% [markdown]
 # ## Fit
@@ -98,20 +100,19 @@ tree = nb.fit(model, training, **settings)
 
 # %% [markdown]
 # ## Check
+#
+# Shrinkage near 0 confirms that every mouse is known from its own data. A few records have a large Pareto k;
+# the report names their rows.
 
 # %%
 print(nb.check(model, tree))
 
 # %% [markdown]
-# The truth is known, so compare. About nine in ten true values should lie inside of their 90 % intervals, and the
-# strong correlation must be found.
+# The truth is known, so compare. About nine in ten true values should lie inside of their 90 % intervals, and
+# the strong correlation must be found.
 
 # %%
-true = {
-    "v0": 1.0, "alpha": 0.70, "beta": 0.07, "omega_mouse alpha": 0.15, "omega_mouse beta": 0.25,
-    "corr_mouse alpha, beta": 0.96, "sigma_volume_b": 0.12,
-}  # fmt: skip
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=truth)
 table["inside"] = table["truth"].between(table["q05"], table["q95"])
 print(table.round(3).to_string())
 
@@ -123,13 +124,12 @@ for axis in figure.axes:
 # %% [markdown]
 # ## Forecast
 #
-# Mouse 25 is known by its first four measurements. A single tumour measured for a few days cannot tell `alpha` from `beta`; the
-# correlation that the other mice have shown does it. The grey band is the population alone, blue the forecast, open
-# circles the measurements kept back.
+# Mouse 25 is known by its first four measurements. A single tumour measured for a few days hardly tells
+# `alpha` from `beta`; the correlation that the other mice have shown helps. The grey band is the population
+# alone, blue the forecast, open circles the measurements kept back.
 
 # %%
-patient = data.sel(mouse="25")
-early = patient.observations["day"].tolist()[:4]
+early = data.sel(mouse="25").observations["day"].tolist()[:4]
 forecast = nb.forecast(model, tree, data.sel(mouse="25", day=early), random_seed=1)
 held_out = data.sel(mouse="25").drop_sel(day=early)
 
@@ -142,8 +142,8 @@ legend = figure.axes[0].legend(frameon=False)
 # %%
 predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["volume"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = pd.DataFrame({"day": later["day"], "observed": later["value"], "q05": low, "median": median, "q95": high})
-table["inside"] = table["observed"].between(low, high)
+table = later[["day", "value"]].assign(q05=low, median=median, q95=high)
+table["inside"] = table["value"].between(low, high)
 print(table.round(0).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
 
@@ -151,8 +151,11 @@ print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % i
 # ## What could be wrong
 #
 # - Simulated data obey the model. Real tumours stop, shrink or ulcerate, and none of this is in the curve.
-# - Animals are taken out of an experiment when their tumour is too large. The slow ones then dominate the late days; that is harmless
-#   for a model of each animal's whole curve, but a picture of means by day would mislead.
-# - The size at injection is assumed to be known and the same for all. If cells die after the injection, `v0` is a
-#   fiction and `alpha` takes the blame.
-# - Days far beyond the last measurement depend on `beta` alone, which the last measurements determine.
+# - Animals are taken out of an experiment when their tumour is too large. The slow ones then dominate the
+#   late days; that is harmless for a model of each animal's whole curve, but a picture of means by day would
+#   mislead.
+# - The size at injection is assumed to be known and the same for all. If cells die after the injection, `v0`
+#   is a fiction and `alpha` takes the blame.
+# - A normal error of 12 % of the volume is close to a log-normal one. With a larger error, `nb.LogNormal()`
+#   would be the better choice, for volumes are positive.
+# - Sizes far beyond the last day depend on `alpha / beta`, of which early measurements say little.

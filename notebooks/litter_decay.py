@@ -4,10 +4,6 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]
@@ -16,16 +12,17 @@
 # %% [markdown]
 # ## Question
 #
-# Leaf litter is put out in mesh bags, and from time to time a bag is taken in and weighed. How fast does litter decay, and where is the
-# variation: among sites, or among the plots of a site? And when a new plot is set up in a known site, what will be left in it?
+# Leaf litter is put out in mesh bags, and from time to time a bag is taken in and weighed. How fast does
+# litter decay, and where is the variation: among sites, or among the plots of a site? And when a new plot is
+# set up in a known site, what will be left in it?
 
 # %% [markdown]
 # ## Data and source
 #
-# The data are simulated, so that the answer is known. The single exponential is that of Olson (1963), *Ecology* 44, 322-331,
-# doi:10.2307/1932179. Twenty-four sites have between two and six plots, and each plot gave between four and nine bags at times
-# of its own: the unequal design of field work. The outcome is the fraction of the mass that remains. Plots are numbered
-# within their site, which `site/plot` says.
+# The data are simulated, so that the answer is known. The single exponential is that of Olson (1963),
+# *Ecology* 44, 322-331, doi:10.2307/1932179. Twenty-four sites have between two and six plots, and each plot
+# gave between four and nine bags at times of its own: the unequal design of field work. The outcome is the
+# fraction of the mass that remains. Plots are numbered within their site, which `site/plot` says.
 
 # %%
 import matplotlib.pyplot as plt
@@ -47,15 +44,19 @@ design = nb.Dataset.from_frame(frame, outcome="mass", time="year", levels=("site
 # %% [markdown]
 # ## Model
 #
-# One parameter, the decay rate `k` per year. `(1|site/plot)` lets its logarithm deviate by site and, within a site, by plot.
-# The true standard deviations are 0.41 among sites and 0.15 among plots, and a bag scatters by 0.12 around its curve.
+# One parameter, the decay rate `k` per year. `(1|site/plot)` lets its logarithm deviate by site and, within a
+# site, by plot. The true standard deviations are 0.41 among sites and 0.15 among plots, and a bag scatters by
+# 0.12 around its curve. A site has many bags, a plot few: the effects of the sites are sampled centred, those
+# of the plots, by default, not.
 
 # %%
-model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)", residual=nb.Additive(), parametrisation={"site": "centred"})
+model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)", parametrisation={"site": "centred"})
 print(model)
 
-truth = {"theta_k": [np.log(0.35)], "omega_site": [0.41], "omega_plot": [0.15], "sigma_mass_a": 0.12}
-studies = nb.simulate(model, design, values=truth, draws=2, random_seed=1)
+truth = pd.Series({"k": 0.35, "omega_site k": 0.41, "omega_plot k": 0.15, "sigma_mass_a": 0.12})
+values = {"theta_k": [np.log(truth["k"])], "sigma_mass_a": truth["sigma_mass_a"]}
+values |= {f"omega_{level}": [truth[f"omega_{level} k"]] for level in ("site", "plot")}
+studies = nb.simulate(model, design, values=values, draws=2, random_seed=1)  # the first is used
 simulated = studies.isel(chain=0, draw=0)
 data = design.with_values(mass=simulated["prior_predictive"]["mass"].to_numpy())
 new = "S03/1"
@@ -65,8 +66,9 @@ print(data)
 # %% [markdown]
 # ## Prior check
 #
-# With the prior of `k` around 0.3 per year, litter may be gone within a year or hardly change in five. The fraction stays
-# between 0 and 1 but for the scatter of single bags.
+# With the prior of `k` around 0.3 per year, litter may be gone within a year or hardly change in five. The
+# bands reach below 0 and above 1 only because the scatter of single bags is not known yet: its prior takes
+# its scale from that of all bags.
 
 # %%
 figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=10)
@@ -80,26 +82,27 @@ tree = nb.fit(model, training, **settings)
 
 # %% [markdown]
 # ## Check
+#
+# First convergence and fit; the effects of plots shrink more than those of sites, for a plot has few bags.
 
 # %%
 print(nb.check(model, tree))
 
 # %% [markdown]
-# Estimates beside the truth, and beside what the simulation happened to draw: the standard deviation of 24 sites drawn from a
-# population is not that of the population, and it is all that the data can show. The scatter among plots is the hardest to
-# see, for it must be told from that of a few noisy bags.
+# Estimates beside the truth, and beside what the simulation happened to draw: the standard deviation of 24
+# sites drawn from a population is not that of the population, and it is all that the data can show. The
+# scatter among plots is the hardest to see, for it must be told from that of a few noisy bags.
 
 # %%
-true = {"k": 0.35, "omega_site k": 0.41, "omega_plot k": 0.15, "sigma_mass_a": 0.12}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=truth)
 table["inside"] = table["truth"].between(table["q05"], table["q95"])
 for level in ("site", "plot"):
-    table.loc[f"omega_{level} k", "drawn"] = float(simulated["prior"][f"eta_{level}"].std(ddof=1))
+    table.loc[f"omega_{level} k", "drawn"] = simulated["prior"][f"eta_{level}"].std(ddof=1).item()
 print(table.round(3).to_string())
 
 # %% [markdown]
-# The rate of each plot can be compared too: fitted (with its 90 % interval) over true. Intervals should cross the diagonal
-# nine times in ten; rates of plots with few bags are drawn towards those of their site.
+# The rate of each plot can be compared too: fitted (with its 90 % interval) over true. Intervals should cross
+# the diagonal nine times in ten; rates of plots with few bags are drawn towards those of their site.
 
 # %%
 units = tree["posterior"]["k"]
@@ -107,9 +110,10 @@ low, median, high = units.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_
 actual = simulated["prior"]["k"].sel(unit=units["unit"]).to_numpy()
 figure, axis = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 axis.errorbar(actual, median, yerr=[median - low, high - median], fmt="o", markersize=3.5, linewidth=0.8)
-axis.axline((0.35, 0.35), slope=1, color="black", linewidth=0.8)
+axis.axline((truth["k"], truth["k"]), slope=1, color="black", linewidth=0.8)
 axis.set(xlabel="true k (1/year)", ylabel="fitted k (1/year)")
-print(f"{np.mean((low <= actual) & (actual <= high)):.0%} of {len(actual)} plots have their true rate in the interval")
+inside = (low <= actual) & (actual <= high)
+print(f"{inside.sum()} of {len(actual)} plots have their true rate in the interval")
 
 # %%
 figure = nb.plot.fits(model, tree)
@@ -117,8 +121,9 @@ figure = nb.plot.fits(model, tree)
 # %% [markdown]
 # ## Forecast
 #
-# Plot 1 of site S03 was not in the fit, but the other plots of the site were. Its first two bags are known. The grey band is what
-# is said without them: already narrow, for the site is known. A plot in an unknown site would start from a much wider one.
+# Plot 1 of site S03 was not in the fit, but the other plots of the site were. Its first two bags are known.
+# The grey band is what is said without them. Even that makes use of the other plots; for a plot in an unknown
+# site it would be wider.
 
 # %%
 early = data.sel(plot=new).observations["year"].tolist()[:2]
@@ -134,18 +139,18 @@ legend = figure.axes[0].legend(frameon=False)
 # %%
 predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["mass"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = pd.DataFrame({"year": later["year"], "observed": later["value"], "q05": low, "median": median, "q95": high})
-table["inside"] = table["observed"].between(low, high)
+table = later[["year", "value"]].assign(q05=low, median=median, q95=high)
+table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} bags lie in their 90 % interval")
 
 # %% [markdown]
 # ## What could be wrong
 #
-# - A normal error of constant size gives some bags less than nothing, or more than was put out. Real bags do gain weight by
-#   soil that gets in, but the scatter is smaller when nearly nothing is left.
-# - Some litter hardly decays at all. `LitterDecay(asymptote=True)` has a fraction that stays; on such data the single exponential
-#   finds a rate that falls with the length of the study.
-# - Sites with more plots weigh more in the mean rate. The model is right about that as long as the number of plots has
-#   nothing to do with the rate.
-# - The rate is taken as constant through the year, though decay sleeps in winter and in drought.
+# - A normal error of constant size gives some bags less than nothing, or more than was put out. Real bags do
+#   gain weight by soil that gets in, but the scatter is smaller when nearly nothing is left.
+# - Some litter hardly decays at all. `LitterDecay(asymptote=True)` has a fraction that stays; on such data
+#   the single exponential finds a rate that falls with the length of the study.
+# - Sites with more plots count for somewhat more in the typical rate. That is right only if the number of
+#   plots has nothing to do with the rate.
+# - The rate is taken as constant through the year, though decay rests in winter and in drought.

@@ -4,10 +4,6 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]
@@ -16,20 +12,21 @@
 # %% [markdown]
 # ## Question
 #
-# Twelve people swallowed one dose of theophylline, and their serum was sampled for a day. How do clearance, volume and
-# absorption differ from person to person, and how much of that does body weight explain? And then the question of the
-# ward: of a new patient we have two samples. Which dose will keep this patient in the wanted range?
+# Twelve people swallowed one dose of theophylline, and their serum was sampled for a day. How do clearance,
+# volume and absorption differ from person to person, and how much of that does body weight explain? And then
+# the question of the ward: of a new patient we have two samples. Which dose will keep this patient in the
+# wanted range?
 
 # %% [markdown]
 # ## Data and source
 #
-# The study is by R. Upton; the data were published in Boeckmann, Sheiner and Beal (1994), *NONMEM Users Guide: Part V*,
-# and come with R as `Theoph`. Concentrations are in mg/L, times in hours, weights in kg. The doses, 4 to 6 mg per kg in
-# most people, are stored as amounts in mg at time 0. We put the last person aside as the new patient.
+# The study is by R. Upton; the data were published in Boeckmann, Sheiner and Beal (1994), *NONMEM Users
+# Guide: Part V*, and come with R as `Theoph`. Concentrations are in mg/L, times in hours, weights in kg. The
+# doses, 3 to 6 mg per kg, are stored as amounts in mg at time 0. We put the last person aside as the new
+# patient.
 
 # %%
 import numpy as np
-import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
@@ -41,11 +38,11 @@ print(data)
 # %% [markdown]
 # ## Model
 #
-# Absorption and elimination are of first order. Clearance `cl` and volume `v` are apparent (CL/F and V/F), because an
-# oral study cannot tell how much of the dose was absorbed. Both may depend on weight: `log(wt/70)` makes the
-# intercept the value of a 70 kg person and its coefficient the allometric exponent. `(1|p|id)` appears in both formulas, so
-# the deviations of a person's clearance and volume may be correlated. The scatter of a measurement grows with the
-# concentration but does not vanish at 0, hence the combined residual.
+# Absorption and elimination are of first order. Clearance `cl` and volume `v` are apparent (CL/F and V/F),
+# because an oral study cannot tell how much of the dose was absorbed. Both may depend on weight: `log(wt/70)`
+# makes the intercept the value of a 70 kg person and its coefficient the allometric exponent. `(1|p|id)`
+# appears in both formulas, so the deviations of a person's clearance and volume may be correlated. The
+# scatter of a measurement grows with the concentration but does not vanish at 0, hence the combined residual.
 
 # %%
 model = nb.Model(
@@ -60,10 +57,11 @@ print(model)
 # %% [markdown]
 # ## Prior check
 #
-# Before the data are used, the model should make curves that a pharmacologist finds possible: not only the right ones,
-# but none that are absurd. The picture lays the observed percentiles over what the priors alone predict. The bands
-# should contain the lines and be much wider than they are, and should not reach concentrations a hundred times too high.
-# That they go below 0 is the additive part of the residual, whose size is not known yet.
+# Before the data are used, the model should make curves that a pharmacologist finds possible: not only the
+# right ones, but none that are absurd. The picture lays the observed percentiles over what the priors alone
+# predict. The bands should contain the lines and be much wider than they are, and should not reach
+# concentrations a hundred times too high. That they go below 0 is the additive part of the residual, whose
+# size is not known yet.
 
 # %%
 figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=11)
@@ -71,8 +69,8 @@ figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=11)
 # %% [markdown]
 # ## Fit
 #
-# Four chains of 1000 draws each. They start near a quick fit of typical values, which keeps them out of the mirror
-# solution in which absorption and elimination change places.
+# Four chains of 1000 draws each. They start near a quick fit of typical values, which keeps them out of the
+# mirror solution in which absorption and elimination change places.
 
 # %%
 settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)
@@ -81,24 +79,25 @@ tree = nb.fit(model, training, **settings)
 # %% [markdown]
 # ## Check
 #
-# First the numbers: R-hat near 1 and no divergences mean that the chains agree. The predictive p-values compare mean,
-# scatter and extremes of replicated data with the observed ones; values near 0 or 1 are a misfit. There is one here, in
-# the smallest values: most samples at time 0 were recorded as 0, while a normal residual scatters to both sides. It does
-# not matter for clearance and volume. The exponents of weight have wide intervals, for eleven people of similar weight say
-# little about them.
+# First the numbers: R-hat near 1 and no divergences mean that the chains agree. The predictive p-values
+# compare mean, scatter and extremes of replicated data with the observed ones; values near 0 or 1 are a
+# misfit. There is one here, in the smallest values: most samples at time 0 were recorded as 0, while a normal
+# residual scatters to both sides. It does not matter for clearance and volume. The exponents of weight have
+# wide intervals, for eleven people of similar weight say little about them.
 
 # %%
 print(nb.check(model, tree))
 
 # %% [markdown]
-# Then the pictures. Each panel shows one person's samples over the fitted curve with its 50 and 90 % bands; the
-# dashed lines hold 90 % of new measurements.
+# Then the pictures. Each panel shows one person's samples over the fitted curve with its 50 and 90 % bands;
+# the dashed lines hold 90 % of new measurements.
 
 # %%
 figure = nb.plot.fits(model, tree)
 
 # %% [markdown]
-# In the visual predictive check every replicate has new people. The observed percentiles should run inside the bands.
+# In the visual predictive check every replicate has new people. The observed percentiles should run inside
+# the bands.
 
 # %%
 figure = nb.plot.vpc(model, tree, bins=11)
@@ -106,9 +105,10 @@ figure = nb.plot.vpc(model, tree, bins=11)
 # %% [markdown]
 # ## Forecast
 #
-# Person 12 was not in the fit. We pretend to know the dose, the weight and two samples, one near the peak and one at
-# five hours, and forecast the rest of the day. The grey band is what the population alone would have said; the blue one
-# has learnt from the two samples (filled). The open circles are the samples that were kept back.
+# Person 12 was not in the fit. We pretend to know the dose, the weight and two samples, one near the peak and
+# one at five hours, and forecast the rest of the day. The grey band is what the population alone would have
+# said; the blue one has learnt from the two samples (filled). The open circles are the samples that were kept
+# back.
 
 # %%
 early = [1, 5.07]
@@ -124,16 +124,16 @@ legend = figure.axes[0].legend(frameon=False)
 # %%
 predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = pd.DataFrame({"time_h": later["time"], "observed": later["value"], "q05": low, "median": median, "q95": high})
-table["inside"] = table["observed"].between(low, high)
+table = later[["time", "value"]].assign(q05=low, median=median, q95=high)
+table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")
 
 # %% [markdown]
-# Now the dose. From 24 h on, this patient shall take a tablet every 12 h, and on the fourth day the lowest concentration
-# shall be at least 5 and at most 10 mg/L, and the mean over the interval, its area divided by 12 h, between 8 and
-# 14 mg/L. `p_in` is the probability of one target, `p_all` that of both at once; `mcse` is the simulation error of `p_in`.
-# The ranges are an example, not a guideline.
+# Now the dose. From 24 h on, this patient shall take a tablet every 12 h, and on the fourth day the lowest
+# concentration shall be at least 5 and at most 10 mg/L, and the mean over the interval, its area divided by
+# 12 h, between 8 and 14 mg/L. `p_in` is the probability of one target, `p_all` that of both at once; `mcse`
+# is the simulation error of `p_in`. The ranges are an example, not a guideline.
 
 # %%
 regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in (150, 200, 250, 300, 350, 400)]
@@ -146,9 +146,12 @@ figure = nb.plot.regimens(choice)
 # %% [markdown]
 # ## What could be wrong
 #
-# - Eleven people of one study are a small population. The standard deviations between people, and with them every band for a
-#   new patient, are uncertain; a patient unlike them (a child, a smoker, an ill liver) is outside of what the model knows.
-# - Absorption in fasting volunteers is quick and regular. With food or slow-release tablets the first hours look different,
-#   and one first-order process may not do.
-# - One compartment is a simplification: look for samples that leave the bands in the same direction at the same hour.
-# - The forecast assumes that clearance stays what it was on the first day, and that tablets are taken on time.
+# - Eleven people of one study are a small population. The standard deviations between people, and with them
+#   every band for a new patient, are uncertain; a patient unlike them (a child, a smoker, an ill liver) is
+#   outside of what the model knows.
+# - Absorption begins at once in the model. If it starts with a delay, the first half hour is forecast too
+#   high; with food or slow-release tablets the first hours look different altogether.
+# - One compartment is a simplification: look for samples that leave the bands in the same direction at the
+#   same hour.
+# - The forecast assumes that clearance stays what it was on the first day, and that tablets are taken on
+#   time.

@@ -1,0 +1,5 @@
+"""``python -m nlmebayes``."""
+
+from nlmebayes.cli import app
+
+app()

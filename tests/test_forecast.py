@@ -1,0 +1,119 @@
+"""Forecasts with an exact answer: a linear model with normal effects, the population given."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+import nlmebayes as nb
+from model_zoo import LinearMixed, OneCompartment
+
+SIGMA, OMEGA_SITE, OMEGA = 0.7, 1.1, 1.6
+
+
+def study(labels, sites, values):
+    frame = pd.DataFrame({"site": sites, "id": labels, "y": values})
+    return nb.Dataset.from_frame(frame, outcome="y", levels=("site", "id"))
+
+
+def population(theta, model, data, etas=None):
+    """A tree with the given population draws, as `fit` would leave it; ``etas`` of the sites may be set."""
+    tree = nb.simulate(model, data, draws=len(theta), random_seed=0, values=None)
+    prior = tree["prior"].to_dataset().copy(deep=True)
+    prior["theta_mu"][:] = np.asarray(theta)[None, :, None]
+    prior["omega_site"][:], prior["omega_id"][:], prior["sigma_y_a"][:] = OMEGA_SITE, OMEGA, SIGMA
+    if etas is not None:
+        prior["eta_site"][:] = np.asarray(etas)[None, None, :, None]
+    tree["posterior"] = xr.DataTree(prior)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = study(list("aabbccdd"), list("SSSSTTTT"), np.arange(8.0))
+    return nb.Model(LinearMixed(), "mu ~ 1 + (1|site) + (1|id)"), data
+
+
+def moments(forecast):
+    values = forecast["posterior"]["mu"].to_numpy().ravel()
+    return values.mean(), values.std()
+
+
+@pytest.mark.parametrize("samples", [[4.2], [4.2, 6.1], [30.0, 31.0, 29.0]])
+def test_new_patient_at_a_new_site(trained, samples):
+    """mu ~ Normal(theta, OMEGA^2 + OMEGA_SITE^2), y ~ Normal(mu, SIGMA): conjugate, evidence included."""
+    model, data = trained
+    tree = population(np.full(50, 3.0), model, data)
+    patient = study(["new"] * len(samples), ["U"] * len(samples), samples)
+    forecast = nb.forecast(model, tree, patient, draws=8000, random_seed=1)
+    prior_variance = OMEGA**2 + OMEGA_SITE**2
+    precision = 1 / prior_variance + len(samples) / SIGMA**2
+    mean, sd = (3.0 / prior_variance + np.sum(samples) / SIGMA**2) / precision, precision**-0.5
+    report = json.loads(forecast.attrs["nlmebayes_forecast"])
+    error = sd / np.sqrt(min(report["effective_sample_size"], 8000))
+    ours = moments(forecast)
+    assert abs(ours[0] - mean) < 4 * error and abs(ours[1] / sd - 1) < 0.06
+    covariance = prior_variance + SIGMA**2 * np.eye(len(samples))
+    exact = stats.multivariate_normal.logpdf(samples, np.full(len(samples), 3.0), covariance)
+    assert report["log_evidence"] == pytest.approx(exact, abs=0.05)
+
+
+def test_new_patient_at_a_known_site_keeps_the_site(trained):
+    model, data = trained
+    tree = population(np.full(50, 3.0), model, data, etas=[2.0, -2.0])
+    for site, effect in (("S", 2.0), ("T", -2.0)):
+        forecast = nb.forecast(model, tree, study(["new"], [site], [3.0]), draws=8000, random_seed=2)
+        precision = 1 / OMEGA**2 + 1 / SIGMA**2
+        exact = ((3.0 + effect) / OMEGA**2 + 3.0 / SIGMA**2) / precision
+        assert moments(forecast)[0] == pytest.approx(exact, abs=4 * precision**-0.5 / np.sqrt(4000))
+        assert float(forecast["posterior"]["eta_site"].std()) == 0.0
+
+
+def test_population_draws_that_explain_the_patient_count_for_more(trained):
+    """Two population draws, theta 0 and 6: posterior odds are the ratio of their evidences."""
+    model, data = trained
+    tree = population(np.array([0.0, 6.0] * 25), model, data)
+    forecast = nb.forecast(model, tree, study(["new"], ["U"], [5.0]), draws=20_000, random_seed=3)
+    evidence = stats.norm.pdf(5.0, [0.0, 6.0], np.sqrt(OMEGA**2 + OMEGA_SITE**2 + SIGMA**2))
+    exact = evidence[1] / evidence.sum()
+    share = float((forecast["posterior"]["theta_mu"] > 3).mean())
+    assert share == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 5000))
+
+
+def test_design_of_a_new_patient_keeps_the_training_state():
+    """center(x) of one patient is not zero: it is x minus the training mean."""
+    frame = pd.DataFrame({"id": [1, 2, 3], "x": [1.0, 2.0, 6.0], "y": [1.0, 2.0, 3.0]})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    model = nb.Model(LinearMixed(), "mu ~ 1 + center(x) + (1|id)")
+    values = {"theta_mu": [10.0, 2.0], "omega_id": [1e-9], "sigma_y_a": 100.0}
+    tree = nb.simulate(model, data, draws=20, values=values, random_seed=0)
+    tree["posterior"] = tree["prior"]
+    patient = nb.Dataset.from_frame(frame.assign(id=9).iloc[[2]], outcome="y", levels="id")
+    forecast = nb.forecast(model, tree, patient, draws=100, random_seed=1)
+    assert moments(forecast)[0] == pytest.approx(10 + 2 * (6 - 3), abs=1e-6)
+    again = nb.predict(model, forecast, patient)
+    assert float(again["posterior"]["mu"].mean()) == pytest.approx(16, abs=1e-6)
+
+
+def test_forecast_of_a_known_label_keeps_its_draws_in_predict(trained):
+    model, data = trained
+    tree = population(np.linspace(2, 4, 50), model, data)
+    patient = study(["new", "new"], ["U", "U"], [4.0, 5.0])
+    forecast = nb.forecast(model, tree, patient, draws=500, random_seed=5)
+    again = nb.predict(model, forecast)
+    np.testing.assert_array_equal(again["posterior"]["f_y"], forecast["posterior"]["f_y"])
+
+
+def test_an_impossible_patient_is_reported():
+    """A sample 60 SDs from the population: the weights cannot carry it, and the warning says so."""
+    data = nb.datasets.theophylline()
+    model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Additive())
+    values = {"theta_cl": [1.0], "theta_v": [3.4], "theta_ka": [0.4], "omega_id": [0.01] * 3, "sigma_conc_a": 0.1}
+    tree = nb.simulate(model, data.drop_sel(id="12"), draws=50, values=values, random_seed=0)
+    tree["posterior"] = tree["prior"]
+    patient = data.sel(id="12", time=[9.03]).with_values(conc=[60.0])
+    with pytest.warns(UserWarning, match=r"forecast of id 12: k-hat .* is above 0.7"):
+        nb.forecast(model, tree, patient, proposals=500, rounds=1, random_seed=1)

@@ -1,0 +1,133 @@
+"""simulate and predict: populations, known and unknown groups, stored results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import nlmebayes as nb
+from model_zoo import Emax, LinearMixed, OneCompartment
+
+TRUTH = {"theta_mu": [3.0], "omega_site": [2.0], "omega_subject": [0.5], "sigma_y_a": 0.1}
+
+
+@pytest.fixture(scope="module")
+def nested():
+    subject = np.repeat(np.arange(60), 3)
+    frame = pd.DataFrame({"site": subject // 6, "subject": subject, "y": np.arange(180.0)})
+    return nb.Dataset.from_frame(frame, outcome="y", levels=("site", "subject"))
+
+
+def linear():
+    return nb.Model(LinearMixed(), "mu ~ 1 + (1|site/subject)")
+
+
+def test_simulated_effects_have_the_stated_spread(nested):
+    prior = nb.simulate(linear(), nested, values=TRUTH, draws=200, random_seed=1)["prior"]
+    for name, omega in (("eta_site", 2.0), ("eta_subject", 0.5)):
+        eta = prior[name].to_numpy()
+        assert eta.std() == pytest.approx(omega, rel=4 / np.sqrt(2 * eta.size))
+    simulated = nb.simulate(linear(), nested, values=TRUTH, draws=200, random_seed=1)
+    scatter = simulated["prior_predictive"]["y"] - simulated["prior"]["f_y"]
+    assert float(scatter.std()) == pytest.approx(0.1, rel=4 / np.sqrt(2 * scatter.size))
+
+
+def test_correlated_effects_have_the_stated_correlation(nested):
+    data = nb.datasets.sleepstudy()
+    model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)")
+    values = {"omega_Subject": [20.0, 5.0], "corr_Subject": [[1, -0.7], [-0.7, 1]]}
+    eta = nb.simulate(model, data, values=values, draws=400, random_seed=2)["prior"]["eta_Subject"].to_numpy()
+    found = np.corrcoef(eta.reshape(-1, 2).T)[0, 1]
+    assert found == pytest.approx(-0.7, abs=4 * (1 - 0.49) / np.sqrt(400 * 18))
+
+
+def test_prior_draws_come_from_the_tabulated_priors():
+    data = nb.datasets.theophylline()
+    model = nb.Model(OneCompartment(absorption="first-order"))
+    prior = nb.simulate(model, data, draws=2000, random_seed=3)["prior"]
+    assert float(prior["theta_cl"].mean()) == pytest.approx(np.log(3), abs=4 / np.sqrt(2000))
+    assert float(prior["omega_id"].mean()) == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.05)
+
+
+def test_values_must_name_population_variables(nested):
+    with pytest.raises(nb.ModelError, match="no population variable 'theta_cl'; there are theta_mu"):
+        nb.simulate(linear(), nested, values={"theta_cl": 1.0})
+
+
+@pytest.fixture(scope="module")
+def tree(nested):
+    found = nb.simulate(linear(), nested, values=TRUTH, draws=300, random_seed=4)
+    found["posterior"] = found["prior"]
+    return found
+
+
+def test_known_units_keep_their_draws_and_new_ones_are_drawn(tree, nested):
+    frame = pd.DataFrame({"site": [0, 0, 99], "subject": [0, 500, 501], "y": [0.0, 0.0, 0.0]})
+    new = nb.Dataset.from_frame(frame, outcome="y", levels=("site", "subject"))
+    f = nb.predict(linear(), tree, new, random_seed=1)["posterior"]["f_y"].to_numpy()[0]
+    known = tree["posterior"]["f_y"].to_numpy()[0, :, 0]
+    np.testing.assert_allclose(f[:, 0], known, rtol=1e-12)
+    site = tree["posterior"]["eta_site"].to_numpy()[0, :, 0, 0]
+    assert (f[:, 1] - 3.0 - site).std() == pytest.approx(0.5, rel=0.2)  # a new subject at the known site 0
+    assert (f[:, 2] - 3.0).std() == pytest.approx(np.hypot(2.0, 0.5), rel=0.2)  # at a new site
+
+
+def test_redraw_makes_other_individuals(tree):
+    f = nb.predict(linear(), tree, redraw=True, random_seed=1)["posterior"]["f_y"]
+    assert abs(np.corrcoef(f[0, :, 0], tree["posterior"]["f_y"][0, :, 0])[0, 1]) < 4 / np.sqrt(300)
+
+
+def test_the_seed_decides(tree):
+    first, second = (nb.predict(linear(), tree, random_seed=9)["posterior_predictive"]["y"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_log_likelihood_is_that_of_the_residual(tree, nested):
+    predicted = nb.predict(linear(), tree)
+    z = (nested.observations["value"].to_numpy() - predicted["posterior"]["f_y"].to_numpy()) / 0.1
+    by_hand = -0.5 * z**2 - np.log(0.1) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(predicted["log_likelihood"]["y"], by_hand, rtol=1e-6)
+
+
+def test_every_noun_survives_storage(tmp_path):
+    """Structure options, formulas, residual options, priors with arrays, typical values, parametrisation."""
+    data = nb.datasets.phenylbiguanide()
+    model = nb.Model(
+        Emax(sigmoid=True),
+        "ec50 ~ 1 + Treatment + (1|p|Rabbit)",
+        "emax ~ 1 + (1|p|Rabbit)",
+        "e0 ~ 1",
+        residual=nb.Combined("variance"),
+        priors={"omega_Rabbit": nb.Prior("HalfNormal", sigma=np.array([0.3, 0.4]))},
+        typical={"emax": (30.0, 0.5), "e0": (0.0, 3.0)},
+        inputs={"concentration": "dose"},
+        parametrisation={("ec50", "Rabbit"): "noncentred"},
+    )
+    tree = nb.simulate(model, data, draws=50, random_seed=1)
+    tree["posterior"] = tree["prior"]
+    tree.to_netcdf(tmp_path / "tree.nc")
+    again = xr.open_datatree(tmp_path / "tree.nc").load()
+    one, two = (nb.predict(None, t, random_seed=2)["posterior_predictive"]["deltaBP"] for t in (tree, again))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(nb.predict(model, again, random_seed=2)["posterior_predictive"]["deltaBP"], two)
+
+
+def test_two_outcomes_each_with_its_residual():
+    """One curve law read at two outcomes' own records."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "day": [0.0, 1.0, 0.0, 1.0], "a": [1.0, 2, 3, np.nan], "b": [5.0, 6, 7, 8]})
+    data = nb.Dataset.from_frame(frame, outcome=("a", "b"), time="day", levels="id")
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)", residual={"a": nb.Additive(), "b": nb.StudentT()})
+    tree = nb.simulate(model, data, draws=20, random_seed=1)
+    assert tree["prior"].sizes["a_obs"] == 3 and tree["prior"].sizes["b_obs"] == 4
+    assert {"sigma_a_a", "sigma_b_a", "sigma_b_nu"} <= set(tree["prior"].data_vars)
+    with pytest.raises(nb.ModelError, match="no residual for outcome 'b'"):
+        nb.build(nb.Model(LinearMixed(), residual={"a": nb.Additive()}), data)
+
+
+def test_records_without_a_density_are_named():
+    data = nb.datasets.theophylline()
+    model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Proportional())
+    with pytest.raises(nb.ModelError, match=r"values of conc have no density .* first row 1, where the prediction is 0"):
+        nb.fit(model, data)
+    with pytest.raises(nb.ModelError, match=r"row 12: conc is not positive"):
+        nb.build(nb.Model(OneCompartment(absorption="first-order"), residual=nb.LogNormal()), data)
