@@ -1,4 +1,4 @@
-"""Every zoo class has its notebook; every notebook has the sections, runs on short chains and ends in a forecast."""
+"""Every zoo class has its notebook; each has the sections, runs on short chains and ends in a forecast."""
 
 import ast
 import re
