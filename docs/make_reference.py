@@ -11,7 +11,8 @@ FOLDER = Path(__file__).parent / "reference"
 
 def section(name, value):
     """One name: its signature and its docstring."""
-    signature = f"{name}{inspect.signature(value)}" if callable(value) else name
+    plain = isinstance(value, type) and issubclass(value, Exception)
+    signature = name if plain else f"{name}{inspect.signature(value)}"
     return f"## `{name}`\n\n```python\n{signature}\n```\n\n{inspect.getdoc(value) or ''}\n"
 
 

@@ -9,9 +9,10 @@ import pymc as pm
 import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
-from nlmebayes import prediction
+from nlmebayes.evaluation import UNCOMPILED
 from nlmebayes.model import assemble
 from nlmebayes.parameter import Log
+from nlmebayes.prediction import context
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported
@@ -86,7 +87,7 @@ def check(model, tree) -> Report:
     -------
     Report
     """
-    model, design = prediction.context(model, tree)
+    model, design = context(model, tree)
     population = summary(tree, model=model)
     shrunk = _shrinkage(tree, design)
     predictive = _predictive(tree)
@@ -108,7 +109,7 @@ def summary(tree, *, model=None) -> pd.DataFrame:
     ``estimate`` is the posterior mean, ``rse_pct`` its SD in % of it, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for
     log links.
     """
-    model, design = prediction.context(model, tree)
+    model, design = context(model, tree)
     posterior = tree["posterior"].to_dataset()
     parameters = {p.name: p for p in model.parameters}
     drawn, notes = {}, {}
@@ -116,9 +117,7 @@ def summary(tree, *, model=None) -> pd.DataFrame:
         for term in design.fixed[name].terms:
             values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
             if term == "Intercept":
-                drawn[name] = values.copy(
-                    data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=prediction.UNCOMPILED)
-                )
+                drawn[name] = values.copy(data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=UNCOMPILED))
                 notes[name] = {"unit": p.unit}
             else:
                 drawn[f"{name}: {term}"] = values
@@ -236,7 +235,7 @@ def _influence(cross):
 def _uninformed(model, design, tree):
     built, _ = assemble(model, design)
     names = [v.name for v in built.free_RVs if v.name in tree["posterior"]]
-    prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=prediction.UNCOMPILED)
+    prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=UNCOMPILED)
     for name, values in zip(names, prior, strict=True):
         posterior = tree["posterior"][name]
         ratio = np.atleast_1d(posterior.std(("chain", "draw")).to_numpy() / values.std(axis=0))

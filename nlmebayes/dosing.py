@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes import prediction, storage
+from nlmebayes import storage
 from nlmebayes.design import resolve
+from nlmebayes.evaluation import draws_of, effects, evaluator
 from nlmebayes.model import ModelError, check_names
+from nlmebayes.prediction import context
 
 NODES = 16  # Gauss-Legendre nodes per panel of an AUC
 GRADES = 4.0 ** -np.arange(5, -1, -1)  # panel ends between two doses, as fractions: fine where a dose acts
@@ -149,12 +151,12 @@ def recommend(forecast, regimens, targets, *, model=None, outcome=None):
     targets = [targets] if isinstance(targets, Target) else list(targets)
     if not regimens or not targets:
         raise ValueError("recommend: needs at least one regimen and one target")
-    model, training = prediction.context(model, forecast)
+    model, training = context(model, forecast)
     patient = storage.stored_dataset(forecast)
     if not model.structure.doses:
         raise ModelError(f"{model.structure.label} has no doses")
     outcome = outcome or _only(patient.outcomes)
-    draws = prediction.draws_of(forecast["posterior"].to_dataset(), training, patient.outcomes)
+    draws = draws_of(forecast["posterior"].to_dataset(), training, patient.outcomes)
     rows = []
     for regimen in regimens:
         exposures = _exposures(model, training, draws, patient, regimen, targets, outcome)
@@ -203,7 +205,7 @@ def _exposures(model, training, draws, patient, regimen, targets, outcome):
     data = with_doses(patient.over(**{patient.time: np.concatenate([t for t, _ in each])}), regimen)
     design = resolve(model, data, training)
     check_names(model, design)
-    eta = prediction.effects(design, draws, np.random.default_rng(0))
-    _, f, _ = prediction.evaluator(model, design)(draws.theta, eta)
+    eta = effects(design, draws, np.random.default_rng(0))
+    _, f, _ = evaluator(model, design)(draws.theta, eta)
     pieces = np.split(f[outcome], np.cumsum([len(t) for t, _ in each])[:-1], axis=1)
     return [piece @ weights for piece, (_, weights) in zip(pieces, each, strict=True)]

@@ -22,6 +22,7 @@ from scipy import stats
 
 from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
+from nlmebayes.evaluation import draws_of, evaluator, log_density
 from nlmebayes.model import Model, ModelError, check_names
 
 TAIL = 5  # degrees of freedom of the proposals
@@ -41,7 +42,8 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
         A fitted population, from `fit`.
     patient : Dataset
         The records of one new unit of the innermost level: its doses, covariates and samples. Its outer groups
-        may be known to the tree (a known site keeps its effects).
+        may be known to the tree (a known site keeps its effects). Without a sample yet, give the times of interest
+        (``data.over(time=...)``): the forecast is then the population's.
     draws : int
         Draws of the result, resampled by weight.
     proposals, rounds : int
@@ -63,7 +65,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
     model, training = prediction.context(model, tree)
     design = resolve(model, patient, training)
     check_names(model, design)
-    population = prediction.draws_of(tree["posterior"].to_dataset(), training, patient.outcomes)
+    population = draws_of(tree["posterior"].to_dataset(), training, patient.outcomes)
     unknown = _unknown(design, population, patient)
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
@@ -115,7 +117,7 @@ class _Target:
     def __init__(self, model, design, population, unknown):
         self.model, self.design, self.population, self.unknown = model, design, population, unknown
         self.size = sum(len(new) * len(level.effects) for level, new in unknown)
-        self.evaluate = prediction.evaluator(model, design)
+        self.evaluate = evaluator(model, design)
         self.chol = {level.name: population.cholesky(level.name) for level, _ in unknown}
 
     def effects(self, which, z):
@@ -142,8 +144,9 @@ class _Target:
         total = order + stats.norm.logpdf(z).sum(axis=1)
         for observed in self.design.outcomes:
             residual = self.model.residual_of(observed.name)
-            each = prediction.log_density(residual, f[observed.name], population.sigma[observed.name], observed.values)
-            total = total + each.sum(axis=1)
+            seen = np.isfinite(observed.values)  # the others are times at which only a prediction is wanted
+            sigma, values = population.sigma[observed.name], observed.values[seen]
+            total = total + log_density(residual, f[observed.name][:, seen], sigma, values).sum(axis=1)
         return np.where(np.isnan(total), -np.inf, total)
 
     def labelled(self, which, z):

@@ -14,6 +14,7 @@ from scipy import optimize
 from nlmebayes import prediction, storage
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
+from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator
 from nlmebayes.model import Model, ModelError, assemble
 
 log = logging.getLogger("nlmebayes")
@@ -104,8 +105,8 @@ class Sampler:
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
             progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
         )  # fmt: skip
-        population = prediction.draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
-        phi, f, _ = prediction.evaluator(model, design)(population.theta, population.eta)
+        population = draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
+        phi, f, _ = evaluator(model, design)(population.theta, population.eta)
         stats = sampled["sample_stats"].to_dataset()
         groups = {
             "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
@@ -147,7 +148,7 @@ def typical_start(model: Model, design):
     if not pooled.free_RVs:
         return {}
     scale = _spreads(pooled, np.random.default_rng(0))
-    objective = pooled.logp_dlogp_function(ravel_inputs=True, mode=prediction.UNCOMPILED)
+    objective = pooled.logp_dlogp_function(ravel_inputs=True, mode=UNCOMPILED)
     objective.set_extra_values({})
     point = pooled.initial_point(random_seed=0)
     origin = pm.blocking.DictToArrayBijection.map({v.name: point[v.name] for v in pooled.value_vars})
@@ -179,16 +180,14 @@ def _with_priors(model, priors):
 def _natural(built, values):
     """Free variables on their natural scale from values on the unconstrained one."""
     names = [v.name for v in built.free_RVs]
-    backward = built.compile_fn(
-        built.replace_rvs_by_values(built.free_RVs), inputs=built.value_vars, mode=prediction.UNCOMPILED
-    )
+    backward = built.compile_fn(built.replace_rvs_by_values(built.free_RVs), inputs=built.value_vars, mode=UNCOMPILED)
     return dict(zip(names, backward(values), strict=True))
 
 
 def _spreads(built, rng):
     """Prior SD of each free coordinate; 1 for the transformed and the standardised ones."""
     free = [v for v in built.free_RVs if v.name.startswith("theta_")]
-    drawn = pm.draw(free, draws=200, random_seed=int(rng.integers(2**31)), mode=prediction.UNCOMPILED) if free else []
+    drawn = pm.draw(free, draws=200, random_seed=int(rng.integers(2**31)), mode=UNCOMPILED) if free else []
     spread = {v.name: np.std(x, axis=0) for v, x in zip(free, drawn, strict=True)}
     point = built.initial_point(random_seed=0)
     sizes = [(rv.name, point[built.rvs_to_values[rv].name]) for rv in built.free_RVs]
@@ -213,12 +212,12 @@ def _scattered(built, start, rng):
 def _explain(model, built, point):
     """Raise an error that names the records, or the variable, without a density at the start."""
     for outcome in built.observed_RVs:
-        terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=prediction.UNCOMPILED)(point)[0]
+        terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=UNCOMPILED)(point)[0]
         bad = np.flatnonzero(~np.isfinite(terms))
         if bad.size:
             f = built.compile_fn(
                 built.replace_rvs_by_values([built[f"f_{outcome.name}"]]), inputs=built.value_vars,
-                mode=prediction.UNCOMPILED, on_unused_input="ignore",
+                mode=UNCOMPILED, on_unused_input="ignore",
             )(point)[0]  # fmt: skip
             rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
             raise ModelError(

@@ -4,6 +4,10 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -67,7 +71,8 @@ print(model)
 
 # %%
 figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=6)
-figure.axes[0].set(xscale="log", xlabel="dose (µg)", ylabel="change in blood pressure (mmHg)")
+figure.axes[0].set_ylabel("change in blood pressure (mmHg)")
+figure.axes[0].set_xscale("log")
 
 # %% [markdown]
 # ## Fit

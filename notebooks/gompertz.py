@@ -4,6 +4,10 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -14,7 +18,7 @@
 #
 # Tumours grow ever more slowly as they get larger. In the Gompertz model the relative growth rate starts at
 # `alpha` and declines at the rate `beta`. How much do the two vary among animals, and how do they go
-# together? And what will a tumour be like in ten days, if we have measured it four times?
+# together? And what will a tumour be like a week later, if we have measured it four times?
 
 # %% [markdown]
 # ## Data and source
@@ -89,7 +93,8 @@ print(data)
 
 # %%
 figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), bins=10)
-figure.axes[0].set(yscale="log", ylim=(1, None), xlabel="day", ylabel="volume (mm³)")
+figure.axes[0].set_ylim(bottom=1)
+figure.axes[0].set_yscale("log")
 
 # %% [markdown]
 # ## Fit

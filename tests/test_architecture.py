@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "model",
+    "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "evaluation", "model",
     "population", "design", "formula", "residual", "structure", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -244,7 +244,7 @@ def test_an_unknown_column_lists_those_that_exist(options, message):
         {"outcome": ("conc", "conc")},
         {"covariates": "wt", "inputs": "wt"},
     ],
-    ids=str,
+    ids=lambda options: " and ".join(options),
 )
 def test_arguments_that_contradict_each_other_are_refused(options):
     with pytest.raises(DataError, match=r"subject|level|outcome|wt"):

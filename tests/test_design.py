@@ -180,6 +180,17 @@ def test_a_single_new_patient_keeps_the_levels_of_the_training_design():
     assert {name: found[0] for name, found in levels(new).items()} == {"site": ("s1",), "subject": ("s1/p3",)}
 
 
+def test_a_new_subject_in_a_known_batch_is_a_new_subject():
+    """In training each batch has one subject; the two partitions are equal there, and only there."""
+    frame = tidy(batch=np.repeat(["b0", "b1", "b2", "b3"], 3))
+    formulas = ("cl ~ (1|batch)", "v ~ (1|subject)", "ka ~ 1")
+    training = design(*formulas, structure=ORAL, data=read(frame, doses=BOLUS))
+    patients = frame.assign(subject=frame["subject"].replace({"p1": "new"}), batch="b0").query("site == 's0'")
+    found = design(*formulas, structure=ORAL, data=read(patients, doses=BOLUS), training=training)
+    (level,) = [level for level in found.levels if "v" in [effect.name for effect in level.effects]]
+    assert [level.labels[i] for i in level.of_unit] == ["s0/p0", "s0/new"]
+
+
 def test_an_unseen_category_is_named():
     training = design("mu ~ C(genotype)")
     with pytest.raises(DataError, match=r"C\(genotype\).*zz"):
@@ -460,3 +471,5 @@ def test_records_know_their_unit_and_the_doses_of_their_subject():
 def test_labels_of_units_tell_them_apart():
     assert design("mu ~ 1").labels == ("s0/p0", "s0/p1", "s1/p2", "s1/p3")
     assert design("mu ~ time").labels[:2] == ("s0/p0 time=0", "s0/p0 time=1")
+    late = design("mu ~ time", data=read(tidy(time=np.tile([20260101.0, 20260102.0, 20260103.0], 4)))).labels
+    assert len(set(late)) == 12

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nlmebayes.data import validate
 from nlmebayes.data.nonmem import read_nonmem, read_table
+from nlmebayes.data.tidy import dose_frame, in_time, label, labelled_levels, melted
 from nlmebayes.data.validate import DataError
 
 
@@ -104,7 +105,7 @@ class Dataset:
         frame = validate.numbered(frame)
         if frame.empty:
             raise DataError(f"{source}: no rows")
-        labelled = _labelled(frame, declared, source)
+        labelled = labelled_levels(frame, declared, source)
         for column in (*times, *outcomes):
             labelled[column] = validate.numeric(frame, column, source)
         rest = [c for c in frame.columns if c not in (*levels, *times, *outcomes, "row")]
@@ -115,11 +116,11 @@ class Dataset:
         varying = [
             c for c in rest if c in inputs or (c not in covariates and validate.changes(labelled, levels[-1], c))
         ]
-        long = _melt(labelled, outcomes)
+        long = melted(labelled, outcomes)
         for name in outcomes:
             validate.not_all_missing(long[long["outcome"] == name].rename(columns={"value": name}), name, source)
         return cls._assemble(
-            long, _dose_frame(doses, declared, time, amount, subject, f"{source}, doses"),
+            long, dose_frame(doses, declared, time, amount, subject, f"{source}, doses"),
             levels=levels, outcomes=outcomes, time=time, subject=subject or levels[-1],
             covariates=tuple(c for c in rest if c not in varying), inputs=tuple(varying),
             sort=sort, duplicates=duplicates, source=source, excluded={},
@@ -159,7 +160,7 @@ class Dataset:
             source,
         )
         names = tuple(level.split("/")[-1] for level in declared)
-        labelled = _labelled(frame, declared, source)
+        labelled = labelled_levels(frame, declared, source)
         rest = [c for c in frame.columns if c not in (*names, "row", "time", "outcome", "value", "amount", "event")]
         for column in rest:
             labelled[column] = validate.column_of_covariate(frame, column, source)
@@ -187,14 +188,14 @@ class Dataset:
             raise ValueError(f"duplicates={duplicates!r}: write 'error' or 'keep'")
         if time is not None:
             validate.finite(observations, (time,), source)
-            observations = _in_time(observations, subject, time, sort, source)
+            observations = in_time(observations, subject, time, sort, source)
             if duplicates == "error":
                 keys = [kind["levels"][-1], time, "outcome", "value", *kind["inputs"]]
                 validate.no_duplicates(observations[observations["value"].notna()], keys, source)
         if len(doses):
             validate.finite(doses, (time, "amount"), source)
             validate.not_negative(doses, "amount", source)
-            doses = _in_time(doses, subject, time, sort, source)
+            doses = in_time(doses, subject, time, sort, source)
         infinite = observations[np.isinf(observations["value"])]
         if len(infinite):
             validate.fail(source, infinite["row"].iloc[0], infinite["outcome"].iloc[0], "is infinite")
@@ -228,7 +229,7 @@ class Dataset:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
             wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
             if column in self.levels:
-                wanted = [_label(x) for x in wanted]
+                wanted = [label(x) for x in wanted]
                 dosed &= self.doses[column].isin(wanted).to_numpy()
             absent = [x for x in wanted if not (self.observations[column] == x).any()]
             if absent:
@@ -297,65 +298,3 @@ class Dataset:
 
 def _names(names):
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _label(value):
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _labelled(frame, declared, source):
-    """Level columns as labels, each with the path of its parents: ``site``, ``site/subject``."""
-    parts = list(dict.fromkeys(name for level in declared for name in level.split("/")))
-    plain = {}
-    for part in parts:
-        missing = np.flatnonzero(frame[part].isna())
-        if missing.size:
-            validate.fail(source, frame["row"].iloc[missing[0]], part, "the label is missing")
-        plain[part] = pd.Series([_label(x) for x in frame[part].tolist()], dtype=object)
-    unique = pd.DataFrame({level.split("/")[-1]: plain[level.split("/")[-1]] for level in declared})
-    for level in declared:
-        steps = level.split("/")
-        if len(steps) > 1:
-            unique[steps[-1]] = [("/".join(x)) for x in zip(*(plain[s] for s in steps), strict=True)]
-    unique["row"] = frame["row"].to_numpy()
-    names = [level.split("/")[-1] for level in declared]
-    validate.nested(unique, names, source)
-    path = pd.DataFrame({"row": unique["row"]})
-    for i, name in enumerate(names):
-        steps = [n for n in names[:i] if n not in declared[i].split("/")] + declared[i].split("/")
-        path[name] = pd.Series(["/".join(x) for x in zip(*(plain[s] for s in steps), strict=True)], dtype=object)
-    return path
-
-
-def _melt(frame, outcomes):
-    keep = [c for c in frame.columns if c not in outcomes]
-    long = frame.melt(id_vars=keep, value_vars=list(outcomes), var_name="outcome", value_name="value")
-    return long.sort_values("row", kind="stable").reset_index(drop=True)
-
-
-def _in_time(frame, subject, time, sort, source):
-    if sort:
-        rank = frame[subject].map({label: i for i, label in enumerate(dict.fromkeys(frame[subject]))})
-        order = np.lexsort((frame["row"].to_numpy(), frame[time].to_numpy(), rank.to_numpy()))
-        return frame.iloc[order].reset_index(drop=True)
-    validate.ordered(frame, subject, time, source)
-    return frame
-
-
-def _dose_frame(doses, declared, time, amount, subject, source):
-    names = [level.split("/")[-1] for level in declared]
-    empty = pd.DataFrame(columns=["row", *names, time or "time", "amount", "position"])
-    if doses is None:
-        return empty
-    if time is None:
-        raise DataError(f"{source}: doses need a time column; give time=")
-    kept = declared[: names.index(subject) + 1] if subject else declared
-    validate.columns_exist(doses, (*dict.fromkeys(p for d in kept for p in d.split("/")), time, amount), source)
-    extra = [c for c in doses.columns if c.lower() in ("rate", "addl", "ii", "ss", "dur", "cmt", "evid")]
-    if extra:
-        raise DataError(f"{source}: column {extra[0]!r} is not supported yet; doses are single boluses")
-    frame = validate.numbered(doses)
-    labelled = _labelled(frame, kept, source)
-    labelled[time] = validate.numeric(frame, time, source)
-    labelled["amount"] = validate.numeric(frame, amount, source)
-    return labelled.assign(position=-1)

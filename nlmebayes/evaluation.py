@@ -1,0 +1,170 @@
+"""The model's graph evaluated for many draws at once, on arrays with a leading axis of draws.
+
+Nothing is compiled: one evaluation serves all draws at NumPy speed, without waiting. `Draws` holds a population,
+`effects` gives the groups of a design their random effects, `evaluator` their parameters and predictions, `measure` and
+`log_density` the measurements.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+
+from nlmebayes import population
+from nlmebayes.model import barrier, outcome_arrays
+from nlmebayes.structure.structure import Named
+
+UNCOMPILED = "FAST_COMPILE"
+CHUNK = 2_000_000  # numbers in one array of an evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Population draws with the sample axis first, and random effects of the groups they know.
+
+    ``theta[parameter]`` (sample, term), ``omega[level]`` (sample, effect), ``corr[level]`` (sample, effect, effect),
+    ``sigma[outcome][part]`` (sample,), ``eta[level]`` (sample, group, effect) with ``groups[level]`` its labels.
+    """
+
+    theta: dict
+    omega: dict
+    corr: dict
+    sigma: dict
+    eta: dict
+    groups: dict
+
+    @property
+    def size(self):
+        return len(next(iter(self.theta.values())))
+
+    def take(self, index):
+        """The draws at ``index``."""
+        part = [{k: v[index] for k, v in d.items()} for d in (self.theta, self.omega, self.corr)]
+        sigma = {o: {k: v[index] for k, v in parts.items()} for o, parts in self.sigma.items()}
+        return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups)
+
+    def cholesky(self, level):
+        """Factor of Omega, (sample, effect, effect)."""
+        scale = self.omega[level][..., None]
+        return scale * (np.linalg.cholesky(self.corr[level]) if level in self.corr else np.eye(scale.shape[1]))
+
+
+def draws_of(dataset, design, outcomes):
+    """`Draws` from a posterior or prior dataset; names are those of the design."""
+    flat = dataset.stack(__sample__=("chain", "draw"), create_index=False)
+
+    def values(name):
+        variable = flat[name]
+        return variable.transpose("__sample__", *[d for d in variable.dims if d != "__sample__"]).to_numpy()
+
+    n = flat.sizes["__sample__"]
+    theta = {p: values(f"theta_{p}") if m.terms else np.zeros((n, 0)) for p, m in design.fixed.items()}
+    levels = [level.name for level in design.levels]
+    prefix = {o: f"sigma_{o}_" for o in outcomes}
+    return Draws(
+        theta=theta,
+        omega={name: values(f"omega_{name}") for name in levels},
+        corr={name: values(f"corr_{name}") for name in levels if f"corr_{name}" in flat},
+        sigma={o: {v[len(p) :]: values(v) for v in flat if v.startswith(p)} for o, p in prefix.items()},
+        eta={name: values(f"eta_{name}") for name in levels if f"eta_{name}" in flat},
+        groups={name: list(flat[name].to_numpy()) for name in levels if f"eta_{name}" in flat},
+    )
+
+
+def effects(design, draws: Draws, rng):
+    """Random effects of the design's groups, level -> (sample, group, effect): known ones kept, new ones drawn."""
+    eta = {}
+    for level in design.levels:
+        z = rng.standard_normal((draws.size, len(level.labels), len(level.effects)))
+        eta[level.name] = z @ draws.cholesky(level.name).transpose(0, 2, 1)
+        position = {label: i for i, label in enumerate(draws.groups.get(level.name, ()))}
+        for g, label in enumerate(level.labels):
+            if label in position:
+                eta[level.name][:, g] = draws.eta[level.name][:, position[label]]
+    return eta
+
+
+def evaluator(model, design):
+    """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
+    unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
+    shared = {name: value for name, (value, _) in population.arrays(design).items()}
+    own = {o.name: {name: v for name, _, v, _ in outcome_arrays(model, o)} for o in design.outcomes}
+    levels = tuple(Effects(level.name, level.effects) for level in design.levels)
+    compute = _graph(
+        model.structure, levels, _kinds(shared), tuple((name, _kinds(arrays)) for name, arrays in own.items())
+    )
+    data = [*shared.values(), *(v for arrays in own.values() for v in arrays.values())]
+    step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in data)))
+
+    def evaluate(theta, eta):
+        values = [*theta.values(), *eta.values()]
+        parts = [compute(*(v[i : i + step] for v in values), *data) for i in range(0, len(values[0]), step)]
+        found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+        phi = dict(zip(theta, found, strict=False))
+        return phi, dict(zip(own, found[len(phi) : -1], strict=True)), found[-1]
+
+    return evaluate
+
+
+class Effects(NamedTuple):
+    """What the graph depends on of a level."""
+
+    name: str
+    effects: tuple
+
+
+def _kinds(arrays):
+    return tuple((name, value.dtype.str, value.ndim) for name, value in arrays.items())
+
+
+@lru_cache(maxsize=32)
+def _graph(structure, levels, shared, own):
+    """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
+    theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
+    eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in levels}
+    x = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in shared}
+    phi = population.individual(structure, levels, x, theta, eta)
+    arrays = {o: {n: pt.tensor(n, dtype=dtype, shape=(None,) * ndim) for n, dtype, ndim in kinds} for o, kinds in own}
+    f = [structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
+    each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
+    order = sum(barrier(gap) for gap in structure.order(Named(**phi)).values()) + each_draw[:, 0]
+    inputs = [
+        *theta.values(),
+        *eta.values(),
+        *x.values(),
+        *(v for each in arrays.values() for v in each.values()),
+    ]
+    outputs = [*phi.values(), *(value + each_draw for value in f), order]
+    return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
+
+
+def measure(residual, f, s, rng):
+    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
+    variable, inputs = _likelihood(residual, tuple(s))
+    compute = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=int(rng.integers(2**31)))
+    return compute(f, *(column[:, None] for column in s.values()))
+
+
+def log_density(residual, f, s, values):
+    """Log-density of the measurements, (sample, record)."""
+    compute = _density(residual, tuple(s))
+    return compute(np.asarray(values, dtype=float)[None, :], f, *(column[:, None] for column in s.values()))
+
+
+def _likelihood(residual, parts):
+    tensors = {part: pt.dcol(part) for part in parts}
+    prediction = pt.dmatrix("f")
+    return residual.likelihood(prediction, Named(**tensors)), [prediction, *tensors.values()]
+
+
+@lru_cache(maxsize=32)
+def _density(residual, parts):
+    variable, inputs = _likelihood(residual, parts)
+    measured = pt.drow("measured")
+    return pytensor.function(
+        [measured, *inputs], pm.logp(variable, measured + pt.zeros_like(inputs[0])), mode=UNCOMPILED
+    )
