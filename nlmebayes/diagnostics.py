@@ -193,7 +193,7 @@ def _convergence(population, divergences, tree):
     worst = population.loc[population["rhat"].idxmax()] if population["rhat"].notna().any() else None
     if worst is not None and worst["rhat"] > RHAT:
         yield (
-            f"R-hat of {worst['quantity']} is {worst['rhat']:.2f} (> {RHAT}): the chains disagree, so no number "
+            f"R-hat of {worst['quantity']} is {worst['rhat']:.3f} (> {RHAT}): the chains disagree, so no number "
             "here can be trusted. Look at each chain: two modes (e.g. ka and cl/v exchanged) or too few draws"
         )
     least = population.loc[population["ess_bulk"].idxmin()]
@@ -227,7 +227,7 @@ def _influence(cross):
         if row["k_above_0.7"]:
             some = ", ".join(map(str, row["rows"][:8])) + (", ..." if row["k_above_0.7"] > 8 else "")
             yield (
-                f"{row['outcome']}: {row['k_above_0.7']} of {row['records']} records have Pareto k above {PARETO_K} "
+                f"{row['outcome']}: {row['k_above_0.7']} of {row['records']} records with Pareto k above {PARETO_K} "
                 f"(rows {some}): the model leans on them, and the LOO estimate is too optimistic; look at these records"
             )
 

@@ -49,7 +49,8 @@ def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns
 def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
     """Visual predictive check: observed 5, 50 and 95 % percentiles over 90 % bands of the simulated ones.
 
-    Individuals are drawn anew in every replicate. Records are binned by quantiles of ``x``.
+    Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned by
+    quantiles into ``bins``.
     """
     model, _ = prediction.context(model, tree)
     data = storage.stored_dataset(tree)
@@ -65,27 +66,31 @@ def prior(tree, *, x=None, outcome=None, bins=8):
     return _percentiles(data, outcome, x, tree["prior_predictive"][outcome], bins, "Prior predictive check")
 
 
-def forecast(tree, times=None, *, held_out=None, outcome=None):
-    """A forecast patient: samples, curve with bands, and (grey) what the population alone would have said.
+def forecast(tree, times=None, *, x=None, held_out=None, outcome=None):
+    """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters
     ----------
     times : array, optional
         By default from the first record to twice as far as the last.
+    x : str, optional
+        Column on the horizontal axis; by default time, or the structure's first input.
     held_out : Dataset, optional
         Other samples of the patient, not used by the forecast, shown as open circles.
     """
     data = storage.stored_dataset(tree)
-    outcome, x = outcome or data.outcomes[0], data.time
+    outcome, x = outcome or data.outcomes[0], x or _axis(storage.stored_model(tree), data)
     if times is None:
-        records = np.append(data.observations[x], data.doses[x].to_numpy(float))
+        records = data.observations[x].to_numpy()
+        if x == data.time:
+            records = np.append(records, data.doses[x].to_numpy(float))
         times = np.linspace(records.min(), 2 * records.max() - records.min(), 2 * GRID)
     grid = data.over(**{x: times})
     after = prediction.predict(None, tree, grid, random_seed=0)
     before = prediction.predict(None, _before(tree), grid, random_seed=0)
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     low, high = before["posterior_predictive"][outcome].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
-    axis.fill_between(times, low, high, color="grey", alpha=0.2, label="population, 90 %")
+    axis.fill_between(times, low, high, color="grey", alpha=0.2, label="before the samples, 90 %")
     wide = _quantiles(after["posterior_predictive"][outcome])
     _bands(axis, times, _quantiles(after["posterior"][f"f_{outcome}"]), wide)
     if held_out is not None:
@@ -156,8 +161,7 @@ def _percentiles(data, outcome, x, simulated, bins, title):
     frame = data.observations[data.observations["outcome"] == outcome]
     at, observed = frame[x].to_numpy(dtype=float), frame["value"].to_numpy()
     simulated = simulated.to_numpy().reshape(-1, simulated.shape[-1])
-    edges = np.unique(np.quantile(at, np.linspace(0, 1, bins + 1)))
-    which = np.clip(np.searchsorted(edges, at, side="right") - 1, 0, max(len(edges) - 2, 0))
+    which = _binned(at, bins)
     levels = [5, 50, 95]
     found = [(at[which == b].mean(), np.percentile(observed[which == b], levels),
               np.percentile(np.percentile(simulated[:, which == b], levels, axis=1), [5, 50, 95], axis=1))
@@ -173,6 +177,15 @@ def _percentiles(data, outcome, x, simulated, bins, title):
     axis.set(xlabel=x, ylabel=outcome, title=title)
     axis.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _binned(at, bins):
+    """Bin of each record: one per distinct value where these are few, else quantiles."""
+    distinct = np.unique(at)
+    if len(distinct) <= max(bins, 12):
+        return np.searchsorted(distinct, at)
+    edges = np.unique(np.quantile(at, np.linspace(0, 1, bins + 1)))
+    return np.clip(np.searchsorted(edges, at, side="left") - 1, 0, len(edges) - 2)
 
 
 def _panels(n, columns, size=(2.8, 2.3)):

@@ -92,7 +92,7 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     rng = np.random.default_rng(random_seed)
     seed = int(rng.integers(2**31))
     drawn = pm.draw([built[n] for n in names], draws=draws, random_seed=seed, mode=UNCOMPILED)
-    drawn = dict(zip(names, drawn, strict=True))
+    drawn = {n: np.reshape(x, (draws, *np.shape(x)[draws > 1 :])) for n, x in zip(names, drawn, strict=True)}
     for name, value in (values or {}).items():
         if name not in drawn:
             raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")

@@ -13,8 +13,8 @@ from model_zoo import OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
+from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model
-from nlmebayes.prediction import evaluator
 
 quick = settings(deadline=None, max_examples=20)
 

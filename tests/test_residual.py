@@ -9,8 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
+from nlmebayes.evaluation import log_density, measure
 from nlmebayes.parameter import Prior
-from nlmebayes.prediction import log_density, measure
 from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 
 # Residual, its parts, and its distribution in SciPy's terms.

@@ -12,16 +12,17 @@ class Gompertz(Curve):
     .. math:: V(t) = V_0 \exp\!\left(\frac{\alpha}{\beta}\left(1 - e^{-\beta t}\right)\right)
 
     ``v0`` size at t = 0 (unit of the outcome), ``alpha`` relative growth rate at t = 0 (1/day), ``beta`` its rate of
-    decline (1/day); the size tends to ``v0 exp(alpha/beta)``.
+    decline (1/day); the size tends to ``v0 exp(alpha/beta)``, so that a wide prior of alpha and beta is a very wide one of
+    the size: their default spread on the log scale is 0.3.
 
     Source: Vaghi et al. (2020), PLoS Comput. Biol. 16, e1007178, doi:10.1371/journal.pcbi.1007178, eq. 1.
     """
 
     inputs = ("time",)
     parameters = (
-        Parameter("v0", "mm^3", typical=1.0, varies=False),
-        Parameter("alpha", "1/day", typical=0.8),
-        Parameter("beta", "1/day", typical=0.08),
+        Parameter("v0", "mm^3", typical=1.0, spread=0.5, varies=False),
+        Parameter("alpha", "1/day", typical=0.8, spread=0.3, variation=0.3),
+        Parameter("beta", "1/day", typical=0.08, spread=0.3, variation=0.3),
     )
 
     def curve(self, p, x):

@@ -81,7 +81,8 @@ def _dataset(name):
 
 def _by_weight(frame, arguments):
     """One dose per subject at time 0: its ``dose`` per weight times its weight ``wt``."""
-    doses = frame.drop_duplicates("id").assign(time=0.0, amt=lambda first: first["dose"] * first["wt"])
+    first = frame.drop_duplicates("id")
+    doses = first[["id"]].assign(time=0.0, amt=first["dose"] * first["wt"])
     return Dataset.from_frame(frame, doses=doses, **arguments)
 
 

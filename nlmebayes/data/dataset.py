@@ -100,7 +100,13 @@ class Dataset:
         declared = _names(levels)
         parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
         levels = tuple(level.split("/")[-1] for level in declared)
-        times = (time,) if time else ()
+        times, subject = (time,) if time else (), subject or (levels or [None])[-1]
+        if not levels or not outcomes or subject not in levels:
+            raise DataError(
+                f"{source}: needs an outcome, at least one level, and as subject= one of the levels {levels}"
+            )
+        roles = {"a level": levels, "the time": times, "an outcome": outcomes, "a covariate": covariates}
+        validate.apart(source, **roles, **{"an input": inputs})
         validate.columns_exist(frame, (*parts, *times, *outcomes, *covariates, *inputs), source)
         frame = validate.numbered(frame)
         if frame.empty:
@@ -120,8 +126,8 @@ class Dataset:
         for name in outcomes:
             validate.not_all_missing(long[long["outcome"] == name].rename(columns={"value": name}), name, source)
         return cls._assemble(
-            long, dose_frame(doses, declared, time, amount, subject, f"{source}, doses"),
-            levels=levels, outcomes=outcomes, time=time, subject=subject or levels[-1],
+            long, dose_frame(doses, declared, time, amount, subject, sort, f"{source}, doses"),
+            levels=levels, outcomes=outcomes, time=time, subject=subject,
             covariates=tuple(c for c in rest if c not in varying), inputs=tuple(varying),
             sort=sort, duplicates=duplicates, source=source, excluded={},
         )  # fmt: skip
@@ -152,7 +158,8 @@ class Dataset:
             declared = tuple("id/occ" if name == "occ" else name for name in declared)
         rename = {c: c.lower() for c in frame.columns if c.lower() in {p for d in declared for p in d.split("/")}}
         frame = frame.rename(columns=rename)
-        subject = "id" if "id" in declared else declared[-1].split("/")[-1]
+        if not declared:
+            raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
         parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
         validate.columns_exist(
             frame.drop(columns=["row", "outcome", "value"]),
@@ -160,6 +167,7 @@ class Dataset:
             source,
         )
         names = tuple(level.split("/")[-1] for level in declared)
+        subject = "id" if "id" in names else names[-1]
         labelled = labelled_levels(frame, declared, source)
         rest = [c for c in frame.columns if c not in (*names, "row", "time", "outcome", "value", "amount", "event")]
         for column in rest:
@@ -168,9 +176,9 @@ class Dataset:
                 validate.constant(labelled, names[-1], column, source)
         for column in ("time", "outcome", "value", "amount", "event"):
             labelled[column] = frame[column]
+        validate.apart(source, **{"a column": (*names, "time", *rest), "an outcome": table.outcomes})
         varying = tuple(c for c in rest if validate.changes(labelled, names[-1], c))
-        if not sort:
-            validate.ordered(labelled, subject, "time", source)
+        labelled = in_time(labelled, subject, "time", sort, source)
         doses = labelled[labelled["event"] == 1]
         observed = labelled[labelled["event"] == 0].drop(columns=["amount", "event"])
         return cls._assemble(
@@ -192,10 +200,6 @@ class Dataset:
             if duplicates == "error":
                 keys = [kind["levels"][-1], time, "outcome", "value", *kind["inputs"]]
                 validate.no_duplicates(observations[observations["value"].notna()], keys, source)
-        if len(doses):
-            validate.finite(doses, (time, "amount"), source)
-            validate.not_negative(doses, "amount", source)
-            doses = in_time(doses, subject, time, sort, source)
         infinite = observations[np.isinf(observations["value"])]
         if len(infinite):
             validate.fail(source, infinite["row"].iloc[0], infinite["outcome"].iloc[0], "is infinite")
@@ -215,7 +219,7 @@ class Dataset:
         return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
 
     def sel(self, **labels):
-        """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``; doses are chosen by level."""
+        """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects."""
         return self._filtered(labels, keep=True)
 
     def drop_sel(self, **labels):
@@ -223,28 +227,20 @@ class Dataset:
         return self._filtered(labels, keep=False)
 
     def _filtered(self, labels, keep):
-        observed, dosed = np.ones(len(self.observations), bool), np.ones(len(self.doses), bool)
+        chosen = np.ones(len(self.observations), bool)
         for column, wanted in labels.items():
             if column not in self.observations.columns:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
             wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
-            if column in self.levels:
-                wanted = [label(x) for x in wanted]
-                dosed &= self.doses[column].isin(wanted).to_numpy()
+            wanted = [label(x) for x in wanted] if column in self.levels else wanted
             absent = [x for x in wanted if not (self.observations[column] == x).any()]
             if absent:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
-            observed &= self.observations[column].isin(wanted).to_numpy()
-        if not keep:
-            observed, dosed = (
-                ~observed,
-                ~dosed if set(labels) & set(self.levels) else np.ones(len(dosed), bool),
-            )
-        return replace(
-            self,
-            observations=self.observations[observed].reset_index(drop=True),
-            doses=self.doses[dosed].reset_index(drop=True),
-        )
+            chosen &= self.observations[column].isin(wanted).to_numpy()
+        observations = self.observations[chosen if keep else ~chosen].reset_index(drop=True)
+        doses = self.doses[self.doses[self.subject].isin(observations[self.subject])].reset_index(drop=True)
+        outcomes = tuple(name for name in self.outcomes if (observations["outcome"] == name).any())
+        return replace(self, observations=observations, doses=doses, outcomes=outcomes)
 
     def over(self, **grid):
         """The same units and doses with prediction records (no measurement) over a grid of one column.
@@ -261,9 +257,13 @@ class Dataset:
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
         values = np.asarray(values, dtype=float)
-        first = self.observations.drop_duplicates([self.levels[-1], "outcome"])
-        frame = first.loc[first.index.repeat(len(values))].reset_index(drop=True)
-        frame[column] = np.tile(values, len(first))
+        if not np.isfinite(values).all():
+            raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
+        first = self.observations.drop_duplicates(self.levels[-1])
+        each = len(self.outcomes) * len(values)
+        frame = first.loc[first.index.repeat(each)].reset_index(drop=True)
+        frame["outcome"] = np.tile(np.repeat(self.outcomes, len(values)), len(first))
+        frame[column] = np.tile(values, len(self.outcomes) * len(first))
         frame["value"] = np.nan
         # Numbered after every record there is, so that a dose at the same time comes first.
         last = max(self.observations["row"].max(), self.doses["position"].max() if len(self.doses) else 0)

@@ -26,6 +26,7 @@ KNOWN = (
     "CENS",
     "LIMIT",
 )
+DATES = ("DATE", "DAT1", "DAT2", "DAT3")
 EVENTS = {2: "other event", 3: "reset", 4: "reset and dose"}
 
 
@@ -47,9 +48,10 @@ def read_nonmem(data, *, outcome, source=None):
     for name in ("ID", "TIME", "DV"):
         if name not in frame.columns:
             raise DataError(f"{source}: no column {name}; its columns are {', '.join(frame.columns)}")
-    if "DATE" in frame.columns:
-        raise DataError(f"{source}: column DATE is not supported yet; give TIME as a number")
-    validate.columns_exist(frame, (), source)
+    for name in DATES:
+        if name in frame.columns:
+            raise DataError(f"{source}: column {name} is not supported yet; give TIME as a number")
+    validate.columns_exist(frame, (), source, reserved=(*validate.RESERVED, "amount", "event"))
     frame = validate.numbered(frame)
     for name in KNOWN:
         if name in frame.columns and name not in ("ID", "OCC", "DVID"):
@@ -58,11 +60,15 @@ def read_nonmem(data, *, outcome, source=None):
     event = _events(frame, source)
     _refuse(frame, source)
     outcomes, named = _outcomes(frame, event, outcome, source)
-    mdv = (frame["MDV"] == 1) & (event == 0) if "MDV" in frame.columns else np.zeros(len(frame), bool)
+    mdv = _not_measured(frame, source) & (event == 0).to_numpy()
+    if len(outcomes) == 1:
+        _one_compartment(frame, (event == 0).to_numpy() & ~mdv, source, "samples from several compartments need DVID")
+    infinite = np.flatnonzero(np.isinf(frame["DV"]) & (event == 0) & ~mdv)
+    if infinite.size:
+        validate.fail(source, frame["row"].iloc[infinite[0]], "DV", "is infinite")
     observed = (event == 0) & ~mdv
     for i, name in enumerate(outcomes):
-        part = frame[observed & (named == i)].rename(columns={"DV": name})
-        if part.empty or part[name].isna().all():
+        if frame["DV"][observed & (named == i)].isna().all():
             raise DataError(f"{source}, column DV: the outcome {name} is missing in every record")
     rest = [c for c in frame.columns if c not in (*KNOWN, "row")]
     table = frame[["row", *rest]].copy()
@@ -99,6 +105,7 @@ def _upper(frame, source):
 
 def _events(frame, source):
     amount = frame["AMT"].fillna(0.0) if "AMT" in frame.columns else pd.Series(0.0, frame.index)
+    validate.finite(frame.assign(AMT=amount), ("AMT",), source)
     validate.not_negative(frame.assign(AMT=amount), "AMT", source)
     event = frame["EVID"] if "EVID" in frame.columns else (amount > 0).astype(float)
     missing = np.flatnonzero(event.isna())
@@ -125,17 +132,29 @@ def _refuse(frame, source):
             if used.size:
                 value = frame[name].iloc[used[0]]
                 validate.fail(source, frame["row"].iloc[used[0]], name, f"{value:g}: {what} not supported yet")
-    if "CMT" in frame.columns and "AMT" in frame.columns:
-        dosed = frame[frame["AMT"].fillna(0) > 0]
-        other = np.flatnonzero(dosed["CMT"] != dosed["CMT"].iloc[0]) if len(dosed) else []
+    if "AMT" in frame.columns:
+        dosed = (frame["AMT"].fillna(0) > 0).to_numpy()
+        _one_compartment(frame, dosed, source, "doses into several compartments are not supported yet")
+
+
+def _one_compartment(frame, records, source, problem):
+    """These records name one compartment, if they name any."""
+    if "CMT" in frame.columns:
+        named = frame[records & frame["CMT"].notna().to_numpy()]
+        other = np.flatnonzero(named["CMT"] != named["CMT"].iloc[0]) if len(named) else []
         if len(other):
-            row = dosed.iloc[other[0]]
-            validate.fail(
-                source,
-                row["row"],
-                "CMT",
-                f"{row['CMT']:g}: doses into several compartments are not supported yet",
-            )
+            row = named.iloc[other[0]]
+            validate.fail(source, int(row["row"]), "CMT", f"{row['CMT']:g}: {problem}")
+
+
+def _not_measured(frame, source):
+    """Whether MDV is 1."""
+    if "MDV" not in frame.columns:
+        return np.zeros(len(frame), bool)
+    other = np.flatnonzero(frame["MDV"].notna() & ~frame["MDV"].isin([0, 1]))
+    if other.size:
+        validate.fail(source, frame["row"].iloc[other[0]], "MDV", f"{frame['MDV'].iloc[other[0]]:g} is neither 0 nor 1")
+    return (frame["MDV"] == 1).to_numpy()
 
 
 def _outcomes(frame, event, outcome, source):
@@ -145,7 +164,13 @@ def _outcomes(frame, event, outcome, source):
         if not isinstance(outcome, str):
             raise DataError(f"{source}: outcome= maps DVID to names, but there is no column DVID")
         return (outcome,), named
-    seen = sorted(frame["DVID"][event == 0].dropna().unique())
+    present = frame["DVID"][event == 0]
+    empty = np.flatnonzero((event == 0) & frame["DVID"].isna())
+    if isinstance(outcome, str) and empty.size:
+        validate.fail(source, frame["row"].iloc[empty[0]], "DVID", "is missing on an observation record")
+    if len(set(map(type, present.dropna()))) > 1:
+        raise DataError(f"{source}, column DVID: numbers and text are mixed")
+    seen = sorted(present.dropna().unique())
     if isinstance(outcome, str):
         if len(seen) == 1:
             return (outcome,), named

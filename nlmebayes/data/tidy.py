@@ -50,20 +50,25 @@ def in_time(frame, subject, time, sort, source):
     return frame
 
 
-def dose_frame(doses, declared, time, amount, subject, source):
+def dose_frame(doses, declared, time, amount, subject, sort, source):
+    """Boluses of a second frame, each acting before the records at its time (``position`` -1)."""
     names = [level.split("/")[-1] for level in declared]
-    empty = pd.DataFrame(columns=["row", *names, time or "time", "amount", "position"])
     if doses is None:
-        return empty
+        return pd.DataFrame(columns=["row", *names, time or "time", "amount", "position"])
     if time is None:
         raise DataError(f"{source}: doses need a time column; give time=")
-    kept = declared[: names.index(subject) + 1] if subject else declared
-    validate.columns_exist(doses, (*dict.fromkeys(p for d in kept for p in d.split("/")), time, amount), source)
-    extra = [c for c in doses.columns if c.lower() in ("rate", "addl", "ii", "ss", "dur", "cmt", "evid")]
+    parts = dict.fromkeys(p for d in declared[: names.index(subject) + 1] for p in d.split("/"))
+    validate.columns_exist(doses, (*parts, time, amount), source)
+    allowed = (*dict.fromkeys(p for d in declared for p in d.split("/")), time, amount)
+    extra = [c for c in doses.columns if c not in allowed]
     if extra:
-        raise DataError(f"{source}: column {extra[0]!r} is not supported yet; doses are single boluses")
+        wanted = ", ".join((*parts, time, amount))
+        raise DataError(f"{source}: column {extra[0]!r} is not supported yet; a bolus is {wanted}")
     frame = validate.numbered(doses)
-    labelled = labelled_levels(frame, kept, source)
-    labelled[time] = validate.numeric(frame, time, source)
-    labelled["amount"] = validate.numeric(frame, amount, source)
-    return labelled.assign(position=-1)
+    labelled = labelled_levels(frame, declared[: names.index(subject) + 1], source)
+    for column in (time, amount):
+        labelled[column] = validate.numeric(frame, column, source)
+    validate.finite(labelled, (time, amount), source)
+    validate.not_negative(labelled, amount, source)
+    labelled = in_time(labelled, subject, time, sort, source)
+    return labelled.rename(columns={amount: "amount"}).assign(position=-1)

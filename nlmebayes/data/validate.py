@@ -16,13 +16,25 @@ def fail(source, row, column, problem):
     raise DataError(f"{source}, row {row}, column {column}: {problem}")
 
 
-def columns_exist(frame, names, source):
+def columns_exist(frame, names, source, reserved=RESERVED):
     for name in names:
         if name not in frame.columns:
             raise DataError(f"{source}: no column {name!r}; its columns are {', '.join(map(str, frame.columns))}")
-    for name in RESERVED:
+    for name in reserved:
         if name in frame.columns and name not in names:
             raise DataError(f"{source}: the column name {name!r} is used by the library; rename that column")
+
+
+def apart(source, **roles):
+    """No column, level or outcome has two roles, and none is named twice."""
+    seen = {}
+    for role, names in roles.items():
+        for name in names:
+            if name in seen:
+                raise DataError(
+                    f"{source}: {name!r} is given as {seen[name]} and as {role}; it can be one of them, once"
+                )
+            seen[name] = role
 
 
 def numbered(frame):
@@ -37,8 +49,9 @@ def numeric(frame, column, source):
         fail(source, frame["row"].iloc[0], column, f"{values.iloc[0]!r} is not a number")
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
+    blank = values.isna() | values.astype(str).str.strip().isin(["", "."])
     converted = pd.to_numeric(values.astype(object), errors="coerce").astype(float)
-    text = converted.isna() & values.notna()
+    text = converted.isna() & ~blank
     if text.any():
         first = int(np.flatnonzero(text)[0])
         fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text where a number belongs")
@@ -99,7 +112,8 @@ def no_duplicates(frame, keys, source):
     twice = frame.duplicated(keys, keep=False).to_numpy()
     if twice.any():
         first = int(np.flatnonzero(twice)[0])
-        same = (frame[keys] == frame[keys].iloc[first]).all(axis=1)
+        one = frame[keys].iloc[first]
+        same = ((frame[keys] == one) | (frame[keys].isna() & one.isna())).all(axis=1)
         rows = ", ".join(map(str, frame["row"][same]))
         fail(
             source, frame["row"].iloc[first], keys[0],
