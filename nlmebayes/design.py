@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from formulae import design_matrices, model_description
 
+from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
 
@@ -87,7 +88,7 @@ class Design:
     levels: tuple[Level, ...]
     outcomes: tuple[ObservedOutcome, ...]
     random: dict = field(default_factory=dict)  # (parameter, term) -> Matrix, the state of slopes
-    level_of: dict = field(default_factory=dict)  # columns of a group term -> level name
+    level_of: dict = field(default_factory=dict)  # columns of a group term -> the columns that say it all
 
 
 def resolve(model, data, training=None):
@@ -126,8 +127,11 @@ def variables(text, formula):
         terms = model_description(text).terms
     except Exception as error:  # formulae raises many kinds, some without a message
         raise FormulaError(f"formula {formula!r}: cannot read {text!r}: {error}") from error
-    names = [name for term in terms for name in sorted(getattr(term, "var_names", ())) if name]
-    return list(dict.fromkeys(names))
+    found = [name for term in terms for name in getattr(term, "var_names", ()) if name]
+    for name in found:
+        if not isinstance(name, str):
+            raise FormulaError(f"formula {formula!r}: cannot read the number {name} as a term; write I({name} * x)")
+    return sorted(set(found))
 
 
 def _columns(formulas, data):
@@ -168,12 +172,8 @@ def _unit_labels(data, units):
     innermost = units[data.levels[-1]].astype(str)
     repeated = innermost.duplicated(keep=False)
     rest = [c for c in units.columns if c not in data.levels]
-    extra = units[rest].apply(lambda x: " ".join(f"{k}={_short(v)}" for k, v in x.items()), axis=1) if rest else ""
+    extra = units[rest].apply(lambda x: " ".join(f"{k}={label(v)}" for k, v in x.items()), axis=1) if rest else ""
     return tuple(np.where(repeated, innermost + " " + extra, innermost)) if rest else tuple(innermost)
-
-
-def _short(value):
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _one_unit_per_subject(data, units, of_record, columns):
@@ -190,22 +190,24 @@ def _one_unit_per_subject(data, units, of_record, columns):
 
 
 def _matrix(text, units, data, formula, trained):
-    if text == "0":
-        return Matrix((), np.zeros((len(units), 0)), np.zeros(len(units)), None)
+    nothing = Matrix((), np.zeros((len(units), 0)), np.zeros(len(units)), None)
+    if text == "0" or (trained is not None and trained.state is None):
+        return nothing
     try:
         if trained is not None:
             common = trained.state.evaluate_new_data(units)
-            labels, kinds = trained.terms, None
         else:
             common = design_matrices(text, units, na_action="pass", extra_namespace=NAMESPACE).common
     except Exception as error:  # formulae raises many kinds, some without a message
         kind = DataError if trained is not None else FormulaError
         raise kind(f"formula {formula!r}: cannot evaluate {text!r} on the data: {error}") from error
+    if common is None:  # formulae's answer to "1 - 1"
+        return nothing
     state = trained.state if trained is not None else common
     values = np.asarray(common.design_matrix, dtype=float).reshape(len(units), -1)
-    kinds = [(t.kind, label) for t in state.terms.values() for label in t.labels]
+    kinds = [(t.kind, text) for t in state.terms.values() for text in t.labels]
     is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
-    labels = tuple(label for kind, label in kinds if kind != "offset")
+    labels = tuple(text for kind, text in kinds if kind != "offset")
     if not np.isfinite(values).all():
         unit, column = np.argwhere(~np.isfinite(values))[0]
         where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
@@ -215,22 +217,57 @@ def _matrix(text, units, data, formula, trained):
 
 def _levels(model, data, units, formulas, random, training):
     """One `Level` per distinct grouping of the units, in the order of the data's levels, then of appearance."""
-    groupings, level_of, terms = {}, dict(training.level_of) if training else {}, {}
+    asked = dict.fromkeys(_innermost(term.factors, data.levels) for f in formulas for term in f.groups)
+    level_of = training.level_of if training else {key: _canonical(key, asked, units, data.levels) for key in asked}
+    groupings, terms = {}, {}
     for f in formulas:
         for term in f.groups:
-            key = _innermost(term.factors, data.levels)
-            labels = units[list(key)].astype(str).agg("/".join, axis=1) if len(key) > 1 else units[key[0]].map(_short)
-            name = level_of.get(key) or _same_partition(labels, groupings) or "_".join(key)
-            level_of[key] = name
-            groupings.setdefault(name, labels)
+            key = level_of[_innermost(term.factors, data.levels)]
+            groupings[key] = labels = _grouping(key, units)
             if training is None and labels.nunique() == 1:
                 raise FormulaError(
                     f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
                     f"estimated; leave it out, e.g. '{f.parameter} ~ {f.fixed}'"
                 )
-            terms.setdefault(name, []).append((f, term, random[f.parameter, term.effects]))
-    order = sorted(groupings, key=lambda n: data.levels.index(n) if n in data.levels else len(data.levels))
-    return tuple(_level(model, name, groupings[name], terms[name]) for name in order), level_of
+            terms.setdefault(key, []).append((f, term, random[f.parameter, term.effects]))
+    order = sorted(groupings, key=lambda k: data.levels.index(k[0]) if k[0] in data.levels else len(data.levels))
+    levels = tuple(_level(model, "_".join(key), groupings[key], terms[key]) for key in order)
+    if training is None:
+        _told_apart(levels)
+    return levels, level_of
+
+
+def _grouping(key, units):
+    """Label of each unit's group."""
+    columns = [units[column].map(label).astype(str) for column in key]
+    return pd.Series(["/".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
+
+
+def _canonical(key, asked, units, levels):
+    """The part of the columns of a group term that says it all: ``site:subject`` is ``subject`` if labels are unique."""
+    parts = [(name,) for name in levels if name in key] + [k for k in asked if set(k) < set(key)]
+    for part in parts:
+        if _same(_grouping(part, units), _grouping(key, units)):
+            return part
+    return key
+
+
+def _same(one, other):
+    """Whether two groupings are the same partition."""
+    pairs = len(set(zip(one.tolist(), other.tolist(), strict=True)))
+    return pairs == one.nunique() == other.nunique()
+
+
+def _told_apart(levels):
+    """No effect stands at two levels with the same groups."""
+    for i, one in enumerate(levels):
+        for other in levels[i + 1 :]:
+            twice = [e.name for e in one.effects if e in other.effects]
+            if twice and _same(pd.Series(one.of_unit), pd.Series(other.of_unit)):
+                raise FormulaError(
+                    f"levels {one.name} and {other.name} have the same groups in these data, so the effects of both on "
+                    f"{twice[0]} cannot be told apart; leave one out"
+                )
 
 
 def _innermost(factors, levels):
@@ -240,48 +277,46 @@ def _innermost(factors, levels):
     return tuple(dict.fromkeys(kept))
 
 
-def _same_partition(labels, groupings):
-    for name, other in groupings.items():
-        pairs = pd.DataFrame({"a": labels, "b": other}).drop_duplicates()
-        if len(pairs) == labels.nunique() == other.nunique():
-            return name
-    return None
-
-
 def _level(model, name, grouping, terms):
     effects, z, members = [], [], {}
-    for f, term, matrix in terms:
-        for column, label in enumerate(matrix.terms):
-            effect = Effect(f.parameter, label)
+    for position, (f, term, matrix) in enumerate(terms):
+        if not matrix.terms or matrix.offset.any():
+            raise FormulaError(f"formula {f.text!r}: {term.text} has no effect that could vary; write 1 or a covariate")
+        for column, text in enumerate(matrix.terms):
+            effect = Effect(f.parameter, text)
             if effect in effects:
                 raise FormulaError(
-                    f"formula {f.text!r}: the effect of {label} on {f.parameter} at level {name} is twice"
+                    f"formula {f.text!r}: the effect of {text} on {f.parameter} at level {name} is twice"
                 )
-            key = term.block or (f.parameter if term.correlated and len(matrix.terms) > 1 else None)
+            alone = None if len(matrix.terms) == 1 or not term.correlated else (f.parameter, position)
+            key = (term.block, None) if term.block else alone
             members.setdefault((key, model.parametrisation_of(f.parameter, name)), []).append(len(effects))
             effects.append(effect)
             z.append(matrix.values[:, column])
     labels = tuple(dict.fromkeys(grouping))
-    position = {label: i for i, label in enumerate(labels)}
+    place = {text: i for i, text in enumerate(labels)}
     return Level(
-        name, labels, grouping.map(position).to_numpy(dtype=int), tuple(effects),
-        _blocks(name, effects, members), np.stack(z, axis=1),
+        name, labels, grouping.map(place).to_numpy(dtype=int), tuple(effects), _blocks(name, effects, members),
+        np.stack(z, axis=1),
     )  # fmt: skip
 
 
 def _blocks(level, effects, members):
-    named = [key for key, _ in members if key is not None]
+    """Blocks in the order of their first effect; names are unique."""
+    keys = [key for key, _ in members if key is not None]
     blocks = []
     for (key, parametrisation), positions in members.items():
-        if key is not None and named.count(key) > 1:
-            raise FormulaError(f"the effects that share '{key}' at level {level} must share a parametrisation")
+        if key is not None and keys.count(key) > 1:
+            raise FormulaError(f"the effects that share '{key[0]}' at level {level} must share a parametrisation")
         if key is not None and len(positions) == 1:
             e = effects[positions[0]]
             raise FormulaError(
-                f"'{key}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), or "
-                f"give another effect at that level the same '{key}'"
+                f"'{key[0]}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), or "
+                f"give another effect at that level the same '{key[0]}'"
             )
-        blocks.append(Block(tuple(positions), key, parametrisation))
+        taken = {block.name for block in blocks}
+        name = key and next(n for n in (key[0], *(f"{key[0]}{i}" for i in range(2, 99))) if n not in taken)
+        blocks.append(Block(tuple(positions), name, parametrisation))
     return tuple(blocks)
 
 

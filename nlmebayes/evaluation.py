@@ -131,7 +131,7 @@ def _graph(structure, levels, shared, own):
     arrays = {o: {n: pt.tensor(n, dtype=dtype, shape=(None,) * ndim) for n, dtype, ndim in kinds} for o, kinds in own}
     f = [structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
-    order = sum(barrier(gap) for gap in structure.order(Named(**phi)).values()) + each_draw[:, 0]
+    order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
     inputs = [
         *theta.values(),
         *eta.values(),

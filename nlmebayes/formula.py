@@ -40,6 +40,8 @@ def parse(text):
     """Parse ``"parameter ~ terms"`` into a `Formula`."""
     left, tilde, right = text.partition("~")
     name = left.strip()
+    if "~" in right:
+        raise FormulaError(f"formula {text!r}: '~' stands once, after the parameter")
     if not tilde or not re.fullmatch(NAME, name):
         raise FormulaError(f"formula {text!r}: write it as 'parameter ~ terms', e.g. 'cl ~ 1 + (1|id)'")
     fixed, groups = [], []
@@ -48,6 +50,8 @@ def parse(text):
             if sign == "-":
                 raise FormulaError(f"formula {text!r}: a group term cannot be subtracted; leave {term} out instead")
             groups.extend(_group_terms(term, text))
+        elif "|" in term:
+            raise FormulaError(f"formula {text!r}: cannot read {term}; a group term stands alone, e.g. + (1|group)")
         else:
             fixed.append(f"{sign} {term}")
     joined = " ".join(fixed).removeprefix("+ ") or "1"

@@ -187,8 +187,8 @@ def assemble(model: Model, design: Design):
         theta, eta = population.add_population(design, model.parameters, scale, variables)
         phi = population.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
-        for name, gap in model.structure.order(Named(**phi)).items():
-            pm.Potential(f"order_{name}", barrier(gap))
+        for gap in model.structure.order:
+            pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
         for observed in design.outcomes:
             _add_outcome(model, observed, phi, variables)
         variables.finish()

@@ -161,7 +161,8 @@ class Prior:
     parameters: dict = field(hash=False)
 
     def __init__(self, family, /, parameters=None, **values):
-        if not isinstance(getattr(pm, family, None), type):
+        kind = getattr(pm, family, None)
+        if not (isinstance(kind, type) and issubclass(kind, pm.Distribution)):
             raise ValueError(f"no distribution {family!r} in PyMC")
         object.__setattr__(self, "family", family)
         values = {**(parameters or {}), **values}

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytensor.tensor as pt
 
-from nlmebayes import Curve, Parameter
+from nlmebayes import Curve, Parameter, decay_ratio
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Gompertz(Curve):
     .. math:: V(t) = V_0 \exp\!\left(\frac{\alpha}{\beta}\left(1 - e^{-\beta t}\right)\right)
 
     ``v0`` size at t = 0 (unit of the outcome), ``alpha`` relative growth rate at t = 0 (1/day), ``beta`` its rate of
-    decline (1/day); the size tends to ``v0 exp(alpha/beta)``, so that a wide prior of alpha and beta is a very wide one of
+    decline (1/day); the size tends to ``v0 exp(alpha/beta)``, so a wide prior of alpha and beta is a very wide one of
     the size: their default spread on the log scale is 0.3.
 
     Source: Vaghi et al. (2020), PLoS Comput. Biol. 16, e1007178, doi:10.1371/journal.pcbi.1007178, eq. 1.
@@ -26,4 +26,4 @@ class Gompertz(Curve):
     )
 
     def curve(self, p, x):
-        return p.v0 * pt.exp(p.alpha / p.beta * -pt.expm1(-p.beta * x.time))
+        return p.v0 * pt.exp(p.alpha * x.time * decay_ratio(p.beta * x.time))

@@ -49,5 +49,11 @@ class OneCompartment(Superposition):
         k = p.cl / p.v
         return p.ka / p.v * bateman(p.ka, k, t) if self._oral else pt.exp(-k * t) / p.v
 
-    def order(self, p):
-        return {"ka_above_k": pt.log(p.ka * p.v / p.cl)} if self._oral and not self.flip_flop else {}
+    @property
+    def order(self):
+        return (ka_above_k,) if self._oral and not self.flip_flop else ()
+
+
+def ka_above_k(p):
+    """Log ratio of the absorption to the elimination rate."""
+    return pt.log(p.ka * p.v / p.cl)

@@ -27,20 +27,17 @@ class Structure(ABC):
         Columns of the data that the law reads at each observation; ``"time"`` is the dataset's time column.
     outcomes : tuple of str
         Names of what it predicts. Empty: one outcome, which takes its name from the data.
+    order : tuple of functions of the parameters
+        Expressions that must be positive for the parameters to mean what they are called. They enter the posterior
+        as soft barriers.
     """
 
     parameters: tuple[Parameter, ...]
     inputs: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    order: tuple = ()
     doses = False  # whether doses act on it
     state = False  # whether a state is carried on in time, so that a subject must be one unit for now
-
-    def order(self, p):
-        """Expressions that must be positive for the parameters to mean what they are called: name -> tensor.
-
-        They enter the posterior as a soft barrier; the default is none.
-        """
-        return {}
 
     @abstractmethod
     def arrays(self, observed):
