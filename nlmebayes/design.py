@@ -194,10 +194,11 @@ def _matrix(text, units, data, formula, trained):
     if text == "0" or (trained is not None and trained.state is None):
         return nothing
     try:
-        if trained is not None:
-            common = trained.state.evaluate_new_data(units)
-        else:
-            common = design_matrices(text, units, na_action="pass", extra_namespace=NAMESPACE).common
+        with np.errstate(all="ignore"):  # what is not finite is refused below, with its unit
+            if trained is not None:
+                common = trained.state.evaluate_new_data(units)
+            else:
+                common = design_matrices(text, units, na_action="pass", extra_namespace=NAMESPACE).common
     except Exception as error:  # formulae raises many kinds, some without a message
         kind = DataError if trained is not None else FormulaError
         raise kind(f"formula {formula!r}: cannot evaluate {text!r} on the data: {error}") from error
@@ -244,7 +245,7 @@ def _grouping(key, units):
 
 
 def _canonical(key, asked, units, levels):
-    """The part of the columns of a group term that says it all: ``site:subject`` is ``subject`` if labels are unique."""
+    """The part of a group term's columns that says it all: ``site:subject`` is ``subject`` if labels are unique."""
     parts = [(name,) for name in levels if name in key] + [k for k in asked if set(k) < set(key)]
     for part in parts:
         if _same(_grouping(part, units), _grouping(key, units)):
@@ -311,8 +312,8 @@ def _blocks(level, effects, members):
         if key is not None and len(positions) == 1:
             e = effects[positions[0]]
             raise FormulaError(
-                f"'{key[0]}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), or "
-                f"give another effect at that level the same '{key[0]}'"
+                f"'{key[0]}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), "
+                f"or give another effect at that level the same '{key[0]}'"
             )
         taken = {block.name for block in blocks}
         name = key and next(n for n in (key[0], *(f"{key[0]}{i}" for i in range(2, 99))) if n not in taken)

@@ -64,6 +64,9 @@ class Logit(Link):
     spread = 1.5
     variation = 1.0
 
+    def __post_init__(self):
+        _interval(self)
+
     @property
     def bounds(self):
         return (self.lower, self.upper)
@@ -84,6 +87,9 @@ class Probit(Link):
     spread = 1.0
     variation = 0.6
 
+    def __post_init__(self):
+        _interval(self)
+
     @property
     def bounds(self):
         return (self.lower, self.upper)
@@ -93,6 +99,11 @@ class Probit(Link):
 
     def inverse(self, linear):
         return self.lower + (self.upper - self.lower) * 0.5 * pt.erfc(-linear / np.sqrt(2.0))
+
+
+def _interval(link):
+    if not -np.inf < link.lower < link.upper < np.inf:
+        raise ValueError(f"{type(link).__name__}: ({link.lower}, {link.upper}) is no interval")
 
 
 LINKS = {"identity": Identity(), "log": Log(), "logit": Logit(), "probit": Probit()}
@@ -130,8 +141,14 @@ class Parameter:
     varies: bool = True
 
     def __post_init__(self):
-        if isinstance(self.link, str) and self.link not in LINKS:
+        if not self.name.isidentifier():
+            raise ValueError(f"parameter {self.name!r}: the name must be a Python name, such as cl")
+        if not isinstance(self.link, Link) and self.link not in LINKS:
             raise ValueError(f"parameter {self.name}: no link {self.link!r}; links are {', '.join(LINKS)}")
+        for what in ("spread", "variation"):
+            value = getattr(self, what)
+            if value is not None and not value > 0:
+                raise ValueError(f"parameter {self.name}: {what} {value} is not positive")
         if self.typical is None:
             return
         lower, upper = self.scale.bounds

@@ -107,7 +107,10 @@ class LogNormal(Residual):
         return {"a": _PROPORTIONAL}
 
     def likelihood(self, f, s):
-        return pm.LogNormal.dist(pt.log(f), s.a + pt.zeros_like(f))
+        # No density where the prediction is not positive; the inner switch keeps the gradient finite there.
+        positive = pt.gt(f, 0.0)
+        median = pt.switch(positive, pt.log(pt.switch(positive, f, 1.0)), -np.inf)
+        return pm.LogNormal.dist(median, s.a + pt.zeros_like(f))
 
 
 @dataclass(frozen=True)

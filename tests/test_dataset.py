@@ -468,3 +468,9 @@ def test_with_values_replaces_the_measurements_of_one_outcome():
 def test_with_values_refuses_other_lengths_and_names(measured):
     with pytest.raises(DataError, match=r"with_values: needs . values of one of conc"):
         read().with_values(**measured)
+
+
+def test_choosing_nothing_is_an_error_and_one_point_is_a_grid():
+    with pytest.raises(DataError, match="say what"):
+        read().drop_sel()
+    assert read().over(time=1).observations["time"].tolist() == [1.0, 1.0]

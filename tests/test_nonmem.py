@@ -338,7 +338,7 @@ def test_sort_reads_records_in_any_order():
     order = [4, 2, 0, 3, 1]
     data = read(events().iloc[order], sort=True)
     assert {k: v["time"].tolist() for k, v in data.observations.groupby("id")} == {"1": [0.0, 2.0], "2": [1.0]}
-    with pytest.raises(DataError, match="time goes back"):
+    with pytest.raises(DataError, match="time goes back|comes back"):
         read(events().iloc[order])
 
 
@@ -408,3 +408,10 @@ def test_from_frame_says_the_same(frame):
     twin = Dataset.from_frame(samples[["id", "time", "dv", "wt"]], outcome="dv", time="time", levels="id", doses=doses)
     assert by_subject(twin.observations, "time", "value", "wt") == by_subject(data.observations, "time", "value", "WT")
     assert by_subject(twin.doses, "time", "amount") == by_subject(data.doses, "time", "amount")
+
+
+def test_a_subject_that_comes_back_is_refused_or_the_same():
+    frame = pd.concat([events(), events().iloc[2:3].assign(TIME=9)], ignore_index=True)
+    with pytest.raises(DataError, match="row 6, column id: 1 comes back after other subjects"):
+        read(frame)
+    assert read(frame, sort=True).observations["id"].tolist() == ["1", "1", "1", "2"]

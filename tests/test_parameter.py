@@ -212,3 +212,23 @@ def test_priors_are_frozen_and_print_as_they_are_written():
     assert hash(prior) == hash(Prior("Normal", mu=0, sigma=1))
     with pytest.raises(FrozenInstanceError):
         prior.family = "StudentT"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "a b"}, "must be a Python name"),
+        ({"link": 3}, "no link 3"),
+        ({"spread": -1.0}, "spread -1.0 is not positive"),
+        ({"variation": 0.0}, "variation 0.0 is not positive"),
+    ],
+)
+def test_parameters_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        Parameter(**({"name": "cl", "unit": "L/h", "typical": 1.0} | options))
+
+
+@pytest.mark.parametrize("link", [Logit, Probit])
+def test_a_reversed_interval_is_refused(link):
+    with pytest.raises(ValueError, match="is no interval"):
+        link(1.0, 0.0)

@@ -208,3 +208,9 @@ def test_fractions_do_not_depend_on_the_scale_of_the_measurements():
 )
 def test_the_scale_of_measurements_is_their_sd_or_one(values, scale):
     assert scale_of(values) == scale
+
+
+@pytest.mark.parametrize("f", [0.0, -1.0])
+def test_a_log_normal_has_no_density_where_the_prediction_is_not_positive(f):
+    density = log_density(LogNormal(), np.array([[f]]), {"a": np.array([0.2])}, [1.0])
+    assert density[0, 0] == -np.inf

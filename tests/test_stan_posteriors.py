@@ -33,6 +33,13 @@ PASTES = {
     "omega_cask mu": (3.038085, 0.4787809, 0.006297503, 5780),
     "sigma_strength_a": (0.8596942, 0.1173716, 0.001437539, 6666),
 }
+PHENOBARBITAL = {
+    "theta_cl": (-2.126102, 0.05577803, 0.0004825932, 13359),
+    "theta_v": (4.257804, 0.02838266, 0.0002903918, 9553),
+    "omega_id cl": (0.2203935, 0.06340197, 0.000898824, 4976),
+    "omega_id v": (0.1805883, 0.02401034, 0.000280162, 7345),
+    "sigma_conc_a": (0.1240227, 0.01088024, 0.000125793, 7481),
+}
 
 
 def half(scale):
@@ -72,6 +79,23 @@ def pastes():
     return model, nb.datasets.pastes()
 
 
+def phenobarbital():
+    """Neonates with many boluses; clearance and volume per weight, the exponents fixed."""
+    model = nb.Model(
+        OneCompartment(),
+        "cl ~ 1 + offset(0.75 * log(wt / 70)) + (1|id)",
+        "v ~ 1 + offset(log(wt / 70)) + (1|id)",
+        residual=nb.LogNormal(),
+        priors={
+            "theta_cl": nb.Prior("Normal", mu=np.log(0.12), sigma=1),
+            "theta_v": nb.Prior("Normal", mu=np.log(70), sigma=1),
+            "omega_id": half(0.5),
+            "sigma_conc_a": half(0.5),
+        },
+    )
+    return model, nb.datasets.phenobarbital()
+
+
 def quantity(posterior, name):
     """``"omega_id ka"`` is a coordinate of a variable, ``"corr_..."`` the correlation of the first two effects."""
     variable, _, label = name.partition(" ")
@@ -83,7 +107,8 @@ def quantity(posterior, name):
 
 
 @pytest.mark.parametrize(
-    ("statement", "reference"), [(theophylline, THEOPHYLLINE), (sleepstudy, SLEEPSTUDY), (pastes, PASTES)]
+    ("statement", "reference"),
+    [(theophylline, THEOPHYLLINE), (sleepstudy, SLEEPSTUDY), (pastes, PASTES), (phenobarbital, PHENOBARBITAL)],
 )
 def test_posterior_is_that_of_stan(statement, reference):
     model, data = statement()

@@ -178,6 +178,8 @@ class Dataset:
             labelled[column] = frame[column]
         validate.apart(source, **{"a column": (*names, "time", *rest), "an outcome": table.outcomes})
         varying = tuple(c for c in rest if validate.changes(labelled, names[-1], c))
+        if not sort:
+            validate.together(labelled, subject, source)
         labelled = in_time(labelled, subject, "time", sort, source)
         doses = labelled[labelled["event"] == 1]
         observed = labelled[labelled["event"] == 0].drop(columns=["amount", "event"])
@@ -227,6 +229,8 @@ class Dataset:
         return self._filtered(labels, keep=False)
 
     def _filtered(self, labels, keep):
+        if not labels:
+            raise DataError("sel, drop_sel: say what, e.g. id='12'")
         chosen = np.ones(len(self.observations), bool)
         for column, wanted in labels.items():
             if column not in self.observations.columns:
@@ -256,7 +260,7 @@ class Dataset:
         if column not in (self.time, *self.inputs):
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
-        values = np.asarray(values, dtype=float)
+        values = np.atleast_1d(np.asarray(values, dtype=float))
         if not np.isfinite(values).all():
             raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
         first = self.observations.drop_duplicates(self.levels[-1])

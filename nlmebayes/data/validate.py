@@ -107,6 +107,21 @@ def ordered(frame, subject, time, source):
         )  # fmt: skip
 
 
+def together(frame, subject, source):
+    """The records of a subject stand together; NONMEM takes an ID that comes back for another individual."""
+    labels = frame[subject].to_numpy()
+    starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+    seen = set()
+    for i in starts:
+        if labels[i] in seen:
+            fail(
+                source, frame["row"].iloc[i], subject,
+                f"{labels[i]} comes back after other subjects, which NONMEM takes for a new individual: give it a "
+                "label of its own, or say with sort=True that it is the same",
+            )  # fmt: skip
+        seen.add(labels[i])
+
+
 def no_duplicates(frame, keys, source):
     """No record twice. The same time with another value is a replicate, and welcome."""
     twice = frame.duplicated(keys, keep=False).to_numpy()
