@@ -1,7 +1,7 @@
 """Wall-clock time of a fit of theophylline from a fresh process: import, compilation, sampling; and of a forecast.
 
-Run twice: the first run fills Numba's cache, the second is warm. 12 subjects, 132 records, one-compartment oral, additive
-residual, diagonal Omega, non-centred, 4 chains x (1000 + 1000).
+Two processes: the first fills Numba's cache, the second is warm. 12 subjects, 132 records, one-compartment oral,
+additive residual, diagonal Omega, non-centred, 4 chains x (1000 + 1000).
 """
 
 import json

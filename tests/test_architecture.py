@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "evaluation", "model",
-    "population", "design", "formula", "residual", "structure", "data", "parameter",
+    "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "evaluation",
+    "model", "population", "design", "formula", "residual", "structure", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -31,7 +31,9 @@ def imports(path):
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nlmebayes"):
             deeper = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (d if (PACKAGE.parent / d.replace(".", "/")).with_suffix(".py").exists() else node.module for d in deeper)
+            yield from (
+                d if (PACKAGE.parent / d.replace(".", "/")).with_suffix(".py").exists() else node.module for d in deeper
+            )
 
 
 DOORS = ("__init__.py", "__main__.py")  # of the package: they lead to every room

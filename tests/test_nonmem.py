@@ -338,7 +338,7 @@ def test_sort_reads_records_in_any_order():
     order = [4, 2, 0, 3, 1]
     data = read(events().iloc[order], sort=True)
     assert {k: v["time"].tolist() for k, v in data.observations.groupby("id")} == {"1": [0.0, 2.0], "2": [1.0]}
-    with pytest.raises(DataError, match="time goes back|comes back"):
+    with pytest.raises(DataError, match=r"time goes back|comes back"):
         read(events().iloc[order])
 
 

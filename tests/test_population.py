@@ -99,7 +99,9 @@ def test_centred_location_holds_what_the_groups_share(nested):
     value = model.replace_rvs_by_values([phi])
     compute = model.compile_fn(value, inputs=model.value_vars, mode=MODE, on_unused_input="ignore")
     terms = list(model.coords["mu_term"])
-    point = model.initial_point(0) | {"theta_mu": np.array([{"Intercept": 10, "sex[m]": 2, "x": 100}[t] for t in terms])}
+    point = model.initial_point(0) | {
+        "theta_mu": np.array([{"Intercept": 10, "sex[m]": 2, "x": 100}[t] for t in terms])
+    }
     sex = nested.units["sex"].to_numpy()
     assert np.ravel(compute(point)[0]).tolist() == [12.0 if s == "m" else 10.0 for s in sex]
 
@@ -209,5 +211,5 @@ def test_model_statement_errors():
         nb.Model(OneCompartment(), "cl ~ 1", "cl ~ 1 + (1|id)")
     with pytest.raises(nb.ModelError, match="no parametrisation 'center'"):
         nb.Model(OneCompartment(), parametrisation="center")
-    with pytest.raises(nb.ModelError, match="OneCompartment.* needs doses"):
+    with pytest.raises(nb.ModelError, match=r"OneCompartment.* needs doses"):
         nb.build(nb.Model(OneCompartment()), nb.datasets.cefamandole())
