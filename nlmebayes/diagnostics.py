@@ -9,7 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
-from nlmebayes.evaluation import UNCOMPILED
+from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.model import assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
@@ -234,7 +234,7 @@ def _influence(cross):
 
 def _uninformed(model, design, tree):
     built, _ = assemble(model, design)
-    names = [v.name for v in built.free_RVs if v.name in tree["posterior"]]
+    names = [v.name for v in built.free_RVs if v.name in tree["posterior"] and not improper(v)]
     prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=UNCOMPILED)
     for name, values in zip(names, prior, strict=True):
         posterior = tree["posterior"][name]

@@ -75,6 +75,11 @@ def draws_of(dataset, design, outcomes):
     )
 
 
+def improper(variable):
+    """Whether a variable's prior cannot be drawn from."""
+    return variable.owner.op.name in ("flat", "half_flat")
+
+
 def effects(design, draws: Draws, rng):
     """Random effects of the design's groups, level -> (sample, group, effect): known ones kept, new ones drawn."""
     eta = {}

@@ -14,7 +14,7 @@ from scipy import optimize
 from nlmebayes import prediction, storage
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
-from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator
+from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, improper
 from nlmebayes.model import Model, ModelError, assemble
 
 log = logging.getLogger("nlmebayes")
@@ -69,10 +69,10 @@ def sampler(model: Model, data):
     """Compile the model on these data; `fit` in two steps, for many fits of one design."""
     design = resolve(model, data)
     built, _ = assemble(model, design)
-    typical_start(model, design)  # measurements without a density are an error before the long compilation
+    start = typical_start(model, design)  # an error here comes before the long compilation
     with _no_blas_warning():
         compiled = nutpie.compile_pymc_model(built, backend="numba", jitter_rvs=set(), var_names=_kept(built))
-    return Sampler(model, data, built, compiled)
+    return Sampler(model, data, built, compiled, start)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,6 +83,7 @@ class Sampler:
     data: Dataset
     built: pm.Model
     compiled: object
+    start: dict
 
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
@@ -90,7 +91,9 @@ class Sampler:
         Default priors that take their scale from the measurements stay those of the first data.
         """
         compiled = self.compiled.with_data(**{f"{name}_observed": values for name, values in measured.items()})
-        return dataclasses.replace(self, data=self.data.with_values(**measured), compiled=compiled)
+        data = self.data.with_values(**measured)
+        start = typical_start(self.model, resolve(self.model, data))
+        return dataclasses.replace(self, data=data, compiled=compiled, start=start)
 
     def sample(
         self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=0.9,
@@ -99,7 +102,7 @@ class Sampler:
         """The posterior, as `fit` gives it."""
         model, data, design = self.model, self.data, resolve(self.model, self.data)
         rng = np.random.default_rng(random_seed)
-        start = _scattered(self.built, typical_start(model, design), rng)
+        start = _scattered(self.built, self.start, rng)
         sampled = nutpie.sample(
             dataclasses.replace(self.compiled, initial_point_func=start),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
@@ -185,8 +188,8 @@ def _natural(built, values):
 
 
 def _spreads(built, rng):
-    """Prior SD of each free coordinate; 1 for the transformed and the standardised ones."""
-    free = [v for v in built.free_RVs if v.name.startswith("theta_")]
+    """Prior SD of each free coordinate; 1 for the transformed, the standardised and the improper ones."""
+    free = [v for v in built.free_RVs if v.name.startswith("theta_") and not improper(v)]
     drawn = pm.draw(free, draws=200, random_seed=int(rng.integers(2**31)), mode=UNCOMPILED) if free else []
     spread = {v.name: np.std(x, axis=0) for v, x in zip(free, drawn, strict=True)}
     point = built.initial_point(random_seed=0)

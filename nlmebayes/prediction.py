@@ -13,7 +13,7 @@ import xarray as xr
 
 from nlmebayes import storage
 from nlmebayes.design import resolve
-from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, effects, evaluator, log_density, measure
+from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, effects, evaluator, improper, log_density, measure
 from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates
 
 
@@ -91,12 +91,16 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     names = [v for v in built.named_vars if v.startswith(("theta_", "omega_", "corr_", "sigma_"))]
     rng = np.random.default_rng(random_seed)
     seed = int(rng.integers(2**31))
-    drawn = pm.draw([built[n] for n in names], draws=draws, random_seed=seed, mode=UNCOMPILED)
-    drawn = {n: np.reshape(x, (draws, *np.shape(x)[draws > 1 :])) for n, x in zip(names, drawn, strict=True)}
+    flat = [n for n in names if n not in (values or {}) and built[n] in built.free_RVs and improper(built[n])]
+    if flat:
+        raise ModelError(f"simulate: the prior of {flat[0]} is flat, so it cannot be drawn; give it in values=")
+    proper = [n for n in names if n not in (values or {})]
+    drawn = pm.draw([built[n] for n in proper], draws=draws, random_seed=seed, mode=UNCOMPILED) if proper else []
+    drawn = {n: np.reshape(x, (draws, *np.shape(x)[draws > 1 :])) for n, x in zip(proper, drawn, strict=True)}
     for name, value in (values or {}).items():
-        if name not in drawn:
+        if name not in names:
             raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
-        drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), drawn[name].shape).copy()
+        drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), (draws, *_shape(built, name))).copy()
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("_obs")}
     dims = {n: built.named_vars_to_dims.get(n, ()) for n in names}
     found = xr.Dataset(
@@ -109,6 +113,10 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     groups = observe(model, design, f, prior.sigma, (1, draws), rng, density=False)
     groups["prior_predictive"] = groups.pop("posterior_predictive")
     return storage.attach(as_tree({"prior": prior_group} | groups), model, data)
+
+
+def _shape(built, name):
+    return tuple(len(built.coords[dim]) for dim in built.named_vars_to_dims.get(name, ()))
 
 
 def _used(coords, dims):

@@ -7,6 +7,8 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment
+from nlmebayes.design import resolve
+from nlmebayes.infer import typical_start
 
 TRUTH = {"theta_mu": [3.0], "omega_site": [2.0], "omega_subject": [0.5], "sigma_y_a": 0.1}
 
@@ -133,3 +135,11 @@ def test_records_without_a_density_are_named():
         nb.fit(model, data)
     with pytest.raises(nb.ModelError, match=r"row 12: conc is not positive"):
         nb.build(nb.Model(OneCompartment(absorption="first-order"), residual=nb.LogNormal()), data)
+
+
+def test_flat_priors_fit_but_are_not_simulated(nested):
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|site/subject)", priors={"theta_mu": nb.Prior("Flat")})
+    with pytest.raises(nb.ModelError, match="the prior of theta_mu is flat"):
+        nb.simulate(model, nested)
+    assert nb.simulate(model, nested, values={"theta_mu": [1.0]}, draws=3)["prior"]["theta_mu"].shape == (1, 3, 1)
+    assert typical_start(model, resolve(model, nested))["theta_mu"] == pytest.approx(89.5, rel=1e-3)
