@@ -1,0 +1,55 @@
+"""What the documents print runs as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nlmebayes as nb
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(name):
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_readme_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("README.md")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["forecast"]["posterior"].sizes["unit"] == 1
+    assert (tmp_path / "population.nc").is_file()
+
+
+def test_the_skeleton_of_a_zoo_model_is_a_model():
+    (code,) = blocks("CONTRIBUTING.md")
+    names = {"__name__": "skeleton"}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)
+    structure = names["MonomolecularGrowth"]()
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "day": [0.0, 10.0, 0.0, 10.0], "size": 1.0})
+    data = nb.Dataset.from_frame(frame, outcome="size", time="day", levels="id")
+    values = {"theta_asym": np.log([50.0]), "theta_k": np.log([0.2]), "omega_id": [1e-9, 1e-9], "sigma_size_a": 1e-9}
+    f = nb.simulate(nb.Model(structure), data, values=values, draws=1)["prior"]["f_size"].to_numpy().ravel()
+    assert f == pytest.approx(50 * (1 - np.exp([0.0, -2.0, 0.0, -2.0])), abs=1e-6)
+
+
+@pytest.mark.parametrize("module", ["data/dataset.py", "infer.py", "dosing.py", "data/bundled.py"])
+def test_examples_in_docstrings_run(module):
+    name = "nlmebayes." + module.removesuffix(".py").replace("/", ".")
+    code = f"import doctest, importlib, sys; sys.exit(doctest.testmod(importlib.import_module({name!r})).failed)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_reference_pages_are_written(tmp_path, monkeypatch):
+    names = {"__name__": "reference", "__file__": str(tmp_path / "make_reference.py")}
+    exec(compile((ROOT / "docs" / "make_reference.py").read_text(encoding="utf-8"), "make_reference.py", "exec"), names)
+    names["main"]()
+    pages = {p.name: p.read_text(encoding="utf-8") for p in (tmp_path / "reference").iterdir()}
+    assert "## `fit`" in pages["api.md"] and "## `Emax`" in pages["zoo.md"]
+    assert "theophylline" in pages["datasets.md"]
