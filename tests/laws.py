@@ -1,0 +1,129 @@
+"""Laws as functions of numbers, with their slopes, and what every curve is tested for."""
+
+from decimal import Decimal, localcontext
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from hypothesis import settings
+
+from model_zoo import OneCompartment
+from nlmebayes.data.dataset import Dataset
+from nlmebayes.design import resolve
+from nlmebayes.evaluation import evaluator
+from nlmebayes.model import Model
+from nlmebayes.structure.structure import Named
+
+quick = settings(deadline=None, max_examples=150)
+ORAL, BOLUS = OneCompartment("first-order", flip_flop=True), OneCompartment()
+
+
+def compiled(expression, names, mode="FAST_COMPILE"):
+    """Values and slopes (by name) of an expression of named vectors, evaluated without compilation."""
+    at = {name: pt.dvector(name) for name in names}
+    value = expression(at)
+    slopes = pytensor.grad(value.sum(), list(at.values()), disconnected_inputs="ignore")
+    compute = pytensor.function(list(at.values()), [value, *slopes], mode=mode, on_unused_input="ignore")
+
+    def evaluate(**values):
+        arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(values[name], dtype=float)) for name in names))
+        found = compute(*arrays)
+        return found[0], dict(zip(names, found[1:], strict=True))
+
+    return evaluate
+
+
+@cache
+def response(structure):
+    """The response to a unit bolus and its slopes, as a function of parameters and ``t``."""
+    names = [p.name for p in structure.parameters]
+    return compiled(lambda at: structure.response(Named(**{n: at[n] for n in names}), at["t"]), (*names, "t"))
+
+
+@cache
+def curve(structure, mode="FAST_COMPILE"):
+    """A curve and its slopes, as a function of parameters and inputs."""
+    names = [p.name for p in structure.parameters]
+    return compiled(
+        lambda at: structure.curve(Named(**{n: at[n] for n in names}), Named(**{n: at[n] for n in structure.inputs})),
+        (*names, *structure.inputs),
+        mode,
+    )
+
+
+def predicted(structure, times, doses, **phi):
+    """Predictions for one subject with the given doses, a list of (time, amount), through formulas and data."""
+    frame = pd.DataFrame({"id": 1, "time": np.asarray(times, dtype=float), "y": 0.0})
+    doses = pd.DataFrame(doses, columns=["time", "amt"], dtype=float).assign(id=1)
+    data = Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses, sort=True, duplicates="keep")
+    model = Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters))
+    theta = {p.name: np.atleast_2d(np.log(phi[p.name])).T for p in structure.parameters}
+    found = evaluator(model, resolve(model, data))(theta, {})[1]["y"]
+    return found if np.ndim(next(iter(phi.values()))) else found[0]
+
+
+def parameter_names(structure):
+    return [p.name for p in structure.parameters]
+
+
+def random_point(structure, seed, size=50):
+    """Parameters around their typical values and inputs from 0 up, by name."""
+    rng = np.random.default_rng(seed)
+    point = {}
+    for p in structure.parameters:
+        middle = 0.0 if p.typical is None else float(p.scale.forward(p.typical))
+        spread = (p.spread or p.scale.spread or 1.0) * 0.5
+        point[p.name] = np.asarray(
+            p.scale.inverse(pt.as_tensor(rng.normal(middle, spread, size))).eval(mode="FAST_COMPILE")
+        )
+    return point | {name: rng.uniform(0, 30, size) for name in structure.inputs}
+
+
+def is_its_formula(structure, law):
+    at = random_point(structure, 4)
+    assert curve(structure)(**at)[0] == pytest.approx(law(**at), rel=1e-12)
+
+
+def has_its_slopes(structure, law):
+    at = random_point(structure, 5)
+    _, slopes = curve(structure)(**at)
+    for name in parameter_names(structure):
+        h = 1e-6 * np.maximum(np.abs(at[name]), 1e-3)
+        difference = (law(**(at | {name: at[name] + h})) - law(**(at | {name: at[name] - h}))) / (2 * h)
+        assert slopes[name] == pytest.approx(difference, rel=1e-4, abs=1e-6)
+
+
+def reaches_its_records(structure, law):
+    """Two subjects with their own parameters and three records each."""
+    inputs = {name: [0.0, 2.0, 9.0] * 2 for name in structure.inputs}
+    frame = pd.DataFrame({"id": np.repeat(["u", "w"], 3), "y": 1.0} | inputs)
+    data = Dataset.from_frame(frame, outcome="y", levels="id", inputs=structure.inputs)
+    model = Model(
+        structure, *(f"{p.name} ~ 0 + id" for p in structure.parameters), inputs={n: n for n in structure.inputs}
+    )
+    at = {name: value for name, value in random_point(structure, 6, 2).items() if name in parameter_names(structure)}
+    theta = {p.name: np.atleast_2d(p.scale.forward(at[p.name])) for p in structure.parameters}
+    _, f, _ = evaluator(model, resolve(model, data))(theta, {})
+    expected = law(
+        **{name: value[[0, 0, 0, 1, 1, 1]] for name, value in at.items()}, **{n: frame[n].to_numpy() for n in inputs}
+    )
+    assert f["y"][0] == pytest.approx(expected, rel=1e-12)
+
+
+def exact_bateman(a, b, t):
+    """(exp(-b t) - exp(-a t)) / (a - b) in 60 digits, for floats or Decimals."""
+    with localcontext(prec=60):
+        a, b, t = +Decimal(a), +Decimal(b), +Decimal(t)  # the sign rounds to the precision of the context
+        return t * (-a * t).exp() if a == b else ((-b * t).exp() - (-a * t).exp()) / (a - b)
+
+
+def exact_slope(function, arguments, position):
+    """Central difference with a step of 1e-18, which 60 digits can afford."""
+    with localcontext(prec=60):
+        at = [Decimal(x) for x in arguments]
+        step = at[position] * Decimal("1e-18") or Decimal("1e-18")
+        up, down = (function(*at[:position], at[position] + s, *at[position + 1 :]) for s in (step, -step))
+        return (up - down) / (2 * step)

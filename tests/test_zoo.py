@@ -1,0 +1,109 @@
+"""The contract that every class of the zoo keeps."""
+
+import dataclasses
+import inspect
+from itertools import product
+
+import numpy as np
+import pytest
+from laws import (
+    parameter_names,
+)
+
+import model_zoo
+from nlmebayes.model import Model
+from nlmebayes.parameter import Link
+from nlmebayes.structure.curve import Curve
+from nlmebayes.structure.structure import Named, Structure
+from nlmebayes.structure.superposition import Superposition
+
+ZOO = [getattr(model_zoo, name) for name in model_zoo.__all__]
+
+
+EACH = pytest.mark.parametrize("cls", ZOO, ids=lambda cls: cls.__name__)
+
+
+DIMENSIONLESS = {"gamma"}  # exponents
+
+
+def variants(cls):
+    """The default and every combination of its switches."""
+    switches = [f.name for f in dataclasses.fields(cls) if f.type in (bool, "bool")]
+    return [cls(**dict(zip(switches, values, strict=True))) for values in product((False, True), repeat=len(switches))]
+
+
+def test_the_zoo_exports_its_classes_flat():
+    assert {"OneCompartment", "Emax", "Gompertz", "LogisticGrowth", "LinearMixed", "LitterDecay"} <= set(
+        model_zoo.__all__
+    )
+
+
+@EACH
+def test_the_zoo_is_final(cls):
+    (base,) = cls.__bases__
+    assert inspect.isabstract(base)
+    assert base.__module__.startswith("nlmebayes.")
+    assert not inspect.isabstract(cls)
+    assert not cls.__subclasses__()
+
+
+@EACH
+def test_no_concrete_method_is_overridden(cls):
+    inherited = {name: value for base in reversed(cls.__mro__[1:-1]) for name, value in vars(base).items()}
+    own = [name for name in vars(cls) if not name.startswith("__") and name in inherited]
+    replaced = [name for name in own if inspect.isfunction(inherited[name]) or isinstance(inherited[name], property)]
+    assert [name for name in replaced if not getattr(inherited[name], "__isabstractmethod__", False)] == []
+
+
+@EACH
+def test_structures_are_frozen_values(cls):
+    assert cls() == cls()
+    assert hash(cls()) == hash(cls())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cls().anything = 1
+
+
+@EACH
+def test_the_docstring_says_formula_symbols_and_source(cls):
+    assert ".. math::" in cls.__doc__
+    assert "Source:" in cls.__doc__
+    assert cls.__doc__.splitlines()[0].endswith(".")
+    for structure in variants(cls):
+        assert [p.name for p in structure.parameters if f"``{p.name}``" not in cls.__doc__] == []
+
+
+@EACH
+def test_parameters_have_units_and_reachable_typical_values(cls):
+    for structure in variants(cls):
+        names = parameter_names(structure)
+        assert names == list(dict.fromkeys(names))
+        for p in structure.parameters:
+            assert p.unit or p.name in DIMENSIONLESS, f"{p.name} has no unit"
+            assert isinstance(p.scale, Link)
+            assert p.typical is None or np.isfinite(p.scale.forward(p.typical))
+
+
+@EACH
+def test_a_model_of_the_class_alone_prints_itself(cls):
+    for structure in variants(cls):
+        text = repr(Model(structure))
+        assert structure.label in text
+        assert [p.name for p in structure.parameters if f"  {p.name} ~ 1" not in text] == []
+
+
+@EACH
+def test_the_class_lies_in_a_file_of_its_own_name(cls):
+    stem = cls.__module__.rpartition(".")[2]
+    assert stem.replace("_", "") == cls.__name__.lower()
+    assert [c for c in ZOO if c.__module__ == cls.__module__] == [cls]
+
+
+@pytest.mark.parametrize("abstract", [Structure, Curve, Superposition])
+def test_structures_without_a_law_cannot_be_made(abstract):
+    with pytest.raises(TypeError, match="abstract"):
+        abstract()
+
+
+def test_a_name_that_is_not_there_lists_those_that_are():
+    with pytest.raises(AttributeError, match="no 'clearance' here; there are cl, v"):
+        _ = Named(cl=1.0, v=2.0).clearance
