@@ -15,7 +15,7 @@ from nlmebayes import prediction, storage
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, improper
-from nlmebayes.model import Model, ModelError, assemble
+from nlmebayes.model import Model, ModelError, assemble, designed
 
 log = logging.getLogger("nlmebayes")
 
@@ -67,7 +67,7 @@ def fit(
 
 def sampler(model: Model, data):
     """Compile the model on these data; `fit` in two steps, for many fits of one design."""
-    design = resolve(model, data)
+    design = designed(model, data)
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation
     with _no_blas_warning():
@@ -100,6 +100,8 @@ class Sampler:
         **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
+        if min(draws, tune, chains) < 1:
+            raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
         model, data, design = self.model, self.data, resolve(self.model, self.data)
         rng = np.random.default_rng(random_seed)
         start = _scattered(self.built, self.start, rng)

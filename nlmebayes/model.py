@@ -8,6 +8,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes import population
+from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import CENTRED, NONCENTRED, Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.parameter import Prior
@@ -168,12 +169,23 @@ def build(model: Model, data) -> pm.Model:
     ------
     FormulaError, DataError, ModelError
     """
-    return assemble(model, resolve(model, data))[0]
+    return assemble(model, designed(model, data))[0]
+
+
+def designed(model, data) -> Design:
+    """The design of a model on a dataset, after a look at what was given."""
+    if not isinstance(model, Model):
+        raise ModelError(f"the first argument must be a Model, such as nb.Model(Emax()); got {type(model).__name__}")
+    if not isinstance(data, Dataset):
+        raise ModelError(
+            f"the data must be a Dataset, from Dataset.from_frame or Dataset.from_nonmem; got {type(data).__name__}"
+        )
+    return resolve(model, data)
 
 
 def priors(model: Model, data) -> pd.DataFrame:
     """Every prior of the model on these data, one row per variable and coordinate."""
-    return pd.DataFrame(assemble(model, resolve(model, data))[1].rows)
+    return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 
 
 def assemble(model: Model, design: Design):

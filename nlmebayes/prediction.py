@@ -14,7 +14,7 @@ import xarray as xr
 from nlmebayes import storage
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, effects, evaluator, improper, log_density, measure
-from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates
+from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
 
 
 def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
@@ -63,6 +63,8 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
 
 def context(model, tree):
     """The model of a tree (checked, if one is given) and its training design."""
+    if "posterior" not in getattr(tree, "children", ()):
+        raise ModelError(f"needs a tree from fit or forecast, with a posterior; got {type(tree).__name__}")
     if model is None:
         model = storage.stored_model(tree)
     else:
@@ -86,7 +88,7 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     DataTree
         Groups ``prior`` (population, individual parameters, ``f_<outcome>``), ``prior_predictive``, ``constant_data``.
     """
-    design = resolve(model, data)
+    design = designed(model, data)
     built, _ = assemble(model, design)
     names = [v for v in built.named_vars if v.startswith(("theta_", "omega_", "corr_", "sigma_"))]
     rng = np.random.default_rng(random_seed)

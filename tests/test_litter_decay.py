@@ -1,33 +1,44 @@
 """`LitterDecay`: formula, slopes, limits."""
 
 import numpy as np
+import pytensor.tensor as pt
 import pytest
-from laws import curve, has_its_slopes, is_its_formula, reaches_its_records
+from laws import curve, records, slopes, values
 
 from model_zoo import LitterDecay
 
-LAWS = [
-    (LitterDecay(), lambda k, time: np.exp(-k * time)),
-    (LitterDecay(asymptote=True), lambda k, a, time: a + (1 - a) * np.exp(-k * time)),
-]
+
+def exponential(k, time):
+    return np.exp(-k * time)
 
 
-EVERY = pytest.mark.parametrize(("structure", "law"), LAWS, ids=lambda x: getattr(x, "label", ""))
+def asymptotic(k, a, time):
+    return a + (1 - a) * np.exp(-k * time)
+
+
+EVERY = pytest.mark.parametrize(
+    ("structure", "law"),
+    [(LitterDecay(), exponential), (LitterDecay(asymptote=True), asymptotic)],
+    ids=["exponential", "asymptotic"],
+)
 
 
 @EVERY
 def test_the_curve_is_its_formula(structure, law):
-    is_its_formula(structure, law)
+    found, expected = values(structure, law)
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @EVERY
 def test_slopes_are_those_of_finite_differences(structure, law):
-    has_its_slopes(structure, law)
+    found, expected = slopes(structure, law)
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 @EVERY
 def test_records_are_reached_through_formulas_and_units(structure, law):
-    reaches_its_records(structure, law)
+    found, expected = records(structure, law)
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("asymptote", "end"), [(False, 0.0), (True, 0.25)])
@@ -40,3 +51,30 @@ def test_litter_without_an_asymptote_is_the_limit():
     t = np.linspace(0, 10, 5)
     limit, _ = curve(LitterDecay(asymptote=True))(k=0.5, a=1e-15, time=t)
     assert limit == pytest.approx(curve(LitterDecay())(k=0.5, time=t)[0], rel=1e-11)
+
+
+def test_the_lifetimes_of_olson():
+    """Olson (1963): half is lost by 0.693 / k, 95 % by 3 / k and 99 % by 5 / k."""
+    k = 0.3
+    value, _ = curve(LitterDecay())(k=k, time=np.array([np.log(2), 3.0, 5.0]) / k)
+    assert value == pytest.approx([0.5, np.exp(-3), np.exp(-5)], rel=1e-14)
+    assert np.round(1 - value, 2).tolist() == [0.5, 0.95, 0.99]
+
+
+@pytest.mark.parametrize(("asymptote", "a"), [(False, 0.0), (True, 0.25)])
+def test_what_can_decay_decays_at_the_rate_k(asymptote, a):
+    value, slopes_at = curve(LitterDecay(asymptote=asymptote))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
+    assert slopes_at["time"] == pytest.approx(-0.5 * (value - a), rel=1e-12)
+
+
+def test_the_unit_of_time_does_not_matter():
+    years, _ = curve(LitterDecay(asymptote=True))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
+    months, _ = curve(LitterDecay(asymptote=True))(k=0.5 / 12, a=0.25, time=[0.0, 12.0, 84.0])
+    assert months == pytest.approx(years, rel=1e-14)
+
+
+def test_the_fraction_that_stays_is_between_0_and_1():
+    (fraction,) = [p for p in LitterDecay(asymptote=True).parameters if p.name == "a"]
+    assert fraction.scale.inverse(pt.as_tensor([-50.0, 0.0, 50.0])).eval(mode="FAST_COMPILE") == pytest.approx(
+        [0.0, 0.5, 1.0], abs=1e-15
+    )

@@ -3,7 +3,6 @@
 from decimal import Decimal, localcontext
 
 import numpy as np
-import pytensor.tensor as pt
 import pytest
 from laws import BOLUS, ORAL, exact_bateman, exact_slope, parameter_names, predicted, response
 from scipy.integrate import solve_ivp
@@ -120,10 +119,9 @@ def test_flip_flop_is_the_same_curve():
 
 def test_the_order_of_rates_is_declared_unless_flip_flop_is_asked_for():
     (gap,) = OneCompartment("first-order").order
-    p = {name: pt.as_tensor(value) for name, value in {"cl": 3.0, "v": 30.0}.items()}
-    for ka, sign in ((0.2, 1), (0.05, -1)):
-        assert np.sign(gap(Named(**p, ka=pt.as_tensor(ka))).eval(mode="FAST_COMPILE")) == sign
-    assert OneCompartment("first-order", flip_flop=True).order == OneCompartment().order == ()
+    found = gap(Named(cl=3.0, v=30.0, ka=np.array([0.2, 0.1, 0.05]))).eval(mode="FAST_COMPILE")
+    assert np.sign(np.round(found, 12)).tolist() == [1, 0, -1]
+    assert ORAL.order == BOLUS.order == ()
 
 
 def test_unknown_absorption_lists_what_there_is():

@@ -143,3 +143,12 @@ def test_flat_priors_fit_but_are_not_simulated(nested):
         nb.simulate(model, nested)
     assert nb.simulate(model, nested, values={"theta_mu": [1.0]}, draws=3)["prior"]["theta_mu"].shape == (1, 3, 1)
     assert typical_start(model, resolve(model, nested))["theta_mu"] == pytest.approx(89.5, rel=1e-3)
+
+
+def test_what_is_given_in_the_wrong_place_is_named(nested):
+    with pytest.raises(nb.ModelError, match=r"the data must be a Dataset.*got DataFrame"):
+        nb.build(linear(), nested.observations)
+    with pytest.raises(nb.ModelError, match=r"must be a Model.*got LinearMixed"):
+        nb.fit(LinearMixed(), nested)
+    with pytest.raises(nb.ModelError, match="needs a tree from fit or forecast, with a posterior; got DataTree"):
+        nb.predict(linear(), nb.simulate(linear(), nested, draws=2))

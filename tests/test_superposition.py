@@ -13,14 +13,8 @@ from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model
 
 PHI = {"cl": 3.0, "v": 30.0, "ka": 0.7}
-
-
 BOTH = pytest.mark.parametrize("structure", [ORAL, BOLUS], ids=str)
-
-
 DOSES = st.lists(st.tuples(st.integers(0, 48), st.integers(0, 500)), min_size=1, max_size=5)
-
-
 TIMES = np.linspace(-1, 60, 27)
 
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 import inspect
+import re
 from itertools import product
 
 import numpy as np
 import pytest
-from laws import (
-    parameter_names,
-)
+from laws import parameter_names
 
 import model_zoo
 from nlmebayes.model import Model
@@ -18,18 +17,23 @@ from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.structure.superposition import Superposition
 
 ZOO = [getattr(model_zoo, name) for name in model_zoo.__all__]
-
-
 EACH = pytest.mark.parametrize("cls", ZOO, ids=lambda cls: cls.__name__)
-
-
 DIMENSIONLESS = {"gamma"}  # exponents
 
 
+def choices(cls, option):
+    """Values of an option: both of a switch; of a text those that its docstring lists in braces."""
+    if option.type in (bool, "bool"):
+        return (False, True)
+    listed = re.search(rf"^ *{option.name} : {{(.+)}}$", cls.__doc__, re.MULTILINE)
+    assert listed, f"{cls.__name__}: no line '{option.name} : {{...}}' in its docstring"
+    return re.findall(r'"([^"]+)"', listed[1])
+
+
 def variants(cls):
-    """The default and every combination of its switches."""
-    switches = [f.name for f in dataclasses.fields(cls) if f.type in (bool, "bool")]
-    return [cls(**dict(zip(switches, values, strict=True))) for values in product((False, True), repeat=len(switches))]
+    """Every combination of its options."""
+    options = {option.name: choices(cls, option) for option in dataclasses.fields(cls)}
+    return [cls(**dict(zip(options, values, strict=True))) for values in product(*options.values())]
 
 
 def test_the_zoo_exports_its_classes_flat():
@@ -81,6 +85,22 @@ def test_parameters_have_units_and_reachable_typical_values(cls):
             assert p.unit or p.name in DIMENSIONLESS, f"{p.name} has no unit"
             assert isinstance(p.scale, Link)
             assert p.typical is None or np.isfinite(p.scale.forward(p.typical))
+
+
+@EACH
+def test_the_default_is_among_the_variants_and_labels_tell_them_apart(cls):
+    labels = [structure.label for structure in variants(cls)]
+    assert cls().label in labels
+    assert len(set(labels)) == len(labels)
+
+
+@EACH
+def test_what_an_order_keeps_positive_is_positive_at_the_typical_values(cls):
+    for structure in variants(cls):
+        typical = Named(**{p.name: p.typical for p in structure.parameters})
+        names = [gap.__name__ for gap in structure.order]
+        assert names == list(dict.fromkeys(names))
+        assert all(gap(typical).eval(mode="FAST_COMPILE") > 0 for gap in structure.order)
 
 
 @EACH
