@@ -36,12 +36,11 @@ def demo(
 @app.command()
 def zoo():
     """List the models with their parameters, units and typical values."""
-    rows = [row for kind in collection.classes().values() for row in collection.rows(kind)]
-    width = [max(len(row[i]) for row in rows) for i in range(5)]
-    for name, about, parameter, unit, typical in rows:
-        if name:
-            typer.echo(f"\n{name}: {about}")
-        typer.echo(f"    {parameter:<{width[2]}}  {typical:>{width[4]}} {unit}")
+    for name, kind in collection.classes().items():
+        options = ", ".join(option for option, _ in collection.variants(kind) if option)
+        typer.echo(f"\n{name}: {collection.about(kind)}" + (f"\n    options: {options}" if options else ""))
+        for parameter, unit, typical, option in collection.rows(kind):
+            typer.echo(f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else ""))
 
 
 @app.command("check-data")

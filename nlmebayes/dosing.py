@@ -1,5 +1,7 @@
 """Regimens, targets and `recommend`: which dose keeps an exposure in its range, with what probability."""
 
+import json
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
@@ -9,6 +11,7 @@ import pandas as pd
 from nlmebayes import storage
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import draws_of, effects, evaluator
+from nlmebayes.forecasting import KHAT
 from nlmebayes.model import ModelError, check_names
 from nlmebayes.prediction import context
 
@@ -138,8 +141,13 @@ def recommend(forecast, regimens, targets, *, model=None, outcome=None):
     Returns
     -------
     DataFrame
-        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above``, ``mcse`` (of
-        ``p_in``), quantiles of the exposure, and ``p_all``.
+        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above``, ``mcse`` (Monte
+        Carlo error of ``p_in``, from the forecast's effective sample size), quantiles of the exposure, and ``p_all``.
+
+    Raises
+    ------
+    ModelError
+        Not a forecast; a regimen that does not start after the last recorded dose; an unknown outcome.
 
     Examples
     --------
@@ -156,26 +164,52 @@ def recommend(forecast, regimens, targets, *, model=None, outcome=None):
     if not model.structure.doses:
         raise ModelError(f"{model.structure.label} has no doses")
     outcome = outcome or _only(patient.outcomes)
-    draws = draws_of(forecast["posterior"].to_dataset(), training, patient.outcomes)
+    if outcome not in patient.outcomes:
+        raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+    size = _independent(forecast)
+    for regimen in regimens:
+        _in_the_future(regimen, patient)
+    draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
     rows = []
     for regimen in regimens:
         exposures = _exposures(model, training, draws, patient, regimen, targets, outcome)
         inside = [(x >= t.low) & (x <= t.high) for x, t in zip(exposures, targets, strict=True)]
         together = float(np.all(inside, axis=0).mean())
         for target, exposure, hit in zip(targets, exposures, inside, strict=True):
-            rows.append(_row(regimen, target, exposure, hit) | {"p_all": together})
+            rows.append(_row(regimen, target, exposure, hit, size) | {"p_all": together})
     table = pd.DataFrame(rows)
     return table.sort_values("p_all", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _row(regimen, target, exposure, hit):
-    p = hit.mean()
+def _independent(forecast):
+    """Effective number of draws of a forecast; warns of one that is not to be trusted."""
+    if "nlmebayes_forecast" not in forecast.attrs:
+        raise ModelError("recommend needs the tree of one patient, from forecast")
+    report = json.loads(forecast.attrs["nlmebayes_forecast"])
+    if report["khat"] > KHAT:
+        warnings.warn(
+            f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off", stacklevel=3
+        )
+    return report["effective_sample_size"]
+
+
+def _in_the_future(regimen, patient):
+    last = patient.doses[patient.time].max() if len(patient.doses) else -np.inf
+    if regimen.start <= last:
+        raise ModelError(
+            f"the regimen {regimen} starts at {regimen.start:g}; the patient's last recorded dose, at {last:g}, stays: "
+            "give a later start="
+        )
+
+
+def _row(regimen, target, exposure, hit, size):
+    p, n = hit.mean(), min(len(hit), size)
     low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95])
     return {
         "regimen": str(regimen), "amount": regimen.amount, "target": str(target),
         "p_below": float((exposure < target.low).mean()), "p_in": float(p),
         "p_above": float((exposure > target.high).mean()),
-        "mcse": float(np.sqrt(max(p * (1 - p), 1 / len(hit) / 4) / len(hit))),
+        "mcse": float(np.sqrt(max(p * (1 - p), 1 / n / 4) / n)),
         "q05": float(low), "median": float(median), "q95": float(high),
     }  # fmt: skip
 
@@ -203,6 +237,9 @@ def _exposures(model, training, draws, patient, regimen, targets, outcome):
     doses = np.unique([*patient.doses[patient.time], *regimen.times])
     each = [target.nodes(doses) for target in targets]
     data = with_doses(patient.over(**{patient.time: np.concatenate([t for t, _ in each])}), regimen)
+    # Numbered before every dose: an exposure at the time of a dose is that before it.
+    before = data.observations.assign(row=-1 - np.arange(len(data.observations)))
+    data = replace(data, observations=before)
     design = resolve(model, data, training)
     check_names(model, design)
     eta = effects(design, draws, np.random.default_rng(0))

@@ -53,8 +53,8 @@ class Draws:
         return scale * (np.linalg.cholesky(self.corr[level]) if level in self.corr else np.eye(scale.shape[1]))
 
 
-def draws_of(dataset, design, outcomes):
-    """`Draws` from a posterior or prior dataset; names are those of the design."""
+def draws_of(dataset, design, model, outcomes):
+    """`Draws` from a posterior or prior dataset; names are those of the design and of the model's residuals."""
     flat = dataset.stack(__sample__=("chain", "draw"), create_index=False)
 
     def values(name):
@@ -64,12 +64,12 @@ def draws_of(dataset, design, outcomes):
     n = flat.sizes["__sample__"]
     theta = {p: values(f"theta_{p}") if m.terms else np.zeros((n, 0)) for p, m in design.fixed.items()}
     levels = [level.name for level in design.levels]
-    prefix = {o: f"sigma_{o}_" for o in outcomes}
+    parts = {o: [p for p in model.residual_of(o).priors(1.0) if f"sigma_{o}_{p}" in flat] for o in outcomes}
     return Draws(
         theta=theta,
         omega={name: values(f"omega_{name}") for name in levels},
         corr={name: values(f"corr_{name}") for name in levels if f"corr_{name}" in flat},
-        sigma={o: {v[len(p) :]: values(v) for v in flat if v.startswith(p)} for o, p in prefix.items()},
+        sigma={o: {p: values(f"sigma_{o}_{p}") for p in found} for o, found in parts.items() if found},
         eta={name: values(f"eta_{name}") for name in levels if f"eta_{name}" in flat},
         groups={name: list(flat[name].to_numpy()) for name in levels if f"eta_{name}" in flat},
     )

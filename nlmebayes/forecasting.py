@@ -65,7 +65,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
     model, training = prediction.context(model, tree)
     design = resolve(model, patient, training)
     check_names(model, design)
-    population = draws_of(tree["posterior"].to_dataset(), training, patient.outcomes)
+    population = draws_of(tree["posterior"].to_dataset(), training, model, patient.outcomes)
     unknown = _unknown(design, population, patient)
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
@@ -95,6 +95,10 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
 
 def _unknown(design, population, patient):
     """(level, positions of the groups the tree does not know); refuses a known or a second patient."""
+    for name in patient.outcomes:
+        if name not in population.sigma:
+            have = ", ".join(population.sigma)
+            raise ModelError(f"the patient's outcome {name!r} is not one of the population's: {have}; rename it")
     innermost = patient.levels[-1]
     several = patient.observations[patient.subject].nunique()
     if several != 1:
@@ -163,7 +167,7 @@ def _adapt(target, enough, proposals, rounds, rng):
     log_each = np.zeros((0, 0))  # log-density of every particle under every component
     for _ in range(rounds):
         new = _propose(components[-1], proposals, target.size, rng)
-        indices = rng.permutation(np.resize(np.arange(target.population.size), proposals))
+        indices = np.resize(rng.permutation(target.population.size), proposals)
         log_target = np.append(log_target, target.log_density(indices, new))
         which, z = [*which, indices], np.concatenate([z, new])
         older = np.stack([_log_proposal(c, new) for c in components], axis=1)
@@ -183,7 +187,9 @@ def _adapt(target, enough, proposals, rounds, rng):
 
 
 def _smoothed(log_weight):
-    """Pareto-smoothed weights that sum to one, and k-hat."""
+    """Pareto-smoothed weights that sum to one, and k-hat (0 where all weights are equal, as without samples)."""
+    if np.ptp(log_weight) < 1e-9:
+        return np.full(len(log_weight), 1 / len(log_weight)), 0.0
     smoothed, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
     weight = np.exp(smoothed - smoothed.max())
     return weight / weight.sum(), float(khat)

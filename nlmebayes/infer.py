@@ -68,6 +68,7 @@ def fit(
 def sampler(model: Model, data):
     """Compile the model on these data; `fit` in two steps, for many fits of one design."""
     design = designed(model, data)
+    storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation
     with _no_blas_warning():
@@ -110,7 +111,7 @@ class Sampler:
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
             progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
         )  # fmt: skip
-        population = draws_of(sampled["posterior"].to_dataset(), design, data.outcomes)
+        population = draws_of(sampled["posterior"].to_dataset(), design, model, data.outcomes)
         phi, f, _ = evaluator(model, design)(population.theta, population.eta)
         stats = sampled["sample_stats"].to_dataset()
         groups = {

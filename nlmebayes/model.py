@@ -67,6 +67,9 @@ class Model:
         self._check()
 
     def _check(self):
+        for text in self.formulas:
+            if not isinstance(text, str):
+                raise ModelError(f"a formula is a text such as 'cl ~ 1 + (1|id)'; got {text!r}")
         names = [p.name for p in self.structure.parameters]
         where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
         stated = [parse(text).parameter for text in self.formulas]
@@ -124,7 +127,7 @@ class Model:
 def _with_typical(p, stated):
     if stated is None:
         return p
-    middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
+    middle, spread = stated if isinstance(stated, tuple | list) else (stated, p.spread)
     if spread is None and p.scale.spread is None:
         raise ModelError(
             f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}"
@@ -137,25 +140,44 @@ class Variables:
 
     def __init__(self, overrides):
         self.overrides = overrides
+        self.aliases = {}
         self.rows = []
 
     def add(self, name, prior, dim, labels):
         chosen = self.overrides.get(name, prior)
         origin = "model" if name in self.overrides else "default"
         for i, label in enumerate(labels if dim else [""]):
-            values = {k: v if np.ndim(v) == 0 else np.asarray(v)[i] for k, v in chosen.at(labels, name).items()}
+            values = {k: v if np.ndim(v) == 0 else _at(v, i, labels, name) for k, v in chosen.at(labels, name).items()}
             text = f"{chosen.family}({', '.join(f'{k}={v:g}' for k, v in values.items())})"
             self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
         return chosen.add(name, dims=dim, labels=labels)
+
+    def add_correlation(self, level, suffix, n):
+        """Cholesky factor of a correlation matrix; its prior may be given under either name, with or without ``n``."""
+        name = f"chol_corr_{level}{suffix}"
+        plain = [k for k in (name.removeprefix("chol_"), f"corr_{level}") if k in self.overrides]
+        if name not in self.overrides and plain:
+            self.aliases[plain[0]] = name
+            self.overrides = self.overrides | {name: self.overrides[plain[0]]}
+        given = self.overrides.get(name)
+        if given is not None and given.family == "LKJCorr":
+            self.overrides = self.overrides | {name: Prior("LKJCorr", {"n": n, **given.parameters})}
+        return self.add(name, Prior("LKJCorr", n=n, eta=2.0), None, ())
 
     def finish(self):
         """Every override must have met its variable."""
         names = list(dict.fromkeys(row["variable"] for row in self.rows))
         for name in self.overrides:
-            if name not in names:
+            if name not in names and name not in self.aliases:
                 raise ModelError(
                     f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}"
                 )
+
+
+def _at(values, i, labels, name):
+    if len(values) != len(labels):
+        raise ModelError(f"prior of {name}: {len(values)} values for {len(labels)} coordinates: {', '.join(labels)}")
+    return values[i]
 
 
 def build(model: Model, data) -> pm.Model:
@@ -180,7 +202,16 @@ def designed(model, data) -> Design:
         raise ModelError(
             f"the data must be a Dataset, from Dataset.from_frame or Dataset.from_nonmem; got {type(data).__name__}"
         )
-    return resolve(model, data)
+    design = resolve(model, data)
+    known = {p.name for p in model.structure.parameters} | {level.name for level in design.levels}
+    if isinstance(model.parametrisation, dict):
+        for key in model.parametrisation:
+            for name in key if isinstance(key, tuple) else (key,):
+                if name not in known:
+                    raise ModelError(
+                        f"parametrisation: no parameter or level {name!r}; there are {', '.join(sorted(known))}"
+                    )
+    return design
 
 
 def priors(model: Model, data) -> pd.DataFrame:
@@ -260,6 +291,11 @@ def check_names(model, design):
         | {"unit", "chain", "draw"}
     )
     own = model.structure.outcomes
+    if not own and len(design.outcomes) > 1:
+        raise ModelError(
+            f"{model.structure.label} predicts one outcome, and the data have "
+            f"{', '.join(o.name for o in design.outcomes)}; choose one: data.sel(outcome=...)"
+        )
     for observed in design.outcomes:
         if own and observed.name not in own:
             raise ModelError(
@@ -272,6 +308,9 @@ def check_names(model, design):
             )
         if model.structure.doses and not len(observed.dose_time):
             raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
+    for level in design.levels:
+        if level.name in {p.name for p in model.structure.parameters}:
+            raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
     if isinstance(model.residual, dict):
         for name in model.residual:
             if name not in [o.name for o in design.outcomes]:

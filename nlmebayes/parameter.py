@@ -1,5 +1,6 @@
 """Individual parameters, the links between their scale and the model's, and priors."""
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
@@ -109,6 +110,9 @@ def _interval(link):
 LINKS = {"identity": Identity(), "log": Log(), "logit": Logit(), "probit": Probit()}
 
 
+RESERVED = ("theta_", "omega_", "eta_", "corr_", "sigma_", "chol_corr_", "z_", "phi_", "f_")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One individual parameter of a structure, with its default prior.
@@ -143,6 +147,8 @@ class Parameter:
     def __post_init__(self):
         if not self.name.isidentifier():
             raise ValueError(f"parameter {self.name!r}: the name must be a Python name, such as cl")
+        if self.name.startswith(RESERVED):
+            raise ValueError(f"parameter {self.name}: names that start with {', '.join(RESERVED)} are the library's")
         if not isinstance(self.link, Link) and self.link not in LINKS:
             raise ValueError(f"parameter {self.name}: no link {self.link!r}; links are {', '.join(LINKS)}")
         for what in ("spread", "variation"):
@@ -183,6 +189,11 @@ class Prior:
             raise ValueError(f"no distribution {family!r} in PyMC")
         object.__setattr__(self, "family", family)
         values = {**(parameters or {}), **values}
+        arguments = inspect.signature(kind.dist).parameters.items()
+        known = [k for k, p in arguments if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        for name in values:
+            if known and name not in known:
+                raise ValueError(f"prior {family}: no parameter {name!r}; it has {', '.join(known)}")
         plain = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in values.items()}
         object.__setattr__(self, "parameters", plain)
 

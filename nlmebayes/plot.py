@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import prediction, storage
+from nlmebayes.model import ModelError
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -61,6 +62,8 @@ def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
 
 def prior(tree, *, x=None, outcome=None, bins=8):
     """Prior predictive check of a tree from `simulate`: observed percentiles over bands of those simulated a priori."""
+    if "prior_predictive" not in tree.children:
+        raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)
     outcome, x = outcome or data.outcomes[0], x or _axis(model, data)
     return _percentiles(data, outcome, x, tree["prior_predictive"][outcome], bins, "Prior predictive check")
@@ -78,6 +81,8 @@ def forecast(tree, times=None, *, x=None, held_out=None, outcome=None):
     held_out : Dataset, optional
         Other samples of the patient, not used by the forecast, shown as open circles.
     """
+    if "nlmebayes_forecast" not in tree.attrs:
+        raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
     data = storage.stored_dataset(tree)
     outcome, x = outcome or data.outcomes[0], x or _axis(storage.stored_model(tree), data)
     if times is None:
@@ -185,7 +190,10 @@ def _binned(at, bins):
     if len(distinct) <= max(bins, 12):
         return np.searchsorted(distinct, at)
     edges = np.unique(np.quantile(at, np.linspace(0, 1, bins + 1)))
-    return np.clip(np.searchsorted(edges, at, side="left") - 1, 0, len(edges) - 2)
+    which = np.clip(np.searchsorted(edges, at, side="left") - 1, 0, len(edges) - 2)
+    gaps = np.diff(distinct)
+    wide = distinct[1:][gaps > 0.2 * (distinct[-1] - distinct[0])]  # no bin reaches over a fifth of the axis unsampled
+    return which * (len(wide) + 1) + np.searchsorted(wide, at, side="right")
 
 
 def _panels(n, columns, size=(2.8, 2.3)):

@@ -9,6 +9,7 @@ variables behind it into a PyMC model, with their priors and in the parametrisat
   (Papaspiliopoulos, Roberts and Sköld 2007, Stat. Sci. 22, 59-73).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +88,9 @@ def add_population(design, parameters, scale, variables):
 def centre(p: Parameter, scale: Scale):
     """(centre, spread, variation) of the default priors of a parameter, on the link scale."""
     if p.typical is None:
-        digits = float(f"{scale.mean:.3g}"), float(f"{scale.spread:.3g}")
-        return float(p.scale.forward(digits[0])), 2.5 * digits[1], digits[1]
+        middle = round(scale.mean, 2 - math.floor(math.log10(scale.spread)))  # to a hundredth of the spread
+        spread = float(f"{scale.spread:.3g}")
+        return float(p.scale.forward(middle)), 2.5 * spread, spread
     spread = p.scale.spread if p.spread is None else p.spread
     variation = p.variation or p.scale.variation or spread
     return float(p.scale.forward(p.typical)), spread, variation
@@ -133,10 +135,12 @@ def _add_level(design, level, parameters, scale, theta, eta, variables):
         suffix = "" if len(level.blocks) == 1 else f"_{block.name or block.parametrisation}"
         chol = None
         if block.name is not None:
-            chol = variables.add(f"chol_corr_{level.name}{suffix}", Prior("LKJCorr", n=len(k), eta=2.0), None, ())
+            chol = variables.add_correlation(level.name, suffix, len(k))
             corr = pt.set_subtensor(corr[np.ix_(k, k)], chol @ chol.T)
         location = _location(design, level, k, theta, eta) if block.parametrisation == CENTRED else None
-        values = _effects(f"{level.name}{suffix}", (len(level.labels), len(k)), location, omega[k], chol)
+        dims = (level.name, f"{level.name}{suffix}_effect")
+        pm.modelcontext(None).add_coord(dims[1], [names[j] for j in k])
+        values = _effects(f"{level.name}{suffix}", dims, location, omega[k], chol)
         for position, j in enumerate(k):
             columns[j] = values[:, position]
     if any(block.name for block in level.blocks):
@@ -144,15 +148,15 @@ def _add_level(design, level, parameters, scale, theta, eta, variables):
     return pm.Deterministic(f"eta_{level.name}", pt.stack(columns, axis=1), dims=(level.name, dim))
 
 
-def _effects(name, shape, location, omega, chol):
+def _effects(name, dims, location, omega, chol):
     """Values of one block's effects, (group, effect), under its parametrisation."""
     scale = omega if chol is None else omega[:, None] * chol
     if location is None:
-        z = pm.Normal(f"z_{name}", 0.0, 1.0, shape=shape)
+        z = pm.Normal(f"z_{name}", 0.0, 1.0, dims=dims)
         return z * scale if chol is None else z @ scale.T
     if chol is None:
-        return pm.Normal(f"phi_{name}", location, scale, shape=shape) - location
-    return pm.MvNormal(f"phi_{name}", location, chol=scale) - location
+        return pm.Normal(f"phi_{name}", location, scale, dims=dims) - location
+    return pm.MvNormal(f"phi_{name}", location, chol=scale, dims=dims) - location
 
 
 def _location(design, level, positions, theta, eta):

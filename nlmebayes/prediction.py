@@ -51,7 +51,7 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     data = storage.stored_dataset(tree) if data is None else data
     design = resolve(model, data, training)
     check_names(model, design)
-    draws = draws_of(tree["posterior"].to_dataset(), training, data.outcomes)
+    draws = draws_of(tree["posterior"].to_dataset(), training, model, data.outcomes)
     sizes = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
     rng = np.random.default_rng(random_seed)
     eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
@@ -88,6 +88,7 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     DataTree
         Groups ``prior`` (population, individual parameters, ``f_<outcome>``), ``prior_predictive``, ``constant_data``.
     """
+    storage.statement(model)
     design = designed(model, data)
     built, _ = assemble(model, design)
     names = [v for v in built.named_vars if v.startswith(("theta_", "omega_", "corr_", "sigma_"))]
@@ -102,13 +103,17 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     for name, value in (values or {}).items():
         if name not in names:
             raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
-        drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), (draws, *_shape(built, name))).copy()
+        shape = (draws, *_shape(built, name))
+        try:
+            drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), shape).copy()
+        except ValueError as error:
+            raise ModelError(f"values: {name} has the shape {shape[1:]}; got {np.shape(value)}") from error
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("_obs")}
     dims = {n: built.named_vars_to_dims.get(n, ()) for n in names}
     found = xr.Dataset(
         {n: (("chain", "draw", *dims[n]), v[None]) for n, v in drawn.items()}, coords=_used(coords, dims)
     )
-    prior = draws_of(found, design, data.outcomes)
+    prior = draws_of(found, design, model, data.outcomes)
     eta = effects(design, prior, rng)
     phi, f, _ = evaluator(model, design)(prior.theta, eta)
     prior_group = labelled(design, prior, eta, phi, f, (1, draws))

@@ -29,14 +29,28 @@ def plain(value):
         fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     if isinstance(value, Structure | Residual | Link):
-        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": dict(vars(value))}
+        fields = {k: plain(v) for k, v in vars(value).items()}
+        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     if isinstance(value, dict):
-        return {"items": [[plain(k), plain(v)] for k, v in value.items()]}
+        items = [[plain(k), plain(v)] for k, v in value.items()]
+        return {"items": sorted(items, key=lambda item: json.dumps(item[0]))}
     if isinstance(value, tuple):
         return {"tuple": [plain(v) for v in value]}
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value
+
+
+def statement(model):
+    """The model as JSON text; refuses a structure that cannot be stored or compared."""
+    try:
+        hash(model.structure)
+        return json.dumps(plain(model))
+    except TypeError as error:
+        raise ModelError(
+            f"{type(model.structure).__name__} cannot be stored: {error}. Make it a @dataclass(frozen=True) with "
+            "options that are numbers, texts and tuples of them"
+        ) from error
 
 
 def revive(stored):
@@ -69,15 +83,13 @@ def stored_model(tree):
 
 def same_model(model, tree):
     """Refuse a model other than the tree's: its parameters would mean something else."""
-    if json.dumps(plain(model), sort_keys=True) != json.dumps(
-        json.loads(tree.attrs.get(STATEMENT, "0")), sort_keys=True
-    ):
+    if statement(model) != tree.attrs.get(STATEMENT):
         raise ModelError(f"the tree was made with another model.\nThe tree's:\n{stored_model(tree)}\nGiven:\n{model}")
 
 
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
-    tree.attrs[STATEMENT] = json.dumps(plain(model))
+    tree.attrs[STATEMENT] = statement(model)
     tree[DATASET] = _stored(data)
     if training is not None and training is not data:
         tree[TRAINING] = _stored(training)

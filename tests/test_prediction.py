@@ -1,5 +1,7 @@
 """simulate and predict: populations, known and unknown groups, stored results."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,18 +116,32 @@ def test_every_noun_survives_storage(tmp_path):
     np.testing.assert_array_equal(nb.predict(model, again, random_seed=2)["posterior_predictive"]["deltaBP"], two)
 
 
+@dataclass(frozen=True)
+class TwoOutcomes(nb.Curve):
+    """mu and its double."""
+
+    parameters = (nb.Parameter("mu", "u", typical=None, link="identity"),)
+    outcomes = ("a", "b")
+
+    def curve(self, p, x):
+        return {"a": p.mu, "b": 2 * p.mu}
+
+
 def test_two_outcomes_each_with_its_residual():
-    """One curve law read at two outcomes' own records."""
+    """One law read at two outcomes' own records."""
     frame = pd.DataFrame(
         {"id": [1, 1, 2, 2], "day": [0.0, 1.0, 0.0, 1.0], "a": [1.0, 2, 3, np.nan], "b": [5.0, 6, 7, 8]}
     )
     data = nb.Dataset.from_frame(frame, outcome=("a", "b"), time="day", levels="id")
-    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)", residual={"a": nb.Additive(), "b": nb.StudentT()})
+    model = nb.Model(TwoOutcomes(), "mu ~ 1 + (1|id)", residual={"a": nb.Additive(), "b": nb.StudentT()})
+    with pytest.raises(nb.ModelError, match=r"LinearMixed\(\) predicts one outcome, and the data have a, b"):
+        nb.build(nb.Model(LinearMixed()), data)
     tree = nb.simulate(model, data, draws=20, random_seed=1)
     assert tree["prior"].sizes["a_obs"] == 3 and tree["prior"].sizes["b_obs"] == 4
     assert {"sigma_a_a", "sigma_b_a", "sigma_b_nu"} <= set(tree["prior"].data_vars)
     with pytest.raises(nb.ModelError, match="no residual for outcome 'b'"):
-        nb.build(nb.Model(LinearMixed(), residual={"a": nb.Additive()}), data)
+        nb.build(nb.Model(TwoOutcomes(), residual={"a": nb.Additive()}), data)
+    np.testing.assert_allclose(tree["prior"]["f_b"][0, :, 1], 2 * tree["prior"]["f_a"][0, :, 1], rtol=1e-14)
 
 
 def test_records_without_a_density_are_named():

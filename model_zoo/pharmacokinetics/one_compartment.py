@@ -1,10 +1,9 @@
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import pytensor.tensor as pt
 
 from nlmebayes import Parameter, Superposition, bateman
-
-ABSORPTION = ("bolus", "first-order")
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,13 @@ class OneCompartment(Superposition):
     Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., eqs. 1.9 and 1.95.
     """
 
-    absorption: str = "bolus"
+    absorption: Literal["bolus", "first-order"] = "bolus"
     flip_flop: bool = False
 
     def __post_init__(self):
-        if self.absorption not in ABSORPTION:
-            raise ValueError(f"OneCompartment: no absorption {self.absorption!r}; there are {', '.join(ABSORPTION)}")
+        known = get_args(type(self).__annotations__["absorption"])
+        if self.absorption not in known:
+            raise ValueError(f"OneCompartment: no absorption {self.absorption!r}; there are {', '.join(known)}")
 
     @property
     def parameters(self):

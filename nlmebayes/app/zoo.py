@@ -1,7 +1,9 @@
 """The zoo as the installation knows it: packages that register under the entry point ``nlmebayes.models``."""
 
+from dataclasses import fields
 from importlib.metadata import entry_points
 from inspect import isabstract
+from typing import get_args
 
 import nlmebayes as nb
 
@@ -16,10 +18,26 @@ def classes():
     return found
 
 
+def variants(kind):
+    """(option, instance): the default, then every other value of each switch or choice, one at a time."""
+    yield "", kind()
+    for option in fields(kind):
+        values = (False, True) if option.type is bool else get_args(option.type)
+        for value in values:
+            if value != option.default:
+                yield f"{option.name}={value!r}", kind(**{option.name: value})
+
+
+def about(kind):
+    """First line of the docstring."""
+    return next(line.strip() for line in (kind.__doc__ or "").splitlines() if line.strip())
+
+
 def rows(kind):
-    """(class, what it is, parameter, unit, typical value) for each parameter of a zoo class."""
-    law = kind()
-    first = next(line for line in (kind.__doc__ or "").splitlines() if line.strip())
-    for i, p in enumerate(law.parameters):
-        typical = "from the data" if p.typical is None else f"{p.typical:g}"
-        yield (kind.__name__ if i == 0 else "", first.strip() if i == 0 else "", p.name, p.unit, typical)
+    """(parameter, unit, typical value, option that brings it) for each parameter of a zoo class."""
+    seen = set()
+    for option, law in variants(kind):
+        for p in law.parameters:
+            if p.name not in seen:
+                seen.add(p.name)
+                yield p.name, p.unit, "from the data" if p.typical is None else f"{p.typical:g}", option

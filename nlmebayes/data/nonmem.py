@@ -90,7 +90,10 @@ def read_table(data, name):
     path = Path(data)
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}")
-    return pd.read_csv(path, na_values=["."], skipinitialspace=True), path.name
+    try:
+        return pd.read_csv(path, na_values=["."], skipinitialspace=True), path.name
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{path.name} cannot be read as CSV: {str(error).strip()}") from error
 
 
 def _upper(frame, source):

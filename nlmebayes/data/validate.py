@@ -35,6 +35,10 @@ def apart(source, **roles):
                     f"{source}: {name!r} is given as {seen[name]} and as {role}; it can be one of them, once"
                 )
             seen[name] = role
+            if "/" in name and role in ("an outcome", "a level"):
+                raise DataError(
+                    f"{source}: {name!r} is {role}, and variables cannot have a '/' in their names; rename it"
+                )
 
 
 def numbered(frame):
