@@ -4,7 +4,7 @@ Group terms are indexed over *observed* combinations only. The design of new dat
 training design (centres, categories, spline knots), which is why `resolve` takes it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,7 @@ class Design:
 
 def resolve(model, data, training=None):
     """The `Design` of ``model`` on ``data``; ``training`` is the design whose state new data are evaluated in."""
-    formulas = training.formulas if training else _formulas(model, data)
+    formulas, data = _spelled(training.formulas if training else _formulas(model, data), data)
     columns = _columns(formulas, data)
     units, of_record = _units(data, columns)
     if model.structure.state:
@@ -121,6 +121,28 @@ def _formulas(model, data):
     )
 
 
+def _spelled(formulas, data):
+    """Formulas and data in which a name in another case (``wt`` for ``WT``), if it can be only one, is found."""
+    known = [c for c in data.observations.columns if c not in ("row", "outcome", "value")]
+
+    def column(name):
+        alike = [c for c in known if c.lower() == name.lower()]
+        return alike[0] if name not in known and len(alike) == 1 else name
+
+    read = {n for f in formulas for text in (f.fixed, *(t.effects for t in f.groups)) for n in _names(text, f.text)}
+    other = {name: data.observations[column(name)] for name in sorted(read) if column(name) != name}
+    if other:
+        data = replace(data, observations=data.observations.assign(**other))
+    spelled = [
+        replace(f, groups=tuple(replace(t, factors=tuple(map(column, t.factors))) for t in f.groups)) for f in formulas
+    ]
+    return tuple(spelled), data
+
+
+def _names(text, formula):
+    return variables(text, formula) if text != "0" else []
+
+
 def variables(text, formula):
     """Names of the columns that a formulae expression reads."""
     try:
@@ -139,8 +161,8 @@ def _columns(formulas, data):
     known = [c for c in data.observations.columns if c not in ("row", "outcome", "value")]
     found = {}
     for f in formulas:
-        read = variables(f.fixed, f.text) if f.fixed != "0" else []
-        read += [name for term in f.groups for name in variables(term.effects, f.text)]
+        read = _names(f.fixed, f.text)
+        read += [name for term in f.groups for name in _names(term.effects, f.text)]
         factors = [name for term in f.groups for name in term.factors]
         for name in read + factors:
             if name not in known:

@@ -63,6 +63,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
         The patient was in the training data, or there are several.
     """
     model, training = prediction.context(model, tree)
+    prediction.same_outcomes(patient, training)
     design = resolve(model, patient, training)
     check_names(model, design)
     population = draws_of(tree["posterior"].to_dataset(), training, model, patient.outcomes)
@@ -95,10 +96,6 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
 
 def _unknown(design, population, patient):
     """(level, positions of the groups the tree does not know); refuses a known or a second patient."""
-    for name in patient.outcomes:
-        if name not in population.sigma:
-            have = ", ".join(population.sigma)
-            raise ModelError(f"the patient's outcome {name!r} is not one of the population's: {have}; rename it")
     innermost = patient.levels[-1]
     several = patient.observations[patient.subject].nunique()
     if several != 1:

@@ -67,7 +67,7 @@ def fit(
 
 def sampler(model: Model, data):
     """Compile the model on these data; `fit` in two steps, for many fits of one design."""
-    design = designed(model, data)
+    design = designed(model, data, measured=True)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation

@@ -191,17 +191,20 @@ def build(model: Model, data) -> pm.Model:
     ------
     FormulaError, DataError, ModelError
     """
-    return assemble(model, designed(model, data))[0]
+    return assemble(model, designed(model, data, measured=True))[0]
 
 
-def designed(model, data) -> Design:
-    """The design of a model on a dataset, after a look at what was given."""
+def designed(model, data, *, measured=False) -> Design:
+    """The design of a model on a dataset, after a look at what was given; ``measured`` asks for every measurement."""
     if not isinstance(model, Model):
         raise ModelError(f"the first argument must be a Model, such as nb.Model(Emax()); got {type(model).__name__}")
     if not isinstance(data, Dataset):
         raise ModelError(
             f"the data must be a Dataset, from Dataset.from_frame or Dataset.from_nonmem; got {type(data).__name__}"
         )
+    missing = data.observations["row"][data.observations["value"].isna()]
+    if measured and len(missing):
+        raise ModelError(f"row {missing.iloc[0]} has no measurement: these data are for prediction, not for a fit")
     design = resolve(model, data)
     known = {p.name for p in model.structure.parameters} | {level.name for level in design.levels}
     if isinstance(model.parametrisation, dict):

@@ -49,6 +49,7 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     """
     model, training = context(model, tree)
     data = storage.stored_dataset(tree) if data is None else data
+    same_outcomes(data, training)
     design = resolve(model, data, training)
     check_names(model, design)
     draws = draws_of(tree["posterior"].to_dataset(), training, model, data.outcomes)
@@ -70,6 +71,14 @@ def context(model, tree):
     else:
         storage.same_model(model, tree)
     return model, resolve(model, storage.training_dataset(tree))
+
+
+def same_outcomes(data, training):
+    """New data measure what the training data did."""
+    have = [observed.name for observed in training.outcomes]
+    for name in data.outcomes:
+        if name not in have:
+            raise ModelError(f"the outcome {name!r} is not one that was fitted: {', '.join(have)}; rename it")
 
 
 def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):

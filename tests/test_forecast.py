@@ -117,3 +117,70 @@ def test_an_impossible_patient_is_reported():
     patient = data.sel(id="12", time=[9.03]).with_values(conc=[60.0])
     with pytest.warns(UserWarning, match=r"forecast of id 12: k-hat .* is above 0.7"):
         nb.forecast(model, tree, patient, proposals=500, rounds=1, random_seed=1)
+
+
+def bolus(doses, samples, values):
+    frame = pd.DataFrame({"id": "new", "time": samples, "conc": values})
+    table = pd.DataFrame({"id": "new", "time": doses, "amt": 100.0})
+    return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=table, unmeasured="predict")
+
+
+@pytest.fixture(scope="module")
+def boluses():
+    """A population of boluses, known to two per cent."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 5.0] * 2, "conc": [9.0, 6.0, 9.5, 6.2]})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    model = nb.Model(OneCompartment())
+    values = {"theta_cl": [0.0], "theta_v": [np.log(10.0)], "omega_id": [0.02, 0.02], "sigma_conc_a": 0.3}
+    tree = nb.simulate(model, data, draws=400, values=values, random_seed=0)
+    tree["posterior"] = tree["prior"]
+    return model, tree
+
+
+def test_a_trough_at_a_recorded_dose_is_before_it(boluses):
+    model, tree = boluses
+    forecast = nb.forecast(model, tree, bolus([0.0, 12.0], [1.0], [9.0]), draws=500, random_seed=1)
+    later = nb.Regimen(100.0, start=200.0)
+    at, just_before = (
+        nb.recommend(forecast, later, nb.Trough(0, 9, time=t))["median"].iloc[0] for t in (12.0, 12.0 - 1e-9)
+    )
+    assert at == pytest.approx(just_before, rel=1e-8)
+    with pytest.raises(nb.ModelError, match="the patient's last recorded dose, at 12, stays"):
+        nb.recommend(forecast, nb.Regimen(100.0, start=0.0), nb.Trough(0, 9, time=30.0))
+
+
+def test_without_a_sample_the_forecast_is_the_population(boluses):
+    model, tree = boluses
+    patient = bolus([0.0], [1.0, 5.0], [np.nan, np.nan])
+    forecast = nb.forecast(model, tree, patient, draws=4000, random_seed=1)
+    assert float(np.log(forecast["posterior"]["cl"]).std()) == pytest.approx(0.02, rel=0.06)
+    assert json.loads(forecast.attrs["nlmebayes_forecast"])["log_evidence"] == pytest.approx(0.0, abs=1e-9)
+    assert nb.recommend(forecast, nb.Regimen(100.0, start=24.0), nb.Trough(0, 9, time=48.0))["p_in"].iloc[0] == 1.0
+    with pytest.raises(nb.ModelError, match="row 1 has no measurement"):
+        nb.fit(model, patient)
+
+
+def test_the_error_of_a_probability_follows_the_effective_sample_size(boluses):
+    model, tree = boluses
+    forecast = nb.forecast(model, tree, bolus([0.0], [1.0], [9.0]), draws=1000, random_seed=1)
+    report = json.loads(forecast.attrs["nlmebayes_forecast"]) | {"effective_sample_size": 100.0}
+    regimen = nb.Regimen(100.0, start=24.0)
+    median = nb.recommend(forecast, regimen, nb.Trough(0, 9, time=36.0))["median"].iloc[0]
+    target = nb.Trough(0, median, time=36.0)
+    before = nb.recommend(forecast, regimen, target)["mcse"].iloc[0]
+    forecast.attrs["nlmebayes_forecast"] = json.dumps(report)
+    assert nb.recommend(forecast, regimen, target)["mcse"].iloc[0] == pytest.approx(before * np.sqrt(10), rel=0.05)
+
+
+def test_what_is_no_forecast_is_refused(boluses):
+    model, tree = boluses
+    with pytest.raises(nb.ModelError, match="recommend needs the tree of one patient"):
+        nb.recommend(tree, nb.Regimen(100.0, start=24.0), nb.Trough(0, 9, time=48.0))
+    patient = bolus([0.0], [1.0], [9.0])
+    other = nb.Dataset.from_frame(
+        patient.observations[["id", "time", "value"]].rename(columns={"value": "dv"}), outcome="dv", time="time",
+        levels="id", doses=pd.DataFrame({"id": ["new"], "time": [0.0], "amt": [100.0]}),
+    )  # fmt: skip
+    with pytest.raises(nb.ModelError, match="the outcome 'dv' is not one that was fitted: conc"):
+        nb.forecast(model, tree, other)

@@ -122,6 +122,6 @@ def test_default_priors_follow_the_unit_of_a_covariate():
 
 
 def test_only_the_mean_follows_a_shift_of_the_data():
-    one, moved = priors_of(PAIRS), priors_of(PAIRS.assign(y=PAIRS["y"] + 96.5))
-    assert moved["theta_mu", "Intercept"][0] == 100.0  # of three digits, to which the library rounds
+    one, moved = priors_of(PAIRS), priors_of(PAIRS.assign(y=PAIRS["y"] + 10_000))
+    assert moved["theta_mu", "Intercept"][0] == 10_003.5
     assert [moved[key][-1] for key in SCALED] == [one[key][-1] for key in SCALED]

@@ -168,3 +168,71 @@ def test_what_is_given_in_the_wrong_place_is_named(nested):
         nb.fit(LinearMixed(), nested)
     with pytest.raises(nb.ModelError, match="needs a tree from fit or forecast, with a posterior; got DataTree"):
         nb.predict(linear(), nb.simulate(linear(), nested, draws=2))
+
+
+def test_settings_that_match_nothing_are_errors(nested):
+    with pytest.raises(nb.ModelError, match="no parameter or level 'sit'; there are mu, site, subject"):
+        nb.build(nb.Model(LinearMixed(), parametrisation={("mu", "sit"): "centred"}), nested)
+    with pytest.raises(ValueError, match="prior HalfNormal: no parameter 'sgima'; it has sigma, tau"):
+        nb.Prior("HalfNormal", sgima=1)
+    with pytest.raises(nb.ModelError, match="prior of omega_subject: 2 values for 1 coordinates"):
+        nb.priors(nb.Model(LinearMixed(), priors={"omega_subject": nb.Prior("HalfNormal", sigma=[1, 2])}), nested)
+    with pytest.raises(nb.ModelError, match=r"theta_mu has the shape \(1,\); got \(2,\)"):
+        nb.simulate(linear(), nested, values={"theta_mu": [1.0, 2.0]})
+
+
+def test_a_correlation_may_be_overridden_by_the_name_in_the_posterior():
+    priors = {"corr_Subject": nb.Prior("LKJCorr", eta=7.0)}
+    model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)", priors=priors)
+    table = nb.priors(model, nb.datasets.sleepstudy()).set_index("variable")
+    assert table.loc["chol_corr_Subject", "prior"] == "LKJCorr(n=2, eta=7)"
+
+
+def test_outcomes_whose_names_begin_alike_keep_their_own_residuals():
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "conc": [1.0, 2, 3, 4], "conc_m": [5.0, 6, 7, 8]})
+    data = nb.Dataset.from_frame(frame, outcome=("conc", "conc_m"), levels="id")
+
+    @dataclass(frozen=True)
+    class Both(nb.Curve):
+        """Two outcomes of one mean."""
+
+        parameters = (nb.Parameter("mu", "u", typical=1.0, spread=1.0, link="identity"),)
+        outcomes = ("conc", "conc_m")
+
+        def curve(self, p, x):
+            return {"conc": p.mu, "conc_m": p.mu}
+
+    values = {"sigma_conc_a": 0.1, "sigma_conc_m_a": 9.0}
+    tree = nb.simulate(nb.Model(Both()), data, draws=200, values=values, random_seed=1)
+    for name, sigma in (("conc", 0.1), ("conc_m", 9.0)):
+        scatter = tree["prior_predictive"][name] - tree["prior"][f"f_{name}"]
+        assert float(scatter.std()) == pytest.approx(sigma, rel=0.1)
+
+
+def test_a_law_that_cannot_be_stored_is_refused_before_the_fit(nested):
+    @dataclass
+    class Loose(nb.Curve):
+        """Not frozen."""
+
+        parameters = (nb.Parameter("mu", "u", typical=None, link="identity"),)
+
+        def curve(self, p, x):
+            return p.mu
+
+    with pytest.raises(nb.ModelError, match=r"Loose cannot be stored: .*dataclass\(frozen=True\)"):
+        nb.fit(nb.Model(Loose()), nested)
+
+
+def test_names_are_found_in_another_case():
+    frame = pd.DataFrame({"ID": [1, 1, 1, 2, 2], "TIME": [0, 1, 5, 0, 2], "AMT": [100, 0, 0, 100, 0]})
+    frame["DV"], frame["WT"] = [0, 4.5, 2.1, 0, 3.3], [70.0, 70, 70, 82, 82]
+    data = nb.Dataset.from_nonmem(frame)
+    model = nb.Model(OneCompartment(), "cl ~ 1 + log(wt/70) + (1|ID)", "v ~ 1 + (1|id)")
+    built = nb.build(model, data)
+    assert list(built.coords["cl_term"]) == ["Intercept", "log(wt / 70)"]
+    assert list(built.coords["id_effect"]) == ["cl", "v"]
+
+
+def test_sampling_coordinates_have_dims(nested):
+    built = nb.build(linear(), nested)
+    assert built.named_vars_to_dims["z_subject"] == ("subject", "subject_effect")

@@ -54,7 +54,7 @@ class Dataset:
     @classmethod
     def from_frame(
         cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
-        subject=None, sort=False, duplicates="error", source=None,
+        subject=None, sort=False, duplicates="error", unmeasured="exclude", source=None,
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -81,6 +81,10 @@ class Dataset:
             Sort the records of each subject by time instead of refusing decreasing times.
         duplicates : {"error", "keep"}
             What records of one subject are that agree in time, outcome and value: an error, or replicates.
+
+        unmeasured : {"exclude", "predict"}
+            What a record without a measurement is: left out and counted, or a time at which a prediction is wanted
+            (of a patient who has not been sampled yet).
 
         Raises
         ------
@@ -123,25 +127,26 @@ class Dataset:
             c for c in rest if c in inputs or (c not in covariates and validate.changes(labelled, levels[-1], c))
         ]
         long = melted(labelled, outcomes)
-        for name in outcomes:
+        for name in outcomes if unmeasured == "exclude" else ():
             validate.not_all_missing(long[long["outcome"] == name].rename(columns={"value": name}), name, source)
         return cls._assemble(
             long, dose_frame(doses, declared, time, amount, subject, sort, f"{source}, doses"),
             levels=levels, outcomes=outcomes, time=time, subject=subject,
             covariates=tuple(c for c in rest if c not in varying), inputs=tuple(varying),
-            sort=sort, duplicates=duplicates, source=source, excluded={},
+            sort=sort, duplicates=duplicates, unmeasured=unmeasured, source=source, excluded={},
         )  # fmt: skip
 
     @classmethod
     def from_nonmem(
         cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error",
-        source=None,
+        unmeasured="exclude", source=None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
         Reads ID TIME DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every other column
         is a covariate (one value per innermost unit) unless listed in ``inputs``. ``.`` and empty cells are
-        missing. Records with MDV=1 or without DV are left out and counted.
+        missing. Records with MDV=1 or without DV are left out and counted, or with ``unmeasured="predict"`` kept as
+        times at which a prediction is wanted.
 
         Supported now: observations (EVID 0) and single boluses (EVID 1) into the dosed state. Infusions, ADDL,
         steady state, resets, several dosing compartments and censored values are refused by name.
@@ -150,8 +155,15 @@ class Dataset:
         ----------
         outcome : str or dict
             Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes.
+        levels, covariates, inputs, sort, duplicates, unmeasured
+            As in `from_frame`; level names are read in any case.
+
+        Raises
+        ------
+        DataError
+            Names row and column.
         """
-        table = read_nonmem(data, outcome=outcome, source=source)
+        table = read_nonmem(data, outcome=outcome, predict=unmeasured == "predict", source=source)
         frame, source = table.frame, table.source
         declared = tuple(name.lower() for name in _names(levels))
         if "occ" in declared and "id" in declared:
@@ -187,15 +199,17 @@ class Dataset:
             observed, doses[["row", *names, "time", "amount"]].assign(position=doses["row"]),
             levels=names, outcomes=table.outcomes, time="time", subject=subject,
             covariates=tuple(c for c in rest if c not in varying), inputs=varying,
-            sort=sort, duplicates=duplicates, source=source, excluded=table.excluded,
+            sort=sort, duplicates=duplicates, unmeasured=unmeasured, source=source, excluded=table.excluded,
         )  # fmt: skip
 
     @classmethod
-    def _assemble(cls, observations, doses, *, sort, duplicates, excluded, **kind):
+    def _assemble(cls, observations, doses, *, sort, duplicates, unmeasured, excluded, **kind):
         source, subject, time = kind["source"], kind["subject"], kind["time"]
         validate.nested(observations, kind["levels"], source)
         if duplicates not in ("error", "keep"):
             raise ValueError(f"duplicates={duplicates!r}: write 'error' or 'keep'")
+        if unmeasured not in ("exclude", "predict"):
+            raise ValueError(f"unmeasured={unmeasured!r}: write 'exclude' or 'predict'")
         if time is not None:
             validate.finite(observations, (time,), source)
             observations = in_time(observations, subject, time, sort, source)
@@ -205,7 +219,7 @@ class Dataset:
         infinite = observations[np.isinf(observations["value"])]
         if len(infinite):
             validate.fail(source, infinite["row"].iloc[0], infinite["outcome"].iloc[0], "is infinite")
-        missing = observations["value"].isna()
+        missing = observations["value"].isna() & (unmeasured == "exclude")
         excluded = dict(excluded)
         for name, count in observations["outcome"][missing].value_counts(sort=False).items():
             excluded[f"{name} is missing"] = int(count)

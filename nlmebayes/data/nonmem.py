@@ -40,7 +40,7 @@ class EventTable:
     source: str
 
 
-def read_nonmem(data, *, outcome, source=None):
+def read_nonmem(data, *, outcome, predict=False, source=None):
     """Read and check the columns that NONMEM reserves; returns an `EventTable`."""
     frame, name = read_table(data, "event table")
     source = source or name
@@ -68,19 +68,20 @@ def read_nonmem(data, *, outcome, source=None):
         validate.fail(source, frame["row"].iloc[infinite[0]], "DV", "is infinite")
     observed = (event == 0) & ~mdv
     for i, name in enumerate(outcomes):
-        if frame["DV"][observed & (named == i)].isna().all():
+        if frame["DV"][observed & (named == i)].isna().all() and not predict:
             raise DataError(f"{source}, column DV: the outcome {name} is missing in every record")
     rest = [c for c in frame.columns if c not in (*KNOWN, "row")]
     table = frame[["row", *rest]].copy()
     table.insert(1, "id", frame["ID"])
     if "OCC" in frame.columns:
         table["occ"] = frame["OCC"]
-    table["time"], table["value"] = frame["TIME"], frame["DV"]
+    table["time"], table["value"] = frame["TIME"], frame["DV"].mask(mdv)
     table["amount"] = frame["AMT"] if "AMT" in frame.columns else 0.0
     table["event"] = event
     table["outcome"] = [outcomes[i] for i in named]
-    excluded = {"MDV is 1": int(mdv.sum())} if mdv.any() else {}
-    return EventTable(table[~mdv].reset_index(drop=True), outcomes, excluded, source)
+    left_out = mdv & (not predict)
+    excluded = {"MDV is 1": int(left_out.sum())} if left_out.any() else {}
+    return EventTable(table[~left_out].reset_index(drop=True), outcomes, excluded, source)
 
 
 def read_table(data, name):
