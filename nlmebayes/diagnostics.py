@@ -86,6 +86,11 @@ def check(model, tree) -> Report:
     Returns
     -------
     Report
+
+    Raises
+    ------
+    ModelError
+        The tree was made with another model, or has no posterior.
     """
     model, design = context(model, tree)
     population = summary(tree, model=model)

@@ -43,7 +43,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
     patient : Dataset
         The records of one new unit of the innermost level: its doses, covariates and samples. Its outer groups
         may be known to the tree (a known site keeps its effects). Without a sample yet, give the times of interest
-        (``data.over(time=...)``): the forecast is then the population's.
+        (``Dataset.from_nonmem(..., unmeasured="predict")``): the forecast is then the population's.
     draws : int
         Draws of the result, resampled by weight.
     proposals, rounds : int

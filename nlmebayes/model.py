@@ -31,7 +31,8 @@ class Model:
     structure : Structure
     *formulas : str
         ``"cl ~ 1 + log(wt/70) + (1|id)"``. A parameter without a formula varies at every level of the data
-        (``~ 1 + (1|level) + ...``) if its structure says that it varies, and is ``~ 1`` otherwise.
+        (``~ 1 + (1|level) + ...``) if its structure says that it varies, and is ``~ 1`` otherwise; a level with one
+        group is left out of this default.
     residual : Residual or dict of outcome -> Residual
         `Additive` by default.
     priors : dict of variable name -> Prior

@@ -22,10 +22,12 @@ class Link(ABC):
     bounds: tuple[float, float]
 
     @abstractmethod
-    def forward(self, value): ...
+    def forward(self, value):
+        """Numbers of any shape on the link scale, from the natural one."""
 
     @abstractmethod
-    def inverse(self, linear): ...
+    def inverse(self, linear):
+        """A tensor of any shape on the natural scale, from the link scale."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,13 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     -------
     DataTree
         Groups ``prior`` (population, individual parameters, ``f_<outcome>``), ``prior_predictive``, ``constant_data``.
+
+    Raises
+    ------
+    ModelError
+        ``values`` that name no population variable or have another shape; a flat prior that is not in ``values``.
+    DataError, FormulaError
+        As `build`.
     """
     storage.statement(model)
     design = designed(model, data)

@@ -22,11 +22,17 @@ class Residual(ABC):
 
     @abstractmethod
     def priors(self, scale) -> dict[str, Prior]:
-        """Default prior of each part; ``scale`` is the SD of the measurements."""
+        """Default prior of each part, by name, in the order of the docstring.
+
+        ``scale`` is the SD of the measurements, in their unit.
+        """
 
     @abstractmethod
     def likelihood(self, f, s):
-        """Distribution of the measurement (an unregistered PyMC variable) with the shape of ``f``."""
+        """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
+
+        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts by name, scalars or (draw, 1).
+        """
 
 
 def _additive(scale):

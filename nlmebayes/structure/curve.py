@@ -10,7 +10,10 @@ class Curve(Structure):
 
     @abstractmethod
     def curve(self, p, x):
-        """Prediction from parameters ``p`` and inputs ``x``; a dict by name for several outcomes."""
+        """Prediction from parameters ``p`` and inputs ``x``, each (record,) or (draw, record).
+
+        With several outcomes, a dict by name.
+        """
 
     def arrays(self, observed):
         return {name: (values, "obs") for name, values in observed.inputs.items()} | {"unit": (observed.unit, "obs")}

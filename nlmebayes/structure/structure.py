@@ -41,13 +41,17 @@ class Structure(ABC):
 
     @abstractmethod
     def arrays(self, observed):
-        """NumPy arrays that `predict` needs, by name, from an `ObservedOutcome`: name -> (array, last dimension)."""
+        """NumPy arrays that `predict` needs, from the `ObservedOutcome` of one outcome.
+
+        A dict from name to (array, last dimension); ``"obs"`` is the dimension of records, another name one of the
+        structure's own, such as pairs of record and dose.
+        """
 
     @abstractmethod
     def predict(self, p, x, outcome):
-        """Prediction of ``outcome`` at its observations.
+        """Prediction of ``outcome`` at its records: (record,) or (draw, record).
 
-        ``p`` holds individual parameters with a last axis over units, ``x`` the tensors of `arrays`.
+        ``p`` holds the individual parameters by name, (unit,) or (draw, unit) each; ``x`` the tensors of `arrays`.
         """
 
     @property

@@ -21,7 +21,10 @@ class Superposition(Structure):
 
     @abstractmethod
     def response(self, p, t):
-        """Response to a unit bolus at time ``t >= 0`` after it, e.g. concentration per amount."""
+        """Response to a unit bolus at time ``t >= 0`` after it, e.g. concentration per amount (1/L).
+
+        ``p`` holds the parameters of each pair of record and dose, (pair,) or (draw, pair); ``t`` is (pair,).
+        """
 
     def arrays(self, observed):
         which, dose = earlier_doses(observed)
