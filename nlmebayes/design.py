@@ -13,9 +13,9 @@ from formulae import design_matrices, model_description
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
+from nlmebayes.grouping import Level, group_terms
 
 NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
-CENTRED, NONCENTRED = "centred", "noncentred"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,39 +26,6 @@ class Matrix:
     values: np.ndarray
     offset: np.ndarray
     state: object
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A random effect: of which parameter, on which column of the design (``Intercept`` or a slope)."""
-
-    parameter: str
-    column: str
-
-    @property
-    def name(self):
-        return self.parameter if self.column == "Intercept" else f"{self.parameter}:{self.column}"
-
-
-@dataclass(frozen=True)
-class Block:
-    """Effects of one level that share a correlation (``name``) or a parametrisation."""
-
-    effects: tuple[int, ...]
-    name: str | None
-    parametrisation: str
-
-
-@dataclass(frozen=True, eq=False)
-class Level:
-    """The random effects of one grouping: ``of_unit`` gives each unit's group, ``z`` the column each effect scales."""
-
-    name: str
-    labels: tuple[str, ...]
-    of_unit: np.ndarray
-    effects: tuple[Effect, ...]
-    blocks: tuple[Block, ...]
-    z: np.ndarray  # (unit, effect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +73,7 @@ def resolve(model, data, training=None):
         for term in f.groups:
             key = (f.parameter, term.effects)
             random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
-    levels, level_of = _levels(model, data, units, formulas, random, training)
+    levels, level_of = group_terms(model, data, units, formulas, random, training)
     outcomes = tuple(_observed(model, data, name, of_record) for name in data.outcomes)
     return Design(units, _unit_labels(data, units), formulas, fixed, levels, outcomes, random, level_of)
 
@@ -236,111 +203,6 @@ def _matrix(text, units, data, formula, trained):
         where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
         raise DataError(f"formula {formula!r}: term {kinds[column][1]} is not finite for {where}")
     return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
-
-
-def _levels(model, data, units, formulas, random, training):
-    """One `Level` per distinct grouping of the units, in the order of the data's levels, then of appearance."""
-    asked = dict.fromkeys(_innermost(term.factors, data.levels) for f in formulas for term in f.groups)
-    level_of = training.level_of if training else {key: _canonical(key, asked, units, data.levels) for key in asked}
-    groupings, terms = {}, {}
-    for f in formulas:
-        for term in f.groups:
-            key = level_of[_innermost(term.factors, data.levels)]
-            groupings[key] = labels = _grouping(key, units)
-            if training is None and labels.nunique() == 1:
-                raise FormulaError(
-                    f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
-                    f"estimated; leave it out, e.g. '{f.parameter} ~ {f.fixed}'"
-                )
-            terms.setdefault(key, []).append((f, term, random[f.parameter, term.effects]))
-    order = sorted(groupings, key=lambda k: data.levels.index(k[0]) if k[0] in data.levels else len(data.levels))
-    levels = tuple(_level(model, "_".join(key), groupings[key], terms[key]) for key in order)
-    if training is None:
-        _told_apart(levels)
-    return levels, level_of
-
-
-def _grouping(key, units):
-    """Label of each unit's group."""
-    columns = [units[column].map(label).astype(str) for column in key]
-    return pd.Series(["/".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
-
-
-def _canonical(key, asked, units, levels):
-    """The part of a group term's columns that says it all: ``site:subject`` is ``subject`` if labels are unique."""
-    parts = [(name,) for name in levels if name in key] + [k for k in asked if set(k) < set(key)]
-    for part in parts:
-        if _same(_grouping(part, units), _grouping(key, units)):
-            return part
-    return key
-
-
-def _same(one, other):
-    """Whether two groupings are the same partition."""
-    pairs = len(set(zip(one.tolist(), other.tolist(), strict=True)))
-    return pairs == one.nunique() == other.nunique()
-
-
-def _told_apart(levels):
-    """No effect stands at two levels with the same groups."""
-    for i, one in enumerate(levels):
-        for other in levels[i + 1 :]:
-            twice = [e.name for e in one.effects if e in other.effects]
-            if twice and _same(pd.Series(one.of_unit), pd.Series(other.of_unit)):
-                raise FormulaError(
-                    f"levels {one.name} and {other.name} have the same groups in these data, so the effects of both on "
-                    f"{twice[0]} cannot be told apart; leave one out"
-                )
-
-
-def _innermost(factors, levels):
-    """Drop a level that contains another level of the same term: ``site:subject`` is ``subject``."""
-    inner = max((levels.index(f) for f in factors if f in levels), default=-1)
-    kept = [f for f in factors if f not in levels or levels.index(f) == inner]
-    return tuple(dict.fromkeys(kept))
-
-
-def _level(model, name, grouping, terms):
-    effects, z, members = [], [], {}
-    for position, (f, term, matrix) in enumerate(terms):
-        if not matrix.terms or matrix.offset.any():
-            raise FormulaError(f"formula {f.text!r}: {term.text} has no effect that could vary; write 1 or a covariate")
-        for column, text in enumerate(matrix.terms):
-            effect = Effect(f.parameter, text)
-            if effect in effects:
-                raise FormulaError(
-                    f"formula {f.text!r}: the effect of {text} on {f.parameter} at level {name} is twice"
-                )
-            alone = None if len(matrix.terms) == 1 or not term.correlated else (f.parameter, position)
-            key = (term.block, None) if term.block else alone
-            members.setdefault((key, model.parametrisation_of(f.parameter, name)), []).append(len(effects))
-            effects.append(effect)
-            z.append(matrix.values[:, column])
-    labels = tuple(dict.fromkeys(grouping))
-    place = {text: i for i, text in enumerate(labels)}
-    return Level(
-        name, labels, grouping.map(place).to_numpy(dtype=int), tuple(effects), _blocks(name, effects, members),
-        np.stack(z, axis=1),
-    )  # fmt: skip
-
-
-def _blocks(level, effects, members):
-    """Blocks in the order of their first effect; names are unique."""
-    keys = [key for key, _ in members if key is not None]
-    blocks = []
-    for (key, parametrisation), positions in members.items():
-        if key is not None and keys.count(key) > 1:
-            raise FormulaError(f"the effects that share '{key[0]}' at level {level} must share a parametrisation")
-        if key is not None and len(positions) == 1:
-            e = effects[positions[0]]
-            raise FormulaError(
-                f"'{key[0]}' is used once at level {level}, for {e.name}: nothing to correlate with. Use (1|{level}), "
-                f"or give another effect at that level the same '{key[0]}'"
-            )
-        taken = {block.name for block in blocks}
-        name = key and next(n for n in (key[0], *(f"{key[0]}{i}" for i in range(2, 99))) if n not in taken)
-        blocks.append(Block(tuple(positions), name, parametrisation))
-    return tuple(blocks)
 
 
 def _observed(model, data, name, of_record):

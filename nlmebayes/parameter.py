@@ -59,54 +59,50 @@ class Log(Link):
 
 
 @dataclass(frozen=True)
-class Logit(Link):
-    """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval."""
+class Interval(Link):
+    """Parameters between ``lower`` and ``upper``."""
 
     lower: float = 0.0
     upper: float = 1.0
-    spread = 1.5
-    variation = 1.0
 
     def __post_init__(self):
-        _interval(self)
+        if not -np.inf < self.lower < self.upper < np.inf:
+            raise ValueError(f"{type(self).__name__}: ({self.lower}, {self.upper}) is no interval")
 
     @property
     def bounds(self):
         return (self.lower, self.upper)
 
+    def _share(self, value):
+        return (np.asarray(value) - self.lower) / (self.upper - self.lower)
+
+
+@dataclass(frozen=True)
+class Logit(Interval):
+    """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval."""
+
+    spread = 1.5
+    variation = 1.0
+
     def forward(self, value):
-        return special.logit((np.asarray(value) - self.lower) / (self.upper - self.lower))
+        return special.logit(self._share(value))
 
     def inverse(self, linear):
         return self.lower + (self.upper - self.lower) * pt.sigmoid(linear)
 
 
 @dataclass(frozen=True)
-class Probit(Link):
+class Probit(Interval):
     """phi = lower + (upper - lower) Phi(linear predictor), with Phi the standard normal distribution function."""
 
-    lower: float = 0.0
-    upper: float = 1.0
     spread = 1.0
     variation = 0.6
 
-    def __post_init__(self):
-        _interval(self)
-
-    @property
-    def bounds(self):
-        return (self.lower, self.upper)
-
     def forward(self, value):
-        return special.ndtri((np.asarray(value) - self.lower) / (self.upper - self.lower))
+        return special.ndtri(self._share(value))
 
     def inverse(self, linear):
         return self.lower + (self.upper - self.lower) * 0.5 * pt.erfc(-linear / np.sqrt(2.0))
-
-
-def _interval(link):
-    if not -np.inf < link.lower < link.upper < np.inf:
-        raise ValueError(f"{type(link).__name__}: ({link.lower}, {link.upper}) is no interval")
 
 
 LINKS = {"identity": Identity(), "log": Log(), "logit": Logit(), "probit": Probit()}

@@ -16,7 +16,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.design import CENTRED, Design, Effect, Level
+from nlmebayes.design import Design
+from nlmebayes.grouping import CENTRED, Effect, Level
 from nlmebayes.parameter import Identity, Parameter, Prior
 
 

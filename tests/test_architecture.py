@@ -16,7 +16,7 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "evaluation",
-    "model", "population", "design", "formula", "residual", "structure", "data", "parameter",
+    "model", "population", "design", "grouping", "formula", "residual", "variables", "structure", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

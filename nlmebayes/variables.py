@@ -1,0 +1,54 @@
+"""Free variables of a PyMC model: default priors, those that override them, and the table of both."""
+
+import numpy as np
+
+from nlmebayes.parameter import Prior
+
+
+class ModelError(ValueError):
+    """A model statement that does not fit together, or does not fit the data."""
+
+
+class Variables:
+    """Adds free variables with their default prior or the one that overrides it, and remembers which."""
+
+    def __init__(self, overrides):
+        self.overrides = overrides
+        self.aliases = {}
+        self.rows = []
+
+    def add(self, name, prior, dim, labels):
+        chosen = self.overrides.get(name, prior)
+        origin = "model" if name in self.overrides else "default"
+        for i, label in enumerate(labels if dim else [""]):
+            values = {k: v if np.ndim(v) == 0 else _at(v, i, labels, name) for k, v in chosen.at(labels, name).items()}
+            text = f"{chosen.family}({', '.join(f'{k}={v:g}' for k, v in values.items())})"
+            self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
+        return chosen.add(name, dims=dim, labels=labels)
+
+    def add_correlation(self, level, suffix, n):
+        """Cholesky factor of a correlation matrix; its prior may be given under either name, with or without ``n``."""
+        name = f"chol_corr_{level}{suffix}"
+        plain = [k for k in (name.removeprefix("chol_"), f"corr_{level}") if k in self.overrides]
+        if name not in self.overrides and plain:
+            self.aliases[plain[0]] = name
+            self.overrides = self.overrides | {name: self.overrides[plain[0]]}
+        given = self.overrides.get(name)
+        if given is not None and given.family == "LKJCorr":
+            self.overrides = self.overrides | {name: Prior("LKJCorr", {"n": n, **given.parameters})}
+        return self.add(name, Prior("LKJCorr", n=n, eta=2.0), None, ())
+
+    def finish(self):
+        """Every override must have met its variable."""
+        names = list(dict.fromkeys(row["variable"] for row in self.rows))
+        for name in self.overrides:
+            if name not in names and name not in self.aliases:
+                raise ModelError(
+                    f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}"
+                )
+
+
+def _at(values, i, labels, name):
+    if len(values) != len(labels):
+        raise ModelError(f"prior of {name}: {len(values)} values for {len(labels)} coordinates: {', '.join(labels)}")
+    return values[i]
