@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: help install demo test test-recovery lint format docs bench clean
+.PHONY: help install demo test test-recovery test-external lint format docs bench clean
 
 help:
 	@echo "make demo           theophylline end to end, into demo/"
 	@echo "make test           the whole suite"
 	@echo "make test-recovery  simulate, fit, recover over many replicates (slow)"
+	@echo "make test-external DIR=...  agreement on datasets that may not be shipped"
 	@echo "make lint           ruff, check and format"
 	@echo "make docs           the reference pages, into docs/reference/"
 	@echo "make bench          the benchmarks"
@@ -36,6 +37,10 @@ test: $(READY)
 
 test-recovery: $(READY)
 	$(BIN)/python -m pytest -m recovery -n $(JOBS)
+
+test-external: $(READY)
+	@test -n "$(DIR)" || { echo "make: name the folder of the datasets: make test-external DIR=/path"; exit 1; }
+	$(BIN)/python -m pytest -m external --external-data=$(DIR) -n $(JOBS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

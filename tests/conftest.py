@@ -12,5 +12,5 @@ def pytest_addoption(parser):
 def external(request):
     folder = request.config.getoption("--external-data")
     if folder is None:
-        pytest.fail("run these tests by name: pytest -m external --external-data DIR")
+        pytest.fail("run these tests by name: pytest -m external --external-data=DIR")
     return folder
