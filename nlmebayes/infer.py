@@ -148,8 +148,7 @@ def typical_start(model: Model, design):
     ModelError
         The measurements have no density at the declared typical values; names the records.
     """
-    levels = [f"{kind}_{level.name}" for level in design.levels for kind in ("omega", "chol_corr")]
-    priors = {k: v for k, v in model.priors.items() if not any(k.startswith(name) for name in levels)}
+    priors = {k: v for k, v in model.priors.items() if k.startswith(("theta_", "sigma_"))}
     pooled, _ = assemble(_with_priors(model, priors), dataclasses.replace(design, levels=()))
     if not pooled.free_RVs:
         return {}

@@ -186,6 +186,8 @@ def test_a_correlation_may_be_overridden_by_the_name_in_the_posterior():
     model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)", priors=priors)
     table = nb.priors(model, nb.datasets.sleepstudy()).set_index("variable")
     assert table.loc["chol_corr_Subject", "prior"] == "LKJCorr(n=2, eta=7)"
+    start = typical_start(model, resolve(model, nb.datasets.sleepstudy()))
+    assert set(start) == {"theta_mu", "sigma_Reaction_a"}
 
 
 def test_outcomes_whose_names_begin_alike_keep_their_own_residuals():
