@@ -5,7 +5,7 @@ Nothing is compiled: one evaluation serves all draws at NumPy speed, without wai
 `log_density` the measurements.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -47,6 +47,12 @@ class Draws:
         sigma = {o: {k: v[index] for k, v in parts.items()} for o, parts in self.sigma.items()}
         return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups)
 
+    def of_groups(self, labels):
+        """The same draws, knowing no more groups than those of ``labels`` (by level)."""
+        known = {k: [i for i, g in enumerate(v) if g in labels.get(k, ())] for k, v in self.groups.items()}
+        eta = {k: v[:, known[k]] for k, v in self.eta.items()}
+        return replace(self, eta=eta, groups={k: [self.groups[k][i] for i in known[k]] for k in self.groups})
+
     def cholesky(self, level):
         """Factor of Omega, (sample, effect, effect)."""
         scale = self.omega[level][..., None]
@@ -85,12 +91,17 @@ def effects(design, draws: Draws, rng):
     eta = {}
     for level in design.levels:
         z = rng.standard_normal((draws.size, len(level.labels), len(level.effects)))
-        eta[level.name] = z @ draws.cholesky(level.name).transpose(0, 2, 1)
-        position = {label: i for i, label in enumerate(draws.groups.get(level.name, ()))}
-        for g, label in enumerate(level.labels):
-            if label in position:
-                eta[level.name][:, g] = draws.eta[level.name][:, position[label]]
+        eta[level.name] = keep_known(level, draws, z @ draws.cholesky(level.name).transpose(0, 2, 1))
     return eta
+
+
+def keep_known(level, draws: Draws, values):
+    """``values`` (sample, group, effect) with the draws of the groups that are known in their places."""
+    position = {label: i for i, label in enumerate(draws.groups.get(level.name, ()))}
+    for g, label in enumerate(level.labels):
+        if label in position:
+            values[:, g] = draws.eta[level.name][:, position[label]]
+    return values
 
 
 def evaluator(model, design):

@@ -22,7 +22,7 @@ from scipy import stats
 
 from nlmebayes import prediction, storage
 from nlmebayes.design import resolve
-from nlmebayes.evaluation import draws_of, evaluator, log_density
+from nlmebayes.evaluation import draws_of, evaluator, keep_known, log_density
 from nlmebayes.model import Model, ModelError, check_names
 
 TAIL = 5  # degrees of freedom of the proposals
@@ -68,6 +68,7 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
     check_names(model, design)
     population = draws_of(tree["posterior"].to_dataset(), training, model, patient.outcomes)
     unknown = _unknown(design, population, patient)
+    population = population.of_groups({level.name: level.labels for level in design.levels})
     rng = np.random.default_rng(random_seed)
     target = _Target(model, design, population, unknown)
     which, z, log_weight = _adapt(target, draws, proposals, rounds, rng)
@@ -121,27 +122,23 @@ class _Target:
         self.evaluate = evaluator(model, design)
         self.chol = {level.name: population.cholesky(level.name) for level, _ in unknown}
 
-    def effects(self, which, z):
+    def effects(self, population, which, z):
         """eta by level, (particle, group, effect)."""
         eta, start = {}, 0
         for level, new in self.unknown:
             width = len(level.effects)
-            known = self.population.groups.get(level.name, [])
             value = np.empty((len(which), len(level.labels), width))
-            for g, label in enumerate(level.labels):
-                if g in new:
-                    part = z[:, start : start + width]
-                    value[:, g] = np.einsum("nij,nj->ni", self.chol[level.name][which], part)
-                    start += width
-                else:
-                    value[:, g] = self.population.eta[level.name][which, known.index(label)]
-            eta[level.name] = value
+            for g in new:
+                part = z[:, start : start + width]
+                value[:, g] = np.einsum("nij,nj->ni", self.chol[level.name][which], part)
+                start += width
+            eta[level.name] = keep_known(level, population, value)
         return eta
 
     def log_density(self, which, z):
         """Log prior of z plus log-likelihood, (particle,)."""
         population = self.population.take(which)
-        _, f, order = self.evaluate(population.theta, self.effects(which, z))
+        _, f, order = self.evaluate(population.theta, self.effects(population, which, z))
         total = order + stats.norm.logpdf(z).sum(axis=1)
         for observed in self.design.outcomes:
             residual = self.model.residual_of(observed.name)
@@ -152,7 +149,8 @@ class _Target:
 
     def labelled(self, which, z):
         """The ``posterior`` group of these particles."""
-        population, eta = self.population.take(which), self.effects(which, z)
+        population = self.population.take(which)
+        eta = self.effects(population, which, z)
         phi, f, _ = self.evaluate(population.theta, eta)
         return prediction.labelled(self.design, population, eta, phi, f, (1, len(which)))
 
