@@ -17,8 +17,11 @@ _HOME = {
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
+    "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
+    "structure.linear": ("LinearSystem", "Route"),
+    "structure.mammillary": ("Disposition", "Mammillary"),
     "structure.structure": ("Structure",),
     "structure.superposition": ("Superposition",),
 }

@@ -11,9 +11,10 @@ import pandas as pd
 from formulae import design_matrices, model_description
 
 from nlmebayes.data.tidy import label
-from nlmebayes.data.validate import DataError, changes
+from nlmebayes.data.validate import RESERVED, DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
 from nlmebayes.grouping import Level, group_terms
+from nlmebayes.timeline import in_order, places
 
 NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
 
@@ -30,18 +31,25 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class ObservedOutcome:
-    """The records of one outcome: their units, inputs and values, and the doses of their subjects."""
+    """The records of one outcome: their units, subjects (label and number), inputs and values.
+
+    A censored value lies between ``lower`` and ``upper``, which are missing for a measured one.
+    """
 
     name: str
     row: np.ndarray
     unit: np.ndarray
     subject: np.ndarray
+    subject_number: np.ndarray
     inputs: dict
     values: np.ndarray
-    dose_subject: np.ndarray
-    dose_time: np.ndarray
-    dose_amount: np.ndarray
-    dose_position: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @property
+    def censored(self):
+        """Whether each record is censored."""
+        return ~np.isnan(self.lower)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +62,10 @@ class Design:
     fixed: dict[str, Matrix]
     levels: tuple[Level, ...]
     outcomes: tuple[ObservedOutcome, ...]
+    records: pd.DataFrame | None  # of structures with doses: all records in order, see `timeline.in_order`
+    interpolation: str
+    source: str
+    positive: bool  # whether all measurements are known to be positive (M4)
     random: dict = field(default_factory=dict)  # (parameter, term) -> Matrix, the state of slopes
     level_of: dict = field(default_factory=dict)  # columns of a group term -> the columns that say it all
 
@@ -62,9 +74,9 @@ def resolve(model, data, training=None):
     """The `Design` of ``model`` on ``data``; ``training`` is the design whose state new data are evaluated in."""
     formulas, data = _spelled(training.formulas if training else _formulas(model, data), data)
     columns = _columns(formulas, data)
-    units, of_record = _units(data, columns)
-    if model.structure.state:
-        _one_unit_per_subject(data, units, of_record, columns)
+    units, of_record, records = _units(model, data, columns)
+    if not model.structure.changing:
+        _one_unit_per_subject(data, columns)
     fixed = {
         f.parameter: _matrix(f.fixed, units, data, f.text, training and training.fixed[f.parameter]) for f in formulas
     }
@@ -75,7 +87,10 @@ def resolve(model, data, training=None):
             random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
     levels, level_of = group_terms(model, data, units, formulas, random, training)
     outcomes = tuple(_observed(model, data, name, of_record) for name in data.outcomes)
-    return Design(units, _unit_labels(data, units), formulas, fixed, levels, outcomes, random, level_of)
+    return Design(
+        units, _unit_labels(data, units), formulas, fixed, levels, outcomes, records, data.interpolation, data.source,
+        data.blq == "M4", random, level_of,
+    )  # fmt: skip
 
 
 def _formulas(model, data):
@@ -90,16 +105,20 @@ def _formulas(model, data):
 
 def _spelled(formulas, data):
     """Formulas and data in which a name in another case (``wt`` for ``WT``), if it can be only one, is found."""
-    known = [c for c in data.observations.columns if c not in ("row", "outcome", "value")]
+    known = [c for c in data.observations.columns if c not in RESERVED]
 
     def column(name):
         alike = [c for c in known if c.lower() == name.lower()]
         return alike[0] if name not in known and len(alike) == 1 else name
 
     read = {n for f in formulas for text in (f.fixed, *(t.effects for t in f.groups)) for n in _names(text, f.text)}
-    other = {name: data.observations[column(name)] for name in sorted(read) if column(name) != name}
+    other = {name: column(name) for name in sorted(read) if column(name) != name}
     if other:
-        data = replace(data, observations=data.observations.assign(**other))
+        frames = {part: getattr(data, part) for part in ("observations", "doses", "events")}
+        data = replace(data, **{
+            part: frame.assign(**{new: frame[old] for new, old in other.items() if old in frame})
+            for part, frame in frames.items()
+        })  # fmt: skip
     spelled = [
         replace(f, groups=tuple(replace(t, factors=tuple(map(column, t.factors))) for t in f.groups)) for f in formulas
     ]
@@ -125,7 +144,7 @@ def variables(text, formula):
 
 def _columns(formulas, data):
     """Columns that the formulas read beside the levels; unknown and missing ones are errors."""
-    known = [c for c in data.observations.columns if c not in ("row", "outcome", "value")]
+    known = [c for c in data.observations.columns if c not in RESERVED]
     found = {}
     for f in formulas:
         read = _names(f.fixed, f.text)
@@ -149,12 +168,24 @@ def _columns(formulas, data):
     return list(found)
 
 
-def _units(data, columns):
-    """Distinct combinations of levels and ``columns`` in order of appearance, and the unit of each record."""
+def _units(model, data, columns):
+    """Distinct combinations of levels and ``columns`` in order of appearance, the unit of each observation, and all
+    records in order if doses act (then doses and events may belong to units of their own)."""
     keys = [*data.levels, *columns]
-    number = data.observations.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
-    units = data.observations[keys].drop_duplicates().reset_index(drop=True)
-    return units, number
+    followed = model.structure.doses and data.time is not None
+    records = in_order(data, columns) if followed else data.observations
+    number = records.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
+    units = records[keys].drop_duplicates().reset_index(drop=True)
+    if not followed:
+        return units, number, None
+    of_subject = records.groupby(data.subject, sort=False).ngroup().to_numpy()
+    records = records.assign(unit=number, subject=of_subject)
+    seen = (records["what"] == "observation").to_numpy()
+    in_outcome = np.empty(seen.sum(), dtype=int)
+    in_outcome[records["place"].to_numpy(int)[seen]] = number[seen]
+    of_record = np.empty(len(in_outcome), dtype=int)
+    of_record[np.argsort(places(data), kind="stable")] = in_outcome
+    return units, of_record, records
 
 
 def _unit_labels(data, units):
@@ -165,7 +196,7 @@ def _unit_labels(data, units):
     return tuple(np.where(repeated, innermost + " " + extra, innermost)) if rest else tuple(innermost)
 
 
-def _one_unit_per_subject(data, units, of_record, columns):
+def _one_unit_per_subject(data, columns):
     inner = data.levels[data.levels.index(data.subject) + 1 :]
     for column in (*inner, *columns):
         change = changes(data.observations, data.subject, column)
@@ -173,8 +204,8 @@ def _one_unit_per_subject(data, units, of_record, columns):
             row = data.observations.iloc[change[0]]
             raise DataError(
                 f"{data.source}, row {row['row']}, column {column}: changes within {data.subject} {row[data.subject]} "
-                f"from {change[1]} to {row[column]}; parameters that change while the state carries over are not "
-                "supported yet by closed forms"
+                f"from {change[1]} to {row[column]}; a superposition of responses takes parameters that are constant "
+                "within a subject. A LinearSystem carries its state over a change"
             )
 
 
@@ -212,7 +243,7 @@ def _observed(model, data, name, of_record):
     for wanted in model.structure.inputs:
         column = model.inputs.get(wanted) or (data.time if wanted == "time" else wanted)
         if column is None or column not in frame.columns:
-            have = ", ".join(c for c in frame.columns if c not in ("row", "outcome", "value", *data.levels))
+            have = ", ".join(c for c in frame.columns if c not in (*RESERVED, *data.levels))
             raise DataError(
                 f"{model.structure.label} needs the input {wanted!r}, which is no column of the data ({have}); "
                 f"name it: Model(..., inputs={{{wanted!r}: 'column'}})"
@@ -223,10 +254,9 @@ def _observed(model, data, name, of_record):
             row = frame["row"].to_numpy()[np.flatnonzero(~np.isfinite(values))[0]]
             raise DataError(f"{data.source}, row {row}, column {column}: is missing, and the model needs it")
         inputs[wanted] = values
-    doses = data.doses if model.structure.doses else data.doses.iloc[:0]
+    subjects = frame[data.subject].to_numpy()
+    number = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject]))}
     return ObservedOutcome(
-        name, frame["row"].to_numpy(), of_record[here], frame[data.subject].to_numpy(), inputs,
-        frame["value"].to_numpy(dtype=float), doses[data.subject].to_numpy(),
-        doses[data.time].to_numpy(dtype=float) if len(doses) else np.zeros(0),
-        doses["amount"].to_numpy(dtype=float), doses["position"].to_numpy(dtype=float),
+        name, frame["row"].to_numpy(), of_record[here], subjects, np.array([number[s] for s in subjects]), inputs,
+        *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
     )  # fmt: skip

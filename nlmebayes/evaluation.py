@@ -15,7 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from nlmebayes import population
-from nlmebayes.model import barrier, outcome_arrays
+from nlmebayes.model import barrier
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
@@ -108,12 +108,11 @@ def evaluator(model, design):
     """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
     unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
     shared = {name: value for name, (value, _) in population.arrays(design).items()}
-    own = {o.name: {name: v for name, _, v, _ in outcome_arrays(model, o)} for o in design.outcomes}
+    own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
+    names = tuple(o.name for o in design.outcomes)
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
-    compute = _graph(
-        model.structure, levels, _kinds(shared), tuple((name, _kinds(arrays)) for name, arrays in own.items())
-    )
-    data = [*shared.values(), *(v for arrays in own.values() for v in arrays.values())]
+    compute = _graph(model.structure, levels, _kinds(shared), _kinds(own), names)
+    data = [*shared.values(), *own.values()]
     step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in data)))
 
     def evaluate(theta, eta):
@@ -121,7 +120,7 @@ def evaluator(model, design):
         parts = [compute(*(v[i : i + step] for v in values), *data) for i in range(0, len(values[0]), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         phi = dict(zip(theta, found, strict=False))
-        return phi, dict(zip(own, found[len(phi) : -1], strict=True)), found[-1]
+        return phi, dict(zip(names, found[len(phi) : -1], strict=True)), found[-1]
 
     return evaluate
 
@@ -138,23 +137,25 @@ def _kinds(arrays):
 
 
 @lru_cache(maxsize=32)
-def _graph(structure, levels, shared, own):
+def _graph(structure, levels, shared, own, names):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
     theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
     eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in levels}
-    x = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in shared}
+    x, arrays = (
+        {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in kinds}
+        for kinds in (shared, own)
+    )
     phi = population.individual(structure, levels, x, theta, eta)
-    arrays = {o: {n: pt.tensor(n, dtype=dtype, shape=(None,) * ndim) for n, dtype, ndim in kinds} for o, kinds in own}
-    f = [structure.predict(Named(**phi), Named(**each), outcome) for outcome, each in arrays.items()]
+    f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
     inputs = [
         *theta.values(),
         *eta.values(),
         *x.values(),
-        *(v for each in arrays.values() for v in each.values()),
+        *arrays.values(),
     ]
-    outputs = [*phi.values(), *(value + each_draw for value in f), order]
+    outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
     return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
 

@@ -14,6 +14,7 @@ from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import CENTRED, NONCENTRED
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
+from nlmebayes.structure.linear import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
 
@@ -180,7 +181,8 @@ def assemble(model: Model, design: Design):
     """The PyMC model of a resolved design, and the `Variables` with its priors."""
     check_names(model, design)
     variables = Variables(model.priors)
-    lengths = {dim: range(len(v)) for o in design.outcomes for _, _, v, dim in outcome_arrays(model, o)}
+    given = model.structure.arrays(design)
+    lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
         x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
         scale = _scale(design)
@@ -189,8 +191,10 @@ def assemble(model: Model, design: Design):
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
+        own = Named(**{name: pm.Data(name, values, dims=dims) for name, (values, dims) in given.items()})
+        f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            _add_outcome(model, observed, phi, variables)
+            _add_outcome(model, design, observed, f[observed.name], variables)
         variables.finish()
     return built, variables
 
@@ -214,19 +218,12 @@ def coordinates(design: Design):
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
-def outcome_arrays(model, observed):
-    """The structure's arrays for one outcome, as the model names them: (name here, name in graph, array, dim)."""
-    for name, (values, last) in model.structure.arrays(observed).items():
-        yield name, f"{name}_{observed.name}", values, f"{observed.name}_{last}"
-
-
-def _add_outcome(model, observed, phi, variables):
+def _add_outcome(model, design, observed, f, variables):
     name, residual = observed.name, model.residual_of(observed.name)
     if residual.positive and (observed.values <= 0).any():
         row = observed.row[np.flatnonzero(observed.values <= 0)[0]]
         raise ModelError(f"row {row}: {name} is not positive, so {residual} gives it no density; use another residual")
-    x = {own: pm.Data(graph, values, dims=dim) for own, graph, values, dim in outcome_arrays(model, observed)}
-    f = pm.Deterministic(f"f_{name}", model.structure.predict(Named(**phi), Named(**x), name), dims=f"{name}_obs")
+    f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
     s = {}
     for part, prior in residual.priors(scale_of(observed.values)).items():
         s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
@@ -247,7 +244,7 @@ def check_names(model, design):
         | {level.name for level in design.levels}
         | {"unit", "chain", "draw"}
     )
-    own = model.structure.outcomes
+    own = outcome_names(model.structure)
     if not own and len(design.outcomes) > 1:
         raise ModelError(
             f"{model.structure.label} predicts one outcome, and the data have "
@@ -263,8 +260,8 @@ def check_names(model, design):
             raise ModelError(
                 f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
             )
-        if model.structure.doses and not len(observed.dose_time):
-            raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
+    if model.structure.doses and not (design.records["what"] == "dose").any():
+        raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
     for level in design.levels:
         if level.name in {p.name for p in model.structure.parameters}:
             raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")

@@ -15,10 +15,18 @@ class Curve(Structure):
         With several outcomes, a dict by name.
         """
 
-    def arrays(self, observed):
-        return {name: (values, "obs") for name, values in observed.inputs.items()} | {"unit": (observed.unit, "obs")}
+    def arrays(self, design):
+        found = {}
+        for o in design.outcomes:
+            found |= {f"{name}_{o.name}": (values, (f"{o.name}_obs",)) for name, values in o.inputs.items()}
+            found[f"unit_{o.name}"] = (o.unit, (f"{o.name}_obs",))
+        return found
 
-    def predict(self, p, x, outcome):
-        at_records = Named(**{name: value[..., x.unit] for name, value in vars(p).items()})
-        f = self.curve(at_records, x)
+    def predict(self, p, x, outcomes):
+        return {name: self._at_records(p, x, name) for name in outcomes}
+
+    def _at_records(self, p, x, outcome):
+        unit = vars(x)[f"unit_{outcome}"]
+        at_records = Named(**{name: value[..., unit] for name, value in vars(p).items()})
+        f = self.curve(at_records, Named(**{name: vars(x)[f"{name}_{outcome}"] for name in self.inputs}))
         return f[outcome] if isinstance(f, dict) else f

@@ -1,7 +1,9 @@
 """`Structure`, the abstract law: what its parameters are and how they give predictions."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
+from typing import get_args
 
 from nlmebayes.parameter import Parameter
 
@@ -16,7 +18,7 @@ class Named(SimpleNamespace):
 class Structure(ABC):
     """Parameters + doses + times -> prediction.
 
-    A zoo class is a final subclass of `Curve` or `Superposition`, usually a frozen dataclass whose
+    A zoo class is a final subclass of `Curve`, `Superposition` or `LinearSystem`, usually a frozen dataclass whose
     fields are its options. All mathematics is written with PyTensor functions (``import pytensor.tensor as pt``) on
     whole arrays whose last axis runs over observations; a leading axis of draws may come before it.
 
@@ -26,7 +28,8 @@ class Structure(ABC):
     inputs : tuple of str
         Columns of the data that the law reads at each observation; ``"time"`` is the dataset's time column.
     outcomes : tuple of str
-        Names of what it predicts. Empty: one outcome, which takes its name from the data.
+        Names of what it predicts. Empty: one outcome, which takes its name from the data. (Of a `LinearSystem`, a
+        method that gives the predictions by name.)
     order : tuple of functions of the parameters
         Expressions that must be positive for the parameters to mean what they are called. They enter the posterior
         as soft barriers.
@@ -37,19 +40,25 @@ class Structure(ABC):
     outcomes: tuple[str, ...] = ()
     order: tuple = ()
     doses = False  # whether doses act on it
-    state = False  # whether a state is carried on in time, so that a subject must be one unit for now
+    changing = True  # whether parameters may change within a subject
+
+    def __post_init__(self):
+        """Options that are a choice (``Literal``) are one of their values."""
+        for option in dataclasses.fields(self):
+            known = get_args(option.type)
+            if known and getattr(self, option.name) not in known:
+                raise ValueError(
+                    f"{type(self).__name__}: no {option.name} {getattr(self, option.name)!r}; there are "
+                    f"{', '.join(map(str, known))}"
+                )
 
     @abstractmethod
-    def arrays(self, observed):
-        """NumPy arrays that `predict` needs, from the `ObservedOutcome` of one outcome.
-
-        A dict from name to (array, last dimension); ``"obs"`` is the dimension of records, another name one of the
-        structure's own, such as pairs of record and dose.
-        """
+    def arrays(self, design):
+        """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones)."""
 
     @abstractmethod
-    def predict(self, p, x, outcome):
-        """Prediction of ``outcome`` at its records: (record,) or (draw, record).
+    def predict(self, p, x, outcomes):
+        """Predictions of ``outcomes`` at their records, a dict by name: (record,) or (draw, record) each.
 
         ``p`` holds the individual parameters by name, (unit,) or (draw, unit) each; ``x`` the tensors of `arrays`.
         """

@@ -5,18 +5,21 @@ from abc import abstractmethod
 import numpy as np
 import pytensor.tensor as pt
 
+from nlmebayes.data.validate import DataError
 from nlmebayes.structure.structure import Named, Structure
 
 
 class Superposition(Structure):
     """f(t) = sum over earlier doses k of amount_k * response(phi, t - t_k).
 
-    Doses are boluses into the dosed state. A dose at the time of a sample counts if its record comes first.
-    Individual parameters are constant within a subject (time-varying ones would need the state to be carried on).
+    For responses that are no sum of exponentials, such as a gamma-distributed absorption time; a system of
+    compartments is a `LinearSystem`, whose cost grows with records plus doses instead of their product. Doses are
+    boluses, with ADDL. A dose at the time of a sample counts if its record comes first. Individual parameters are
+    constant within a subject.
     """
 
     doses = True
-    state = True
+    changing = False
     inputs = ("time",)
 
     @abstractmethod
@@ -26,36 +29,64 @@ class Superposition(Structure):
         ``p`` holds the parameters of each pair of record and dose, (pair,) or (draw, pair); ``t`` is (pair,).
         """
 
-    def arrays(self, observed):
-        which, dose = earlier_doses(observed)
-        elapsed = observed.inputs["time"][which] - observed.dose_time[dose]
-        return {
-            "unit": (observed.unit[which], "dose"),
-            "record": (which, "dose"),
-            "elapsed": (elapsed, "dose"),
-            "amount": (observed.dose_amount[dose], "dose"),
-            "time": (observed.inputs["time"], "obs"),
-        }
+    def arrays(self, design):
+        found = {}
+        given = _boluses(design)
+        for o in design.outcomes:
+            which, dose = _earlier(o, given)
+            found[f"unit_{o.name}"] = (o.unit[which], (f"{o.name}_dose",))
+            found[f"record_{o.name}"] = (which, (f"{o.name}_dose",))
+            found[f"elapsed_{o.name}"] = (o.inputs["time"][which] - given["time"][dose], (f"{o.name}_dose",))
+            found[f"amount_{o.name}"] = (given["amount"][dose], (f"{o.name}_dose",))
+            found[f"time_{o.name}"] = (o.inputs["time"], (f"{o.name}_obs",))
+        return found
 
-    def predict(self, p, x, outcome):
-        of_dose = Named(**{name: value[..., x.unit] for name, value in vars(p).items()})
-        each = x.amount * self.response(of_dose, x.elapsed)
+    def predict(self, p, x, outcomes):
+        return {name: self._summed(p, vars(x), name) for name in outcomes}
+
+    def _summed(self, p, x, outcome):
+        of_dose = Named(**{name: value[..., x[f"unit_{outcome}"]] for name, value in vars(p).items()})
+        each = x[f"amount_{outcome}"] * self.response(of_dose, x[f"elapsed_{outcome}"])
         # Records are the last axis, so that draws may come before; rows are what indexing adds to, hence the .T.
         first = next(iter(vars(p).values()))
-        nothing = pt.zeros_like(first[..., 0])[..., None] + pt.zeros_like(x.time)
-        return pt.inc_subtensor(nothing.T[x.record], each.T).T
+        nothing = pt.zeros_like(first[..., 0])[..., None] + pt.zeros_like(x[f"time_{outcome}"])
+        return pt.inc_subtensor(nothing.T[x[f"record_{outcome}"]], each.T).T
 
 
-def earlier_doses(observed):
+def _boluses(design):
+    """Every bolus with its additional doses: subject, time, position, amount."""
+    records = design.records
+    for row, what in zip(records["row"], records["what"], strict=True):
+        if what == "reset":
+            raise DataError(f"{design.source}, row {int(row)}: a superposition cannot be reset")
+    doses = records[records["what"] == "dose"]
+    for column in ("rate", "ss"):
+        used = np.flatnonzero(doses[column].to_numpy() != 0)
+        if used.size:
+            row = int(doses["row"].iloc[used[0]])
+            raise DataError(
+                f"{design.source}, row {row}, column {column.upper()}: a superposition of responses takes boluses only"
+            )
+    again = doses["addl"].to_numpy(int) + 1
+    index = np.repeat(np.arange(len(doses)), again)
+    later = np.concatenate([np.arange(n) for n in again] or [np.zeros(0)])
+    return {
+        "subject": doses["subject"].to_numpy()[index], "position": doses["position"].to_numpy()[index],
+        "time": doses["time"].to_numpy()[index] + later * doses["ii"].to_numpy()[index],
+        "amount": doses["amount"].to_numpy()[index],
+    }  # fmt: skip
+
+
+def _earlier(observed, given):
     """Pairs (record, dose) of the same subject with the dose before the record."""
     by_subject = {}
-    for k, subject in enumerate(observed.dose_subject):
+    for k, subject in enumerate(given["subject"]):
         by_subject.setdefault(subject, []).append(k)
     which, dose = [], []
-    for i, subject in enumerate(observed.subject):
+    for i, subject in enumerate(observed.subject_number):
         k = np.asarray(by_subject.get(subject, ()), dtype=int)
-        before = observed.dose_time[k] < observed.inputs["time"][i]
-        same = (observed.dose_time[k] == observed.inputs["time"][i]) & (observed.dose_position[k] < observed.row[i])
+        before = given["time"][k] < observed.inputs["time"][i]
+        same = (given["time"][k] == observed.inputs["time"][i]) & (given["position"][k] < observed.row[i])
         k = k[before | same]
         which.append(np.full(len(k), i))
         dose.append(k)

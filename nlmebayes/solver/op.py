@@ -1,0 +1,94 @@
+"""PyTensor operations of the compiled solver: `Amounts`, and `AmountsPullback`, its gradient.
+
+Nothing of a dataset or of a model is compiled in: topology, timeline and parameters are inputs, so that one compiled
+kernel, kept on disk, serves every model and patient.
+"""
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+
+from nlmebayes.solver import network
+
+VERSION = 1  # of the kernels, for the caches of compiled graphs
+CONSTANT = 9  # inputs before the parameters: topology and timeline
+PARAMETERS = 4  # rates, fraction, lag, extra
+
+
+class Amounts(Op):
+    """Amounts of states at records, (draw, read, record); see `network.amounts` for the inputs."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs):
+        inputs = [pt.as_tensor(x) for x in inputs]
+        return Apply(self, inputs, [pt.tensor3(dtype="float64", name="amounts")])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = network.amounts(*_plain(inputs))
+
+    def connection_pattern(self, node):
+        return [[i >= CONSTANT] for i in range(len(node.inputs))]
+
+    def pullback(self, inputs, outputs, cotangents):
+        slopes = AmountsPullback()(*inputs, cotangents[0])
+        return [DisconnectedType()() for _ in inputs[:CONSTANT]] + list(slopes)
+
+
+class AmountsPullback(Op):
+    """Gradient of `Amounts` in rates, fraction, lag and extra, given that in the amounts."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs):
+        inputs = [pt.as_tensor(x) for x in inputs]
+        return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(PARAMETERS)])
+
+    def perform(self, node, inputs, outputs):
+        for output, value in zip(outputs, network.pullback(*_plain(inputs)), strict=True):
+            output[0] = value
+
+    def infer_shape(self, fgraph, node, shapes):
+        return shapes[CONSTANT : CONSTANT + PARAMETERS]
+
+
+def _plain(inputs):
+    """C-ordered arrays: the kernels are compiled for one layout."""
+    return [np.ascontiguousarray(x) for x in inputs]
+
+
+
+
+@register_funcify_default_op_cache_key(Amounts)
+def _numba_amounts(op, node, **kwargs):
+    kernel = network.amounts
+
+    @numba_njit
+    def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra):
+        return kernel(
+            edges, routes, reads, kind, courses, records, of_record, doses, of_dose,
+            np.ascontiguousarray(rates), np.ascontiguousarray(fraction), np.ascontiguousarray(lag),
+            np.ascontiguousarray(extra),
+        )  # fmt: skip
+
+    return amounts, VERSION
+
+
+@register_funcify_default_op_cache_key(AmountsPullback)
+def _numba_pullback(op, node, **kwargs):
+    kernel = network.pullback
+
+    @numba_njit
+    def pullback(
+        edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra, ybar
+    ):
+        return kernel(
+            edges, routes, reads, kind, courses, records, of_record, doses, of_dose,
+            np.ascontiguousarray(rates), np.ascontiguousarray(fraction), np.ascontiguousarray(lag),
+            np.ascontiguousarray(extra), np.ascontiguousarray(ybar),
+        )  # fmt: skip
+
+    return pullback, VERSION

@@ -1,0 +1,113 @@
+"""`Mammillary`: a central compartment, peripherals that exchange with it, any input, any fate."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import pytensor.tensor as pt
+
+from nlmebayes.structure.absorption import Absorption, Elimination, Kind
+from nlmebayes.structure.linear import LinearSystem
+
+
+@dataclass(frozen=True, eq=False)
+class Disposition:
+    """Volume of the central compartment, its elimination rate k10, (k1j, kj1) of each peripheral, and the slowest rate
+    that matters for flip-flop kinetics: k10 times the central share of the volume at steady state."""
+
+    volume: object
+    k10: object
+    exchange: tuple = ()
+    slow: object = None
+
+
+@dataclass(frozen=True)
+class Mammillary(LinearSystem):
+    """Compartment models of drugs: a subclass says what the disposition is and in which parameters.
+
+    States, in the order of CMT: those of the input (see `Absorption`), ``central``, the peripherals, ``metabolite``,
+    ``urine`` (see `Elimination`). Outcomes: ``conc`` (central amount by volume), ``metabolite``, ``urine``.
+    """
+
+    absorption: Kind = "bolus"
+    flip_flop: bool = False
+    parametrisation: Literal["clearance", "rates", "half-lives"] = "clearance"
+    lag: bool = False
+    bioavailability: bool = False
+    metabolite: bool = False
+    urine: bool = False
+    transits: int = 3
+
+    peripherals = ()
+
+    @abstractmethod
+    def disposition_parameters(self):
+        """Parameters of the disposition in each parametrisation, a dict."""
+
+    @abstractmethod
+    def disposition(self, p):
+        """The `Disposition` of individual parameters."""
+
+    @property
+    def input(self):
+        """How doses into the default state reach the central compartment."""
+        return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)
+
+    @property
+    def output(self):
+        """What becomes of the drug that leaves it."""
+        return Elimination(self.metabolite, self.urine)
+
+    @property
+    def states(self):
+        return (*self.input.states, "central", *self.peripherals, *self.output.states)
+
+    @property
+    def parameters(self):
+        own = self.disposition_parameters()[self.parametrisation]
+        return (*own, *self.input.parameters, *self.output.parameters)
+
+    def flows(self, p):
+        d = self.disposition(p)
+        exchange = {}
+        for name, (out, back) in zip(self.peripherals, d.exchange, strict=True):
+            exchange |= {("central", name): out, (name, "central"): back}
+        return self.input.flows(p) | exchange | self.output.flows(p, d.k10)
+
+    def routes(self, p):
+        return self.input.routes(p)
+
+    def outcomes(self, t, y, p):
+        return {"conc": y.central / self.disposition(p).volume} | self.output.outcomes(y, p)
+
+    @property
+    def order(self):
+        def ka_above_k(p):
+            """Log ratio of the absorption rate to the slowest rate of disposition."""
+            d = self.disposition(p)
+            return pt.log(p.ka / (d.k10 if d.slow is None else d.slow))
+
+        def ka_above_ka2(p):
+            """Log ratio of the two absorption rates."""
+            return pt.log(p.ka / p.ka2)
+
+        oral = (ka_above_k,) if self.input.first_order and not self.flip_flop else ()
+        both = (ka_above_ka2,) if self.absorption == "parallel" else ()
+        return oral + both + self.disposition_order()
+
+    @abstractmethod
+    def disposition_order(self):
+        """Order constraints among the parameters of the disposition; see `longer_half_lives`."""
+
+    def longer_half_lives(self):
+        """Constraints that each half-life is longer than the one before it."""
+        names = [p.name for p in self.disposition_parameters()["half-lives"] if p.name.startswith("thalf")]
+        return tuple(_longer(a, b) for a, b in zip(names, names[1:], strict=False))
+
+
+def _longer(short, long):
+    def half_life(p):
+        return pt.log(getattr(p, long) / getattr(p, short))
+
+    half_life.__name__ = f"{long}_above_{short}"
+    return half_life

@@ -1,0 +1,226 @@
+"""The events of a dataset in the order in which they act, and their expansion into the arrays that a solver reads.
+
+`in_order` puts observations, doses and other events of each subject into one frame. `Timeline` expands it, once, into
+*courses*: runs of records and doses that start empty (at the first event, after a reset) or at a steady state, which
+SS=1 puts in the place of what was, and SS=2 adds to it in a course beside. So a solver meets neither resets nor ADDL,
+and linear superposition is kept where it belongs.
+
+Order, as in NONMEM: by time, then by record; additional and lagged doses that fall on the time of a record act before
+it if their own record came earlier. With ``nocb`` the parameters of a record hold over the interval that it ends, with
+``locf`` over the one that it starts; the state is carried on through both.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.data.validate import DataError
+
+ORDER = {"reset": 0, "dose": 1, "other": 2, "observation": 3}  # of what stands in one row, as EVID 4 does
+DOSE = ("state", "amount", "rate", "addl", "ii", "ss")
+MODELLED = {-1.0: "rate", -2.0: "duration"}  # NONMEM's codes of RATE
+
+
+def in_order(data, columns):
+    """All records of a dataset by subject and time, with the values of ``columns`` where they were recorded.
+
+    Columns: ``row``, the levels, ``time``, ``position`` (order at equal times), ``what`` (observation, dose, reset,
+    other), ``place`` (position among the observations, by outcome as in ``data.outcomes``), and those of a dose. A
+    value that a dose or other event lacks is that of the observation or event that governs its time.
+    """
+    inner = list(dict.fromkeys([*data.levels, *columns]))
+    observed = data.observations[["row", *inner]].assign(
+        time=data.observations[data.time], position=data.observations["row"], what="observation",
+        place=places(data),
+    )  # fmt: skip
+    doses = data.doses.reindex(columns=["row", *inner, data.time, "position", *DOSE])
+    doses = doses.rename(columns={data.time: "time"}).assign(what="dose", place=-1)
+    events = data.events.reindex(columns=["row", *inner, data.time, "position", "kind"])
+    events = events.rename(columns={data.time: "time", "kind": "what"}).assign(place=-1)
+    parts = [part.astype(object) for part in (observed, doses, events) if len(part)]
+    frame = pd.concat(parts, ignore_index=True)
+    rank = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject]))}
+    keys = (frame["what"].map(ORDER), frame["position"], frame["time"], frame[data.subject].map(rank))
+    frame = frame.iloc[np.lexsort([np.asarray(k, dtype=float) for k in keys])].reset_index(drop=True)
+    return _filled(frame, data, inner)
+
+
+def places(data):
+    """Position of each observation when outcomes follow one another in the order of ``data.outcomes``."""
+    number = data.observations["outcome"].map({name: i for i, name in enumerate(data.outcomes)}).to_numpy()
+    place = np.empty(len(number), dtype=int)
+    place[np.argsort(number, kind="stable")] = np.arange(len(number))
+    return place
+
+
+def _filled(frame, data, inner):
+    """Missing values of doses and events, from the record that governs their time."""
+    for column in inner:
+        values = frame[column].where(frame[column].notna(), None)
+        if values.isna().any():
+            groups = values.groupby(frame[data.subject].to_numpy(), sort=False)
+            near, far = ("bfill", "ffill") if data.interpolation == "nocb" else ("ffill", "bfill")
+            values = getattr(groups, near)()
+            values = getattr(values.groupby(frame[data.subject].to_numpy(), sort=False), far)()
+        if column in data.observations:
+            values = values.astype(data.observations[column].dtype)
+        frame[column] = values
+    for column in ("time", "position", "place", "amount", "rate", "addl", "ii", "ss"):
+        if column in frame:
+            frame[column] = frame[column].astype(float)
+    return frame
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Courses, their records and their doses, as arrays.
+
+    ``courses`` (course, 5): first and last-plus-one record, the same of its doses, its steady-state dose or -1;
+    ``records`` (record, 2): time, position; ``of_record`` (record, 2): the unit that governs the interval before it,
+    its place among the observations or -1; ``doses`` (dose, 5): time, position, amount, rate (0 a bolus, -1 or -2
+    modelled rate or duration), interval of a steady state; ``of_dose`` (dose, 2): unit, route.
+    """
+
+    courses: np.ndarray
+    records: np.ndarray
+    of_record: np.ndarray
+    doses: np.ndarray
+    of_dose: np.ndarray
+
+
+def expand(records, entries, interpolation, source):
+    """The `Timeline` of ordered records.
+
+    Parameters
+    ----------
+    records : DataFrame
+        From `in_order`, with ``unit``, and ``subject`` as a number.
+    entries : dict of state label -> tuple of (route, kind)
+        What a dose into a state becomes; ``None`` is the default state. ``kind``: "as given", "rate" or "duration",
+        for routes whose doses take a modelled time.
+
+    Raises
+    ------
+    DataError
+        A dose into a state that does not exist, or with a modelled rate or duration that the structure lacks; names
+        row and column.
+    """
+    writer = _Writer(entries, interpolation, source)
+    columns = {name: records[name].to_numpy() for name in ("time", "position", "place", "unit", "what", "row", *DOSE)}
+    number = records["subject"].to_numpy()
+    edges = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        writer.subject({name: values[start:stop] for name, values in columns.items()})
+    return writer.finish()
+
+
+class _Writer:
+    """Collects courses subject by subject."""
+
+    def __init__(self, entries, interpolation, source):
+        self.entries, self.nocb, self.source = entries, interpolation == "nocb", source
+        self.courses, self.records, self.doses = [], [], []
+
+    def subject(self, x):
+        """Split the records of one subject into courses and write them."""
+        varies = (x["unit"] != x["unit"][0]).any()
+        main, beside = _Course(), []
+        last = x["time"][-1]
+        for i, what in enumerate(x["what"]):
+            unit = x["unit"][i]
+            governing = unit if self.nocb or i == 0 else x["unit"][i - 1]
+            record = (x["time"][i], x["position"][i], governing, x["place"][i])
+            if what == "reset":
+                self._write(main, beside)
+                main, beside = _Course(), []
+            steady = what == "dose" and x["ss"][i] > 0
+            if steady:
+                heads = [_Course(head) for head in self._given(x, i, x["time"][i], unit)]
+                begin = (x["time"][i], x["position"][i], unit, -1)
+                for course in heads:
+                    course.records.append(begin)
+                if x["ss"][i] == 1:
+                    self._write(main, beside)
+                    main, *beside = heads
+                else:
+                    for course in (main, *beside):
+                        course.records.append(record)
+                    beside += heads
+            elif what == "observation" or varies:
+                for course in (main, *beside):
+                    course.records.append(record)
+            if what == "dose":
+                self._add(main, x, i, last, steady)
+        self._write(main, beside)
+
+    def _add(self, course, x, i, last, steady):
+        """The dose of record i and its additional doses, as far as they can matter."""
+        for k in range(1 if steady else 0, int(x["addl"][i]) + 1):
+            at = x["time"][i] + k * x["ii"][i]
+            if k > 0 and at > last:
+                break
+            course.doses += self._given(x, i, at, x["unit"][i] if k == 0 else self._governing(x, at))
+
+    def _governing(self, x, at):
+        """Unit of the interval that a time falls in."""
+        if self.nocb:
+            return x["unit"][min(np.searchsorted(x["time"], at, side="left"), len(x["time"]) - 1)]
+        return x["unit"][max(np.searchsorted(x["time"], at, side="right") - 1, 0)]
+
+    def _given(self, x, i, at, unit):
+        """Rows of `Timeline.doses` and ``of_dose`` that a dose record becomes: one for each of its routes."""
+        label = x["state"][i]
+        label = None if label is None or label != label else label
+        if label not in self.entries:
+            known = ", ".join(str(name) for name in self.entries if name is not None)
+            raise DataError(
+                f"{self.source}, row {int(x['row'][i])}, column CMT: no state {label!r} that can be dosed; there are "
+                f"{known} (a number is the position among the states)"
+            )
+        period = x["ii"][i] if x["ss"][i] > 0 else 0.0
+        rows = []
+        for route, kind in self.entries[label]:
+            rate = self._rate(x, i, kind)
+            rows.append((at, x["position"][i], x["amount"][i], rate, period, unit, route))
+        return rows
+
+    def _rate(self, x, i, kind):
+        rate = x["rate"][i]
+        if rate > 0:
+            return rate
+        if rate < 0 and MODELLED[rate] != kind:
+            raise DataError(
+                f"{self.source}, row {int(x['row'][i])}, column RATE: {rate:g} asks for a modelled {MODELLED[rate]} of "
+                "the input, which this structure does not have for that state; choose an absorption that has one "
+                "(zero-order, constant-rate), or give the rate"
+            )
+        return {"as given": 0.0, "rate": -1.0, "duration": -2.0}[kind]
+
+    def _write(self, main, beside):
+        for course in (main, *beside):
+            while course.records and course.records[-1][3] < 0:
+                course.records.pop()  # nothing is read after the last observation
+            if course.records:
+                first, head = (len(self.records), len(self.doses)), -1
+                if course.head is not None:
+                    self.doses.append(course.head)
+                    first, head = (first[0], first[1] + 1), first[1]
+                self.records += course.records
+                self.doses += sorted(course.doses, key=lambda dose: dose[:2])
+                self.courses.append((first[0], len(self.records), first[1], len(self.doses), head))
+
+    def finish(self):
+        records = np.array(self.records, dtype=float).reshape(-1, 4)
+        doses = np.array(self.doses, dtype=float).reshape(-1, 7)
+        return Timeline(
+            np.array(self.courses, dtype=np.int64).reshape(-1, 5), np.ascontiguousarray(records[:, :2]),
+            records[:, 2:].astype(np.int64), np.ascontiguousarray(doses[:, :5]), doses[:, 5:].astype(np.int64),
+        )  # fmt: skip
+
+
+class _Course:
+    """A run of records that starts empty, or at the steady state of ``head``."""
+
+    def __init__(self, head=None):
+        self.head, self.records, self.doses = head, [], []
