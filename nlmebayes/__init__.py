@@ -20,9 +20,9 @@ _HOME = {
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
-    "structure.linear": ("LinearSystem", "Route"),
+    "structure.linear": ("Drive", "LinearSystem", "Route"),
     "structure.mammillary": ("Disposition", "Mammillary"),
-    "structure.structure": ("Structure",),
+    "structure.structure": ("Named", "Structure"),
     "structure.superposition": ("Superposition",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -1,9 +1,10 @@
 """The contract that every class of the zoo keeps."""
 
+import ast
 import dataclasses
 import inspect
 import re
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import model_zoo
 from nlmebayes.model import Model
 from nlmebayes.parameter import Link
 from nlmebayes.structure.curve import Curve
+from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.structure.mammillary import Mammillary
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.structure.superposition import Superposition
 
@@ -22,18 +25,24 @@ DIMENSIONLESS = {"gamma"}  # exponents
 
 
 def choices(cls, option):
-    """Values of an option: both of a switch; of a text those that its docstring lists in braces."""
+    """Values of an option: both of a switch; those that its docstring lists in braces; of a part, the default."""
     if option.type in (bool, "bool"):
         return (False, True)
+    if isinstance(option.default, Structure):
+        return (option.default,)
     listed = re.search(rf"^ *{option.name} : {{(.+)}}$", cls.__doc__, re.MULTILINE)
     assert listed, f"{cls.__name__}: no line '{option.name} : {{...}}' in its docstring"
-    return re.findall(r'"([^"]+)"', listed[1])
+    return [ast.literal_eval(value.strip()) for value in listed[1].split(",")]
 
 
 def variants(cls):
-    """Every combination of its options."""
+    """Every combination of two of its options, the others at their defaults."""
     options = {option.name: choices(cls, option) for option in dataclasses.fields(cls)}
-    return [cls(**dict(zip(options, values, strict=True))) for values in product(*options.values())]
+    found = {cls(): None}
+    for pair in combinations(options, min(2, len(options))):
+        for values in product(*(options[name] for name in pair)):
+            found[cls(**dict(zip(pair, values, strict=True)))] = None
+    return list(found)
 
 
 def test_the_zoo_exports_its_classes_flat():
@@ -118,7 +127,7 @@ def test_the_class_lies_in_a_file_of_its_own_name(cls):
     assert [c for c in ZOO if c.__module__ == cls.__module__] == [cls]
 
 
-@pytest.mark.parametrize("abstract", [Structure, Curve, Superposition])
+@pytest.mark.parametrize("abstract", [Structure, Curve, Superposition, LinearSystem, Mammillary])
 def test_structures_without_a_law_cannot_be_made(abstract):
     with pytest.raises(TypeError, match="abstract"):
         abstract()

@@ -51,7 +51,7 @@ class AmountsPullback(Op):
         for output, value in zip(outputs, network.pullback(*_plain(inputs)), strict=True):
             output[0] = value
 
-    def infer_shape(self, fgraph, node, shapes):
+    def infer_shape(self, node, shapes):
         return shapes[CONSTANT : CONSTANT + PARAMETERS]
 
 

@@ -34,6 +34,13 @@ class Route:
         return "duration" if self.duration is not None else "rate" if self.rate is not None else "as given"
 
 
+@dataclass(frozen=True, eq=False)
+class Drive:
+    """A flow whose source loses nothing by it, as an effect compartment that follows the plasma."""
+
+    rate: object
+
+
 class LinearSystem(Structure):
     """A network of compartments with first-order flows between them.
 
@@ -48,22 +55,18 @@ class LinearSystem(Structure):
     doses = True
     inputs = ("time",)
     states: tuple[str, ...]
+    routes = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
 
     @abstractmethod
     def flows(self, p):
-        """Rates of the flows: (source, target) -> (unit,) or (draw, unit); the target is ``None`` outside."""
+        """Rates of the flows: (source, target) -> (unit,) or (draw, unit); the target is ``None`` outside.
+
+        A rate wrapped in `Drive` takes nothing from its source.
+        """
 
     @abstractmethod
     def outcomes(self, t, y, p):
         """Predictions by outcome, from times, amounts ``y`` by state and parameters ``p``, all at the records."""
-
-    def drives(self, p):
-        """Rates at which a state follows another that loses nothing by it, as an effect compartment: as `flows`."""
-        return {}
-
-    def routes(self, p):
-        """Routes of doses by state: a `Route`, or several for a dose that is split. Others enter as recorded."""
-        return {}
 
     def arrays(self, design):
         timeline = expand(design.records, self._entries(), design.interpolation, design.source)
@@ -91,9 +94,9 @@ class LinearSystem(Structure):
 
     def _amounts(self, p, x, read):
         first = next(iter(vars(p).values()))
-        flows, drives = self.flows(p), self.drives(p)
-        edges = [(*self._edge(key), 0) for key in flows] + [(*self._edge(key), 1) for key in drives]
-        rates = _stacked([*flows.values(), *drives.values()], first)
+        flows = self.flows(p)
+        edges = [(*self._edge(key), int(isinstance(value, Drive))) for key, value in flows.items()]
+        rates = _stacked([v.rate if isinstance(v, Drive) else v for v in flows.values()], first)
         routes = [route for _, each in self._routes(p) for route in each]
         parameters = [rates] + [
             _stacked(values, first, fill) if any(v is not None for v in values) else pt.zeros_like(rates[:, :0])
@@ -118,7 +121,7 @@ class LinearSystem(Structure):
 
     def _routes(self, p):
         """(name, routes) of every state that can be dosed, in the order of the states."""
-        stated = self.routes(p)
+        stated = self.routes(p) if self.routes else {}
         for name in self.states:
             each = stated.get(name, Route(name))
             yield name, (each,) if isinstance(each, Route) else tuple(each)

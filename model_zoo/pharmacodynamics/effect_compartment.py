@@ -1,0 +1,61 @@
+from dataclasses import dataclass
+
+from nlmebayes import Drive, LinearSystem, Named, Parameter
+
+from model_zoo.pharmacodynamics.emax import Emax
+from model_zoo.pharmacokinetics.one_compartment import OneCompartment
+
+
+@dataclass(frozen=True)
+class EffectCompartment(LinearSystem):
+    r"""A drug whose effect lags behind its concentration, because the effect site follows the plasma.
+
+    .. math::
+        \dot C_e = k_{e0} (C - C_e), \qquad
+        E = E_0 + E_{max} \frac{C_e^{\gamma}}{EC_{50}^{\gamma} + C_e^{\gamma}}
+
+    ``ke0`` equilibration rate (1/h), C the concentration of ``kinetics``, any model of compartments; the effect is
+    that of `Emax`: ``e0``, ``emax`` (unit of the effect), ``ec50`` (mg/L), ``gamma``. The parameters of the kinetics,
+    here ``cl`` (L/h) and ``v`` (L), keep their names. Outcomes: ``conc`` and ``effect``; either may be measured alone.
+
+    Parameters
+    ----------
+    kinetics : a model of compartments
+    sigmoid : bool
+
+    Source: Sheiner, Stanski, Vozeh, Miller and Ham (1979), Clin. Pharmacol. Ther. 25, 358-371,
+    doi:10.1002/cpt1979253358.
+    """
+
+    kinetics: LinearSystem = OneCompartment()
+    sigmoid: bool = False
+
+    @property
+    def _response(self):
+        return Emax(self.sigmoid)
+
+    @property
+    def states(self):
+        return (*self.kinetics.states, "effect")
+
+    @property
+    def parameters(self):
+        own = Parameter("ke0", "1/h", typical=0.5)
+        return (*self.kinetics.parameters, own, *self._response.parameters)
+
+    def flows(self, p):
+        return self.kinetics.flows(p) | {("central", "effect"): Drive(p.ke0), ("effect", None): p.ke0}
+
+    @property
+    def routes(self):
+        return self.kinetics.routes
+
+    def outcomes(self, t, y, p):
+        site = Named(**vars(y) | {"central": y.effect})  # the amount that would give C_e in the central compartment
+        concentration = self.kinetics.outcomes(t, site, p)["conc"]
+        effect = self._response.curve(p, Named(concentration=concentration))
+        return self.kinetics.outcomes(t, y, p) | {"effect": effect}
+
+    @property
+    def order(self):
+        return self.kinetics.order
