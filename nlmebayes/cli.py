@@ -1,13 +1,14 @@
-"""Command line: ``nlmebayes demo``, ``nlmebayes zoo``, ``nlmebayes check-data FILE``."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``check-data``, ``fit``, ``predict``."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import nlmebayes as nb
-from nlmebayes.app import demo as theophylline
-from nlmebayes.app import zoo as collection
+from nlmebayes import app as jobs
+from nlmebayes.app.words import StatementError
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +16,49 @@ app = typer.Typer(
     help="Bayesian nonlinear mixed-effects models.",
     pretty_exceptions_enable=False,
 )
+
+
+def _option(kind, text, *names, panel=None):
+    return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel=panel)]
+
+
+def _data(kind, text, *names):
+    return _option(kind, text, *names, panel="Data")
+
+
+def _model(kind, text, *names):
+    return _option(kind, text, *names, panel="Model")
+
+
+def _sampling(kind, text, *names):
+    return _option(kind, text, *names, panel="Sampling")
+
+
+Level = _data(list[str], "Level, outermost first; repeat it. By default id.")
+Outcome = _data(list[str], "Name of DV, DVID=NAME of several, or a measured column of a tidy table; repeat it.")
+Tidy = _data(bool, "One row per time and one column per outcome, instead of a NONMEM event table.")
+Time = _data(str, "Time column of a tidy table.")
+Doses = _data(Path, "CSV file with the doses of a tidy table: levels, time, amount.")
+Amount = _data(str, "Amount column of --doses. By default amt.")
+Subject = _data(str, "Level of a tidy table that is followed in time. By default the innermost.")
+Covariate = _data(list[str], "Column that must have one value per innermost unit; repeat it.")
+Input = _data(list[str], "Column that varies from record to record, or INPUT=COLUMN of the model; repeat it.")
+Sort = _data(bool, "Sort each subject by time instead of refusing disorder.")
+Duplicates = _data(str, "Records that agree in all: error (by default), or keep them as replicates.")
+Interpolation = _data(str, "Covariates between records: nocb or locf.")
+Lloq = _data(list[str], "Lower limit of quantification, or OUTCOME=LIMIT; repeat it.")
+Blq = _data(str, "Records below it: M1, M3 or M4.")
+Seed = _sampling(int, "Random seed. By default 1.")
+
+
+@contextmanager
+def _errors():
+    """What the library refuses, as one line on stderr."""
+    try:
+        yield
+    except (StatementError, nb.DataError, nb.FormulaError, nb.ModelError, OSError) as error:
+        typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -27,8 +71,8 @@ def demo(
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
 ):
     """Theophylline end to end: fit 11 patients, check, forecast the twelfth, choose a dose."""
-    structure = collection.classes()["OneCompartment"](absorption="first-order")
-    theophylline.run(
+    structure = jobs.zoo.classes()["OneCompartment"](absorption="first-order")
+    jobs.demo.run(
         structure, folder, typer.echo, draws=draws, tune=tune, chains=chains, seed=seed, progressbar=not quiet
     )
 
@@ -36,6 +80,7 @@ def demo(
 @app.command()
 def zoo():
     """List the models with their parameters, units and typical values."""
+    collection = jobs.zoo
     for name, kind in collection.classes().items():
         options = ", ".join(option for option, _ in collection.variants(kind) if option)
         typer.echo(f"\n{name}: {collection.about(kind)}" + (f"\n    options: {options}" if options else ""))
@@ -45,19 +90,102 @@ def zoo():
 
 @app.command("check-data")
 def check_data(
-    file: Annotated[Path, typer.Argument(help="CSV file: a NONMEM event table, or a tidy table with --outcome.")],
-    level: Annotated[list[str] | None, typer.Option(help="Levels, outermost first; repeat the option.")] = None,
-    outcome: Annotated[list[str] | None, typer.Option(help="Outcome column(s) of a tidy table.")] = None,
-    time: Annotated[str | None, typer.Option(help="Time column of a tidy table.")] = None,
-    sort: Annotated[bool, typer.Option(help="Sort each subject by time instead of refusing disorder.")] = False,
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Argument(help="CSV file: a NONMEM event table, or tidy (--time or --tidy).")],
+    level: Level = None,
+    outcome: Outcome = None,
+    tidy: Tidy = None,
+    time: Time = None,
+    doses: Doses = None,
+    amount: Amount = None,
+    subject: Subject = None,
+    covariate: Covariate = None,
+    input: Input = None,
+    sort: Sort = None,
+    duplicates: Duplicates = None,
+    interpolation: Interpolation = None,
+    lloq: Lloq = None,
+    blq: Blq = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
-    levels = tuple(level or ("id",))
-    try:
-        if outcome:
-            typer.echo(nb.Dataset.from_frame(file, outcome=tuple(outcome), time=time, levels=levels, sort=sort))
-        else:
-            typer.echo(nb.Dataset.from_nonmem(file, levels=levels, sort=sort))
-    except nb.DataError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    with _errors():
+        typer.echo(jobs.statement.dataset(jobs.arguments.data(ctx.params)))
+
+
+@app.command()
+def fit(
+    ctx: typer.Context,
+    data: Annotated[Path | None, typer.Argument(help="CSV file: a NONMEM event table, or a tidy table.")] = None,
+    config: _option(Path, "TOML file with the sections data, model, sampling; options replace what it says.") = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    model: _model(str, "Zoo class in any spelling, such as one-compartment; `nlmebayes zoo` lists them.") = None,
+    option: _model(list[str], "NAME=VALUE of an option of the zoo class; repeat it.") = None,
+    formula: _model(list[str], "'cl ~ 1 + log(wt/70) + (1|id)'; repeat it for each parameter.") = None,
+    residual: _model(list[str], "additive (by default), proportional, combined, ...; OUTCOME=KIND of several.") = None,
+    prior: _model(list[str], "'omega_id=HalfNormal(sigma=0.3)'; repeat it.") = None,
+    typical: _model(list[str], "NAME=VALUE or NAME=VALUE,SPREAD; repeat it.") = None,
+    parametrisation: _model(list[str], "noncentred (by default) or centred; NAME=KIND of a parameter or level.") = None,
+    level: Level = None,
+    outcome: Outcome = None,
+    tidy: Tidy = None,
+    time: Time = None,
+    doses: Doses = None,
+    amount: Amount = None,
+    subject: Subject = None,
+    covariate: Covariate = None,
+    input: Input = None,
+    sort: Sort = None,
+    duplicates: Duplicates = None,
+    interpolation: Interpolation = None,
+    lloq: Lloq = None,
+    blq: Blq = None,
+    draws: _sampling(int, "Draws per chain. By default 1000.") = None,
+    tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
+    chains: _sampling(int, "By default 4.") = None,
+    cores: _sampling(int, "Chains that run at once. By default all cores.") = None,
+    target_accept: _sampling(float, "Towards 1 when draws diverge. By default 0.9.") = None,
+    seed: Seed = None,
+):
+    """Fit a model to a file; the fit, its check, tables, figures and the whole statement go into a folder."""
+    with _errors():
+        said = jobs.arguments.said(ctx.params)
+        if config is not None:
+            said = jobs.statement.merged(jobs.statement.read(config), said)
+        jobs.fit.run(said, out, typer.echo, force=force, progressbar=not quiet)
+
+
+@app.command()
+def predict(
+    ctx: typer.Context,
+    tree: Annotated[Path, typer.Argument(help="NetCDF file of a fit, such as results/fit.nc.")],
+    data: Annotated[Path, typer.Argument(help="CSV file, read as the data of the fit were; DV may be missing.")],
+    out: Annotated[Path, typer.Option(help="CSV file for the predictions.")] = Path("prediction.csv"),
+    netcdf: _option(Path, "File for the whole tree of predictions.") = None,
+    times: _option(str, "0,1,2: predict each unit at these instead of its records.") = None,
+    grid: _option(str, "start:stop:n: the same at n evenly spaced values.") = None,
+    over: Annotated[str, typer.Option(help="Column that --times and --grid are values of.")] = "time",
+    force: Annotated[bool, typer.Option("--force", help="Replace the files.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    level: Level = None,
+    outcome: Outcome = None,
+    tidy: Tidy = None,
+    time: Time = None,
+    doses: Doses = None,
+    amount: Amount = None,
+    subject: Subject = None,
+    covariate: Covariate = None,
+    input: Input = None,
+    sort: Sort = None,
+    duplicates: Duplicates = None,
+    interpolation: Interpolation = None,
+    lloq: Lloq = None,
+    blq: Blq = None,
+):
+    """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
+    with _errors():
+        said = jobs.arguments.data(ctx.params)
+        jobs.predict.run(
+            tree, said, out, typer.echo, times=times, grid=grid, over=over, netcdf=netcdf, force=force, seed=seed
+        )

@@ -1,0 +1,99 @@
+"""``nlmebayes fit``: read, fit, check, and leave everything that the run was and found in one folder."""
+
+import json
+import os
+import warnings
+
+import arviz_plots
+import matplotlib.pyplot as plt
+
+import nlmebayes as nb
+from nlmebayes.app import statement, toml, whole
+
+READ_AS = "nlmebayes_data"  # attribute of the tree: how its data were read, for predict
+OWN = (
+    "fit.nc", "summary.csv", "check.txt", "priors.csv", "data.txt", "model.toml", "fits*.png", "vpc*.png", "ranks.png"
+)  # fmt: skip
+
+
+def run(said, out, say, *, force=False, progressbar=True):
+    """Fit what the statement says and write the results into the folder ``out``, whole or not at all.
+
+    Parameters
+    ----------
+    said : dict
+        Tables ``data``, ``model``, ``sampling``, see `nlmebayes.app.statement`.
+    out : pathlib.Path
+    say : callable of str
+
+    Raises
+    ------
+    StatementError, DataError, FormulaError, ModelError
+    """
+    with whole.folder(out, OWN, force=force) as folder:
+        for difference in statement.differences(said):
+            say(f"note: {difference}")
+        data, model = statement.dataset(said.get("data", {})), statement.model(said.get("model", {}))
+        full = statement.complete(said, model)
+        with statement.refused():
+            priors = nb.priors(model, data)
+        say(f"{data}\n{model}")
+        tree = _sample(model, data, full, say, progressbar)
+        report = nb.check(model, tree)
+        texts, tables = {"data": data, "check": report}, {"priors": priors, "summary": nb.summary(tree)}
+        _write(folder, full, out, tree, texts, tables)
+        _draw(folder, model, tree, data, say)
+        say("\n".join(["Findings:", *(f"  - {text}" for text in report.findings or ("none",))]))
+    say(f"Written to {out}: " + ", ".join(sorted(path.name for path in out.iterdir())))
+
+
+def _sample(model, data, full, say, progressbar):
+    settings = dict(full["sampling"])
+    say("Sampling: " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+    tree = nb.fit(model, data, random_seed=settings.pop("seed"), progressbar=progressbar, **settings)
+    unread = (*statement.PATHS, "sha256", "unmeasured")
+    tree.attrs[READ_AS] = json.dumps({k: v for k, v in full["data"].items() if k not in unread})
+    return tree
+
+
+def _write(folder, full, out, tree, texts, tables):
+    tree.to_netcdf(folder / "fit.nc")
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    paths = {key: _seen_from(out, full["data"][key]) for key in statement.PATHS if key in full["data"]}
+    said = full | {"data": {**paths, **{k: v for k, v in full["data"].items() if k not in paths}}}
+    (folder / "model.toml").write_text(toml.written(said), encoding="utf-8")
+
+
+def _seen_from(folder, path):
+    """The path from a folder, with forward slashes; absolute where the two are on different drives."""
+    path, folder = path.resolve(), folder.resolve()
+    return os.path.relpath(path, folder).replace(os.sep, "/") if path.anchor == folder.anchor else path.as_posix()
+
+
+def _draw(folder, model, tree, data, say):
+    several = len(data.outcomes) > 1
+    for outcome in data.outcomes:
+        for kind in ("fits", "vpc"):
+            name = f"{kind}_{outcome}" if several else kind
+            try:
+                figure = getattr(nb.plot, kind)(model, tree, outcome=outcome)
+            except ValueError as error:  # such as no column to plot over
+                say(f"note: no {name}.png: {error}")
+                continue
+            figure.savefig(folder / f"{name}.png", dpi=120)
+            plt.close(figure)
+    if tree["posterior"].sizes["chain"] > 1:  # ranks compare chains
+        _ranks(folder, tree)
+
+
+def _ranks(folder, tree):
+    """Densities and ranks of the population by chain, of the chains that should agree."""
+    names = [name for name in tree["posterior"].data_vars if name.startswith(("theta_", "omega_", "sigma_"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it shows fewer variables than there are, and says so
+        plots = arviz_plots.plot_rank_dist(tree, var_names=names, backend="matplotlib")
+        plots.savefig(folder / "ranks.png", dpi=100)
+    plt.close("all")
