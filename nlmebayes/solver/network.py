@@ -296,7 +296,9 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
             row += 1
             first = 0
             if h > 0.0:
-                if modes > 0:
+                if modes == 1:  # the constant lets the compiler unroll its loops
+                    modal.step(h, unit, depot, central, 1, basis, state, infusions > 0)
+                elif modes > 1:
                     modal.step(h, unit, depot, central, modes, basis, state, infusions > 0)
                 else:
                     dense.step(h, a[unit], state, work)
@@ -354,7 +356,9 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
             state[modal.X, i], state[modal.R, i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
             fed = fed or state[modal.R, i] != 0.0
         if h > 0.0:
-            if modes > 0:
+            if modes == 1:
+                modal.adjoint(h, unit, depot, central, 1, basis, state, fed, modal_slopes)
+            elif modes > 1:
                 modal.adjoint(h, unit, depot, central, modes, basis, state, fed, modal_slopes)
             else:
                 dense.adjoint(h, a[unit], state, slopes[unit], work)
@@ -467,56 +471,64 @@ def _to_parameters(doses, of_dose, given, givenbar, fraction, extra, fractionbar
 
 
 @cached
-def _acceptable(courses, doses, given):
-    """Whether every dose is finite and every steady state can be reached."""
+def _finite(given):
+    """Whether every dose is a number."""
     for k in range(given.shape[1]):
         for i in range(4):
             if not np.isfinite(given[i, k]):
                 return False
-    return _capacity(courses, doses, given)[0] >= 0
+    return True
 
 
 @cached
 def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra):
-    """Amounts of the states ``reads`` at the records, (draw, read, record); NaN where a draw has no solution."""
+    """Amounts of the states ``reads`` at the records, (draw, read, record), and the tape of a single draw.
+
+    The amounts are NaN where a draw has no solution. With several draws the tape is empty, as only a sampler, which has
+    one, needs it.
+    """
     size = 0
     for i in range(len(of_record)):
         size = max(size, of_record[i, 1] + 1)
     y = np.zeros((rates.shape[0], len(reads), size))
     given = np.empty((4, len(doses)))
-    tape = np.empty((0, 1))
+    tape = np.empty((0, HEADER + 2 * kind[0]))
     for s in range(rates.shape[0]):
         _doses(doses, of_dose, routes, fraction[s], lag[s], extra[s], given)
-        if _acceptable(courses, doses, given):
-            forward(
-                edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y[s], tape, given
-            )
-        else:
+        capacity = _capacity(courses, doses, given)[0] if _finite(given) else -1
+        if capacity < 0:
             y[s] = np.nan
-    return y
+            continue
+        if rates.shape[0] == 1:
+            tape = np.empty((capacity, HEADER + 2 * kind[0]))
+        rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y[s], tape,
+                       given)  # fmt: skip
+        tape = tape[:rows] if rates.shape[0] == 1 else tape
+    return y, tape
 
 
 @cached
 def pullback(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra,
-             ybar):  # fmt: skip
+             ybar, tape):  # fmt: skip
     """Adjoint of `amounts`: slopes in rates, fraction, lag and extra, each with the shape of its input."""
     ratesbar, fractionbar = np.zeros_like(rates), np.zeros_like(fraction)
     lagbar, extrabar = np.zeros_like(lag), np.zeros_like(extra)
     given, givenbar = np.empty((4, len(doses))), np.empty((4, len(doses)))
-    y = np.empty(ybar.shape[1:])
     timed = lag.shape[1] > 0 or (doses[:, 3] != BOLUS).any()
+    y = np.empty(ybar.shape[1:])
     for s in range(rates.shape[0]):
         _doses(doses, of_dose, routes, fraction[s], lag[s], extra[s], given)
-        if not _acceptable(courses, doses, given):
+        capacity = _capacity(courses, doses, given)[0] if _finite(given) else -1
+        if capacity < 0:
             ratesbar[s], fractionbar[s], lagbar[s], extrabar[s] = np.nan, np.nan, np.nan, np.nan
             continue
-        capacity, _ = _capacity(courses, doses, given)
-        tape = np.empty((capacity, HEADER + 2 * kind[0]))
-        rows = forward(
-            edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y, tape, given
-        )
+        rows = len(tape)
+        if rates.shape[0] > 1 or rows == 0:
+            tape = np.empty((capacity, HEADER + 2 * kind[0]))
+            rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y, tape,
+                           given)  # fmt: skip
         givenbar[:] = 0.0
-        reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates[s], given, ybar[s], tape, rows,
-                timed, ratesbar[s], givenbar)  # fmt: skip
+        reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates[s], given, ybar[s], tape, rows, timed,
+                ratesbar[s], givenbar)  # fmt: skip
         _to_parameters(doses, of_dose, given, givenbar, fraction[s], extra[s], fractionbar[s], lagbar[s], extrabar[s])
     return ratesbar, fractionbar, lagbar, extrabar

@@ -19,22 +19,22 @@ PARAMETERS = 4  # rates, fraction, lag, extra
 
 
 class Amounts(Op):
-    """Amounts of states at records, (draw, read, record); see `network.amounts` for the inputs."""
+    """Amounts of states at records, (draw, read, record), and a tape for the gradient; see `network.amounts`."""
 
     __props__ = ()
 
     def make_node(self, *inputs):
         inputs = [pt.as_tensor(x) for x in inputs]
-        return Apply(self, inputs, [pt.tensor3(dtype="float64", name="amounts")])
+        return Apply(self, inputs, [pt.tensor3(dtype="float64"), pt.matrix(dtype="float64")])
 
     def perform(self, node, inputs, outputs):
-        outputs[0][0] = network.amounts(*_plain(inputs))
+        outputs[0][0], outputs[1][0] = network.amounts(*_plain(inputs))
 
     def connection_pattern(self, node):
-        return [[i >= CONSTANT] for i in range(len(node.inputs))]
+        return [[i >= CONSTANT, False] for i in range(len(node.inputs))]
 
     def pullback(self, inputs, outputs, cotangents):
-        slopes = AmountsPullback()(*inputs, cotangents[0])
+        slopes = AmountsPullback()(*inputs, cotangents[0], outputs[1])
         return [DisconnectedType()() for _ in inputs[:CONSTANT]] + list(slopes)
 
 
@@ -60,8 +60,6 @@ def _plain(inputs):
     return [np.ascontiguousarray(x) for x in inputs]
 
 
-
-
 @register_funcify_default_op_cache_key(Amounts)
 def _numba_amounts(op, node, **kwargs):
     kernel = network.amounts
@@ -83,12 +81,12 @@ def _numba_pullback(op, node, **kwargs):
 
     @numba_njit
     def pullback(
-        edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra, ybar
+        edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra, ybar, tape
     ):
         return kernel(
             edges, routes, reads, kind, courses, records, of_record, doses, of_dose,
             np.ascontiguousarray(rates), np.ascontiguousarray(fraction), np.ascontiguousarray(lag),
-            np.ascontiguousarray(extra), np.ascontiguousarray(ybar),
+            np.ascontiguousarray(extra), np.ascontiguousarray(ybar), tape,
         )  # fmt: skip
 
     return pullback, VERSION

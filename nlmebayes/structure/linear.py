@@ -112,7 +112,7 @@ class LinearSystem(Structure):
             _kind(len(self.states), edges),
         ]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
-        amounts = Amounts()(*topology, *timeline, *parameters)
+        amounts, _ = Amounts()(*topology, *timeline, *parameters)
         return amounts if first.ndim == 2 else amounts[0]
 
     def _edge(self, key):
