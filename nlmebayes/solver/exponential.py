@@ -13,10 +13,12 @@ doi:10.1090/S0025-5718-1984-0758198-0.
 
 import math
 
+import numpy as np
 from numba import njit
 
-NEAR = 1.0  # |p - q| h below which the series is summed; the quotient then loses less than one digit
-TERMS = 20  # of the series: NEAR**20 / 20! is below rounding
+NEAR = 0.3  # |p - q| h below which the series is summed; the quotient then loses one digit an order
+TERMS = 12  # of the series: NEAR**12 / 12! is below rounding
+RECIPROCAL = np.array([0.0, *(1.0 / k for k in range(1, TERMS + 6))])
 cached = njit(cache=True, error_model="numpy")
 # For what runs once a step: arrays passed to a function are counted, which costs more than the arithmetic.
 inlined = njit(cache=True, error_model="numpy", inline="always")
@@ -28,15 +30,10 @@ def e1(a, b, h, ea, eb):
     d = (a - b) * h
     if abs(d) > NEAR:
         return (eb - ea) / (a - b)
-    if d < 0.0:
-        d, eb = -d, ea
-    # eb h (1 - exp(-d)) / d, by its series
-    term, total = 1.0, 1.0
-    for k in range(2, TERMS):
-        term *= -d / k
-        total += term
-        if abs(term) < 1e-17:
-            break
+    # h exp(-b h) (1 - exp(-d)) / d
+    total = 1.0
+    for k in range(TERMS + 1, 1, -1):
+        total = 1.0 - d * RECIPROCAL[k] * total
     return eb * h * total
 
 
@@ -44,10 +41,10 @@ def e1(a, b, h, ea, eb):
 def _series2(x, y, z):
     """exp[x, y, z] of arguments that lie within NEAR of one another and of 0."""
     u, v, w, total = 1.0, 0.0, 0.0, 0.0
-    for k in range(1, TERMS + 4):
-        w = (w * z + v) / k
-        v = (v * y + u) / k
-        u = u * x / k
+    for k in range(1, TERMS + 3):
+        w = (w * z + v) * RECIPROCAL[k]
+        v = (v * y + u) * RECIPROCAL[k]
+        u = u * x * RECIPROCAL[k]
         total += w
     return total
 
@@ -55,11 +52,11 @@ def _series2(x, y, z):
 @cached
 def _series3(x, y, z, o):
     u, v, w, q, total = 1.0, 0.0, 0.0, 0.0, 0.0
-    for k in range(1, TERMS + 5):
-        q = (q * o + w) / k
-        w = (w * z + v) / k
-        v = (v * y + u) / k
-        u = u * x / k
+    for k in range(1, TERMS + 4):
+        q = (q * o + w) * RECIPROCAL[k]
+        w = (w * z + v) * RECIPROCAL[k]
+        v = (v * y + u) * RECIPROCAL[k]
+        u = u * x * RECIPROCAL[k]
         total += q
     return total
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver import dense, modal
+from nlmebayes.solver import dense, modal, single
 from nlmebayes.solver.exponential import cached, inlined
 
 RECORD, START, STOP, CYCLE, PHASE, PERIODIC, CONSTANT = range(7)  # kinds of events
@@ -266,7 +266,7 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
     state, active = np.zeros((modal.ROWS, n)), np.zeros(n, np.int64)
     work = np.zeros((8, n + 1, n + 1))
-    depot, central, modes = kind[2], kind[3], kind[4]
+    depot, central, modes, kept = kind[2], kind[3], kind[4], HEADER + 2 * n
     row = 0
     for c in range(len(courses)):
         course = courses[c]
@@ -296,9 +296,9 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
             row += 1
             first = 0
             if h > 0.0:
-                if modes == 1:  # the constant lets the compiler unroll its loops
-                    modal.step(h, unit, depot, central, 1, basis, state, infusions > 0)
-                elif modes > 1:
+                if modes == 1 and infusions == 0:
+                    single.step(h, unit, depot, central, basis, state, tape, row - 1, kept)
+                elif modes > 0:
                     modal.step(h, unit, depot, central, modes, basis, state, infusions > 0)
                 else:
                     dense.step(h, a[unit], state, work)
@@ -337,7 +337,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
     n, units = kind[0], rates.shape[1]
     a, basis = _prepare(rates, edges, kind)
     collecting = _collecting(edges, n)
-    depot, central, modes = kind[2], kind[3], kind[4]
+    depot, central, modes, kept = kind[2], kind[3], kind[4], HEADER + 2 * n
     modal_slopes = np.zeros((units if modes > 0 else 0, modes + 1, max(2, modes)))
     slopes, work, state = np.zeros((units, n, n)), np.zeros((8, n + 1, n + 1)), np.zeros((modal.ROWS, n))
     later = 0.0
@@ -356,9 +356,9 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
             state[modal.X, i], state[modal.R, i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
             fed = fed or state[modal.R, i] != 0.0
         if h > 0.0:
-            if modes == 1:
-                modal.adjoint(h, unit, depot, central, 1, basis, state, fed, modal_slopes)
-            elif modes > 1:
+            if modes == 1 and not fed and what <= STOP:  # a step that `single` took
+                single.adjoint(h, unit, depot, central, basis, state, modal_slopes, tape, row, kept)
+            elif modes > 0:
                 modal.adjoint(h, unit, depot, central, modes, basis, state, fed, modal_slopes)
             else:
                 dense.adjoint(h, a[unit], state, slopes[unit], work)
@@ -471,6 +471,12 @@ def _to_parameters(doses, of_dose, given, givenbar, fraction, extra, fractionbar
 
 
 @cached
+def _width(kind):
+    """Columns of the tape."""
+    return HEADER + 2 * kind[0] + single.KEPT
+
+
+@cached
 def _finite(given):
     """Whether every dose is a number."""
     for k in range(given.shape[1]):
@@ -492,7 +498,7 @@ def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_d
         size = max(size, of_record[i, 1] + 1)
     y = np.zeros((rates.shape[0], len(reads), size))
     given = np.empty((4, len(doses)))
-    tape = np.empty((0, HEADER + 2 * kind[0]))
+    tape = np.empty((0, _width(kind)))
     for s in range(rates.shape[0]):
         _doses(doses, of_dose, routes, fraction[s], lag[s], extra[s], given)
         capacity = _capacity(courses, doses, given)[0] if _finite(given) else -1
@@ -500,7 +506,7 @@ def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_d
             y[s] = np.nan
             continue
         if rates.shape[0] == 1:
-            tape = np.empty((capacity, HEADER + 2 * kind[0]))
+            tape = np.empty((capacity, _width(kind)))
         rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y[s], tape,
                        given)  # fmt: skip
         tape = tape[:rows] if rates.shape[0] == 1 else tape
@@ -524,7 +530,7 @@ def pullback(edges, routes, reads, kind, courses, records, of_record, doses, of_
             continue
         rows = len(tape)
         if rates.shape[0] > 1 or rows == 0:
-            tape = np.empty((capacity, HEADER + 2 * kind[0]))
+            tape = np.empty((capacity, _width(kind)))
             rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y, tape,
                            given)  # fmt: skip
         givenbar[:] = 0.0
