@@ -51,6 +51,15 @@ class ObservedOutcome:
         """Whether each record is censored."""
         return ~np.isnan(self.lower)
 
+    def at(self, chosen):
+        """The records where ``chosen`` is true."""
+        values = {
+            name: {k: v[chosen] for k, v in value.items()} if isinstance(value, dict) else value[chosen]
+            for name, value in vars(self).items()
+            if name != "name"
+        }
+        return replace(self, **values)
+
 
 @dataclass(frozen=True, eq=False)
 class Design:

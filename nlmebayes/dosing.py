@@ -33,18 +33,26 @@ class Regimen:
         Interval between doses (h); needed for more than one.
     doses : int
         Number of doses.
+    duration : float, optional
+        Of the infusion of each; by default they are given at once.
+    state : str, optional
+        Which state is dosed, by name or CMT number; by default the structure's own.
     """
 
     amount: float
     start: float = 0.0
     every: float | None = None
     doses: int = 1
+    duration: float | None = None
+    state: str | None = None
 
     def __post_init__(self):
         if not (self.amount >= 0 and np.isfinite(self.amount)):
             raise ValueError(f"Regimen: the amount {self.amount} is not a dose")
         if self.doses < 1 or (self.doses > 1 and not (self.every and self.every > 0)):
             raise ValueError(f"Regimen: {self.doses} doses every {self.every}; more than one needs an interval, every=")
+        if self.duration is not None and not self.duration > 0:
+            raise ValueError(f"Regimen: the duration {self.duration} of an infusion is not positive")
 
     @property
     def times(self):
@@ -52,7 +60,8 @@ class Regimen:
         return self.start + (self.every or 0.0) * np.arange(self.doses)
 
     def __str__(self):
-        return f"{self.amount:g}" + (f" every {self.every:g} x {self.doses}" if self.doses > 1 else "")
+        over = f" over {self.duration:g}" if self.duration else ""
+        return f"{self.amount:g}{over}" + (f" every {self.every:g} x {self.doses}" if self.doses > 1 else "")
 
 
 class Target(ABC):
@@ -194,7 +203,8 @@ def _independent(forecast):
 
 
 def _in_the_future(regimen, patient):
-    last = patient.doses[patient.time].max() if len(patient.doses) else -np.inf
+    given = patient.doses
+    last = (given[patient.time] + given["addl"] * given["ii"]).max() if len(given) else -np.inf
     if regimen.start <= last:
         raise ModelError(
             f"the regimen {regimen} starts at {regimen.start:g}; the patient's last recorded dose, at {last:g}, stays: "
@@ -225,16 +235,27 @@ def with_doses(patient, regimen):
     first = patient.observations.iloc[0]
     levels = {level: first[level] for level in patient.levels}
     added = pd.DataFrame([
-        {"row": -1, **levels, patient.time: time, "amount": float(regimen.amount), "position": np.inf}
+        {"row": -1, **levels, patient.time: time, "amount": float(regimen.amount), "position": np.inf,
+         "state": regimen.state, "rate": regimen.amount / regimen.duration if regimen.duration else 0.0,
+         "addl": 0, "ii": 0.0, "ss": 0}
         for time in regimen.times
     ])  # fmt: skip
-    doses = pd.concat([patient.doses, added], ignore_index=True) if len(patient.doses) else added
-    return replace(patient, doses=doses)
+    doses = [*patient.doses.to_dict("records"), *added.to_dict("records")]
+    return replace(patient, doses=pd.DataFrame(doses, columns=patient.doses.columns))
+
+
+def _edges(patient):
+    """Times at which recorded doses and infusions of known rate start and end."""
+    for _, dose in patient.doses.iterrows():
+        times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
+        yield from times
+        if dose["rate"] > 0:
+            yield from times + dose["amount"] / dose["rate"]
 
 
 def _exposures(model, training, draws, patient, regimen, targets, outcome):
     """Exposure of each target, (draw,) each, under the regimen."""
-    doses = np.unique([*patient.doses[patient.time], *regimen.times])
+    doses = np.unique([*_edges(patient), *regimen.times, *(regimen.times + (regimen.duration or 0.0))])
     each = [target.nodes(doses) for target in targets]
     data = with_doses(patient.over(**{patient.time: np.concatenate([t for t, _ in each])}), regimen)
     # Numbered before every dose: an exposure at the time of a dose is that before it.

@@ -14,7 +14,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 
-from nlmebayes import population
+from nlmebayes import censoring, population
 from nlmebayes.model import barrier
 from nlmebayes.structure.structure import Named
 
@@ -159,29 +159,41 @@ def _graph(structure, levels, shared, own, names):
     return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
 
-def measure(residual, f, s, rng):
+def measure(residual, f, s, rng, positive=False):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
-    variable, inputs = _likelihood(residual, tuple(s))
+    prediction, parts = _given(s)
+    variable = censoring.measurement(residual, prediction, Named(**parts), positive)
+    inputs = [prediction, *parts.values()]
     compute = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=int(rng.integers(2**31)))
     return compute(f, *(column[:, None] for column in s.values()))
 
 
-def log_density(residual, f, s, values):
-    """Log-density of the measurements, (sample, record)."""
-    compute = _density(residual, tuple(s))
-    return compute(np.asarray(values, dtype=float)[None, :], f, *(column[:, None] for column in s.values()))
+def log_density(residual, f, s, observed, positive=False):
+    """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
+    limits = censoring.limits(observed.values, observed.lower, observed.upper)
+    parts = [column[:, None] for column in s.values()]
+    found = np.empty_like(f)
+    special = observed.censored | positive  # tails cost much more than a density
+    for censored, here in ((False, ~special), (True, special)):
+        compute = _density(residual, tuple(s), censored, positive)
+        step = max(1, CHUNK // 20 // max(1, here.sum())) if censored else len(f)
+        for i in range(0, len(f) if here.any() else 0, step):
+            given = (x[None, here] for x in limits)
+            found[i : i + step, here] = compute(*given, f[i : i + step, here], *(x[i : i + step] for x in parts))
+    return found
 
 
-def _likelihood(residual, parts):
-    tensors = {part: pt.dcol(part) for part in parts}
-    prediction = pt.dmatrix("f")
-    return residual.likelihood(prediction, Named(**tensors)), [prediction, *tensors.values()]
+def _given(parts):
+    return pt.dmatrix("f"), {part: pt.dcol(part) for part in parts}
 
 
 @lru_cache(maxsize=32)
-def _density(residual, parts):
-    variable, inputs = _likelihood(residual, parts)
-    measured = pt.drow("measured")
-    return pytensor.function(
-        [measured, *inputs], pm.logp(variable, measured + pt.zeros_like(inputs[0])), mode=UNCOMPILED
-    )
+def _density(residual, parts, censored, positive):
+    prediction, tensors = _given(parts)
+    s, limits = Named(**tensors), [pt.drow("measured"), pt.drow("lower"), pt.drow("upper")]
+    if censored:
+        density = censoring.log_density(residual, prediction, s, *limits, positive)
+    else:
+        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(prediction))
+    inputs = [*limits, prediction, *tensors.values()]
+    return pytensor.function(inputs, density, mode=UNCOMPILED, on_unused_input="ignore")

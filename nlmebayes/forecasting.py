@@ -143,8 +143,9 @@ class _Target:
         for observed in self.design.outcomes:
             residual = self.model.residual_of(observed.name)
             seen = np.isfinite(observed.values)  # the others are times at which only a prediction is wanted
-            sigma, values = population.sigma[observed.name], observed.values[seen]
-            total = total + log_density(residual, f[observed.name][:, seen], sigma, values).sum(axis=1)
+            sigma = population.sigma[observed.name]
+            dense = log_density(residual, f[observed.name][:, seen], sigma, observed.at(seen), self.design.positive)
+            total = total + dense.sum(axis=1)
         return np.where(np.isnan(total), -np.inf, total)
 
     def labelled(self, which, z):

@@ -12,6 +12,7 @@ import pymc as pm
 from scipy import optimize
 
 from nlmebayes import prediction, storage
+from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, improper
@@ -19,6 +20,7 @@ from nlmebayes.model import Model, ModelError, assemble, designed
 
 log = logging.getLogger("nlmebayes")
 
+KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_message",)  # text with missing values, which NetCDF cannot hold
 
 
@@ -91,9 +93,11 @@ class Sampler:
 
         Default priors that take their scale from the measurements stay those of the first data.
         """
-        compiled = self.compiled.with_data(**{f"{name}_observed": values for name, values in measured.items()})
         data = self.data.with_values(**measured)
-        start = typical_start(self.model, resolve(self.model, data))
+        design = resolve(self.model, data)
+        start = typical_start(self.model, design)
+        given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(KINDS, _limits(o), strict=True)}
+        compiled = self.compiled.with_data(**{name: x for name, x in given.items() if name in self.built.named_vars})
         return dataclasses.replace(self, data=data, compiled=compiled, start=start)
 
     def sample(
@@ -122,6 +126,10 @@ class Sampler:
         settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed}
         tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"nutpie": nutpie.__version__})
         return tree
+
+
+def _limits(observed):
+    return limits(observed.values, observed.lower, observed.upper)
 
 
 @contextmanager

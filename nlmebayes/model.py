@@ -7,7 +7,7 @@ import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import population
+from nlmebayes import censoring, population
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
@@ -220,16 +220,27 @@ def coordinates(design: Design):
 
 def _add_outcome(model, design, observed, f, variables):
     name, residual = observed.name, model.residual_of(observed.name)
-    if residual.positive and (observed.values <= 0).any():
-        row = observed.row[np.flatnonzero(observed.values <= 0)[0]]
-        raise ModelError(f"row {row}: {name} is not positive, so {residual} gives it no density; use another residual")
+    _possible(observed, residual, design.positive)
     f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
     s = {}
     for part, prior in residual.priors(scale_of(observed.values)).items():
         s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
+    s = Named(**s)
+    if observed.censored.any() or design.positive:
+        limits = observed.values, observed.lower, observed.upper
+        censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
+        return
     values = pm.Data(f"{name}_observed", observed.values, dims=f"{name}_obs")
-    likelihood = residual.likelihood(f, Named(**s))
-    pm.modelcontext(None).register_rv(likelihood, name, observed=values, dims=(f"{name}_obs",))
+    pm.modelcontext(None).register_rv(residual.likelihood(f, s), name, observed=values, dims=(f"{name}_obs",))
+
+
+def _possible(observed, residual, positive):
+    """Measured values have a density."""
+    if residual.positive or positive:
+        bad = np.flatnonzero((observed.values <= 0) & ~observed.censored)
+        if bad.size:
+            why = f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
+            raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and {why}")
 
 
 def _scale(design):

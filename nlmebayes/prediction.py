@@ -182,11 +182,11 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
         name, dims = observed.name, (f"{observed.name}_obs",)
         known = np.isfinite(observed.values).all()
         residual = model.residual_of(name)
-        drawn[name] = (measure(residual, f[name], sigma[name], rng), dims)
+        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive), dims)
         if known:
             seen[name] = (dims, observed.values)
         if known and density:
-            dense[name] = (log_density(residual, f[name], sigma[name], observed.values), dims)
+            dense[name] = (log_density(residual, f[name], sigma[name], observed, design.positive), dims)
     records = {k: v for k, v in coords.items() if k.endswith("_obs")}
     groups = {
         "posterior_predictive": with_chains(drawn, records, sizes),
@@ -200,12 +200,14 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
 
 
 def constant_data(design):
-    """What each record is: its inputs, its unit and its subject, by outcome."""
+    """What each record is: its inputs, the limits of a censored value, its unit and its subject, by outcome."""
     found, coords = {}, {}
     for o in design.outcomes:
         dim = f"{o.name}_obs"
         coords[dim] = o.row
         found |= {f"{name}_{o.name}": (dim, values) for name, values in o.inputs.items()}
+        if o.censored.any():
+            found |= {f"lower_{o.name}": (dim, o.lower), f"upper_{o.name}": (dim, o.upper)}
         found[f"unit_of_{o.name}"] = (dim, o.unit)
         found[f"subject_of_{o.name}"] = (dim, o.subject.astype(str).astype(object))
     return xr.Dataset(found, coords=coords)

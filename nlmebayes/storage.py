@@ -1,8 +1,8 @@
 """What a result tree must carry to be used in another process: the model statement and the dataset it saw.
 
-The statement is stored as JSON: frozen dataclasses by module, class and fields. The dataset is stored as two groups,
-``dataset/observations`` and ``dataset/doses``, number for number, so that the design of new data can be evaluated
-in the state of the training data.
+The statement is stored as JSON: frozen dataclasses by module, class and fields. The dataset is stored as three groups,
+``dataset/observations``, ``dataset/doses`` and ``dataset/events``, number for number, so that the design of new data
+can be evaluated in the state of the training data.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
+FRAMES = ("observations", "doses", "events")
 MISSING = "\0"  # a missing label; NetCDF strings cannot be missing
 
 
@@ -107,7 +108,7 @@ def training_dataset(tree):
 
 
 def _stored(data):
-    frames = {"observations": _to_xarray(data.observations), "doses": _to_xarray(data.doses)}
+    frames = {name: _to_xarray(getattr(data, name)) for name in FRAMES}
     group = xr.DataTree.from_dict(frames)
     kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
     group.attrs["kind"] = json.dumps(kind)
@@ -116,7 +117,7 @@ def _stored(data):
 
 def _revived(group):
     kind = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(group.attrs["kind"]).items()}
-    frames = {name: _to_frame(group[name].to_dataset()) for name in ("observations", "doses")}
+    frames = {name: _to_frame(group[name].to_dataset()) for name in FRAMES}
     return Dataset(**frames, **kind)
 
 

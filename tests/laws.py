@@ -1,5 +1,6 @@
 """Laws as functions of numbers, with their slopes, beside plain NumPy and exact arithmetic."""
 
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
 
@@ -14,7 +15,10 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model
+from nlmebayes.parameter import Parameter
+from nlmebayes.structure.stable import bateman
 from nlmebayes.structure.structure import Named
+from nlmebayes.structure.superposition import Superposition
 
 quick = settings(deadline=None, max_examples=150)
 ORAL, BOLUS = OneCompartment("first-order", flip_flop=True), OneCompartment()
@@ -36,10 +40,55 @@ def compiled(expression, names, mode="FAST_COMPILE"):
 
 
 @cache
-def response(structure):
-    """The response to a unit bolus and its slopes, as a function of parameters and ``t``."""
+def _unit_doses(structure):
+    """Predictions and slopes of units that each have a dose of 1 at time 0 and one record, one outcome."""
     names = [p.name for p in structure.parameters]
-    return compiled(lambda at: structure.response(Named(**{n: at[n] for n in names}), at["t"]), (*names, "t"))
+    phi, time = {name: pt.dvector(name) for name in names}, pt.dvector("time")
+    each = pt.arange(time.size)
+    pairs, zero = pt.stack([each, each], axis=1), pt.zeros_like(time)
+    courses = pt.stack([each, each + 1, each, each + 1, -pt.ones_like(each)], axis=1)
+    x = {
+        "timeline_courses": courses, "timeline_records": pt.stack([time, zero + 1], axis=1),
+        "timeline_of_record": pairs, "timeline_doses": pt.stack([zero, zero, zero + 1, zero, zero], axis=1),
+        "timeline_of_dose": pt.stack([each, pt.zeros_like(each)], axis=1), "time_y": time, "unit_y": each,
+        "place_y": each,
+    }  # fmt: skip
+    value = structure.predict(Named(**phi), Named(**x), ("y",))["y"]
+    slopes = pytensor.grad(value.sum(), list(phi.values()))
+    return names, pytensor.function([*phi.values(), time], [value, *slopes], mode="FAST_COMPILE")
+
+
+def response(structure):
+    """The response to a unit bolus and its slopes in the parameters, as a function of parameters and ``t``."""
+    names, compute = _unit_doses(structure)
+
+    def evaluate(**values):
+        found = compute(
+            *np.array(np.broadcast_arrays(*(np.atleast_1d(values[n]) for n in (*names, "t"))), dtype=float)
+        )
+        return found[0], dict(zip(names, found[1:], strict=True))
+
+    return evaluate
+
+
+@dataclass(frozen=True)
+class BolusResponse(Superposition):
+    """One compartment after boluses, dose by dose: the twin of `OneCompartment`."""
+
+    parameters = (Parameter("cl", "L/h"), Parameter("v", "L"))
+
+    def response(self, p, t):
+        return pt.exp(-p.cl / p.v * t) / p.v
+
+
+@dataclass(frozen=True)
+class OralResponse(Superposition):
+    """One compartment with first-order absorption, dose by dose."""
+
+    parameters = (Parameter("cl", "L/h"), Parameter("v", "L"), Parameter("ka", "1/h"))
+
+    def response(self, p, t):
+        return p.ka / p.v * bateman(p.ka, p.cl / p.v, t)
 
 
 @cache

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "prediction", "storage", "evaluation",
-    "model", "population", "design", "grouping", "formula", "residual", "variables", "structure", "data", "parameter",
+    "model", "population", "censoring", "design", "grouping", "formula", "residual", "variables", "structure", "solver",
+    "timeline", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

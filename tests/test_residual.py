@@ -9,7 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
-from nlmebayes.evaluation import log_density, measure
+from nlmebayes import evaluation
+from nlmebayes.evaluation import measure
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 
@@ -28,6 +29,14 @@ CASES = {
 EVERY = pytest.mark.parametrize(("residual", "parts", "law"), CASES.values(), ids=list(CASES))
 NAMES = pytest.mark.parametrize("name", CASES)
 AT_ZERO = ["additive", "combined sd", "combined variance", "student"]  # those with a density at f = 0
+
+
+def log_density(residual, f, s, values):
+    """Log-density of measurements none of which is censored, (sample, record)."""
+    values = np.asarray(values, dtype=float)
+    none = np.full(values.shape, np.nan)
+    measured = SimpleNamespace(values=values, lower=none, upper=none, censored=np.isfinite(none))
+    return evaluation.log_density(residual, f, s, measured)
 
 
 def gradient(residual, f, parts, value):
@@ -134,6 +143,27 @@ def test_gradients_at_a_prediction_of_zero_are_finite(name):
 
 def test_a_power_below_one_has_finite_gradients_close_to_zero():
     assert np.isfinite(gradient(Power(), 1e-8, {"b": 0.2, "c": 0.6}, 0.0)).all()
+
+
+# --- tails -----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_tails_are_those_of_scipy(residual, parts, law):
+    f, y = np.array([0.1, 1.0, 5.0, 20.0]), np.array([[0.5], [3.0], [11.0]])
+    found = [t.eval(mode="FAST_COMPILE") for t in residual.log_tails(pt.as_tensor(f), SimpleNamespace(**parts), y)]
+    expected = law(f, *parts.values()).logcdf(y), law(f, *parts.values()).logsf(y)
+    assert found[0] == pytest.approx(expected[0], rel=1e-9, abs=1e-14)
+    assert found[1] == pytest.approx(expected[1], rel=1e-9, abs=1e-14)
+
+
+@EVERY
+def test_everything_lies_between_minus_infinity_and_infinity(residual, parts, law):
+    f, s = pt.as_tensor([0.0, 1e-300, 2.0]), SimpleNamespace(**parts)
+    for y, below, above in [(-np.inf, -np.inf, 0.0), (np.inf, 0.0, -np.inf)]:
+        found = [t.eval(mode="FAST_COMPILE") for t in residual.log_tails(f, s, y)]
+        assert (found[0] == below).all()
+        assert (found[1] == above).all()
 
 
 # --- draws -----------------------------------------------------------------------------------------------------------

@@ -1,19 +1,20 @@
-"""Sums of responses to doses, of any linear law."""
+"""Sums of responses to doses, dose by dose and by states that are carried on."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import BOLUS, ORAL, parameter_names, predicted
+from laws import BOLUS, ORAL, BolusResponse, OralResponse, parameter_names, predicted
 
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model
 
 PHI = {"cl": 3.0, "v": 30.0, "ka": 0.7}
-BOTH = pytest.mark.parametrize("structure", [ORAL, BOLUS], ids=str)
+BOTH = pytest.mark.parametrize("structure", [ORAL, BOLUS, OralResponse(), BolusResponse()], ids=str)
 DOSES = st.lists(st.tuples(st.integers(0, 48), st.integers(0, 500)), min_size=1, max_size=5)
 TIMES = np.linspace(-1, 60, 27)
 
@@ -96,3 +97,35 @@ def test_draws_are_a_leading_axis(structure):
     for i in range(5):
         alone = predicted(structure, TIMES, [(0, 100), (7, 30)], **{name: x[i] for name, x in phi.items()})
         assert together[i] == pytest.approx(alone, rel=1e-13)
+
+
+@pytest.mark.parametrize(("system", "twin"), [(ORAL, OralResponse()), (BOLUS, BolusResponse())])
+@settings(deadline=None, max_examples=20)
+@given(doses=DOSES, ka=st.floats(0.01, 10))
+def test_the_state_that_is_carried_on_is_the_sum_of_responses(system, twin, doses, ka):
+    assert at_times(system, doses, ka=ka) == pytest.approx(at_times(twin, doses, ka=ka), rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate": 10.0}, "row 1, column RATE: a superposition of responses takes boluses only"),
+        ({"ss": 1, "ii": 12.0}, "row 1, column SS: a superposition of responses takes boluses only"),
+    ],
+)
+def test_a_superposition_refuses_what_it_cannot_do(change, message):
+    frame = pd.DataFrame({"id": ["a"], "time": [1.0], "y": 0.0})
+    doses = pd.DataFrame({"id": ["a"], "time": [0.0], "amt": [30.0]} | {k: [v] for k, v in change.items()})
+    data = Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
+    with pytest.raises(DataError, match=message):
+        evaluator(Model(BolusResponse()), resolve(Model(BolusResponse()), data))
+
+
+def test_additional_doses_are_doses():
+    frame = pd.DataFrame({"id": ["a"] * 3, "time": [1.0, 20.0, 50.0], "y": 0.0})
+    one = pd.DataFrame({"id": ["a"], "time": [0.0], "amt": [30.0], "addl": [3], "ii": [12.0]})
+    model = Model(BolusResponse(), "cl ~ 1", "v ~ 1")
+    data = Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=one)
+    found = evaluator(model, resolve(model, data))({"cl": np.log([[3.0]]), "v": np.log([[30.0]])}, {})[1]["y"][0]
+    doses = [(0, 30), (12, 30), (24, 30), (36, 30)]
+    assert found == pytest.approx(predicted(BolusResponse(), [1.0, 20.0, 50.0], doses, cl=3.0, v=30.0), rel=1e-13)

@@ -6,9 +6,9 @@ stands in ``catalogue.toml``.
 
 import textwrap
 import tomllib
-from dataclasses import replace
 from importlib.resources import files
 
+import numpy as np
 import pandas as pd
 
 from nlmebayes.data.dataset import Dataset
@@ -63,11 +63,6 @@ def _entry(name):
 
 def _dataset(name):
     entry = _entry(name)
-    if "unsupported" in entry:
-        raise DataError(
-            f"{name}: its dosing ({entry['unsupported']}) is not supported yet; "
-            f"the raw table is available as nb.datasets.table({name!r})"
-        )
     frame = table(name).rename(columns=entry.get("rename", {}))
     for column, codes in entry.get("codes", {}).items():
         frame[column] = frame[column].map(codes)
@@ -92,14 +87,24 @@ def _one_bolus(frame, arguments, amount):
     return Dataset.from_frame(frame, doses=doses, **arguments)
 
 
-def _records(frame, arguments):
-    """Doses in rows of their own, as in an event table."""
-    events = frame.rename(columns={"dose": "amt", arguments["outcome"]: "dv"})
-    data = Dataset.from_nonmem(events, outcome=arguments["outcome"], levels=arguments["levels"])
-    return replace(data, source=arguments["source"])
+def _records(frame, arguments, interval=None):
+    """Doses in rows of their own, as in an event table; a dose with an ``interval`` is one of a steady state."""
+    outcome = arguments["outcome"]
+    events = frame.rename(columns={"dose": "AMT", outcome: "DV"})
+    if interval:
+        events = events.rename(columns={interval: "II"}).assign(SS=frame[interval].notna().astype(float))
+    event = np.select([events["AMT"] > 0, events["DV"].notna()], [1, 0], 2)
+    return Dataset.from_nonmem(events.assign(EVID=event), **arguments)
 
 
-_DOSING = {"by_weight": _by_weight, "one_bolus": _one_bolus, "records": _records}
+def _infusions(frame, arguments, amount, rate):
+    """Infusions that start at the time of a record."""
+    given = frame[frame[amount] > 0]
+    doses = given[["id", "time"]].assign(amt=given[amount], rate=given[rate])
+    return Dataset.from_frame(frame.drop(columns=[amount, rate]), doses=doses, **arguments)
+
+
+_DOSING = {"by_weight": _by_weight, "one_bolus": _one_bolus, "records": _records, "infusions": _infusions}
 
 
 def _function(name):

@@ -1,4 +1,4 @@
-"""`Dataset`: validated tidy frames of observations and doses, with their levels."""
+"""`Dataset`: validated tidy frames of observations, doses and other events, with their levels."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.nonmem import read_nonmem, read_table
-from nlmebayes.data.tidy import dose_frame, in_time, label, labelled_levels, melted
+from nlmebayes.data.grid import over_subjects, over_units
+from nlmebayes.data.limits import METHODS
+from nlmebayes.data.nonmem import read_nonmem
+from nlmebayes.data.study import read_study
+from nlmebayes.data.summary import lines
+from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError
 
 
@@ -21,11 +25,16 @@ class Dataset:
     ----------
     observations : DataFrame
         One row per measurement: ``row`` (1-based row of the source), the levels (labels; nested ones as
-        ``site/subject``), the time column, ``outcome`` (its name), ``value``, and every covariate and input.
-        A missing ``value`` marks a time at which only a prediction is wanted (see `over`).
+        ``site/subject``), the time column, ``outcome`` (its name), ``value``, ``lower``, ``upper``, and every
+        covariate and input. A missing ``value`` marks a time at which only a prediction is wanted (see `over`). A
+        censored measurement is known to lie between ``lower`` and ``upper`` (which may be infinite), and ``value``
+        is its limit; both are missing for a measured one.
     doses : DataFrame
-        One row per dose: ``row``, the levels, the time column, ``amount``, ``position`` (a dose acts on the
-        observations of its subject that are later, or at the same time with ``row`` after ``position``).
+        One row per dose record: ``row``, the levels, the time column, ``amount``, ``position`` (a dose acts on the
+        observations of its subject that are later, or at the same time with ``row`` after ``position``), ``state``
+        (label of the dosed state, None for the default), ``rate`` (0 a bolus, positive an infusion, -1 a modelled
+        rate, -2 a modelled duration), ``addl`` (additional doses), ``ii`` (the interval between them, or of a steady
+        state), ``ss`` (0, 1 a steady state in place of what was, 2 added to it), and every covariate and input.
     levels : tuple of str
         Grouping factors, outermost first.
     outcomes : tuple of str
@@ -38,6 +47,13 @@ class Dataset:
         The level whose members are followed in time (an occasion is a level below it).
     excluded : dict
         What was left out and why: reason -> number of records.
+    events : DataFrame
+        Records of a NONMEM table that are neither: ``row``, the levels, the time column, ``position``, ``kind``
+        (``"reset"`` of every state, or ``"other"``: a time at which covariates change), and every covariate and input.
+    interpolation : {"nocb", "locf"}
+        Where the value of an input on a record holds: from the previous record up to it, or from it up to the next.
+    blq : {"M3", "M1", "M4"}
+        What becomes of measurements below a limit of quantification; see `from_frame`.
     """
 
     observations: pd.DataFrame
@@ -50,11 +66,15 @@ class Dataset:
     subject: str
     excluded: dict = field(default_factory=dict)
     source: str = "data"
+    events: pd.DataFrame = field(default_factory=pd.DataFrame)
+    interpolation: str = "nocb"
+    blq: str = "M3"
 
     @classmethod
     def from_frame(
         cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
-        subject=None, sort=False, duplicates="error", unmeasured="exclude", source=None,
+        subject=None, sort=False, duplicates="error", unmeasured="exclude", censored=None, limit=None, lloq=None,
+        uloq=None, blq="M3", interpolation="nocb", source=None,
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -73,18 +93,35 @@ class Dataset:
             Every other column is sorted into the two by what it does. Text of digits is read as numbers; make a
             column of numbered groups a pandas category, or write ``C(group)`` in the formula.
         doses : DataFrame, optional
-            Boluses: the level columns down to ``subject``, ``time``, and ``amount``. A dose at the time of
-            an observation acts before it.
+            One row per dose: the level columns down to ``subject`` (deeper ones may be there), ``time``, ``amount``,
+            and where wanted ``rate`` or ``duration`` of an infusion, ``addl`` additional doses every ``ii``, ``ss=1``
+            or 2 for a steady state of doses every ``ii``, ``state`` or ``cmt`` that is dosed, covariates. The rules
+            are those of NONMEM (see `from_nonmem`). A dose at the time of an observation acts before it.
+        amount : str
+            Column of ``doses`` with the amounts.
         subject : str, optional
             Level followed in time; by default the innermost.
         sort : bool
             Sort the records of each subject by time instead of refusing decreasing times.
         duplicates : {"error", "keep"}
             What records of one subject are that agree in time, outcome and value: an error, or replicates.
-
         unmeasured : {"exclude", "predict"}
             What a record without a measurement is: left out and counted, or a time at which a prediction is wanted
             (of a patient who has not been sampled yet).
+        censored, limit : str, optional
+            Columns that say which measurements of a single outcome are limits: 1 if it is known only that the
+            measurement is below the recorded value (and above ``limit``, where there is one), -1 if it is above it
+            (and below ``limit``), 0 if it was measured. This is the convention of CENS and LIMIT.
+        lloq, uloq : float, str or dict, optional
+            Limits of quantification: a number, a column, or a number for each outcome. Values below ``lloq`` or
+            above ``uloq`` (not those that equal it) are censored at it; missing ones stay missing.
+        blq : {"M3", "M1", "M4"}
+            What becomes of measurements that are censored from below, by the names of Beal (2001),
+            doi:10.1023/A:1012299115260. M3: each is known to lie in its interval. M1: left out and counted. M4: as
+            M3, of measurements that are all known to be positive.
+        interpolation : {"nocb", "locf"}
+            Where the value of an input on a record holds: from the previous record up to it, as in NONMEM, or from
+            it up to the next.
 
         Raises
         ------
@@ -98,64 +135,45 @@ class Dataset:
         >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
         ('wt',)
         """
-        frame, name = read_table(frame, "data")
-        source = source or name
-        outcomes, covariates, inputs = _names(outcome), _names(covariates), _names(inputs)
-        declared = _names(levels)
-        parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
-        levels = tuple(level.split("/")[-1] for level in declared)
-        times, subject = (time,) if time else (), subject or (levels or [None])[-1]
-        if not levels or not outcomes or subject not in levels:
-            raise DataError(
-                f"{source}: needs an outcome, at least one level, and as subject= one of the levels {levels}"
-            )
-        roles = {"a level": levels, "the time": times, "an outcome": outcomes, "a covariate": covariates}
-        validate.apart(source, **roles, **{"an input": inputs})
-        validate.columns_exist(frame, (*parts, *times, *outcomes, *covariates, *inputs), source)
-        frame = validate.numbered(frame)
-        if frame.empty:
-            raise DataError(f"{source}: no rows")
-        labelled = labelled_levels(frame, declared, source)
-        for column in (*times, *outcomes):
-            labelled[column] = validate.numeric(frame, column, source)
-        rest = [c for c in frame.columns if c not in (*levels, *times, *outcomes, "row")]
-        for column in rest:
-            labelled[column] = validate.column_of_covariate(frame, column, source)
-        for column in covariates:
-            validate.constant(labelled, levels[-1], column, source)
-        varying = [
-            c for c in rest if c in inputs or (c not in covariates and validate.changes(labelled, levels[-1], c))
-        ]
-        long = melted(labelled, outcomes)
-        for name in outcomes if unmeasured == "exclude" else ():
-            validate.not_all_missing(long[long["outcome"] == name].rename(columns={"value": name}), name, source)
-        return cls._assemble(
-            long, dose_frame(doses, declared, time, amount, subject, sort, f"{source}, doses"),
-            levels=levels, outcomes=outcomes, time=time, subject=subject,
-            covariates=tuple(c for c in rest if c not in varying), inputs=tuple(varying),
-            sort=sort, duplicates=duplicates, unmeasured=unmeasured, source=source, excluded={},
+        _check_options(duplicates, unmeasured, blq, interpolation)
+        parts = read_study(
+            frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
+            amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
+            limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source,
         )  # fmt: skip
+        return cls(**parts, interpolation=interpolation)
 
     @classmethod
     def from_nonmem(
         cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error",
-        unmeasured="exclude", source=None,
+        unmeasured="exclude", lloq=None, uloq=None, blq="M3", interpolation="nocb", source=None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
-        Reads ID TIME DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every other column
-        is a covariate (one value per innermost unit) unless listed in ``inputs``. ``.`` and empty cells are
-        missing. Records with MDV=1 or without DV are left out and counted, or with ``unmeasured="predict"`` kept as
-        times at which a prediction is wanted.
+        Reads ID TIME DATE DAT1 DAT2 DAT3 DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every
+        other column is a covariate, or an input if it varies within the innermost unit. ``.`` and empty cells are
+        missing. Records with MDV=1 or without DV are left out and counted, but stay events at which covariates
+        change, as those of EVID 2; with ``unmeasured="predict"`` they are times at which a prediction is wanted.
 
-        Supported now: observations (EVID 0) and single boluses (EVID 1) into the dosed state. Infusions, ADDL,
-        steady state, resets, several dosing compartments and censored values are refused by name.
+        Doses are those of NONMEM: EVID 1 (4 with a reset of all states before), AMT, RATE (positive, or -1 modelled
+        rate, -2 modelled duration), ADDL doses every II, SS=1 a steady state in place of what was, SS=2 added to it;
+        SS with AMT=0, II=0 and a RATE is an infusion that has always run. CMT is a number or a name of a state;
+        empty or 0 is the default one. Without EVID a record with an amount is a dose.
+
+        CENS=1: the measurement is below DV, and above LIMIT where there is one; CENS=-1: above DV, and below LIMIT.
+
+        TIME is a number, and taken as it is. Clock times (hh:mm or hh:mm:ss), dates with times (yyyy-mm-dd hh:mm) in
+        TIME, or a column of dates beside it make ``time`` the hours since the subject's first record. DATE is
+        month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or /; a year below 100
+        is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of a day.
+
+        A column named UNIT or ending so (DVUNIT, AMTUNITS) must say the same of all that it is about.
 
         Parameters
         ----------
         outcome : str or dict
-            Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes.
-        levels, covariates, inputs, sort, duplicates, unmeasured
+            Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes; without DVID from CMT.
+        levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation
             As in `from_frame`; level names are read in any case.
 
         Raises
@@ -163,71 +181,12 @@ class Dataset:
         DataError
             Names row and column.
         """
-        table = read_nonmem(data, outcome=outcome, predict=unmeasured == "predict", source=source)
-        frame, source = table.frame, table.source
-        declared = tuple(name.lower() for name in _names(levels))
-        if "occ" in declared and "id" in declared:
-            declared = tuple("id/occ" if name == "occ" else name for name in declared)
-        rename = {c: c.lower() for c in frame.columns if c.lower() in {p for d in declared for p in d.split("/")}}
-        frame = frame.rename(columns=rename)
-        if not declared:
-            raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
-        parts = tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
-        validate.columns_exist(
-            frame.drop(columns=["row", "outcome", "value"]),
-            (*parts, *_names(covariates), *_names(inputs)),
-            source,
-        )
-        names = tuple(level.split("/")[-1] for level in declared)
-        subject = "id" if "id" in names else names[-1]
-        labelled = labelled_levels(frame, declared, source)
-        rest = [c for c in frame.columns if c not in (*names, "row", "time", "outcome", "value", "amount", "event")]
-        for column in rest:
-            labelled[column] = validate.column_of_covariate(frame, column, source)
-            if column not in _names(inputs) and column != "occ":
-                validate.constant(labelled, names[-1], column, source)
-        for column in ("time", "outcome", "value", "amount", "event"):
-            labelled[column] = frame[column]
-        validate.apart(source, **{"a column": (*names, "time", *rest), "an outcome": table.outcomes})
-        varying = tuple(c for c in rest if validate.changes(labelled, names[-1], c))
-        if not sort:
-            validate.together(labelled, subject, source)
-        labelled = in_time(labelled, subject, "time", sort, source)
-        doses = labelled[labelled["event"] == 1]
-        observed = labelled[labelled["event"] == 0].drop(columns=["amount", "event"])
-        return cls._assemble(
-            observed, doses[["row", *names, "time", "amount"]].assign(position=doses["row"]),
-            levels=names, outcomes=table.outcomes, time="time", subject=subject,
-            covariates=tuple(c for c in rest if c not in varying), inputs=varying,
-            sort=sort, duplicates=duplicates, unmeasured=unmeasured, source=source, excluded=table.excluded,
+        _check_options(duplicates, unmeasured, blq, interpolation)
+        parts = read_nonmem(
+            data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
+            duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
         )  # fmt: skip
-
-    @classmethod
-    def _assemble(cls, observations, doses, *, sort, duplicates, unmeasured, excluded, **kind):
-        source, subject, time = kind["source"], kind["subject"], kind["time"]
-        validate.nested(observations, kind["levels"], source)
-        if duplicates not in ("error", "keep"):
-            raise ValueError(f"duplicates={duplicates!r}: write 'error' or 'keep'")
-        if unmeasured not in ("exclude", "predict"):
-            raise ValueError(f"unmeasured={unmeasured!r}: write 'exclude' or 'predict'")
-        if time is not None:
-            validate.finite(observations, (time,), source)
-            observations = in_time(observations, subject, time, sort, source)
-            if duplicates == "error":
-                keys = [kind["levels"][-1], time, "outcome", "value", *kind["inputs"]]
-                validate.no_duplicates(observations[observations["value"].notna()], keys, source)
-        infinite = observations[np.isinf(observations["value"])]
-        if len(infinite):
-            validate.fail(source, infinite["row"].iloc[0], infinite["outcome"].iloc[0], "is infinite")
-        missing = observations["value"].isna() & (unmeasured == "exclude")
-        excluded = dict(excluded)
-        for name, count in observations["outcome"][missing].value_counts(sort=False).items():
-            excluded[f"{name} is missing"] = int(count)
-        observations = observations[~missing].reset_index(drop=True)
-        unseen = ~doses[subject].isin(observations[subject]) if len(doses) else np.zeros(0, dtype=bool)
-        if unseen.any():
-            excluded[f"dose of a {subject} without observations"] = int(unseen.sum())
-        return cls(observations, doses[~unseen].reset_index(drop=True), excluded=excluded, **kind)
+        return cls(**parts, interpolation=interpolation)
 
     @property
     def units(self):
@@ -256,15 +215,20 @@ class Dataset:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
             chosen &= self.observations[column].isin(wanted).to_numpy()
         observations = self.observations[chosen if keep else ~chosen].reset_index(drop=True)
-        doses = self.doses[self.doses[self.subject].isin(observations[self.subject])].reset_index(drop=True)
+        doses, events = (
+            frame[frame[self.subject].isin(observations[self.subject])].reset_index(drop=True) if len(frame) else frame
+            for frame in (self.doses, self.events)
+        )
         outcomes = tuple(name for name in self.outcomes if (observations["outcome"] == name).any())
-        return replace(self, observations=observations, doses=doses, outcomes=outcomes)
+        return replace(self, observations=observations, doses=doses, events=events, outcomes=outcomes)
 
     def over(self, **grid):
         """The same units and doses with prediction records (no measurement) over a grid of one column.
 
-        ``data.over(time=np.linspace(0, 24, 97))`` gives each unit these times for every outcome. Other inputs
-        keep the value of the unit's first record. Outcomes are all present, with a missing ``value``.
+        ``data.over(time=np.linspace(0, 24, 97))`` gives each subject these times for every outcome. Levels below the
+        subject and inputs are those of the record that governs each time (see ``interpolation``). Over an input it is
+        each innermost unit that gets the grid, and the other inputs keep the value of its first record. Outcomes are
+        all present, with a missing ``value``.
         """
         if len(grid) != 1:
             raise ValueError("over: give one column, e.g. data.over(time=np.linspace(0, 24, 97))")
@@ -277,19 +241,15 @@ class Dataset:
         values = np.atleast_1d(np.asarray(values, dtype=float))
         if not np.isfinite(values).all():
             raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
-        first = self.observations.drop_duplicates(self.levels[-1])
-        each = len(self.outcomes) * len(values)
-        frame = first.loc[first.index.repeat(each)].reset_index(drop=True)
-        frame["outcome"] = np.tile(np.repeat(self.outcomes, len(values)), len(first))
-        frame[column] = np.tile(values, len(self.outcomes) * len(first))
-        frame["value"] = np.nan
-        # Numbered after every record there is, so that a dose at the same time comes first.
-        last = max(self.observations["row"].max(), self.doses["position"].max() if len(self.doses) else 0)
-        frame["row"] = int(last) + 1 + np.arange(len(frame))
-        return replace(self, observations=frame, excluded={})
+        followed = self.levels[-1] != self.subject or self.inputs
+        over = over_subjects(self, values) if column == self.time and followed else over_units(self, column, values)
+        return replace(self, observations=over, excluded={})
 
     def with_values(self, **measured):
-        """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``."""
+        """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``.
+
+        Limits stay: a censored record is censored with any value.
+        """
         frame = self.observations.copy()
         for name, values in measured.items():
             here = frame["outcome"] == name
@@ -299,20 +259,11 @@ class Dataset:
         return replace(self, observations=frame)
 
     def __repr__(self):
-        lines = [f"Dataset of {self.source}"]
-        for level in self.levels:
-            lines.append(f"  level {level}: {self.observations[level].nunique()}")
-        for name in self.outcomes:
-            lines.append(f"  outcome {name}: {int((self.observations['outcome'] == name).sum())} records")
-        if self.time:
-            span = self.observations[self.time]
-            lines.append(f"  time {self.time}: {span.min():g} to {span.max():g}")
-        lines.append(f"  doses: {len(self.doses)}")
-        for kind, names in (("covariates", self.covariates), ("inputs", self.inputs)):
-            lines.append(f"  {kind}: {', '.join(names) or 'none'}")
-        lines.append("  excluded: " + ("; ".join(f"{n} x {why}" for why, n in self.excluded.items()) or "none"))
-        return "\n".join(lines)
+        return "\n".join(lines(self))
 
 
-def _names(names):
-    return (names,) if isinstance(names, str) else tuple(names)
+def _check_options(duplicates, unmeasured, blq, interpolation):
+    validate.option("duplicates", duplicates, ("error", "keep"))
+    validate.option("unmeasured", unmeasured, ("exclude", "predict"))
+    validate.option("blq", blq, METHODS)
+    validate.option("interpolation", interpolation, ("nocb", "locf"))

@@ -1,24 +1,39 @@
-"""Steps from a source frame to tidy frames: labels of levels, one row per measurement, order in time, doses."""
+"""Steps from a source frame to tidy frames: labels of levels, one row per measurement, order in time, roles."""
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.validate import DataError
+
+DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
+EVENT = ("position", "kind")
+MEASUREMENT = ("outcome", "value", "lower", "upper")
+KINDS = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "ss": int}
 
 
 def label(value):
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def named(names):
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def level_names(declared):
+    """Names of the levels of declarations such as ``site/subject``."""
+    return tuple(level.split("/")[-1] for level in declared)
+
+
+def level_parts(declared):
+    """The columns that declarations of levels read."""
+    return tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
+
+
 def labelled_levels(frame, declared, source):
     """Level columns as labels, each with the path of its parents: ``site``, ``site/subject``."""
-    parts = list(dict.fromkeys(name for level in declared for name in level.split("/")))
     plain = {}
-    for part in parts:
-        missing = np.flatnonzero(frame[part].isna())
-        if missing.size:
-            validate.fail(source, frame["row"].iloc[missing[0]], part, "the label is missing")
+    for part in level_parts(declared):
+        validate.refuse(frame, frame[part].isna(), part, "the label is missing", source)
         plain[part] = pd.Series([label(x) for x in frame[part].tolist()], dtype=object)
     unique = pd.DataFrame({level.split("/")[-1]: plain[level.split("/")[-1]] for level in declared})
     for level in declared:
@@ -26,7 +41,7 @@ def labelled_levels(frame, declared, source):
         if len(steps) > 1:
             unique[steps[-1]] = [("/".join(x)) for x in zip(*(plain[s] for s in steps), strict=True)]
     unique["row"] = frame["row"].to_numpy()
-    names = [level.split("/")[-1] for level in declared]
+    names = level_names(declared)
     validate.nested(unique, names, source)
     path = pd.DataFrame({"row": unique["row"]})
     for i, name in enumerate(names):
@@ -36,39 +51,73 @@ def labelled_levels(frame, declared, source):
 
 
 def melted(frame, outcomes):
+    """One row per measurement, in the order of the source's rows."""
     keep = [c for c in frame.columns if c not in outcomes]
     long = frame.melt(id_vars=keep, value_vars=list(outcomes), var_name="outcome", value_name="value")
-    return long.sort_values("row", kind="stable").reset_index(drop=True)
+    return long.sort_values("row", kind="stable").reset_index(drop=True).astype({"outcome": object})
 
 
-def in_time(frame, subject, time, sort, source):
-    if sort:
-        rank = frame[subject].map({label: i for i, label in enumerate(dict.fromkeys(frame[subject]))})
-        order = np.lexsort((frame["row"].to_numpy(), frame[time].to_numpy(), rank.to_numpy()))
-        return frame.iloc[order].reset_index(drop=True)
-    validate.ordered(frame, subject, time, source)
-    return frame
+def time_order(frame, subject, time, sort, source):
+    """Positions of the records in order of time within each subject, which they have unless ``sort``."""
+    if not sort:
+        validate.ordered(frame, subject, time, source)
+        return np.arange(len(frame))
+    rank = frame[subject].map({label: i for i, label in enumerate(dict.fromkeys(frame[subject]))})
+    return np.lexsort((frame["row"].to_numpy(), frame[time].to_numpy(), rank.to_numpy()))
 
 
-def dose_frame(doses, declared, time, amount, subject, sort, source):
-    """Boluses of a second frame, each acting before the records at its time (``position`` -1)."""
-    names = [level.split("/")[-1] for level in declared]
-    if doses is None:
-        return pd.DataFrame(columns=["row", *names, time or "time", "amount", "position"])
-    if time is None:
-        raise DataError(f"{source}: doses need a time column; give time=")
-    parts = dict.fromkeys(p for d in declared[: names.index(subject) + 1] for p in d.split("/"))
-    validate.columns_exist(doses, (*parts, time, amount), source)
-    allowed = (*dict.fromkeys(p for d in declared for p in d.split("/")), time, amount)
-    extra = [c for c in doses.columns if c not in allowed]
-    if extra:
-        wanted = ", ".join((*parts, time, amount))
-        raise DataError(f"{source}: column {extra[0]!r} is not supported yet; a bolus is {wanted}")
-    frame = validate.numbered(doses)
-    labelled = labelled_levels(frame, declared[: names.index(subject) + 1], source)
-    for column in (time, amount):
-        labelled[column] = validate.numeric(frame, column, source)
-    validate.finite(labelled, (time, amount), source)
-    validate.not_negative(labelled, amount, source)
-    labelled = in_time(labelled, subject, time, sort, source)
-    return labelled.rename(columns={amount: "amount"}).assign(position=-1)
+def varying(frame, rest, covariates, inputs, unit, observed, source):
+    """The columns of ``rest`` that vary within a unit, or are listed as ``inputs``; a declared covariate may not.
+
+    A missing value is one that differs, but not on a dose or another event (``observed`` is false).
+    """
+    found = []
+    for column in rest:
+        here = frame[(observed | frame[column].notna()) & frame[unit].notna()]
+        if column in covariates:
+            validate.constant(here, unit, column, source)
+        elif column in inputs or validate.changes(here, unit, column):
+            found.append(column)
+    return tuple(found)
+
+
+def occasions_stay(frame, levels, subject, source):
+    """No member of a level below the subject comes back; records are in order of time."""
+    for level in levels[levels.index(subject) + 1 :]:
+        validate.no_return(frame, subject, level, source)
+
+
+def unique_records(frame, raw, keys, source):
+    """No measurement stands twice; ``raw`` are the values before limits of quantification."""
+    frame = frame.assign(value=raw)
+    validate.no_duplicates(frame[frame["value"].notna()], [*keys, "lower", "upper"], source)
+
+
+def tabled(frame, before, own, after):
+    """The columns of one of a dataset's frames in their order, with the kinds of numbers they hold."""
+    columns = list(dict.fromkeys((*before, *own, *after)))
+    return frame[columns].astype({c: k for c, k in KINDS.items() if c in own or c == "row"})
+
+
+def nothing_in(observations, before, own, after):
+    """A frame without rows, whose columns are of the kinds that they have among the observations."""
+    kinds = KINDS | {"position": int, "state": object, "kind": object} | observations.dtypes.to_dict()
+    columns = list(dict.fromkeys((*before, *own, *after)))
+    return pd.DataFrame({c: pd.Series([], dtype=kinds.get(c, float)) for c in columns})
+
+
+def followed(observations, doses, events, subject, excluded):
+    """The three frames without the doses (counted) and events of subjects who were not observed."""
+    unseen = ~doses[subject].isin(observations[subject]) if len(doses) else np.zeros(0, dtype=bool)
+    if unseen.any():
+        excluded = excluded | {f"dose of a {subject} without observations": int(unseen.sum())}
+    seen = events[subject].isin(observations[subject]) if len(events) else np.zeros(0, dtype=bool)
+    kept = (observations, doses[~unseen], events[seen])
+    return dict(zip(("observations", "doses", "events"), (f.reset_index(drop=True) for f in kept), strict=True)) | {
+        "excluded": excluded
+    }
+
+
+def counted(reasons):
+    """Reason -> number of records, in order of appearance."""
+    return {why: int(n) for why, n in reasons.dropna().value_counts(sort=False).items()}

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-RESERVED = ("row", "outcome", "value")
+RESERVED = ("row", "outcome", "value", "lower", "upper")
+OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
 
 
 class DataError(ValueError):
@@ -14,6 +15,26 @@ class DataError(ValueError):
 
 def fail(source, row, column, problem):
     raise DataError(f"{source}, row {row}, column {column}: {problem}")
+
+
+def refuse(frame, bad, column, problem, source, name=None):
+    """Fail at the first row of which ``bad`` is true; ``problem`` may show the value, as ``{}``."""
+    where = np.flatnonzero(bad)
+    if where.size:
+        fail(source, frame["row"].iloc[where[0]], name or column, problem.format(frame[column].iloc[where[0]]))
+
+
+def option(name, value, allowed):
+    """An argument is one of a few words."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
+
+
+def free_of_doses(names, source):
+    """No level or covariate is named as a column of doses or events, whose frames hold both."""
+    for name in names:
+        if name in OF_DOSES:
+            raise DataError(f"{source}: the column name {name!r} is used by doses and events; rename that column")
 
 
 def columns_exist(frame, names, source, reserved=RESERVED):
@@ -53,13 +74,15 @@ def numeric(frame, column, source):
         fail(source, frame["row"].iloc[0], column, f"{values.iloc[0]!r} is not a number")
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
-    blank = values.isna() | values.astype(str).str.strip().isin(["", "."])
     converted = pd.to_numeric(values.astype(object), errors="coerce").astype(float)
-    text = converted.isna() & ~blank
-    if text.any():
-        first = int(np.flatnonzero(text)[0])
-        fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text where a number belongs")
+    text = converted.isna() & ~blank(values)
+    refuse(frame, text, column, "{!r} is text where a number belongs", source)
     return converted
+
+
+def blank(values):
+    """Whether a cell is missing, empty or a point."""
+    return values.isna() | values.astype(str).str.strip().isin(["", "."])
 
 
 def column_of_covariate(frame, column, source):
@@ -71,7 +94,8 @@ def column_of_covariate(frame, column, source):
         return values.astype(float)
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
-    converted = pd.to_numeric(values.astype(object), errors="coerce")
+    values = values.astype(object).where(~blank(values))
+    converted = pd.to_numeric(values, errors="coerce")
     present = values.notna()
     stray = present & converted.isna()
     if not stray.any():
@@ -92,9 +116,7 @@ def finite(frame, columns, source):
 
 
 def not_negative(frame, column, source):
-    bad = np.flatnonzero(frame[column].to_numpy() < 0)
-    if bad.size:
-        fail(source, frame["row"].iloc[bad[0]], column, f"{frame[column].iloc[bad[0]]:g} is negative")
+    refuse(frame, frame[column] < 0, column, "{:g} is negative", source)
 
 
 def ordered(frame, subject, time, source):
@@ -108,6 +130,23 @@ def ordered(frame, subject, time, source):
             source, frame["row"].iloc[i], time,
             f"time goes back from {earlier:g} to {frame[time].iloc[i]:g} within {subject} {frame[subject].iloc[i]}; "
             "sort=True sorts the records of each subject by time",
+        )  # fmt: skip
+
+
+def no_return(frame, subject, column, source):
+    """An occasion, once left, does not come back; records are in order of time."""
+    here = frame[frame[column].notna()]
+    pair = here[[subject, column]]
+    starts = here[(pair != pair.shift()).any(axis=1)]
+    back = np.flatnonzero(starts.duplicated([subject, column]))
+    if back.size:
+        i = back[0]
+        now, before = (label.rsplit("/", 1)[-1] for label in map(str, starts[column].iloc[[i, i - 1]]))
+        word = "occasion" if column.lower() == "occ" else column
+        fail(
+            source, starts["row"].iloc[i], column,
+            f"{word} {now} comes back after {word} {before} within {subject} {starts[subject].iloc[i]}; give the later "
+            "one a label of its own",
         )  # fmt: skip
 
 

@@ -1,0 +1,158 @@
+"""Dates and clock times of an event table, as hours."""
+
+import re
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.data import validate
+from nlmebayes.data.table import DATES
+from nlmebayes.data.validate import DataError
+
+PARTS = dict(zip(DATES, ("mdy", "dmy", "ymd", "ydm"), strict=True))
+SPELLED = {"m": "month", "d": "day", "y": "year"}
+CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
+MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
+LAST20 = 50  # NM-TRAN's default: the last two-digit year of this century
+YEARLESS = 2001  # of dates without a year; no leap year
+
+
+def hours(frame, subject, source):
+    """Times (record,) of the column TIME: as they are, or since the first record of each ``subject``.
+
+    The latter where TIME holds clock times (hh:mm or hh:mm:ss, as NM-TRAN beside plain hours) or dates with times
+    (yyyy-mm-dd hh:mm, without a zone), or where there is a column of dates.
+
+    Raises
+    ------
+    DataError
+        Text that is neither, a missing date, a clock that goes back without dates; names row and column.
+    """
+    days = _days(frame, source)
+    if _holds_moments(frame["TIME"]):
+        if days is not None:
+            raise DataError(f"{source}: dates stand in {days.name} and in TIME; leave one out")
+        return _since_first(_moments(frame, source), 0.0, subject)
+    clock = ":" in "".join(_text(frame["TIME"]))
+    time = clock_hours(frame, "TIME", source)
+    validate.finite(frame.assign(TIME=time), ("TIME",), source)
+    if days is not None:
+        over = clock & _text(frame["TIME"]).str.contains(":") & (time > 24)
+        validate.refuse(frame, over, "TIME", "{} is later than 24:00 of its day", source)
+        return _since_first(days, time, subject)
+    if not clock:
+        return time
+    _never_back(frame, time, subject, source)
+    return _since_first(0 * time, time, subject)
+
+
+def clock_hours(frame, column, source):
+    """A column of numbers, or of clock times as hours."""
+    text = _text(frame[column])
+    if not text.str.contains(":").any():
+        return validate.numeric(frame, column, source)
+    found = {cell: _clock(cell) for cell in text.unique()}
+    bad = text.map({cell: value is None for cell, value in found.items()}).to_numpy(dtype=bool)
+    validate.refuse(frame, bad, column, "{!r} is no time; write hours, hh:mm or hh:mm:ss", source)
+    return text.map(found).astype(float)
+
+
+def _clock(cell):
+    match = CLOCK.fullmatch(cell)
+    if match is None:
+        number = pd.to_numeric(cell or "nan", errors="coerce")
+        return None if np.isnan(number) and cell else float(number)
+    sign, hour, minute, second = match.groups()
+    if int(minute) > 59 or float(second or 0) >= 60:
+        return None
+    return (-1 if sign else 1) * (int(hour) + int(minute) / 60 + float(second or 0) / 3600)
+
+
+def _text(values):
+    """Cells as text; a missing one is empty."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    return text.where(text != ".", "")
+
+
+def _holds_moments(values):
+    return pd.api.types.is_datetime64_any_dtype(values) or _text(values).str.match(r"\d{4}-\d").any()
+
+
+def _moments(frame, source):
+    """Dates with times as days since 1970, with their fractions as exact as they come."""
+    values = frame["TIME"]
+    validate.refuse(frame, values.isna(), "TIME", "is missing", source)
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        text = _text(values)
+        values = pd.to_datetime(text.where(text.map(MOMENT.fullmatch).notna()), format="ISO8601", errors="coerce")
+        problem = "{!r} is no date with a time; write yyyy-mm-dd hh:mm, without a zone"
+        validate.refuse(frame, values.isna(), "TIME", problem, source)
+    elif values.dt.tz is not None:
+        values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    return values
+
+
+def _since_first(days, time, subject):
+    """Hours since the first record: of moments, or of days and hours of the day."""
+    groups = np.asarray(subject)
+    day = days - days.groupby(groups).transform("min")
+    if pd.api.types.is_timedelta64_dtype(day):
+        return day / pd.Timedelta(hours=1)
+    total = 24.0 * day + time
+    return total - total.groupby(groups).transform("min")
+
+
+def _never_back(frame, time, subject, source):
+    step = time.groupby(np.asarray(subject), sort=False).diff()
+    problem = "the clock goes back to {} within its subject; give the dates (DATE, DAT1, DAT2 or DAT3), or hours"
+    validate.refuse(frame, step < 0, "TIME", problem, source)
+
+
+def _days(frame, source):
+    """Number of the day of each record, or None where there are no dates."""
+    names = [name for name in DATES if name in frame.columns and (_text(frame[name]) != "").any()]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise DataError(f"{source}: dates stand in {' and in '.join(names)}; leave one out")
+    name = names[0]
+    validate.refuse(frame, _text(frame[name]) == "", name, "is missing; every record needs its date", source)
+    if pd.api.types.is_datetime64_any_dtype(frame[name]):
+        return (frame[name].dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days.rename(name)
+    text = _text(frame[name])
+    found = {cell: _day(cell, PARTS[name]) for cell in text.unique()}
+    bad = text.map({cell: day is None for cell, day in found.items()}).to_numpy(dtype=bool)
+    order = "/".join(SPELLED[p] for p in PARTS[name])
+    problem = f"{{!r}} is no date; {name} is {order} or the number of a day{_other_order(text[bad])}"
+    validate.refuse(frame, bad, name, problem, source)
+    kinds = text.map({cell: kind for cell, (kind, _) in found.items()})
+    problem = f"{{!r}} is another kind of date than {text.iloc[0]!r} in row {frame['row'].iloc[0]}"
+    validate.refuse(frame, kinds != kinds.iloc[0], name, problem, source)
+    return text.map({cell: day for cell, (_, day) in found.items()}).rename(name)
+
+
+def _other_order(bad):
+    year_first = len(bad) and re.match(r"\d{4}[-/]", bad.iloc[0])
+    return ": with the year first, name the column DAT2" if year_first else ""
+
+
+def _day(cell, order):
+    """(kind of date, number of the day), or None."""
+    number = pd.to_numeric(cell, errors="coerce")
+    if not np.isnan(number):
+        whole = float(number).is_integer() and abs(number) < 1e6  # 20240301 is meant for a date
+        return ("day", int(number)) if whole else None
+    parts = re.split(r"[-/]", cell)
+    if not all(part.isdecimal() for part in parts) or len(parts) not in (2, 3):
+        return None
+    named = dict(zip(order if len(parts) == 3 else order.replace("y", ""), parts, strict=True))
+    year = named.get("y", str(YEARLESS))
+    if len(year) not in (1, 2, 4):
+        return None
+    century = 0 if len(year) == 4 else 1900 if int(year) > LAST20 else 2000
+    try:
+        day = date(century + int(year), int(named["m"]), int(named["d"]))
+    except ValueError:
+        return None
+    return ("date" if "y" in named else "month and day"), day.toordinal()

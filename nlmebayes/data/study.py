@@ -1,0 +1,113 @@
+"""A tidy frame of observations, and one of doses, as the parts of a `Dataset`."""
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.data import limits, tidy, validate
+from nlmebayes.data.doses import dose_frame
+from nlmebayes.data.table import read_table
+from nlmebayes.data.validate import DataError
+
+
+def read_study(
+    frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
+    censored, limit, lloq, uloq, blq, source,
+):  # fmt: skip
+    """Fields of a `Dataset`; see `Dataset.from_frame`."""
+    frame, name = read_table(frame, "data")
+    source, outcomes, declared = source or name, tidy.named(outcome), tidy.named(levels)
+    names = tidy.level_names(declared)
+    subject = subject or (names or [None])[-1]
+    of_limits = tuple(dict.fromkeys(c for c in (censored, limit, lloq, uloq) if isinstance(c, str)))
+    roles = {
+        "a level": names, "the time": (time,) if time else (), "an outcome": outcomes,
+        "a covariate": tidy.named(covariates), "an input": tidy.named(inputs), "a limit": of_limits,
+    }  # fmt: skip
+    _check_roles(frame, roles, declared, subject, source)
+    frame = validate.numbered(frame)
+    labelled, rest = _labelled(frame, declared, roles, source)
+    given = None
+    if doses is not None:
+        given = dose_frame(
+            doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
+            source=f"{source}, doses",
+        )  # fmt: skip
+    changing = _changing(labelled, given, rest, roles, names, source)
+    observations, why = _measured(
+        labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
+        blq=blq, source=source,
+    )  # fmt: skip
+    if time is not None:
+        validate.finite(observations, (time,), source)
+        order = tidy.time_order(observations, subject, time, sort, source)
+        observations, why = observations.iloc[order], why.iloc[order]
+        tidy.occasions_stay(observations, names, subject, source)
+        if duplicates == "error":
+            keys = [names[-1], time, "outcome", "value", *changing]
+            tidy.unique_records(observations, observations["raw"], keys, source)
+    kept = tidy.tabled(observations[why.isna()], ("row", *names, *roles["the time"]), tidy.MEASUREMENT, rest)
+    before = ("row", *names, time or "time")
+    given = tidy.nothing_in(kept, before, tidy.DOSE, rest) if given is None else given
+    none = tidy.nothing_in(kept, before, tidy.EVENT, rest)
+    return tidy.followed(kept, given, none, subject, tidy.counted(why)) | {
+        "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
+        "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
+    }  # fmt: skip
+
+
+def _check_roles(frame, roles, declared, subject, source):
+    """Every column that an argument names exists and has one role."""
+    names = roles["a level"]
+    if not names or not roles["an outcome"] or subject not in names:
+        raise DataError(f"{source}: needs an outcome, at least one level, and as subject= one of the levels {names}")
+    validate.apart(source, **roles)
+    others = [c for role, columns in roles.items() if role != "a level" for c in columns]
+    validate.columns_exist(frame, (*tidy.level_parts(declared), *others), source)
+    if frame.empty:
+        raise DataError(f"{source}: no rows")
+
+
+def _labelled(frame, declared, roles, source):
+    """The frame with labels of levels and with numbers, and its columns that have no role yet or are covariates."""
+    found = tidy.labelled_levels(frame, declared, source)
+    measured = (*roles["the time"], *roles["an outcome"])
+    for column in measured:
+        found[column] = validate.numeric(frame, column, source)
+    taken = (*roles["a level"], *measured, *roles["a limit"], "row")
+    rest = tuple(c for c in frame.columns if c not in taken)
+    for column in rest:
+        found[column] = validate.column_of_covariate(frame, column, source)
+    return found, rest
+
+
+def _changing(labelled, given, rest, roles, names, source):
+    """Columns that vary within the innermost unit, in the observations or the doses."""
+    declared = (rest, roles["a covariate"], roles["an input"], names[-1])
+    changing = tidy.varying(labelled, *declared, pd.Series(True, index=labelled.index), source)
+    if given is None:
+        return changing
+    both = pd.concat([labelled, given[["row", *names, *rest]]], ignore_index=True)
+    observed = pd.Series(np.arange(len(both)) < len(labelled))
+    return tidy.varying(both, *declared, observed, f"{source}, doses")
+
+
+def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source):
+    """One row per measurement with its limits and its ``raw`` value, and why each is left out."""
+    if len(outcomes) > 1 and (censored or limit):
+        raise DataError(f"{source}: censored= and limit= are of a single outcome; give lloq={{outcome: limit}}")
+    long = tidy.melted(labelled, outcomes)
+    for name in outcomes:
+        here = long[long["outcome"] == name].rename(columns={"value": name})
+        if unmeasured == "exclude":
+            validate.not_all_missing(here, name, source)
+        validate.refuse(here, np.isinf(here[name]), name, "is infinite", source)
+    origin = frame.iloc[long["row"] - 1].reset_index(drop=True).assign(outcome=long["outcome"])
+    nothing = pd.Series(np.nan, index=long.index)
+    flag = limits.flags(origin, censored, source) if censored else nothing.fillna(0.0)
+    other = validate.numeric(origin, limit, source) if limit else nothing
+    low, high = limits.quantified(lloq, uloq, origin, outcomes, source)
+    names = {"flag": censored, "limit": limit} | ({"value": outcomes[0]} if len(outcomes) == 1 else {})
+    found = limits.limited(long, flag, other, low, high, blq, names, source).assign(raw=long["value"])
+    why = limits.left_out(found, unmeasured, blq)
+    limits.some_left(found, why, outcomes, source)
+    return found, why
