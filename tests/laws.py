@@ -177,3 +177,29 @@ def exact_slope(function, arguments, position):
         step = at[position] * Decimal("1e-18") or Decimal("1e-18")
         up, down = (function(*at[:position], at[position] + s, *at[position + 1 :]) for s in (step, -step))
         return (up - down) / (2 * step)
+
+
+def exact_amounts(matrix, h, amounts, inputs):
+    """Amounts after a time ``h`` of x' = matrix x + inputs, by the exponential of the whole in 100 digits."""
+    n = len(amounts)
+    with localcontext(prec=100):
+        rows = np.column_stack([matrix, inputs]).astype(float).tolist()
+        whole = [[Decimal(x) * Decimal(h) for x in row] for row in (*rows, [0.0] * (n + 1))]
+        largest = max((abs(x) for row in whole for x in row[:n]), default=Decimal(0))
+        halvings = max(0, int(np.ceil(np.log2(float(largest) + 1e-300))) + 4)
+        small = [[x / 2**halvings for x in row] for row in whole]
+        found = term = [[Decimal(int(i == j)) for j in range(n + 1)] for i in range(n + 1)]
+        for k in range(1, 40):
+            term = [[x / k for x in row] for row in _product(small, term)]
+            found = [[x + y for x, y in zip(*rows, strict=True)] for rows in zip(found, term, strict=True)]
+        for _ in range(halvings):
+            found = _product(found, found)
+        at = [*map(Decimal, map(float, amounts)), Decimal(1)]
+        return np.array([float(sum(x * y for x, y in zip(row, at, strict=True))) for row in found[:n]])
+
+
+def _product(one, other):
+    columns = list(zip(*other, strict=True))
+    return [
+        [sum((x * y for x, y in zip(row, column, strict=True) if x and y), Decimal(0)) for column in columns] for row in one
+    ]

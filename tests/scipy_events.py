@@ -238,12 +238,19 @@ def solve(system, table, parameters, *, interpolation="nocb", propagate=integrat
         if record.EVID in (3, 4):
             body.empty()
         if record.EVID in (1, 4):
-            _dose(body, record, own)
+            _dose(body, record, own, partial(_at, records, interpolation))
         found.append(body.amounts)
     return np.array(found)
 
 
-def _dose(body, record, p):
+def _at(records, interpolation, time):
+    """Parameters at a time: of the first record from then on (or the last one), or of the last record until then."""
+    if interpolation == "nocb":
+        return next((p for record, p in records if time <= record.TIME), records[-1][1])
+    return [p for record, p in records if time >= record.TIME][-1]
+
+
+def _dose(body, record, p, parameters_at):
     dose = (record.CMT or 1.0, record.AMT, record.RATE)
     if record.SS == 1:
         body.empty()
@@ -254,4 +261,10 @@ def _dose(body, record, p):
         body.add(steady(body.system, dose, record.II, p, body.propagate))
     body.take(dose, p)
     for k in range(1, int(record.ADDL) + 1):
-        body.waiting.append((record.TIME + k * record.II, partial(body.take, dose)))
+        time = record.TIME + k * record.II
+        body.waiting.append((time, partial(_again, body, dose, parameters_at(time))))
+
+
+def _again(body, dose, own, _):
+    """An additional dose has parameters of its own nominal time, whatever is true when it is its turn."""
+    body.take(dose, own)

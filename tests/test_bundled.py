@@ -10,21 +10,12 @@ from nlmebayes.data import bundled
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 
-UNSUPPORTED = ("quinidine", "remifentanil")
-SUPPORTED = [name for name in bundled.names() if name not in UNSUPPORTED]
 
-
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", bundled.names())
 def test_becomes_a_dataset_named_after_itself(name):
     data = getattr(bundled, name)()
     assert isinstance(data, Dataset)
     assert data.source == name
-
-
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_dosing_that_is_not_supported_is_refused_with_a_way_out(name):
-    with pytest.raises(DataError, match=rf"{name}: its dosing .* not supported yet; .* nb.datasets.table\('{name}'\)"):
-        getattr(bundled, name)()
 
 
 @pytest.mark.parametrize("name", bundled.names())
@@ -36,14 +27,14 @@ def test_every_column_of_the_table_is_described(name):
     assert getattr(bundled, name).__doc__ == text
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", bundled.names())
 def test_every_row_of_the_table_is_accounted_for(name):
     data = getattr(bundled, name)()
-    dose_rows = len(data.doses) if name == "phenobarbital" else 0
-    assert len(data.observations) + sum(data.excluded.values()) + dose_rows == len(bundled.table(name))
+    others = len(data.doses) + len(data.events) if name in ("phenobarbital", "quinidine") else 0
+    assert len(data.observations) + sum(data.excluded.values()) + others == len(bundled.table(name))
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", bundled.names())
 def test_observations_keep_the_values_of_their_rows(name):
     data = getattr(bundled, name)()
     entry = bundled._CATALOGUE[name]
@@ -86,7 +77,8 @@ def test_phenobarbital_has_its_infants_samples_and_repeated_doses():
 def test_phenobarbital_units_give_the_published_volume():
     """Soon after a first dose, dose / conc / wt is near 0.96 L/kg (Grasela and Donn 1985)."""
     data = bundled.phenobarbital()
-    first = data.observations.drop_duplicates("id").merge(data.doses.drop_duplicates("id"), on="id")
+    doses = data.doses.drop_duplicates("id")[["id", "time", "amount"]]
+    first = data.observations.drop_duplicates("id").merge(doses, on="id")
     early = first[(first["time_x"] - first["time_y"]).between(0, 3)]
     assert len(early) > 20
     assert (early["amount"] / early["value"] / early["wt"]).median() == pytest.approx(0.96, rel=0.1)
@@ -97,6 +89,27 @@ def test_indometh_has_one_bolus_per_subject():
     assert doses["id"].tolist() == ["1", "2", "3", "4", "5", "6"]
     assert (doses["amount"] == 25.0).all()
     assert (doses["time"] == 0.0).all()
+
+
+def test_quinidine_doses_with_an_interval_are_steady_states():
+    data, table = bundled.quinidine(), bundled.table("quinidine")
+    steady = data.doses[data.doses["ss"] == 1]
+    assert len(data.doses) == 1028
+    assert steady["ii"].tolist() == table["interval"].dropna().tolist()
+    assert steady["row"].tolist() == (np.flatnonzero(table["interval"].notna()) + 1).tolist()
+    assert (data.doses[data.doses["ss"] == 0]["ii"] == 0).all()
+    assert (data.events["kind"] == "other").all()
+    assert {"Weight", "Creatinine", "glyco"} <= set(data.inputs)
+
+
+def test_remifentanil_infusions_follow_one_another_without_a_gap():
+    """Amt / Rate is the time to the next row, as the reading of the columns has it."""
+    data, table = bundled.remifentanil(), bundled.table("remifentanil")
+    ahead = table.groupby("ID")["Time"].shift(-1)[table["Amt"] > 0]
+    end = data.doses["time"] + data.doses["amount"] / data.doses["rate"]
+    assert end.to_numpy() == pytest.approx(ahead.to_numpy(), abs=1e-6)
+    assert data.doses["amount"].sum() == pytest.approx(table["Amt"].sum())
+    assert data.covariates == ("Subject", "Age", "Sex", "Ht", "Wt", "BSA", "LBM")
 
 
 def test_nested_labels_carry_their_parents():

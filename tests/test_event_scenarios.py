@@ -216,6 +216,9 @@ SCENARIOS = {
     "additional dose at a change, backward": oral(
         1, "0 dose 90 addl=4 ii=12; 12 other wt=140; 24 sample wt=50", slopes={"f": 2.0, "tlag": 1.0}, **BOTH
     ),
+    "additional dose at a change, forward": oral(
+        1, "0 dose 90 addl=4 ii=12; 12 other wt=140; 24 sample wt=50", slopes={"f": 2.0, "tlag": 1.0}, by="locf", **BOTH
+    ),
     "weight at a steady state, backward": oral(
         2, "0 dose 100 ss=1 ii=12; 7.5 sample wt=100; 15 dose 40 ss=2 ii=8 wt=50; 24 sample wt=90",
         slopes={"cl": 1.0, "v2": 1.0, "f": 0.5}, **BOTH,
@@ -411,20 +414,28 @@ def tables(draw):
     return "; ".join(records)
 
 
+SYSTEMS = {
+    "oral": partial(oral, 2, slopes={"cl": 0.75, "v1": 1.0, "ka": -0.5, "f": 0.5}, ka=1.1),
+    "vein": partial(iv, 3, slopes={"cl": 0.75, "v1": 1.0, "q3": 0.5, "tlag": 0.5}),
+    "transit": partial(case, 1, absorption="transit", slopes={"v": 1.0, "mtt": 0.5}, urine=True),
+}
+
+
 @settings(deadline=None, max_examples=25)
-@given(subjects=st.lists(tables(), min_size=1, max_size=3), by=st.sampled_from(["nocb", "locf"]))
-def test_subjects_with_random_records_are_each_that_of_the_integration(subjects, by):
-    slopes = {"cl": 0.75, "v1": 1.0, "ka": -0.5}
+@given(
+    subjects=st.lists(tables(), min_size=1, max_size=3),
+    by=st.sampled_from(["nocb", "locf"]),
+    system=st.sampled_from(list(SYSTEMS)),
+)
+def test_subjects_with_random_records_are_each_that_of_the_integration(subjects, by, system):
     at = (0, 0.25, 1.25, 4, 6, 7.7, 12, 18, 30.2)
-    each = [
-        oral(2, f"0 dose 10; {records}", by=by, slopes=slopes, at=at, **BOTH, tlag=0.8, ka=1.1) for records in subjects
-    ]
+    each = [SYSTEMS[system](f"0 dose 10; {records}", by=by, at=at, **BOTH, tlag=0.8) for records in subjects]
     frames = [table(scenario, subject) for subject, scenario in enumerate(each, 1)]
-    whole = pd.concat(frames, ignore_index=True)
-    rows, found = predicted(each[0], whole)["conc"]
+    found = predicted(each[0], pd.concat(frames, ignore_index=True))
     for draw in (0, 1):
-        alone = [reference(s, frame, draw, exponential)["conc"] for s, frame in zip(each, frames, strict=True)]
-        agree(found[draw], np.concatenate(alone)[rows])
+        alone = pd.concat([reference(s, frame, draw, exponential) for s, frame in zip(each, frames, strict=True)])
+        for outcome, (rows, f) in found.items():
+            agree(f[draw], alone[outcome].to_numpy()[rows])
 
 
 # --- the reference by itself, beside formulas of textbooks -----------------------------------------------------------

@@ -27,7 +27,7 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     frame = validate.numbered(doses)
     found = labelled_levels(frame, own, source)
     for name in names:
-        found[name] = found[name] if name in found else pd.Series(None, index=found.index, dtype=object)
+        found[name] = found[name] if name in found else pd.Series([None] * len(found), dtype=object)
     found[time] = validate.numeric(frame, time, source)
     validate.finite(found, (time,), source)
     found = found.join(_given(frame, amount, source).drop(columns="row"))

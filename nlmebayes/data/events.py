@@ -84,7 +84,7 @@ def checked(doses, gives, names, source):
 def states(frame, column, source):
     """Labels of the states of a column of numbers or names; None where it is empty or 0."""
     if column not in frame.columns:
-        return pd.Series(None, index=frame.index, dtype=object)
+        return pd.Series([None] * len(frame), index=frame.index, dtype=object)
     values = frame[column].astype(object)
     number = pd.to_numeric(values, errors="coerce").astype(float)
     validate.refuse(frame, number < 0, column, "{}: turning compartments off is not supported", source)

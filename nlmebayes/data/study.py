@@ -32,7 +32,7 @@ def read_study(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
-    changing = _changing(labelled, given, rest, roles, names, source)
+    changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
         labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
         blq=blq, source=source,
@@ -80,15 +80,21 @@ def _labelled(frame, declared, roles, source):
     return found, rest
 
 
-def _changing(labelled, given, rest, roles, names, source):
+def _changing(labelled, given, rest, roles, subject, source):
     """Columns that vary within the innermost unit, in the observations or the doses."""
-    declared = (rest, roles["a covariate"], roles["an input"], names[-1])
-    changing = tidy.varying(labelled, *declared, pd.Series(True, index=labelled.index), source)
+    names, covariates, inputs = roles["a level"], roles["a covariate"], roles["an input"]
+    seen = pd.Series(True, index=labelled.index)
+    changing = tidy.varying(labelled, rest, covariates, inputs, names[-1], seen, source)
     if given is None:
         return changing
     both = pd.concat([labelled, given[["row", *names, *rest]]], ignore_index=True)
-    observed = pd.Series(np.arange(len(both)) < len(labelled))
-    return tidy.varying(both, *declared, observed, f"{source}, doses")
+    seen = pd.Series(np.arange(len(both)) < len(labelled))
+    changing = tidy.varying(both, rest, covariates, inputs, names[-1], seen, f"{source}, doses")
+    # A dose of no innermost unit can be compared with its subject, where that has one value.
+    of_subject = both[seen | both[names[-1]].isna()]
+    one = [c for c in rest if c not in changing and validate.changes(labelled, subject, c) is None]
+    more = tidy.varying(of_subject, one, covariates, inputs, subject, seen[of_subject.index], f"{source}, doses")
+    return tuple(c for c in rest if c in (*changing, *more))
 
 
 def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source):

@@ -32,16 +32,16 @@ def _kinds_of_doses(doses):
     if not len(doses):
         return {}
     return {
-        "infusions": int((doses["rate"] != 0).sum()),
-        "at steady state": int((doses["ss"] > 0).sum()),
-        "additional doses": int(doses["addl"].sum()),
+        "infusion": int((doses["rate"] != 0).sum()),
+        "steady state": int((doses["ss"] > 0).sum()),
+        "additional dose": int(doses["addl"].sum()),
     }
 
 
 def _kinds_of_events(events):
-    return {"resets": int((events["kind"] == "reset").sum()), "other": int((events["kind"] == "other").sum())}
+    return {"reset": int((events["kind"] == "reset").sum()), "other event": int((events["kind"] == "other").sum())}
 
 
 def _counts(kinds):
-    present = [f"{n} {what}" for what, n in kinds.items() if n]
+    present = [f"{n} {what}{'s' if n > 1 else ''}" for what, n in kinds.items() if n]
     return f" ({', '.join(present)})" if present else ""

@@ -54,7 +54,8 @@ def melted(frame, outcomes):
     """One row per measurement, in the order of the source's rows."""
     keep = [c for c in frame.columns if c not in outcomes]
     long = frame.melt(id_vars=keep, value_vars=list(outcomes), var_name="outcome", value_name="value")
-    return long.sort_values("row", kind="stable").reset_index(drop=True).astype({"outcome": object})
+    kinds = frame.dtypes[keep].to_dict() | {"outcome": object}  # pandas' melt makes strings of objects
+    return long.sort_values("row", kind="stable").reset_index(drop=True).astype(kinds)
 
 
 def time_order(frame, subject, time, sort, source):

@@ -141,7 +141,8 @@ def no_return(frame, subject, column, source):
     back = np.flatnonzero(starts.duplicated([subject, column]))
     if back.size:
         i = back[0]
-        now, before = (label.rsplit("/", 1)[-1] for label in map(str, starts[column].iloc[[i, i - 1]]))
+        labels = (f"{x:g}" if isinstance(x, float) else str(x) for x in starts[column].iloc[[i, i - 1]])
+        now, before = (label.rsplit("/", 1)[-1] for label in labels)
         word = "occasion" if column.lower() == "occ" else column
         fail(
             source, starts["row"].iloc[i], column,

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.exponential import cached
+from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.modal import RBAR, R, W, X
 
 SMALL = 1 / 16  # norm at which nine terms reach rounding

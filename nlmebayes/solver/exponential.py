@@ -14,14 +14,12 @@ doi:10.1090/S0025-5718-1984-0758198-0.
 import math
 
 import numpy as np
-from numba import njit
+
+from nlmebayes.solver.kernel import cached
 
 NEAR = 0.3  # |p - q| h below which the series is summed; the quotient then loses one digit an order
 TERMS = 12  # of the series: NEAR**12 / 12! is below rounding
 RECIPROCAL = np.array([0.0, *(1.0 / k for k in range(1, TERMS + 6))])
-cached = njit(cache=True, error_model="numpy")
-# For what runs once a step: arrays passed to a function are counted, which costs more than the arithmetic.
-inlined = njit(cache=True, error_model="numpy", inline="always")
 
 
 @cached

@@ -16,7 +16,8 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.exponential import cached, e1, e2, e3, inlined
+from nlmebayes.solver.exponential import e1, e2, e3
+from nlmebayes.solver.kernel import cached, inlined
 
 # Rows of the working array (ROWS, state): amounts, input rates, the adjoints of both; then, by mode, scratch.
 X, R, W, RBAR, MODE, INPUT, BACK, DECAY, FROM_DEPOT, FROM_INPUT, FROM_BOTH, ROWS = range(12)
@@ -196,3 +197,44 @@ def adjoint(h, u, depot, central, n, basis, state, fed, slopes):
             if fed:
                 state[RBAR, central + j] += basis[u, forth + n * i + j] * state[BACK, i] * state[FROM_INPUT, i]
         state[W, central + j] = total
+
+
+@cached
+def periodic(period, u, depot, central, n, basis, x):
+    """x = (1 - P)^-1 x for the propagator P of one period: what repeats if ``x`` is added once a period."""
+    forth, back = n + 1, n + 1 + n * n
+    m, ka, ea = np.zeros(n), basis[u, 0], 0.0
+    if depot >= 0:
+        ea = math.exp(-ka * period)
+        x[depot] /= -math.expm1(-ka * period)
+    for i in range(n):
+        lam = basis[u, 1 + i]
+        for j in range(n):
+            m[i] += basis[u, forth + n * i + j] * x[central + j]
+        if depot >= 0:
+            m[i] += basis[u, forth + n * i] * ka * x[depot] * e1(ka, lam, period, ea, math.exp(-lam * period))
+        m[i] /= -math.expm1(-lam * period)
+    for j in range(n):
+        x[central + j] = 0.0
+        for i in range(n):
+            x[central + j] += basis[u, back + n * j + i] * m[i]
+
+
+@cached
+def periodic_adjoint(period, u, depot, central, n, basis, w):
+    """w = (1 - P)^-T w, the adjoint of `periodic`."""
+    forth, back = n + 1, n + 1 + n * n
+    y, ka, ea = np.zeros(n), basis[u, 0], math.exp(-basis[u, 0] * period)
+    for i in range(n):
+        lam = basis[u, 1 + i]
+        for j in range(n):
+            y[i] += basis[u, back + n * j + i] * w[central + j]
+        y[i] /= -math.expm1(-lam * period)
+        if depot >= 0:
+            w[depot] += basis[u, forth + n * i] * ka * y[i] * e1(ka, lam, period, ea, math.exp(-lam * period))
+    if depot >= 0:
+        w[depot] /= -math.expm1(-ka * period)
+    for j in range(n):
+        w[central + j] = 0.0
+        for i in range(n):
+            w[central + j] += basis[u, forth + n * i + j] * y[i]

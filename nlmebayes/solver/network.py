@@ -12,10 +12,11 @@ import math
 import numpy as np
 
 from nlmebayes.solver import dense, modal, single
-from nlmebayes.solver.exponential import cached, inlined
+from nlmebayes.solver.kernel import cached, inlined
 
-RECORD, START, STOP, CYCLE, PHASE, PERIODIC, CONSTANT = range(7)  # kinds of events
-HEADER = 5  # columns of the tape before the state: h, unit, kind of event, of which, first of a course
+# Kinds of events; EMPTY is the record of a steady-state dose, from which collecting states start.
+RECORD, START, STOP, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(8)
+HEADER = 6  # columns of the tape before the state: h, unit, kind of event, of which, first of a course, infusions run
 MOST = 1000  # implied doses of a steady state that still act; beyond, the point is rejected
 BOLUS, MODELLED_RATE, MODELLED_DURATION = 0.0, -1.0, -2.0  # NONMEM's codes of RATE
 
@@ -173,13 +174,18 @@ def _retreat(h, unit, kind, a, basis, state, fed, modal_slopes, slopes, work):
 
 
 @cached
-def _periodic(period, a, collecting, x, transposed, work):
+def _periodic(period, unit, kind, a, basis, collecting, x, transposed, work):
     """x = (1 - P)^-1 x (or with the transpose) for the propagator P of one period; collecting states are left empty."""
-    zero = work[7, 0]
-    zero[:] = 0.0
-    halvings = dense.scaled(a, zero, period, transposed, work[0])
-    dense.exponential_minus_one(work[0], halvings, work[1], work[2], work[3])
-    _balance(work[1], collecting, x)
+    if kind[4] > 0 and transposed:
+        modal.periodic_adjoint(period, unit, kind[2], kind[3], kind[4], basis, x)
+    elif kind[4] > 0:
+        modal.periodic(period, unit, kind[2], kind[3], kind[4], basis, x)
+    else:
+        zero = work[7, 0]
+        zero[:] = 0.0
+        halvings = dense.scaled(a[unit], zero, period, transposed, work[0])
+        dense.exponential_minus_one(work[0], halvings, work[1], work[2], work[3])
+        _balance(work[1], collecting, x)
 
 
 @cached
@@ -198,6 +204,13 @@ def _balance(d, collecting, x):
 
 
 @cached
+def _empty(x, collecting):
+    for i in range(len(x)):
+        if collecting[i]:
+            x[i] = 0.0
+
+
+@cached
 def _collecting(edges, n):
     """Whether a state has no way out, such as urine."""
     found = np.ones(n, np.bool_)
@@ -208,14 +221,17 @@ def _collecting(edges, n):
 
 
 @inlined
-def _write(tape, row, h, unit, what, which, first, state):
-    """One row of the tape: the step of length h, then the event."""
+def _write(tape, row, h, unit, what, which, first, fed, state):
+    """One row of the tape: the step of length h, then the event. Input rates are written only where there are some."""
     if len(tape) > 0:
         n = state.shape[1]
-        tape[row, 0], tape[row, 1], tape[row, 2], tape[row, 3], tape[row, 4] = h, unit, what, which, first
+        tape[row, 0], tape[row, 1], tape[row, 2], tape[row, 3] = h, unit, what, which
+        tape[row, 4], tape[row, 5] = first, fed
         for i in range(n):
             tape[row, HEADER + i] = state[modal.X, i]
-            tape[row, HEADER + n + i] = state[modal.R, i]
+        if fed:
+            for i in range(n):
+                tape[row, HEADER + n + i] = state[modal.R, i]
 
 
 @cached
@@ -225,30 +241,30 @@ def _cycle(head, doses, of_dose, routes, given, kind, a, basis, collecting, stat
     rate, duration = given[1, head], given[2, head]
     x, r = state[modal.X], state[modal.R]
     if period <= 0.0:
-        _write(tape, row, 0.0, unit, CONSTANT, head, 0, state)
+        _write(tape, row, 0.0, unit, CONSTANT, head, 0, False, state)
         x[:] = 0.0
         x[target] = rate
         _balance(a[unit], collecting, x)
         r[target] = rate
         return row + 1
-    _write(tape, row, 0.0, unit, CYCLE, head, 0, state)
+    _write(tape, row, 0.0, unit, CYCLE, head, 0, False, state)
     x[:] = 0.0
     row += 1
     h = period
     if rate > 0.0:
         r[target] = (running + 1) * rate
         rest = duration - running * period
-        _write(tape, row, rest, unit, PHASE, head, 0, state)
+        _write(tape, row, rest, unit, PHASE, head, 0, True, state)
         _advance(rest, unit, kind, a, basis, state, True, work)
         r[target] = running * rate
         h = period - rest
         row += 1
     else:
         x[target] = given[0, head]
-    _write(tape, row, h, unit, PERIODIC, head, 0, state)
+    _write(tape, row, h, unit, PERIODIC, head, 0, running > 0, state)
     if h > 0.0:
         _advance(h, unit, kind, a, basis, state, running > 0, work)
-    _periodic(period, a[unit], collecting, x, False, work)
+    _periodic(period, unit, kind, a, basis, collecting, x, False, work)
     return row + 1
 
 
@@ -290,9 +306,11 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
                 at, what, which = starts[0, j], START, of_start[j]
             if k < n_stop and stops[0, k] <= at:
                 at, what, which = stops[0, k], STOP, of_stop[k]
+            if head >= 0 and what == RECORD and i == course[0]:
+                what = EMPTY
             h = 0.0 if first == 1 else at - time
             time = at
-            _write(tape, row, h, unit, what, which, first, state)
+            _write(tape, row, h, unit, what, which, first, infusions > 0, state)
             row += 1
             first = 0
             if h > 0.0:
@@ -308,6 +326,10 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
                 if place >= 0:
                     for p in range(len(reads)):
                         y[p, place] += state[modal.X, reads[p]]
+                continue
+            if what == EMPTY:
+                i += 1
+                _empty(state[modal.X], collecting)
                 continue
             target = routes[of_dose[which, 1]]
             if what == STOP:
@@ -348,19 +370,24 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
             if place >= 0:
                 for p in range(len(reads)):
                     state[modal.W, reads[p]] += ybar[p, place]
+        elif what == EMPTY:
+            _empty(state[modal.W], collecting)
+        elif what == START and given[1, which] == 0.0:
+            givenbar[0, which] += state[modal.W, routes[of_dose[which, 1]]]
         else:
             _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis, collecting, tape, state,
                   modal_slopes, slopes, work, givenbar)  # fmt: skip
-        fed = False
-        for i in range(n):
-            state[modal.X, i], state[modal.R, i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
-            fed = fed or state[modal.R, i] != 0.0
-        if h > 0.0:
-            if modes == 1 and not fed and what <= STOP:  # a step that `single` took
-                single.adjoint(h, unit, depot, central, basis, state, modal_slopes, tape, row, kept)
-            elif modes > 0:
+        fed = tape[row, 5] == 1.0
+        if modes == 1 and not fed and not timed and what <= STOP:
+            if h > 0.0:
+                single.adjoint(h, unit, depot, central, basis, state, modal_slopes, tape, row, HEADER, kept)
+        else:
+            for i in range(n):
+                state[modal.X, i] = tape[row, HEADER + i]
+                state[modal.R, i] = tape[row, HEADER + n + i] if fed else 0.0
+            if h > 0.0 and modes > 0:
                 modal.adjoint(h, unit, depot, central, modes, basis, state, fed, modal_slopes)
-            else:
+            elif h > 0.0:
                 dense.adjoint(h, a[unit], state, slopes[unit], work)
         if timed:
             # w . dx/dt is constant along a step: the slope of the outcome in its length. The step after a steady
@@ -377,7 +404,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
             if what in (STOP, PHASE):
                 givenbar[2, which] += earlier - later
             later = earlier
-        if tape[row, 4] == 1:
+        if tape[row, 4] == 1.0:
             state[modal.W] = 0.0
             state[modal.RBAR] = 0.0
     _to_edges(edges, kind, basis, modal_slopes, slopes, ratesbar)
@@ -404,7 +431,7 @@ def _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis,
                 slopes[unit, i, j] += w[i] * tape[row + 1, HEADER + j]
         givenbar[1, which] += w[target] + rbar[target]
     elif what == PERIODIC:
-        _periodic(period, a[unit], collecting, w, True, work)
+        _periodic(period, unit, kind, a, basis, collecting, w, True, work)
         before = state.copy()
         for i in range(n):
             before[modal.X, i] = tape[row + 1, HEADER + i]

@@ -1,0 +1,25 @@
+"""How the kernels are compiled, and when what was compiled before is out of date."""
+
+import hashlib
+from pathlib import Path
+
+from numba import njit
+
+# Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
+STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+
+
+def cached(function):
+    """Compiled on first use and kept on disk until any file of the solver changes."""
+    return _stamped(njit(cache=True, error_model="numpy")(function))
+
+
+def inlined(function):
+    """For what runs once a step: arrays passed to a function are counted, which costs more than the arithmetic."""
+    return _stamped(njit(cache=True, error_model="numpy", inline="always")(function))
+
+
+def _stamped(kernel):
+    if hasattr(kernel, "_cache"):  # not with NUMBA_DISABLE_JIT=1
+        kernel._cache._cache_file._source_stamp = STAMP
+    return kernel
