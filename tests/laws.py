@@ -180,11 +180,11 @@ def exact_slope(function, arguments, position):
 
 
 def exact_amounts(matrix, h, amounts, inputs):
-    """Amounts after a time ``h`` of x' = matrix x + inputs, by the exponential of the whole in 100 digits."""
+    """Amounts after a time ``h`` of x' = matrix x + inputs, numbers or Decimals, by its exponential in 100 digits."""
     n = len(amounts)
     with localcontext(prec=100):
-        rows = np.column_stack([matrix, inputs]).astype(float).tolist()
-        whole = [[Decimal(x) * Decimal(h) for x in row] for row in (*rows, [0.0] * (n + 1))]
+        rows = [(*row, u) for row, u in zip(matrix, inputs, strict=True)]
+        whole = [[Decimal(x) * Decimal(h) for x in row] for row in (*rows, (0.0,) * (n + 1))]
         largest = max((abs(x) for row in whole for x in row[:n]), default=Decimal(0))
         halvings = max(0, int(np.ceil(np.log2(float(largest) + 1e-300))) + 4)
         small = [[x / 2**halvings for x in row] for row in whole]

@@ -215,11 +215,12 @@ def steady(system, dose, interval, p, propagate):
 
 
 def infused_for_ever(system, cmt, rate, p, propagate):
-    """A body after an infusion since for ever, which ends now: what flows out is what flows in."""
+    """A body after an infusion since for ever, whose last part arrives a lag from now: what flows out flows in."""
+    (_, _, _, lag), *_ = system.parts((cmt, 1.0, rate), p)
     amounts, inputs, rest = np.zeros(len(system.states)), np.zeros(len(system.states)), ~system.collecting
     inputs[int(cmt) - 1] = rate
     amounts[rest] = np.linalg.solve(system.matrix(p)[np.ix_(rest, rest)], -inputs[rest])
-    return Body(system, propagate, 0.0, amounts)
+    return Body(system, propagate, 0.0, amounts, running=[(int(cmt) - 1, rate, lag)])
 
 
 def solve(system, table, parameters, *, interpolation="nocb", propagate=integrated):

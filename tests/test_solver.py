@@ -117,13 +117,16 @@ class Problem:
         weights = np.broadcast_to(weights, y.shape).copy()
         return network.pullback(*inputs, weights, written if tape else written[:0])
 
-    def matrix(self, unit=0):
-        a = np.zeros((self.n, self.n))
-        for (source, target, kept), rate in zip(self.edges, self.rates[0, :, unit], strict=True):
-            a[source, source] -= 0.0 if kept else rate
-            if target >= 0:
-                a[target, source] += rate
-        return a
+    @property
+    def matrix(self):
+        """Of the first unit, without rounding: what a compartment loses is a sum of rates of any size."""
+        with localcontext(prec=100):
+            a = np.full((self.n, self.n), Decimal(0))
+            for (source, target, kept), rate in zip(self.edges, self.rates[0, :, 0], strict=True):
+                a[source, source] -= 0 if kept else Decimal(rate)
+                if target >= 0:
+                    a[target, source] += Decimal(rate)
+            return a
 
 
 def mammillary(modes, depot):
@@ -165,11 +168,11 @@ def exact(p):
         unit = np.arange(p.n) == p.routes[route]
         for k, t in enumerate(p.times):
             if t >= time and rate == 0:
-                total[:, k] += exact_amounts(p.matrix(), t - time, amount * unit, 0 * unit)
+                total[:, k] += exact_amounts(p.matrix, t - time, amount * unit, 0.0 * unit)
             elif t > time:
                 during = min(t - time, amount / rate)
-                end = exact_amounts(p.matrix(), during, 0 * unit, rate * unit)
-                total[:, k] += exact_amounts(p.matrix(), t - time - during, end, 0 * unit)
+                end = exact_amounts(p.matrix, during, 0.0 * unit, rate * unit)
+                total[:, k] += exact_amounts(p.matrix, t - time - during, end, 0.0 * unit)
     return total
 
 
@@ -186,7 +189,7 @@ def test_amounts_are_those_of_exact_arithmetic(modes, depot, way):
 def test_amounts_are_those_of_scipy(modes, depot):
     """`scipy.linalg.expm`, where rates are of one size."""
     p = problem(modes, depot, ((0.0, 100.0, 0.0, 0.0, 0),))
-    wanted = np.stack([expm(p.matrix() * t)[:, 0] * 100 for t in TIMES], axis=1)
+    wanted = np.stack([expm(p.matrix.astype(float) * t)[:, 0] * 100 for t in TIMES], axis=1)
     near(p.amounts[0], wanted, rel=1e-10)
 
 
