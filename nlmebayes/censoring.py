@@ -38,6 +38,16 @@ def limits(values, lower, upper):
     )
 
 
+def quantified(lower, upper):
+    """The range (lowest, highest) in which an outcome is measured: the widest limits of its censored records.
+
+    ``lower``, ``upper`` (record,) are missing for measured records. Replicates outside count as censored.
+    """
+    left, right = np.isneginf(lower) | (np.isfinite(lower) & (lower <= 0)), np.isposinf(upper)
+    lowest = upper[left & ~right].max() if (left & ~right).any() else -np.inf
+    return lowest, lower[right & ~left].min() if (right & ~left).any() else np.inf
+
+
 def log_density(residual, f, s, value, lower, upper, positive=False):
     """Log-density of records some of which are censored, with the shape of ``f``.
 

@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
+from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.model import assemble
 from nlmebayes.parameter import Log
@@ -172,8 +173,13 @@ STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}
 
 def _predictive(tree):
     rows = []
+    limits = tree["constant_data"] if "constant_data" in tree.children else {}
     for name, observed in tree["observed_data"].data_vars.items():
         replicated = tree["posterior_predictive"][name].stack(sample=("chain", "draw")).to_numpy()  # (record, sample)
+        if f"lower_{name}" in limits:  # censored records are compared at their limits
+            replicated = np.clip(
+                replicated, *quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
+            )
         p = {k: float((t(replicated, axis=0) >= t(observed.to_numpy())).mean()) for k, t in STATISTICS.items()}
         rows.append({"outcome": name, **p})
     return pd.DataFrame(rows)

@@ -239,7 +239,9 @@ def _possible(observed, residual, positive):
     if residual.positive or positive:
         bad = np.flatnonzero((observed.values <= 0) & ~observed.censored)
         if bad.size:
-            why = f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
+            why = (
+                f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
+            )
             raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and {why}")
 
 

@@ -6,7 +6,7 @@ Every function returns a matplotlib Figure.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import prediction, storage
+from nlmebayes import censoring, prediction, storage
 from nlmebayes.model import ModelError
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
@@ -51,13 +51,61 @@ def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
     """Visual predictive check: observed 5, 50 and 95 % percentiles over 90 % bands of the simulated ones.
 
     Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned by
-    quantiles into ``bins``.
+    quantiles into ``bins``. Where measurements are censored, a second panel has the fraction of them, observed over
+    the 90 % band of the simulated one, and percentiles are drawn with the censored at their limits.
     """
     model, _ = prediction.context(model, tree)
     data = storage.stored_dataset(tree)
     outcome, x = outcome or data.outcomes[0], x or _axis(model, data)
     replicated = prediction.predict(model, tree, redraw=True, random_seed=random_seed)
     return _percentiles(data, outcome, x, replicated["posterior_predictive"][outcome], bins, "Visual predictive check")
+
+
+def hysteresis(model, tree, data=None, *, x="conc", y="effect", subjects=None, columns=4):
+    """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
+
+    Parameters
+    ----------
+    data : Dataset, optional
+        By default that of the tree; its subjects and doses count, over a fine grid of its times.
+    x, y : str
+        Outcomes of the structure; both need not have been measured.
+    subjects : sequence, optional
+        Labels of the innermost level; by default the first four.
+
+    Returns
+    -------
+    Figure
+        Medians of the individual predictions, darker as time goes on, with an arrow; points where both were measured.
+    """
+    model, _ = prediction.context(model, tree)
+    data = storage.stored_dataset(tree) if data is None else data
+    for name in (x, y):
+        if name not in data.outcomes:
+            raise ModelError(f"hysteresis: no outcome {name!r} in the data; there are {', '.join(data.outcomes)}")
+    level = data.levels[-1]
+    labels = [str(s) for s in subjects or ()] or list(dict.fromkeys(data.observations[level]))[:4]
+    smooth = prediction.predict(model, tree, _grid(data.sel(**{level: labels}), data.time), random_seed=0)
+    grid = storage.stored_dataset(smooth).observations
+    middle = {name: smooth["posterior"][f"f_{name}"].median(("chain", "draw")).to_numpy() for name in (x, y)}
+    figure, axes = _panels(len(labels), min(columns, len(labels)))
+    for axis, label in zip(axes, labels, strict=False):
+        across, up = (middle[n][(grid[grid["outcome"] == n][level] == label).to_numpy()] for n in (x, y))
+        _loop(axis, across, up)
+        seen = data.observations[data.observations[level] == label]
+        both = seen.pivot_table(index=data.time, columns="outcome", values="value").reindex(columns=[x, y]).dropna()
+        axis.plot(both[x], both[y], "o", color="black", markersize=3.5)
+        axis.set_title(f"{level} {label}", fontsize=9)
+    _name_axes(figure, x, y)
+    return figure
+
+
+def _loop(axis, x, y):
+    """A path that darkens with time, with an arrow at its middle."""
+    for i in range(len(x) - 1):
+        axis.plot(x[i : i + 2], y[i : i + 2], color="#3b6ea5", alpha=0.25 + 0.75 * i / len(x))
+    i = int(np.argmax(np.hypot(np.diff(x) / (np.ptp(x) or 1), np.diff(y) / (np.ptp(y) or 1))))
+    axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": "#3b6ea5"})
 
 
 def prior(tree, *, x=None, outcome=None, bins=8):
@@ -167,21 +215,46 @@ def _percentiles(data, outcome, x, simulated, bins, title):
     at, observed = frame[x].to_numpy(dtype=float), frame["value"].to_numpy()
     simulated = simulated.to_numpy().reshape(-1, simulated.shape[-1])
     which = _binned(at, bins)
+    censored = frame["lower"].notna().to_numpy()
+    figure, axes = _one_or_two(censored.any())
+    if censored.any():
+        limits = censoring.quantified(frame["lower"].to_numpy(), frame["upper"].to_numpy())
+        _fractions(axes[1], at, which, censored, (simulated < limits[0]) | (simulated > limits[1]))
+        simulated = np.clip(simulated, *limits)
     levels = [5, 50, 95]
     found = [(at[which == b].mean(), np.percentile(observed[which == b], levels),
               np.percentile(np.percentile(simulated[:, which == b], levels, axis=1), [5, 50, 95], axis=1))
              for b in np.unique(which)]  # fmt: skip
-    middle = np.array([m for m, _, _ in found])
-    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    axis.plot(at, observed, "o", color="grey", markersize=2.5, alpha=0.6)
+    middle, axis = np.array([m for m, _, _ in found]), axes[0]
+    axis.plot(at[~censored], observed[~censored], "o", color="grey", markersize=2.5, alpha=0.6)
     for i, (level, colour) in enumerate(zip(levels, ("#7fa7d1", "#d18a7f", "#7fa7d1"), strict=True)):
         bands = np.array([s[:, i] for _, _, s in found])
         axis.fill_between(middle, bands[:, 0], bands[:, 2], color=colour, alpha=0.35, linewidth=0)
         style = "-" if level == 50 else "--"
         axis.plot(middle, [o[i] for _, o, _ in found], color="black", linestyle=style, label=f"observed {level} %")
-    axis.set(xlabel=x, ylabel=outcome, title=title)
+    axis.set(ylabel=outcome, title=title)
+    axes[-1].set_xlabel(x)
     axis.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _one_or_two(two):
+    """Figure and axes: the check, and below it the censored fraction where there is one."""
+    if not two:
+        figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+        return figure, [axis]
+    shape = {"figsize": (6.4, 5.6), "layout": "constrained", "sharex": True}
+    return plt.subplots(2, 1, height_ratios=[3, 1], **shape)
+
+
+def _fractions(axis, at, which, censored, simulated):
+    """Observed censored fraction by bin over the band of the simulated one."""
+    bins = np.unique(which)
+    middle = [at[which == b].mean() for b in bins]
+    bands = np.array([np.percentile(simulated[:, which == b].mean(axis=1), [5, 95]) for b in bins])
+    axis.fill_between(middle, bands[:, 0], bands[:, 1], color="#7fa7d1", alpha=0.35, linewidth=0)
+    axis.plot(middle, [censored[which == b].mean() for b in bins], color="black")
+    axis.set(ylabel="censored", ylim=(-0.02, 1.02))
 
 
 def _binned(at, bins):
