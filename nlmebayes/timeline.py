@@ -11,6 +11,7 @@ it if their own record came earlier. With ``nocb`` the parameters of a record ho
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def expand(records, entries, interpolation, source):
     columns = {name: records[name].to_numpy() for name in ("time", "position", "place", "unit", "what", "row", *DOSE)}
     number = records["subject"].to_numpy()
     edges = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         writer.subject({name: values[start:stop] for name, values in columns.items()})
     return writer.finish()
 

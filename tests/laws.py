@@ -102,15 +102,49 @@ def curve(structure, mode="FAST_COMPILE"):
     )
 
 
-def predicted(structure, times, doses, **phi):
-    """Predictions for one subject with the given doses, a list of (time, amount), through formulas and data."""
-    frame = pd.DataFrame({"id": 1, "time": np.asarray(times, dtype=float), "y": 0.0})
-    doses = pd.DataFrame(doses, columns=["time", "amt"], dtype=float).assign(id=1)
-    data = Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses, sort=True, duplicates="keep")
+def predicted(structure, times, doses, *, outcome="y", **phi):
+    """Predictions for one subject with the given doses, through formulas and data.
+
+    ``doses`` are (time, amount), or a dict of columns as in `Dataset.from_frame`; ``phi`` holds numbers, or draws of
+    them, which become the first axis.
+    """
+    data = dosed(times, doses, outcome)
     model = Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters))
-    theta = {p.name: np.atleast_2d(np.log(phi[p.name])).T for p in structure.parameters}
-    found = evaluator(model, resolve(model, data))(theta, {})[1]["y"]
+    theta = {p.name: np.atleast_2d(p.scale.forward(np.asarray(phi[p.name]))).T for p in structure.parameters}
+    found = evaluator(model, resolve(model, data))(theta, {})[1][outcome]
     return found if np.ndim(next(iter(phi.values()))) else found[0]
+
+
+def dosed(times, doses, outcome="y"):
+    """A `Dataset` of one subject."""
+    frame = pd.DataFrame({"id": 1, "time": np.asarray(times, dtype=float), outcome: 0.0})
+    given = doses if isinstance(doses, dict) else dict(zip(("time", "amt"), np.reshape(doses, (-1, 2)).T, strict=True))
+    return Dataset.from_frame(
+        frame, outcome=outcome, time="time", levels="id", doses=pd.DataFrame(given).assign(id=1), sort=True,
+        duplicates="keep",
+    )  # fmt: skip
+
+
+def area(function, edges):
+    """Integral by Gauss-Legendre quadrature with 24 points between neighbouring edges."""
+    x, weight = np.polynomial.legendre.leggauss(24)
+    low, half = np.asarray(edges[:-1])[:, None], np.diff(edges)[:, None] / 2
+    at = low + half * (1 + x)
+    return float((weight * half * np.reshape(function(at.ravel()), at.shape)).sum())
+
+
+def extrapolated_slope(function, x, relative=1e-3):
+    """Slope of a smooth function at x > 0 by central differences of three steps, extrapolated twice."""
+    found = [(function(x + d) - function(x - d)) / (2 * d) for d in x * relative / np.array([1, 2, 4])]
+    first = [(4 * b - a) / 3 for a, b in zip(found, found[1:], strict=False)]
+    return (16 * first[1] - first[0]) / 15
+
+
+def response_slopes(structure, **at):
+    """Slopes of the response to a unit bolus at one point, by name, beside those of differences."""
+    found = response(structure)(**at)[1]
+    wanted = {n: extrapolated_slope(lambda x, n=n: response(structure)(**at | {n: x})[0], at[n]) for n in found}
+    return np.stack(list(found.values())), np.stack(list(wanted.values()))
 
 
 def parameter_names(structure):

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import pytensor.tensor as pt
@@ -102,7 +103,7 @@ class Mammillary(LinearSystem):
     def longer_half_lives(self):
         """Constraints that each half-life is longer than the one before it."""
         names = [p.name for p in self.disposition_parameters()["half-lives"] if p.name.startswith("thalf")]
-        return tuple(_longer(a, b) for a, b in zip(names, names[1:], strict=False))
+        return tuple(_longer(a, b) for a, b in pairwise(names))
 
 
 def _longer(short, long):

@@ -1,0 +1,146 @@
+"""What each dose is under the parameters of a draw, when it starts and stops, and the adjoint of that."""
+
+import math
+
+import numpy as np
+
+from nlmebayes.solver.kernel import cached
+
+MOST = 1000  # implied doses of a steady state that still act; beyond, the point is rejected
+BOLUS, MODELLED_RATE, MODELLED_DURATION = 0.0, -1.0, -2.0  # NONMEM's codes of RATE
+
+
+@cached
+def describe(doses, of_dose, routes, fraction, lag, extra, given):
+    """Per dose: amount, rate (0 for a bolus), duration and lag, into ``given`` (4, dose)."""
+    for k in range(len(doses)):
+        unit, route = of_dose[k]
+        amount, rate = doses[k, 2], doses[k, 3]
+        if fraction.shape[0] > 0:
+            amount *= fraction[route, unit]
+        given[0, k], given[1, k], given[2, k] = amount, 0.0, 0.0
+        given[3, k] = lag[route, unit] if lag.shape[0] > 0 else 0.0
+        if rate > 0.0:
+            given[1, k], given[2, k] = rate, amount / rate
+        elif rate == MODELLED_RATE:
+            given[1, k] = extra[route, unit]
+            given[2, k] = amount / given[1, k]
+        elif rate == MODELLED_DURATION:
+            given[2, k] = extra[route, unit]
+            given[1, k] = amount / given[2, k]
+
+
+@cached
+def implied(given, doses, head):
+    """(running, phase, pending) of a steady-state dose: infusions that still run, lag within the cycle, doses to come.
+
+    Running is -1 where they are too many or not finite.
+    """
+    period, lag, duration = doses[head, 4], given[3, head], given[2, head]
+    if period <= 0.0:
+        return 0, 0.0, 0
+    if not (0.0 <= lag < MOST * period and duration < MOST * period and given[0, head] < np.inf):
+        return -1, 0.0, 0
+    running = 0 if given[1, head] == 0.0 else max(0, math.ceil(duration / period) - 1)
+    pending = math.floor(lag / period)
+    return running, lag - pending * period, pending
+
+
+@cached
+def _sorted(times, positions, which, n):
+    """Insertion sort by (time, position), which is linear on the almost sorted lists met here."""
+    for i in range(1, n):
+        time, position, k = times[i], positions[i], which[i]
+        j = i - 1
+        while j >= 0 and (times[j] > time or (times[j] == time and positions[j] > position)):
+            times[j + 1], positions[j + 1], which[j + 1] = times[j], positions[j], which[j]
+            j -= 1
+        times[j + 1], positions[j + 1], which[j + 1] = time, position, k
+
+
+@cached
+def starts_and_stops(course, doses, given, starts, stops, of_start, of_stop):
+    """Times at which doses of a course start and infusions stop, sorted; returns (how many, how many, time of begin).
+
+    ``starts`` and ``stops`` hold times and positions; a steady-state head brings its implied doses.
+    """
+    n = m = 0
+    head, begin = course[4], 0.0
+    if head >= 0:
+        time, period, duration = doses[head, 0], doses[head, 4], given[2, head]
+        running, phase, pending = implied(given, doses, head)
+        begin = time
+        if period <= 0.0:
+            stops[0, m], stops[1, m], of_stop[m] = time + given[3, head], -np.inf, head
+            m += 1
+        else:
+            first = 0 if given[3, head] > 0.0 else 1
+            begin = time + phase - (1 - first) * period
+            for j in range(1, running + 1):
+                stops[0, m], stops[1, m], of_stop[m] = begin - j * period + duration, -np.inf, head
+                m += 1
+            for j in range(pending + 2 - first):
+                at = begin + j * period
+                starts[0, n], starts[1, n], of_start[n] = at, doses[head, 1], head
+                n += 1
+                if given[1, head] > 0.0:
+                    stops[0, m], stops[1, m], of_stop[m] = at + duration, -np.inf, head
+                    m += 1
+    for k in range(course[2], course[3]):
+        at = doses[k, 0] + given[3, k]
+        starts[0, n], starts[1, n], of_start[n] = at, doses[k, 1], k
+        n += 1
+        if given[1, k] > 0.0:
+            stops[0, m], stops[1, m], of_stop[m] = at + given[2, k], -np.inf, k
+            m += 1
+    _sorted(starts[0], starts[1], of_start, n)
+    _sorted(stops[0], stops[1], of_stop, m)
+    return n, m, begin
+
+
+@cached
+def capacity(courses, doses, given):
+    """(rows of the tape, most starts or stops of a course), or (-1, -1) if a steady state cannot be reached."""
+    rows, most = 0, 1
+    for course in courses:
+        n = 2 * (course[3] - course[2])
+        if course[4] >= 0:
+            running, _, pending = implied(given, doses, course[4])
+            if running < 0:
+                return -1, -1
+            n += running + 2 * (pending + 2) + 4
+        rows += n + course[1] - course[0] + 1
+        most = max(most, n)
+    return rows, most
+
+
+@cached
+def finite(given):
+    """Whether every dose is a number."""
+    for k in range(given.shape[1]):
+        for i in range(4):
+            if not np.isfinite(given[i, k]):
+                return False
+    return True
+
+
+@cached
+def to_parameters(doses, of_dose, given, givenbar, fraction, extra, fractionbar, lagbar, extrabar):
+    """Slopes of what each dose is to those of bioavailability, lag, and modelled rate or duration."""
+    for k in range(len(doses)):
+        unit, route = of_dose[k]
+        rate, amount = doses[k, 3], givenbar[0, k]
+        if rate > 0.0:
+            amount += givenbar[2, k] / rate
+        elif rate == MODELLED_RATE:
+            modelled = extra[route, unit]
+            amount += givenbar[2, k] / modelled
+            extrabar[route, unit] += givenbar[1, k] - givenbar[2, k] * given[0, k] / modelled**2
+        elif rate == MODELLED_DURATION:
+            modelled = extra[route, unit]
+            amount += givenbar[1, k] / modelled
+            extrabar[route, unit] += givenbar[2, k] - givenbar[1, k] * given[0, k] / modelled**2
+        if fraction.shape[0] > 0:
+            fractionbar[route, unit] += amount * doses[k, 2]
+        if lagbar.shape[0] > 0:
+            lagbar[route, unit] += givenbar[3, k]
