@@ -55,6 +55,7 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/theophylline.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean:
 	rm -rf $(VENV) demo docs/reference .pytest_cache .ruff_cache
