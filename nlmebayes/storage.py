@@ -21,7 +21,7 @@ from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
 FRAMES = ("observations", "doses", "events")
-MISSING = "\0"  # a missing label; NetCDF strings cannot be missing
+MISSING = "\N{SYMBOL FOR NULL}"  # a missing label; NetCDF strings cannot be missing, and end at a true null
 
 
 def plain(value):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -63,9 +64,7 @@ def response(structure):
     names, compute = _unit_doses(structure)
 
     def evaluate(**values):
-        found = compute(
-            *np.array(np.broadcast_arrays(*(np.atleast_1d(values[n]) for n in (*names, "t"))), dtype=float)
-        )
+        found = compute(*np.array(np.broadcast_arrays(*(np.atleast_1d(values[n]) for n in (*names, "t"))), dtype=float))
         return found[0], dict(zip(names, found[1:], strict=True))
 
     return evaluate
@@ -136,15 +135,17 @@ def area(function, edges):
 def extrapolated_slope(function, x, relative=1e-3):
     """Slope of a smooth function at x > 0 by central differences of three steps, extrapolated twice."""
     found = [(function(x + d) - function(x - d)) / (2 * d) for d in x * relative / np.array([1, 2, 4])]
-    first = [(4 * b - a) / 3 for a, b in zip(found, found[1:], strict=False)]
+    first = [(4 * b - a) / 3 for a, b in pairwise(found)]
     return (16 * first[1] - first[0]) / 15
 
 
 def response_slopes(structure, **at):
-    """Slopes of the response to a unit bolus at one point, by name, beside those of differences."""
-    found = response(structure)(**at)[1]
+    """Slopes of the response to a unit bolus at one point in the logarithm of each parameter, relative to the
+    response, beside those of differences."""
+    value, found = response(structure)(**at)
     wanted = {n: extrapolated_slope(lambda x, n=n: response(structure)(**at | {n: x})[0], at[n]) for n in found}
-    return np.stack(list(found.values())), np.stack(list(wanted.values()))
+    scale = np.array([at[n] for n in found]) / value
+    return np.concatenate(list(found.values())) * scale, np.concatenate(list(wanted.values())) * scale
 
 
 def parameter_names(structure):
@@ -235,5 +236,6 @@ def exact_amounts(matrix, h, amounts, inputs):
 def _product(one, other):
     columns = list(zip(*other, strict=True))
     return [
-        [sum((x * y for x, y in zip(row, column, strict=True) if x and y), Decimal(0)) for column in columns] for row in one
+        [sum((x * y for x, y in zip(row, column, strict=True) if x and y), Decimal(0)) for column in columns]
+        for row in one
     ]

@@ -134,7 +134,7 @@ def test_a_statement_repeats_the_run(printed, compiled_once):
     assert other["residual"] == "combined-variance" and other["formulas"][1] == "v ~ 1 + (1|id)"
     statements = [tomllib.loads((folder / name / "model.toml").read_text(encoding="utf-8")) for name in names]
     assert statements[0] == statements[1] == statements[2]
-    assert statements[0]["model"]["options"] == {"absorption": "first-order", "flip_flop": False}
+    assert statements[0]["model"]["options"].items() >= {"absorption": "first-order", "flip_flop": False}.items()
 
 
 def test_predictions_of_known_records_are_those_of_the_fit(printed):
@@ -184,7 +184,10 @@ def refused(words, *parts):
     "words, part",
     [
         ([], "no model: give --model; there are "),
-        (["--model", "one-compartmnt"], "no model 'one-compartmnt', did you mean OneCompartment? there are Emax"),
+        (
+            ["--model", "one-compartmnt"],
+            "no model 'one-compartmnt', did you mean OneCompartment? there are EffectCompartment, Emax",
+        ),
         (
             ["--model", "OneCompartment", "--option", "absorbtion=bolus"],
             "did you mean absorption? there are absorption =",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from laws import OralResponse
 from scipy.interpolate import BSpline
 
 from model_zoo import Emax, Gompertz, LinearMixed, OneCompartment
@@ -432,11 +433,12 @@ def test_a_term_that_is_not_finite_names_its_unit():
         design("mu ~ log(wt)", data=read(tidy(wt=np.repeat([50.0, 0.0, 60.0, 70.0], 3))))
 
 
-def test_a_state_that_is_carried_on_needs_constant_parameters():
-    frame = tidy(creatinine=np.arange(12.0))
+def test_a_superposition_needs_constant_parameters_and_a_state_that_is_carried_on_does_not():
+    data = read(tidy(creatinine=np.arange(12.0)), doses=BOLUS)
     with pytest.raises(DataError, match=r"row 2, column creatinine: changes within subject s0/p0 from 0\.0 to 1\.0"):
-        design("cl ~ creatinine", structure=ORAL, data=read(frame, doses=BOLUS))
-    assert len(design("cl ~ 1", structure=ORAL, data=read(frame, doses=BOLUS)).units) == 4
+        design("cl ~ creatinine", structure=OralResponse(), data=data)
+    assert len(design("cl ~ creatinine", structure=ORAL, data=data).units) == 12
+    assert len(design("cl ~ 1", structure=ORAL, data=data).units) == 4
 
 
 def test_a_missing_input_says_how_to_name_it():
@@ -464,7 +466,9 @@ def test_records_know_their_unit_and_the_doses_of_their_subject():
     resolved = oral("cl ~ wt")
     (observed,) = resolved.outcomes
     assert np.array(resolved.labels)[observed.unit].tolist() == observed.subject.tolist()
-    assert (observed.dose_subject.tolist(), observed.dose_amount.tolist()) == (["s0/p0"], [1.0])
+    doses = resolved.records[resolved.records["what"] == "dose"]
+    assert (doses["subject"].tolist(), doses["amount"].tolist(), doses["unit"].tolist()) == ([0], [1.0], [0])
+    assert observed.subject_number.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert observed.values.tolist() == read().observations["value"].tolist()
 
 

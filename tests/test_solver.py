@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -251,7 +251,7 @@ def richardson(function, x, h=1e-4):
     found = [(function(x + d) - function(x - d)) / (2 * d) for d in (step, step / 2, step / 4)]
     while len(found) > 1:
         order = 4.0 ** (4 - len(found))
-        found = [(order * b - a) / (order - 1) for a, b in zip(found, found[1:], strict=False)]
+        found = [(order * b - a) / (order - 1) for a, b in pairwise(found)]
     return found[0]
 
 
@@ -360,7 +360,9 @@ def test_slopes_in_every_parameter_are_differences(modes, depot, way, units):
 def test_a_recomputed_tape_is_the_stored_one():
     """A sampler has one draw and keeps its tape; several draws are run again."""
     p = rich(2, True, "a steady state of long infusions", 3)
-    both = replace(p, **{name: np.repeat(getattr(p, name), 2, axis=0) for name in ("rates", "fraction", "lag", "extra")})
+    both = replace(
+        p, **{name: np.repeat(getattr(p, name), 2, axis=0) for name in ("rates", "fraction", "lag", "extra")}
+    )
     one, again, two = p.slopes(weights(p)), p.slopes(weights(p), tape=False), both.slopes(weights(p))
     assert (both.amounts == p.amounts).all()
     for stored, recomputed, several in zip(one, again, two, strict=True):

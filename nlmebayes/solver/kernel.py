@@ -20,6 +20,7 @@ def inlined(function):
 
 
 def _stamped(kernel):
-    if hasattr(kernel, "_cache"):  # not with NUMBA_DISABLE_JIT=1
-        kernel._cache._cache_file._source_stamp = STAMP
+    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)  # none with NUMBA_DISABLE_JIT=1
+    if file is not None:
+        file._source_stamp = STAMP
     return kernel
