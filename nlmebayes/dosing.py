@@ -233,15 +233,17 @@ def _only(outcomes):
 def with_doses(patient, regimen):
     """The patient's data with a regimen after the doses already there; a new dose acts after samples at its time."""
     first = patient.observations.iloc[0]
-    levels = {level: first[level] for level in patient.levels}
+    followed = patient.levels[: patient.levels.index(patient.subject) + 1]
+    levels = {level: first[level] for level in followed}  # an occasion follows from the time
     added = pd.DataFrame([
         {"row": -1, **levels, patient.time: time, "amount": float(regimen.amount), "position": np.inf,
          "state": regimen.state, "rate": regimen.amount / regimen.duration if regimen.duration else 0.0,
          "addl": 0, "ii": 0.0, "ss": 0}
         for time in regimen.times
     ])  # fmt: skip
-    doses = [*patient.doses.to_dict("records"), *added.to_dict("records")]
-    return replace(patient, doses=pd.DataFrame(doses, columns=patient.doses.columns))
+    doses = pd.DataFrame([*patient.doses.to_dict("records"), *added.to_dict("records")], columns=patient.doses.columns)
+    deeper = [level for level in patient.levels if level not in followed]
+    return replace(patient, doses=doses.astype(dict.fromkeys(deeper, object)))
 
 
 def _edges(patient):

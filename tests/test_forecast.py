@@ -10,6 +10,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.design import resolve
+from nlmebayes.dosing import with_doses
 
 SIGMA, OMEGA_SITE, OMEGA = 0.7, 1.1, 1.6
 
@@ -184,3 +186,17 @@ def test_what_is_no_forecast_is_refused(boluses):
     )  # fmt: skip
     with pytest.raises(nb.ModelError, match="the outcome 'dv' is not one that was fitted: conc"):
         nb.forecast(model, tree, other)
+
+
+def test_planned_doses_belong_to_the_last_occasion():
+    """A patient with two occasions: what comes next does not bring the first one back."""
+    frame = pd.DataFrame({
+        "ID": 1, "OCC": [1, 1, 2, 2], "TIME": [0.0, 5.0, 24.0, 30.0], "AMT": [100.0, 0, 100.0, 0], "EVID": [1, 0, 1, 0],
+        "DV": [np.nan, 1.0, np.nan, 1.0],
+    })  # fmt: skip
+    patient = nb.Dataset.from_nonmem(frame, levels=("id", "occ"))
+    regimen = nb.Regimen(50.0, start=48.0, every=12.0, doses=2, duration=1.0)
+    planned = with_doses(patient.over(time=[80.0]), regimen)
+    records = resolve(nb.Model(OneCompartment(), "cl ~ 1 + occ", "v ~ 1"), planned).records
+    assert records["occ"].tolist() == ["1/1", "1/2", "1/2", "1/2", "1/2"]
+    assert records["rate"].tolist()[-3:-1] == [50.0, 50.0]
