@@ -40,7 +40,7 @@ def in_order(data, columns):
     events = data.events.reindex(columns=["row", *inner, data.time, "position", "kind"])
     events = events.rename(columns={data.time: "time", "kind": "what"}).assign(place=-1)
     parts = [part.astype(object) for part in (observed, doses, events) if len(part)]
-    frame = pd.concat(parts, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*observed.columns, *DOSE])
     rank = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject]))}
     keys = (frame["what"].map(ORDER), frame["position"], frame["time"], frame[data.subject].map(rank))
     frame = frame.iloc[np.lexsort([np.asarray(k, dtype=float) for k in keys])].reset_index(drop=True)
@@ -158,9 +158,11 @@ class _Writer:
     def _add(self, course, x, i, last, steady):
         """The dose of record i and its additional doses, as far as they can matter."""
         for k in range(1 if steady else 0, int(x["addl"][i]) + 1):
-            at = x["time"][i] + k * x["ii"][i]
-            if k > 0 and at > last:
-                break
+            at = x["time"][i]
+            if k > 0:
+                at = _snapped(at + k * x["ii"][i], x["time"])
+                if at > last:
+                    break
             course.doses += self._given(x, i, at, x["unit"][i] if k == 0 else self._governing(x, at))
 
     def _governing(self, x, at):
@@ -218,6 +220,12 @@ class _Writer:
             np.array(self.courses, dtype=np.int64).reshape(-1, 5), np.ascontiguousarray(records[:, :2]),
             records[:, 2:].astype(np.int64), np.ascontiguousarray(doses[:, :5]), doses[:, 5:].astype(np.int64),
         )  # fmt: skip
+
+
+def _snapped(at, times):
+    """The time of a record that ``at`` would be, but for rounding (3 x 0.1 is more than 0.3)."""
+    near = times[np.argmin(np.abs(times - at))]
+    return near if abs(near - at) <= 8 * np.finfo(float).eps * max(abs(near), abs(at)) else at
 
 
 class _Course:

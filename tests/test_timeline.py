@@ -309,7 +309,7 @@ def shape(course, first_unit, first_place):
     return records, given, head
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(subjects(), min_size=1, max_size=4), st.sampled_from(["nocb", "locf"]))
 def test_expanding_each_subject_is_expanding_all(each, by):
     whole = [(time, kind, more | {"ID": i}) for i, records in enumerate(each) for time, kind, more in records]
@@ -323,7 +323,7 @@ def test_expanding_each_subject_is_expanding_all(each, by):
         assert shape(one, unit, first) == shape(other, 0, 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(subjects(), st.sampled_from(["nocb", "locf"]))
 def test_what_an_expansion_is(records, by):
     """Every sample once or more; records and doses in order; places of one subject from 0."""

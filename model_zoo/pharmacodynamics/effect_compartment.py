@@ -1,9 +1,8 @@
 from dataclasses import dataclass
 
-from nlmebayes import Drive, LinearSystem, Named, Parameter
-
 from model_zoo.pharmacodynamics.emax import Emax
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment
+from nlmebayes import Drive, LinearSystem, Named, Parameter
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class EffectCompartment(LinearSystem):
     doi:10.1002/cpt1979253358.
     """
 
-    kinetics: LinearSystem = OneCompartment()
+    kinetics: LinearSystem = OneCompartment()  # noqa: RUF009 (a frozen record)
     sigmoid: bool = False
 
     @property

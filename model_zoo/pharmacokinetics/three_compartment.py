@@ -5,6 +5,8 @@ import pytensor.tensor as pt
 
 from nlmebayes import Disposition, Mammillary, Parameter
 
+TINY = 1e-12  # of an exchange that vanishes where half-lives coincide
+
 
 @dataclass(frozen=True)
 class ThreeCompartment(Mammillary):
@@ -73,11 +75,11 @@ class ThreeCompartment(Mammillary):
         # k21 and k31 are the zeros of the numerator of C's Laplace transform
         total = of_a * (b + c) + of_b * (a + c) + of_c * (a + b)
         product = of_a * b * c + of_b * a * c + of_c * a * b
-        k21 = (total + pt.sqrt(total**2 - 4 * product)) / 2
-        k31 = product / k21
-        k10 = a * b * c / product
-        k12 = (a * b + a * c + b * c - k21 * (a + b + c) - k10 * k31 + k21**2) / (k31 - k21)
-        return k10, k12, k21, a + b + c - k10 - k12 - k21 - k31, k31
+        root = pt.sqrt(pt.maximum(total**2 - 4 * product, (TINY * total) ** 2))
+        k21, k31 = (total + root) / 2, 2 * product / (total + root)
+        k12 = (a - k21) * (b - k21) * (c - k21) / (k21 * root)
+        k13 = -(a - k31) * (b - k31) * (c - k31) / (k31 * root)
+        return a * b * c / product, pt.maximum(k12, TINY * k21), k21, pt.maximum(k13, TINY * k31), k31
 
     def disposition_order(self):
         if self.parametrisation == "half-lives":

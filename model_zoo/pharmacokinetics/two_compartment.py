@@ -1,8 +1,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytensor.tensor as pt
 
 from nlmebayes import Disposition, Mammillary, Parameter
+
+TINY = 1e-12  # of an exchange that vanishes where half-lives coincide
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TwoCompartment(Mammillary):
         k21 = p.fr_alpha * beta + (1 - p.fr_alpha) * alpha
         # (alpha - k21)(k21 - beta) / k21, written without a difference that could cancel
         k12 = p.fr_alpha * (1 - p.fr_alpha) * (alpha - beta) ** 2 / k21
-        return alpha * beta / k21, k12, k21
+        return alpha * beta / k21, pt.maximum(k12, TINY * k21), k21
 
     def disposition_order(self):
         return self.longer_half_lives() if self.parametrisation == "half-lives" else ()

@@ -48,7 +48,7 @@ def _cycle(head, doses, of_dose, routes, given, kind, a, basis, collecting, stat
     x[:] = 0.0
     row += 1
     h = period
-    if rate > 0.0:
+    if duration > 0.0:
         r[target] = (running + 1) * rate
         rest = duration - running * period
         _write(tape, row, rest, unit, PHASE, head, 0, True, state)
@@ -137,7 +137,7 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
                 state[modal.R, target] = left if active[target] > 0 else 0.0
                 continue
             j += 1
-            if given[1, which] > 0.0:
+            if given[2, which] > 0.0:
                 state[modal.R, target] += given[1, which]
                 active[target] += 1
                 infusions += 1
@@ -169,7 +169,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
                     state[modal.W, reads[p]] += ybar[p, place]
         elif what == EMPTY:
             system.empty(state[modal.W], collecting)
-        elif what == START and given[1, which] == 0.0:
+        elif what == START and given[2, which] == 0.0:
             givenbar[0, which] += state[modal.W, routes[of_dose[which, 1]]]
         else:
             _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis, collecting, tape, state,
@@ -213,7 +213,7 @@ def _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis,
     """Adjoint of a dose, of the end of an infusion, or of a steady state."""
     w, rbar = state[modal.W], state[modal.RBAR]
     target, period = routes[of_dose[which, 1]], doses[which, 4]
-    n, infused = len(w), given[1, which] > 0.0
+    n, infused = len(w), given[2, which] > 0.0
     if what == START:
         if infused:
             givenbar[1, which] += rbar[target]

@@ -12,7 +12,10 @@ BOLUS, MODELLED_RATE, MODELLED_DURATION = 0.0, -1.0, -2.0  # NONMEM's codes of R
 
 @cached
 def describe(doses, of_dose, routes, fraction, lag, extra, given):
-    """Per dose: amount, rate (0 for a bolus), duration and lag, into ``given`` (4, dose)."""
+    """Per dose: amount, rate, duration (0 for a bolus) and lag, into ``given`` (4, dose).
+
+    The rate of an infusion so short that its length is rounded at its time is that which gives the whole amount.
+    """
     for k in range(len(doses)):
         unit, route = of_dose[k]
         amount, rate = doses[k, 2], doses[k, 3]
@@ -28,6 +31,13 @@ def describe(doses, of_dose, routes, fraction, lag, extra, given):
         elif rate == MODELLED_DURATION:
             given[2, k] = extra[route, unit]
             given[1, k] = amount / given[2, k]
+        if given[2, k] > 0.0:
+            at = doses[k, 0] + given[3, k]
+            length = (at + given[2, k]) - at
+            if length == 0.0:
+                given[1, k], given[2, k] = 0.0, 0.0
+            elif abs(length - given[2, k]) > 1e-9 * length:
+                given[1, k] = amount / length
 
 
 @cached
@@ -41,7 +51,7 @@ def implied(given, doses, head):
         return 0, 0.0, 0
     if not (0.0 <= lag < MOST * period and duration < MOST * period and given[0, head] < np.inf):
         return -1, 0.0, 0
-    running = 0 if given[1, head] == 0.0 else max(0, math.ceil(duration / period) - 1)
+    running = max(0, math.ceil(duration / period) - 1)
     pending = math.floor(lag / period)
     return running, lag - pending * period, pending
 
@@ -83,14 +93,14 @@ def starts_and_stops(course, doses, given, starts, stops, of_start, of_stop):
                 at = begin + j * period
                 starts[0, n], starts[1, n], of_start[n] = at, doses[head, 1], head
                 n += 1
-                if given[1, head] > 0.0:
+                if given[2, head] > 0.0:
                     stops[0, m], stops[1, m], of_stop[m] = at + duration, -np.inf, head
                     m += 1
     for k in range(course[2], course[3]):
         at = doses[k, 0] + given[3, k]
         starts[0, n], starts[1, n], of_start[n] = at, doses[k, 1], k
         n += 1
-        if given[1, k] > 0.0:
+        if given[2, k] > 0.0:
             stops[0, m], stops[1, m], of_stop[m] = at + given[2, k], -np.inf, k
             m += 1
     _sorted(starts[0], starts[1], of_start, n)

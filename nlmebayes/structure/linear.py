@@ -29,6 +29,10 @@ class Route:
     duration: object = None
     rate: object = None
 
+    def __post_init__(self):
+        if self.duration is not None and self.rate is not None:
+            raise ValueError(f"Route into {self.state}: give a modelled duration or a modelled rate, not both")
+
     @property
     def kind(self):
         return "duration" if self.duration is not None else "rate" if self.rate is not None else "as given"
@@ -107,8 +111,8 @@ class LinearSystem(Structure):
         ]  # fmt: skip
         topology = [
             np.array(edges, dtype=np.int64).reshape(-1, 3),
-            np.array([self.states.index(r.state) for r in routes], dtype=np.int64),
-            np.array([self.states.index(s) for s in read], dtype=np.int64),
+            np.array([self._number(r.state) for r in routes], dtype=np.int64),
+            np.array([self._number(s) for s in read], dtype=np.int64),
             _kind(len(self.states), edges),
         ]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
@@ -117,11 +121,18 @@ class LinearSystem(Structure):
 
     def _edge(self, key):
         source, target = key
-        return self.states.index(source), -1 if target is None else self.states.index(target)
+        return self._number(source), -1 if target is None else self._number(target)
+
+    def _number(self, state):
+        if state not in self.states:
+            raise ValueError(f"{self.label}: no state {state!r}; its states are {', '.join(self.states)}")
+        return self.states.index(state)
 
     def _routes(self, p):
         """(name, routes) of every state that can be dosed, in the order of the states."""
         stated = self.routes(p) if self.routes else {}
+        for name in (*stated, *self.states):
+            self._number(name)
         for name in self.states:
             each = stated.get(name, Route(name))
             yield name, (each,) if isinstance(each, Route) else tuple(each)
