@@ -54,6 +54,25 @@ class LinearSystem(Structure):
     central state with up to two peripherals and at most one depot is solved in its modes, any other network by matrix
     exponentials; gradients are exact in both. Doses into a state are given by its name or by its position (CMT=1 is
     the first state); ``states[0]`` is the default.
+
+    Source: Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
+
+    Examples
+    --------
+    A drug that the liver returns through the bile (enterohepatic circulation):
+
+    >>> import nlmebayes as nb
+    >>> class Recycled(nb.LinearSystem):
+    ...     states = ("gut", "central", "bile")
+    ...     parameters = (nb.Parameter("ka", "1/h", 1.0), nb.Parameter("cl", "L/h", 3.0), nb.Parameter("v", "L", 30.0),
+    ...                   nb.Parameter("kb", "1/h", 0.05), nb.Parameter("kg", "1/h", 0.2))
+    ...     def flows(self, p):
+    ...         return {("gut", "central"): p.ka, ("central", None): p.cl / p.v, ("central", "bile"): p.kb,
+    ...                 ("bile", "gut"): p.kg}
+    ...     def outcomes(self, t, y, p):
+    ...         return {"conc": y.central / p.v}
+    >>> Recycled().states
+    ('gut', 'central', 'bile')
     """
 
     doses = True
