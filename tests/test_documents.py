@@ -39,7 +39,17 @@ def test_the_skeleton_of_a_zoo_model_is_a_model():
     assert f == pytest.approx(50 * (1 - np.exp([0.0, -2.0, 0.0, -2.0])), abs=1e-6)
 
 
-@pytest.mark.parametrize("module", ["data/dataset.py", "infer.py", "dosing.py", "data/bundled.py"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "data/dataset.py",
+        "infer.py",
+        "dosing.py",
+        "data/bundled.py",
+        "structure/linear.py",
+        "censoring.py",
+    ],
+)
 def test_examples_in_docstrings_run(module):
     name = "nlmebayes." + module.removesuffix(".py").replace("/", ".")
     code = f"import doctest, importlib, sys; sys.exit(doctest.testmod(importlib.import_module({name!r})).failed)"
