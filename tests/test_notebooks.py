@@ -1,4 +1,7 @@
-"""Every zoo class has its notebook; each has the sections, runs on short chains and ends in a forecast."""
+"""Every zoo class has its notebook, and a notebook may be about a topic instead.
+
+Each has the sections, runs on short chains and ends in a forecast.
+"""
 
 import ast
 import re
@@ -42,9 +45,9 @@ def no_figures():
     plt.close("all")
 
 
-def test_every_zoo_class_has_its_notebook_and_every_notebook_its_class():
+def test_every_zoo_class_has_its_notebook():
     modules = {getattr(model_zoo, name).__module__.rpartition(".")[2] for name in model_zoo.__all__}
-    assert {path.stem for path in NOTEBOOKS} == modules
+    assert modules - {path.stem for path in NOTEBOOKS} == set()
 
 
 @each_notebook
