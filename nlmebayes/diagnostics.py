@@ -190,7 +190,7 @@ def _cross_validation(tree):
     for name in tree["log_likelihood"].data_vars:
         with warnings.catch_warnings():  # what it warns of is a finding here
             warnings.filterwarnings("ignore", message="Estimated shape parameter")
-            found = loo(tree, var_name=name, pointwise=True)
+            found = _loo(tree, name)
         k = np.asarray(found.pareto_k)
         where = np.asarray(tree["log_likelihood"][f"{name}_obs"])[k > PARETO_K]
         rows.append({
@@ -198,6 +198,19 @@ def _cross_validation(tree):
             "k_above_0.7": int((k > PARETO_K).sum()), "records": k.size, "rows": where,
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _loo(tree, name):
+    """PSIS-LOO; where a record's largest weights are equal (a censored one) they are told apart by 1e-9 first."""
+    try:
+        return loo(tree, var_name=name, pointwise=True)
+    except ValueError as error:
+        if "tail values" not in str(error):
+            raise
+    noise = np.random.default_rng(0).normal(scale=1e-9, size=tree["log_likelihood"][name].shape)
+    apart = tree.copy()
+    apart["log_likelihood"] = tree["log_likelihood"].to_dataset().assign({name: tree["log_likelihood"][name] + noise})
+    return loo(apart, var_name=name, pointwise=True)
 
 
 def _convergence(population, divergences, tree):

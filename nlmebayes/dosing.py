@@ -178,6 +178,7 @@ def recommend(forecast, regimens, targets, *, model=None, outcome=None):
     size = _independent(forecast)
     for regimen in regimens:
         _in_the_future(regimen, patient)
+        _into_a_state(regimen, model.structure)
     draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
     rows = []
     for regimen in regimens:
@@ -210,6 +211,13 @@ def _in_the_future(regimen, patient):
             f"the regimen {regimen} starts at {regimen.start:g}; the patient's last recorded dose, at {last:g}, stays: "
             "give a later start="
         )
+
+
+def _into_a_state(regimen, structure):
+    states = getattr(structure, "states", ())
+    known = [*states, *map(str, range(1, len(states) + 1))]
+    if regimen.state is not None and regimen.state not in known:
+        raise ModelError(f"the regimen {regimen}: no state {regimen.state!r}; there are {', '.join(known) or 'none'}")
 
 
 def _row(regimen, target, exposure, hit, size):

@@ -186,7 +186,10 @@ def _smoothed(log_weight):
     """Pareto-smoothed weights that sum to one, and k-hat (0 where all weights are equal, as without samples)."""
     if np.ptp(log_weight) < 1e-9:
         return np.full(len(log_weight), 1 / len(log_weight)), 0.0
-    smoothed, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
+    try:
+        smoothed, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
+    except ValueError:  # the largest weights are equal, as of a censored sample that says little: no tail to smooth
+        smoothed, khat = log_weight, 0.0
     weight = np.exp(smoothed - smoothed.max())
     return weight / weight.sum(), float(khat)
 

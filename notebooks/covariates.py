@@ -310,6 +310,13 @@ table = later[["time", "crcl", "value"]].assign(q05=low, median=median, q95=high
 table["inside"] = table["value"].between(low, high)
 print(table.round(3).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")
+low_by = (drawn["prior"]["eta_id"].isel(id=-1) / drawn["prior"]["omega_id"]).sel(id_effect="v").item()
+print(f"the volume of this patient was drawn {low_by:.1f} standard deviations from what the covariates say")
+
+# %% [markdown]
+# Such a patient is rare, and two samples of a scatter of 12 % do not convince the model altogether. A 90 %
+# interval is right for nine in ten samples of many patients, not of each patient: the samples of one patient err
+# together.
 
 # %% [markdown]
 # ## What could be wrong

@@ -93,7 +93,8 @@ class Dataset:
             Every other column is sorted into the two by what it does. Text of digits is read as numbers; make a
             column of numbered groups a pandas category, or write ``C(group)`` in the formula.
         doses : DataFrame, optional
-            One row per dose: the level columns down to ``subject`` (deeper ones may be there), ``time``, ``amount``,
+            One row per dose: the level columns down to ``subject`` (deeper ones may be there), ``time``, ``amt`` (or
+            as ``amount=`` says),
             and where wanted ``rate`` or ``duration`` of an infusion, ``addl`` additional doses every ``ii``, ``ss=1``
             or 2 for a steady state of doses every ``ii``, ``state`` or ``cmt`` that is dosed, covariates. The rules
             are those of NONMEM (see `from_nonmem`). A dose at the time of an observation acts before it.
@@ -156,9 +157,10 @@ class Dataset:
         change, as those of EVID 2; with ``unmeasured="predict"`` they are times at which a prediction is wanted.
 
         Doses are those of NONMEM: EVID 1 (4 with a reset of all states before), AMT, RATE (positive, or -1 modelled
-        rate, -2 modelled duration), ADDL doses every II, SS=1 a steady state in place of what was, SS=2 added to it;
+        rate, -2 modelled duration), ADDL doses every II, SS=1 (or 3) a steady state in place of what was, SS=2 added to it;
         SS with AMT=0, II=0 and a RATE is an infusion that has always run. CMT is a number or a name of a state;
-        empty or 0 is the default one. Without EVID a record with an amount is a dose.
+        empty or 0 is the default one; that of a measurement says nothing, unless it names the outcomes. Without EVID a
+        record with an amount is a dose.
 
         CENS=1: the measurement is below DV, and above LIMIT where there is one; CENS=-1: above DV, and below LIMIT.
 
@@ -186,6 +188,10 @@ class Dataset:
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
             duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
         )  # fmt: skip
+        if not len(parts["observations"]):
+            raise DataError(
+                f"{parts['source']}: no records to measure or to predict; give times of interest as rows with EVID 0"
+            )
         return cls(**parts, interpolation=interpolation)
 
     @property
@@ -253,8 +259,10 @@ class Dataset:
         frame = self.observations.copy()
         for name, values in measured.items():
             here = frame["outcome"] == name
-            if name not in self.outcomes or len(values) != here.sum():
-                raise DataError(f"with_values: needs {here.sum()} values of one of {', '.join(self.outcomes)}")
+            if name not in self.outcomes:
+                raise DataError(f"with_values: no outcome {name!r}; there are {', '.join(self.outcomes)}")
+            if len(values) != here.sum():
+                raise DataError(f"with_values: {name} has {here.sum()} records; got {len(values)} values")
             frame.loc[here, "value"] = np.asarray(values, dtype=float)
         return replace(self, observations=frame)
 

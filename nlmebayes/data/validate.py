@@ -218,7 +218,12 @@ def constant(frame, unit, column, source):
 
 def changes(frame, unit, column):
     """(position, earlier value) of the first change of ``column`` within a unit, or None."""
-    values = frame[column].astype(object).where(frame[column].notna(), "missing")
-    first = values.groupby(frame[unit].to_numpy(), sort=False).transform("first")
-    different = np.flatnonzero((values != first).to_numpy())
-    return (int(different[0]), first.iloc[different[0]]) if different.size else None
+    values = frame[column]
+    codes = pd.Series(pd.factorize(values, use_na_sentinel=True)[0])
+    first = codes.groupby(frame[unit].to_numpy(), sort=False).transform("first")
+    different = np.flatnonzero((codes != first).to_numpy())
+    if not different.size:
+        return None
+    i = int(different[0])
+    before = values.iloc[np.flatnonzero(codes == first.iloc[i])[0]]
+    return i, "missing" if pd.isna(before) else before

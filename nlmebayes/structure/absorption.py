@@ -32,13 +32,16 @@ class Absorption:
                   before ``depot``: gamma-distributed delays of mean ``mtt``
     ============= ==================================================================== ==============
 
+    A modelled duration or rate holds for every dose into the default state whose record gives no RATE, so for RATE=0
+    as well as for -2 or -1; a dose with a RATE is an infusion at that rate.
+
     Parameters
     ----------
     kind : one of the above
     lag : bool
         Doses into the default state start ``tlag`` later.
     bioavailability : bool
-        The fraction ``f`` of doses into the default state is absorbed.
+        The fraction ``f`` of doses into the default state is absorbed (between 0 and 1, logit link).
     transits : int
         Number of transit compartments n of Savic et al., whose input to the depot is gamma-distributed.
 

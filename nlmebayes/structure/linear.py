@@ -55,6 +55,11 @@ class LinearSystem(Structure):
     exponentials; gradients are exact in both. Doses into a state are given by its name or by its position (CMT=1 is
     the first state); ``states[0]`` is the default.
 
+    What becomes of a dose is a method ``routes(p)`` of the subclass, where one is needed: state -> `Route` (a fraction,
+    a lag, a modelled duration or rate), or several for a dose that is split; other states take doses as recorded.
+    ``t`` and the amounts ``y.<state>`` in `outcomes` are (record,) or (draw, record), as the parameters are there; any
+    consistent units will do. A state that does not exist is a ValueError that lists those that do.
+
     Source: Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
 
     Examples

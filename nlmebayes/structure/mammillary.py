@@ -27,7 +27,10 @@ class Mammillary(LinearSystem):
     """Compartment models of drugs: a subclass says what the disposition is and in which parameters.
 
     States, in the order of CMT: those of the input (see `Absorption`), ``central``, the peripherals, ``metabolite``,
-    ``urine`` (see `Elimination`). Outcomes: ``conc`` (central amount by volume), ``metabolite``, ``urine``.
+    ``urine`` (see `Elimination`). Outcomes: ``conc`` (central amount by volume), ``metabolite``, ``urine``. Units
+    are those of the parameters: with L and L/h, amounts in mg give mg/L; others that fit together do as well.
+
+    Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 2 and appendix B.
     """
 
     absorption: Kind = "bolus"

@@ -43,14 +43,15 @@ class Structure(ABC):
     changing = True  # whether parameters may change within a subject
 
     def __post_init__(self):
-        """Options that are a choice (``Literal``) are one of their values."""
+        """Options that are a choice (``Literal``) are one of their values, the others of their type."""
         for option in dataclasses.fields(self):
-            known = get_args(option.type)
-            if known and getattr(self, option.name) not in known:
-                raise ValueError(
-                    f"{type(self).__name__}: no {option.name} {getattr(self, option.name)!r}; there are "
-                    f"{', '.join(map(str, known))}"
-                )
+            known, value, name = get_args(option.type), getattr(self, option.name), type(self).__name__
+            if known and value not in known:
+                raise ValueError(f"{name}: no {option.name} {value!r}; there are {', '.join(map(str, known))}")
+            if isinstance(option.type, type) and not isinstance(value, option.type):
+                raise ValueError(f"{name}: {option.name} must be of type {option.type.__name__}; got {value!r}")
+            if option.type is int and value < 0:
+                raise ValueError(f"{name}: {option.name} {value} is negative")
 
     @abstractmethod
     def arrays(self, design):
