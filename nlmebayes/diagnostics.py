@@ -171,6 +171,11 @@ def _shrinkage(tree, design):
 STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}
 
 
+def _tail(replicated, observed):
+    """Predictive p-value; ties, as of values at their limit, count half."""
+    return float(((replicated > observed) + 0.5 * (replicated == observed)).mean())
+
+
 def _predictive(tree):
     rows = []
     limits = tree["constant_data"] if "constant_data" in tree.children else {}
@@ -180,7 +185,7 @@ def _predictive(tree):
             replicated = np.clip(
                 replicated, *quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
             )
-        p = {k: float((t(replicated, axis=0) >= t(observed.to_numpy())).mean()) for k, t in STATISTICS.items()}
+        p = {k: _tail(t(replicated, axis=0), t(observed.to_numpy())) for k, t in STATISTICS.items()}
         rows.append({"outcome": name, **p})
     return pd.DataFrame(rows)
 

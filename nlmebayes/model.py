@@ -230,7 +230,8 @@ def _add_outcome(model, design, observed, f, variables):
         limits = observed.values, observed.lower, observed.upper
         censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
         return
-    values = pm.Data(f"{name}_observed", observed.values, dims=f"{name}_obs")
+    known = np.where(np.isnan(observed.values), 1.0, observed.values)  # missing ones are only simulated, never fitted
+    values = pm.Data(f"{name}_observed", known, dims=f"{name}_obs")
     pm.modelcontext(None).register_rv(residual.likelihood(f, s), name, observed=values, dims=(f"{name}_obs",))
 
 

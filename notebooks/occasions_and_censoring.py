@@ -114,8 +114,8 @@ trees = {blq: nb.fit(model, data, **settings) for blq, data in training.items()}
 # %% [markdown]
 # ## Check
 #
-# First M3, and the two levels. The p-value of the smallest values is 1 and means nothing: measured and replicated
-# samples below the limit are compared at the limit, where they are equal.
+# First M3, and the two levels. The p-value of the smallest values is one half and means nothing: measured and
+# replicated samples below the limit are compared at the limit, where they are equal.
 
 # %%
 tree = trees["M3"]
