@@ -157,8 +157,8 @@ class Dataset:
         change, as those of EVID 2; with ``unmeasured="predict"`` they are times at which a prediction is wanted.
 
         Doses are those of NONMEM: EVID 1 (4 with a reset of all states before), AMT, RATE (positive, or -1 modelled
-        rate, -2 modelled duration), ADDL doses every II, SS=1 (or 3) a steady state in place of what was, SS=2 added to it;
-        SS with AMT=0, II=0 and a RATE is an infusion that has always run. CMT is a number or a name of a state;
+        rate, -2 modelled duration), ADDL doses every II, SS=1 (or 3) a steady state in place of what was, SS=2 added to
+        it; SS with AMT=0, II=0 and a RATE is an infusion that has always run. CMT is a number or a name of a state;
         empty or 0 is the default one; that of a measurement says nothing, unless it names the outcomes. Without EVID a
         record with an amount is a dose.
 
