@@ -7,6 +7,8 @@ durations are parameters. The forward run writes each step on a tape, which the 
 cost is linear in records and doses.
 """
 
+import math
+
 import numpy as np
 
 from nlmebayes.solver import dense, modal, schedule, single, system
@@ -107,12 +109,29 @@ def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_d
                 what = EMPTY
             h = 0.0 if first == 1 else at - time
             time = at
-            _write(tape, row, h, unit, what, which, first, infusions > 0, state)
+            if len(tape) > 0:  # as `_write`, whose call would cost more than the step
+                tape[row, 0], tape[row, 1], tape[row, 2], tape[row, 3] = h, unit, what, which
+                tape[row, 4], tape[row, 5] = first, infusions > 0
+                for p in range(n):
+                    tape[row, HEADER + p] = state[modal.X, p]
+                    if infusions > 0:
+                        tape[row, HEADER + n + p] = state[modal.R, p]
             row += 1
             first = 0
             if h > 0.0:
                 if modes == 1 and infusions == 0:
-                    single.step(h, unit, depot, central, basis, state, tape, row - 1, kept)
+                    m = state[modal.X, central]
+                    if depot >= 0:
+                        ka, g = basis[unit, 0], state[modal.X, depot]
+                        ea, e, al, aal = single.exponentials(h, ka, basis[unit, 1])
+                        state[modal.X, depot] = g * ea
+                        state[modal.X, central] = m * e + ka * g * al
+                    else:
+                        ea, e, al, aal = 0.0, math.exp(-basis[unit, 1] * h), 0.0, 0.0
+                        state[modal.X, central] = m * e
+                    if len(tape) > 0:
+                        tape[row - 1, kept], tape[row - 1, kept + 1] = ea, e
+                        tape[row - 1, kept + 2], tape[row - 1, kept + 3] = al, aal
                 elif modes > 0:
                     modal.step(h, unit, depot, central, modes, basis, state, infusions > 0)
                 else:
@@ -177,7 +196,18 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
         fed = tape[row, 5] == 1.0
         if modes == 1 and not fed and not timed and what <= STOP:
             if h > 0.0:
-                single.adjoint(h, unit, depot, central, basis, state, modal_slopes, tape, row, HEADER, kept)
+                g = tape[row, HEADER + depot] if depot >= 0 else 0.0
+                wg = state[modal.W, depot] if depot >= 0 else 0.0
+                wg, w, slope, flow, loss = single.adjoint(
+                    h, basis[unit, 0], g, tape[row, HEADER + central], wg, state[modal.W, central],
+                    tape[row, kept], tape[row, kept + 1], tape[row, kept + 2], tape[row, kept + 3],
+                )  # fmt: skip
+                state[modal.W, central] = w
+                modal_slopes[unit, 0, 0] += slope
+                if depot >= 0:
+                    state[modal.W, depot] = wg
+                    modal_slopes[unit, 1, 0] += flow
+                    modal_slopes[unit, 1, 1] += loss
         else:
             for i in range(n):
                 state[modal.X, i] = tape[row, HEADER + i]
