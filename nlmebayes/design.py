@@ -192,9 +192,7 @@ def _units(model, data, columns):
     seen = (records["what"] == "observation").to_numpy()
     in_outcome = np.empty(seen.sum(), dtype=int)
     in_outcome[records["place"].to_numpy(int)[seen]] = number[seen]
-    of_record = np.empty(len(in_outcome), dtype=int)
-    of_record[np.argsort(places(data), kind="stable")] = in_outcome
-    return units, of_record, records
+    return units, in_outcome[places(data)], records
 
 
 def _unit_labels(data, units):

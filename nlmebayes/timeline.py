@@ -68,8 +68,7 @@ def _filled(frame, data, inner):
             values = values.astype(data.observations[column].dtype)
         frame[column] = values
     for column in ("time", "position", "place", "amount", "rate", "addl", "ii", "ss"):
-        if column in frame:
-            frame[column] = frame[column].astype(float)
+        frame[column] = frame[column].astype(float)
     return frame
 
 

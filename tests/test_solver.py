@@ -92,7 +92,7 @@ class Problem:
     @property
     def inputs(self):
         edges = [tuple(map(int, edge)) for edge in self.edges]
-        kind = np.array([self.n, 0, -1, 0, 0]) if self.kind == "dense" else _kind(self.n, edges)
+        kind = np.array([self.n, -1, 0, 0]) if self.kind == "dense" else _kind(self.n, edges)
         table = np.array([(time, 0.0, amount, rate, ii) for time, amount, rate, ii, _ in self.doses], dtype=float)
         records = [(time, 1.0) for time in self.times]
         of_record = [*zip(self.units or (0,) * len(records), range(len(records)), strict=True)]
@@ -389,7 +389,7 @@ GENERAL = {
 def test_any_network_is_that_of_exact_arithmetic(name, way):
     rates = np.linspace(0.2, 0.9, len(GENERAL[name])).reshape(1, -1, 1)
     p = Problem(GENERAL[name], WAYS[way], TIMES, rates, routes=(0, 1))
-    assert p.inputs[3][4] == 0
+    assert p.inputs[3][3] == 0
     near(p.amounts[0], exact(p))
 
 

@@ -35,19 +35,17 @@ def _write(tape, row, h, unit, what, which, first, fed, state):
 
 @cached
 def _cycle(head, doses, of_dose, routes, given, kind, a, basis, collecting, state, running, tape, row, work):
-    """The steady state just before an implied dose, from one cycle that starts empty; returns the tape's next row."""
+    """The steady state just before an implied dose, from one cycle; ``state`` is empty. Returns the tape's next row."""
     unit, target, period = of_dose[head, 0], routes[of_dose[head, 1]], doses[head, 4]
     rate, duration = given[1, head], given[2, head]
     x, r = state[modal.X], state[modal.R]
     if period <= 0.0:
         _write(tape, row, 0.0, unit, CONSTANT, head, 0, False, state)
-        x[:] = 0.0
         x[target] = rate
         system.balance(a[unit], collecting, x)
         r[target] = rate
         return row + 1
     _write(tape, row, 0.0, unit, CYCLE, head, 0, False, state)
-    x[:] = 0.0
     row += 1
     h = period
     if duration > 0.0:
@@ -68,20 +66,19 @@ def _cycle(head, doses, of_dose, routes, given, kind, a, basis, collecting, stat
 
 
 @cached
-def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, y, tape, given):
+def forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, y, tape, given, most):
     """Add the amounts of the states ``reads`` at the records to ``y`` (read, record); returns rows of tape written.
 
-    On a tape of length 0 nothing is written.
+    On a tape of length 0 nothing is written. ``given`` and ``most`` are those of `schedule.plan`.
     """
     n = kind[0]
     a, basis = system.prepare(rates, edges, kind)
     collecting = system.collecting_states(edges, n)
-    _, most = schedule.capacity(courses, doses, given)
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
     state, active = np.zeros((modal.ROWS, n)), np.zeros(n, np.int64)
     work = np.zeros((8, n + 1, n + 1))
-    depot, central, modes, kept = kind[2], kind[3], kind[4], HEADER + 2 * n
+    depot, central, modes, kept = kind[1], kind[2], kind[3], HEADER + 2 * n
     row = 0
     for c in range(len(courses)):
         course = courses[c]
@@ -175,7 +172,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
     n, units = kind[0], rates.shape[1]
     a, basis = system.prepare(rates, edges, kind)
     collecting = system.collecting_states(edges, n)
-    depot, central, modes, kept = kind[2], kind[3], kind[4], HEADER + 2 * n
+    depot, central, modes, kept = kind[1], kind[2], kind[3], HEADER + 2 * n
     modal_slopes = np.zeros((units if modes > 0 else 0, modes + 1, max(2, modes)))
     slopes, work, state = np.zeros((units, n, n)), np.zeros((8, n + 1, n + 1)), np.zeros((modal.ROWS, n))
     later = 0.0
@@ -240,15 +237,12 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
 @cached
 def _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis, collecting, tape, state, modal_slopes,
           slopes, work, givenbar):  # fmt: skip
-    """Adjoint of a dose, of the end of an infusion, or of a steady state."""
+    """Adjoint of the start or end of an infusion, or of a steady state."""
     w, rbar = state[modal.W], state[modal.RBAR]
     target, period = routes[of_dose[which, 1]], doses[which, 4]
-    n, infused = len(w), given[2, which] > 0.0
+    n = len(w)
     if what == START:
-        if infused:
-            givenbar[1, which] += rbar[target]
-        else:
-            givenbar[0, which] += w[target]
+        givenbar[1, which] += rbar[target]
     elif what in (STOP, PHASE):
         givenbar[1, which] -= rbar[target]
     elif what == CONSTANT:
@@ -262,12 +256,10 @@ def _undo(row, unit, what, which, routes, kind, doses, of_dose, given, a, basis,
         before = state.copy()
         for i in range(n):
             before[modal.X, i] = tape[row + 1, HEADER + i]
-            if collecting[i]:
-                before[modal.X, i] = 0.0
         before[modal.R] = 0.0
         system.retreat(period, unit, kind, a, basis, before, False, modal_slopes, slopes, work)
     elif what == CYCLE:
-        if infused:
+        if given[2, which] > 0.0:
             running, _, _ = schedule.implied(given, doses, which)
             givenbar[1, which] += (running + 1) * rbar[target]
         else:
@@ -297,15 +289,14 @@ def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_d
     given = np.empty((4, len(doses)))
     tape = np.empty((0, _width(kind)))
     for s in range(rates.shape[0]):
-        schedule.describe(doses, of_dose, routes, fraction[s], lag[s], extra[s], given)
-        capacity = schedule.capacity(courses, doses, given)[0] if schedule.finite(given) else -1
+        capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
         if capacity < 0:
             y[s] = np.nan
             continue
         if rates.shape[0] == 1:
             tape = np.empty((capacity, _width(kind)))
         rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y[s], tape,
-                       given)  # fmt: skip
+                       given, most)  # fmt: skip
         tape = tape[:rows] if rates.shape[0] == 1 else tape
     return y, tape
 
@@ -320,8 +311,7 @@ def pullback(edges, routes, reads, kind, courses, records, of_record, doses, of_
     timed = lag.shape[1] > 0 or (doses[:, 3] != schedule.BOLUS).any()
     y = np.empty(ybar.shape[1:])
     for s in range(rates.shape[0]):
-        schedule.describe(doses, of_dose, routes, fraction[s], lag[s], extra[s], given)
-        capacity = schedule.capacity(courses, doses, given)[0] if schedule.finite(given) else -1
+        capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
         if capacity < 0:
             ratesbar[s], fractionbar[s], lagbar[s], extrabar[s] = np.nan, np.nan, np.nan, np.nan
             continue
@@ -329,7 +319,7 @@ def pullback(edges, routes, reads, kind, courses, records, of_record, doses, of_
         if rates.shape[0] > 1 or rows == 0:
             tape = np.empty((capacity, _width(kind)))
             rows = forward(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates[s], y, tape,
-                           given)  # fmt: skip
+                           given, most)  # fmt: skip
         givenbar[:] = 0.0
         reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates[s], given, ybar[s], tape, rows, timed,
                 ratesbar[s], givenbar)  # fmt: skip

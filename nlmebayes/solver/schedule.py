@@ -11,7 +11,7 @@ BOLUS, MODELLED_RATE, MODELLED_DURATION = 0.0, -1.0, -2.0  # NONMEM's codes of R
 
 
 @cached
-def describe(doses, of_dose, routes, fraction, lag, extra, given):
+def _describe(doses, of_dose, fraction, lag, extra, given):
     """Per dose: amount, rate, duration (0 for a bolus) and lag, into ``given`` (4, dose).
 
     The rate of an infusion so short that its length is rounded at its time is that which gives the whole amount.
@@ -109,8 +109,14 @@ def starts_and_stops(course, doses, given, starts, stops, of_start, of_stop):
 
 
 @cached
-def capacity(courses, doses, given):
-    """(rows of the tape, most starts or stops of a course), or (-1, -1) if a steady state cannot be reached."""
+def plan(courses, doses, of_dose, fraction, lag, extra, given):
+    """Fill ``given`` (see `_describe`); returns (rows of the tape, most starts or stops of a course).
+
+    Both are -1 where a dose is not a number or a steady state cannot be reached.
+    """
+    _describe(doses, of_dose, fraction, lag, extra, given)
+    if not np.isfinite(given).all():
+        return -1, -1
     rows, most = 0, 1
     for course in courses:
         n = 2 * (course[3] - course[2])
@@ -122,16 +128,6 @@ def capacity(courses, doses, given):
         rows += n + course[1] - course[0] + 1
         most = max(most, n)
     return rows, most
-
-
-@cached
-def finite(given):
-    """Whether every dose is a number."""
-    for k in range(given.shape[1]):
-        for i in range(4):
-            if not np.isfinite(given[i, k]):
-                return False
-    return True
 
 
 @cached

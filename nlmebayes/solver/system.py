@@ -9,7 +9,7 @@ from nlmebayes.solver.kernel import cached
 @cached
 def _matrices(rates, edges, kind, a, out):
     """The matrix of each unit, (unit, state, state), and the rate at which its central state leaves the modes."""
-    central, last = kind[3], kind[3] + kind[4]
+    central, last = kind[2], kind[2] + kind[3]
     a[:] = 0.0
     out[:] = 0.0
     for e in range(len(edges)):
@@ -27,29 +27,29 @@ def _matrices(rates, edges, kind, a, out):
 @cached
 def prepare(rates, edges, kind):
     """Matrix and modal basis of every unit; the basis is empty for the dense kernel."""
-    units, n, count = rates.shape[1], kind[0], kind[4]
+    units, n, count = rates.shape[1], kind[0], kind[3]
     a, out = np.empty((units, n, n)), np.zeros(units)
     _matrices(rates, edges, kind, a, out)
     basis = np.zeros((units if count > 0 else 0, modal.width(count)))
     for u in range(len(basis)):
-        modal.decompose(a[u], out[u], kind[3], count, basis[u])
-        if kind[2] >= 0:
-            basis[u, 0] = a[u, kind[3], kind[2]]
+        modal.decompose(a[u], out[u], kind[2], count, basis[u])
+        if kind[1] >= 0:
+            basis[u, 0] = a[u, kind[2], kind[1]]
     return a, basis
 
 
 @cached
 def advance(h, unit, kind, a, basis, state, fed, work):
-    if kind[4] > 0:
-        modal.step(h, unit, kind[2], kind[3], kind[4], basis, state, fed)
+    if kind[3] > 0:
+        modal.step(h, unit, kind[1], kind[2], kind[3], basis, state, fed)
     else:
         dense.step(h, a[unit], state, work)
 
 
 @cached
 def retreat(h, unit, kind, a, basis, state, fed, modal_slopes, slopes, work):
-    if kind[4] > 0:
-        modal.adjoint(h, unit, kind[2], kind[3], kind[4], basis, state, fed, modal_slopes)
+    if kind[3] > 0:
+        modal.adjoint(h, unit, kind[1], kind[2], kind[3], basis, state, fed, modal_slopes)
     else:
         dense.adjoint(h, a[unit], state, slopes[unit], work)
 
@@ -57,10 +57,10 @@ def retreat(h, unit, kind, a, basis, state, fed, modal_slopes, slopes, work):
 @cached
 def periodic(period, unit, kind, a, basis, collecting, x, transposed, work):
     """x = (1 - P)^-1 x (or with the transpose) for the propagator P of one period; collecting states are left empty."""
-    if kind[4] > 0 and transposed:
-        modal.periodic_adjoint(period, unit, kind[2], kind[3], kind[4], basis, x)
-    elif kind[4] > 0:
-        modal.periodic(period, unit, kind[2], kind[3], kind[4], basis, x)
+    if kind[3] > 0 and transposed:
+        modal.periodic_adjoint(period, unit, kind[1], kind[2], kind[3], basis, x)
+    elif kind[3] > 0:
+        modal.periodic(period, unit, kind[1], kind[2], kind[3], basis, x)
     else:
         zero = work[7, 0]
         zero[:] = 0.0
@@ -104,7 +104,7 @@ def collecting_states(edges, n):
 @cached
 def to_edges(edges, kind, basis, modal_slopes, slopes, ratesbar):
     """Slopes of the matrices to those of the rates."""
-    depot, central, n = kind[2], kind[3], kind[4]
+    depot, central, n = kind[1], kind[2], kind[3]
     forth, back = n + 1, n + 1 + n * n
     for u in range(len(slopes)):
         if n > 0:

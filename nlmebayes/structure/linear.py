@@ -175,10 +175,14 @@ class LinearSystem(Structure):
 
     def _read(self, outcomes):
         """States that the predictions of these outcomes depend on."""
-        y = {state: pt.dvector(state) for state in self.states}
-        given = self.outcomes(pt.dvector("time"), Named(**y), self._dummies())
+        y, given = self._symbolic()
         used = set(ancestors([self._outcome(given, name) for name in outcomes]))
         return tuple(state for state in self.states if y[state] in used) or self.states[:1]
+
+    def _symbolic(self):
+        """Amounts by state and predictions by outcome, as expressions without values."""
+        y = {state: pt.dvector(state) for state in self.states}
+        return y, self.outcomes(pt.dvector("time"), Named(**y), self._dummies())
 
     @staticmethod
     def _outcome(given, name):
@@ -189,8 +193,7 @@ def outcome_names(structure):
     """Names of the outcomes of a structure; empty if it has one, which takes its name from the data."""
     if not isinstance(structure, LinearSystem):
         return structure.outcomes
-    y = Named(**{state: pt.dvector(state) for state in structure.states})
-    names = tuple(structure.outcomes(pt.dvector("time"), y, structure._dummies()))
+    names = tuple(structure._symbolic()[1])
     return names if len(names) > 1 else ()
 
 
@@ -202,12 +205,12 @@ def _stacked(values, like, fill=0.0):
 
 
 def _kind(n, edges):
-    """(states, 0, depot, central, modes) for the solver; modes is 0 for a network that it must take as a whole.
+    """(states, depot, central, modes) for the solver; modes is 0 for a network that it must take as a whole.
 
     Modal: a central state, up to two peripherals right after it that exchange with it alone, at most one depot that
     flows into it alone, and nothing else.
     """
-    dense = np.array([n, 0, -1, 0, 0], dtype=np.int64)
+    dense = np.array([n, -1, 0, 0], dtype=np.int64)
     if any(kept for _, _, kept in edges) or len({edge[:2] for edge in edges}) < len(edges):
         return dense
     flows = {edge[:2] for edge in edges}
@@ -218,5 +221,5 @@ def _kind(n, edges):
         wanted |= {(s, central) for s in depots}
         fits = peripheral == list(range(central + 1, central + 1 + len(peripheral)))
         if fits and len(depots) <= 1 and len(peripheral) < MODES and flows - {(central, -1)} == wanted:
-            return np.array([n, 0, depots[0] if depots else -1, central, 1 + len(peripheral)], dtype=np.int64)
+            return np.array([n, depots[0] if depots else -1, central, 1 + len(peripheral)], dtype=np.int64)
     return dense
