@@ -14,7 +14,7 @@ from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import CENTRED, NONCENTRED
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
-from nlmebayes.structure.linear import outcome_names
+from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
 
@@ -222,6 +222,10 @@ def _add_outcome(model, design, observed, f, variables):
     name, residual = observed.name, model.residual_of(observed.name)
     _possible(observed, residual, design.positive)
     f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
+    if model.structure.fallible:  # a point without a prediction has no density, but its gradient is finite
+        known = ~pt.isnan(f)
+        pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
+        f = pt.switch(known, f, 1.0)
     s = {}
     for part, prior in residual.priors(scale_of(observed.values)).items():
         s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
@@ -274,7 +278,7 @@ def check_names(model, design):
             raise ModelError(
                 f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
             )
-    if model.structure.doses and not (design.records["what"] == "dose").any():
+    if model.structure.doses and model.structure.needs_doses and not (design.records["what"] == "dose").any():
         raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
     for level in design.levels:
         if level.name in {p.name for p in model.structure.parameters}:

@@ -89,7 +89,7 @@ class Timeline:
     of_dose: np.ndarray
 
 
-def expand(records, entries, interpolation, source):
+def expand(records, entries, interpolation, source, *, superposed=True, origin=None):
     """The `Timeline` of ordered records.
 
     Parameters
@@ -99,6 +99,10 @@ def expand(records, entries, interpolation, source):
     entries : dict of state label -> tuple of (route, kind)
         What a dose into a state becomes; ``None`` is the default state. ``kind``: "as given", "rate" or "duration",
         for routes whose doses take a modelled time.
+    superposed : bool
+        Whether doses add up. If not, every event is a record, and a steady state that needs superposition is refused.
+    origin : float, optional
+        Where the first course of a subject starts if all its records come later.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def expand(records, entries, interpolation, source):
         A dose into a state that does not exist, or with a modelled rate or duration that the structure lacks; names
         row and column.
     """
-    writer = _Writer(entries, interpolation, source)
+    writer = _Writer(entries, interpolation, source, superposed, origin)
     columns = {name: records[name].to_numpy() for name in ("time", "position", "place", "unit", "what", "row", *DOSE)}
     number = records["subject"].to_numpy()
     edges = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
@@ -118,14 +122,17 @@ def expand(records, entries, interpolation, source):
 class _Writer:
     """Collects courses subject by subject."""
 
-    def __init__(self, entries, interpolation, source):
+    def __init__(self, entries, interpolation, source, superposed, origin):
         self.entries, self.nocb, self.source = entries, interpolation == "nocb", source
+        self.superposed, self.origin = superposed, origin
         self.courses, self.records, self.doses = [], [], []
 
     def subject(self, x):
         """Split the records of one subject into courses and write them."""
-        varies = (x["unit"] != x["unit"][0]).any()
+        every = not self.superposed or (x["unit"] != x["unit"][0]).any()
         main, beside = _Course(), []
+        if self.origin is not None and x["time"][0] > self.origin:
+            main.records.append((self.origin, -np.inf, x["unit"][0], -1))
         last = x["time"][-1]
         for i, what in enumerate(x["what"]):
             unit = x["unit"][i]
@@ -136,6 +143,7 @@ class _Writer:
                 main, beside = _Course(), []
             steady = what == "dose" and x["ss"][i] > 0
             if steady:
+                self._check_steady(x, i)
                 heads = [_Course(head) for head in self._given(x, i, x["time"][i], unit)]
                 begin = (x["time"][i], x["position"][i], unit, -1)
                 for course in heads:
@@ -147,12 +155,21 @@ class _Writer:
                     for course in (main, *beside):
                         course.records.append(record)
                     beside += heads
-            elif what == "observation" or varies:
+            elif what == "observation" or every:
                 for course in (main, *beside):
                     course.records.append(record)
             if what == "dose":
                 self._add(main, x, i, last, steady)
         self._write(main, beside)
+
+    def _check_steady(self, x, i):
+        split = len(self.entries.get(_label(x["state"][i]), ())) > 1
+        if not self.superposed and (split or x["ss"][i] == 2):
+            what = "a steady state of a dose that is split" if split else "SS=2 adds one steady state to another, which"
+            raise DataError(
+                f"{self.source}, row {int(x['row'][i])}, column SS: {what} needs a linear system; this one need not be "
+                "linear. Use SS=1, or write the doses out"
+            )
 
     def _add(self, course, x, i, last, steady):
         """The dose of record i and its additional doses, as far as they can matter."""
@@ -172,8 +189,7 @@ class _Writer:
 
     def _given(self, x, i, at, unit):
         """Rows of `Timeline.doses` and ``of_dose`` that a dose record becomes: one for each of its routes."""
-        label = x["state"][i]
-        label = None if label is None or label != label else label
+        label = _label(x["state"][i])
         if label not in self.entries:
             known = ", ".join(str(name) for name in self.entries if name is not None)
             raise DataError(
@@ -219,6 +235,10 @@ class _Writer:
             np.array(self.courses, dtype=np.int64).reshape(-1, 5), np.ascontiguousarray(records[:, :2]),
             records[:, 2:].astype(np.int64), np.ascontiguousarray(doses[:, :5]), doses[:, 5:].astype(np.int64),
         )  # fmt: skip
+
+
+def _label(state):
+    return None if state is None or state != state else state
 
 
 def _snapped(at, times):

@@ -15,7 +15,8 @@ from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model, ModelError, build
-from nlmebayes.structure.linear import _kind, outcome_names
+from nlmebayes.structure.compartments import outcome_names
+from nlmebayes.structure.linear import _kind
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 from numba import njit
 
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
-STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*.py")))).hexdigest()
 
+VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code
 
 def cached(function):
     """Compiled on first use and kept on disk until any file of the solver changes."""

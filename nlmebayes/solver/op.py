@@ -12,9 +12,8 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver import network
-from nlmebayes.solver.kernel import STAMP
+from nlmebayes.solver.kernel import VERSION
 
-VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code
 CONSTANT = 9  # inputs before the parameters: topology and timeline
 PARAMETERS = 4  # rates, fraction, lag, extra
 

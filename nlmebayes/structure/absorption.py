@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nlmebayes.parameter import Parameter
-from nlmebayes.structure.linear import Route
+from nlmebayes.structure.compartments import Route
 
 Kind = Literal["bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"]
 _KA = Parameter("ka", "1/h", typical=1.5)

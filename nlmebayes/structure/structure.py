@@ -18,7 +18,7 @@ class Named(SimpleNamespace):
 class Structure(ABC):
     """Parameters + doses + times -> prediction.
 
-    A zoo class is a final subclass of `Curve`, `Superposition` or `LinearSystem`, usually a frozen dataclass whose
+    A zoo class is a final subclass of `Curve`, `Superposition`, `LinearSystem` or `System`, usually a frozen dataclass whose
     fields are its options. All mathematics is written with PyTensor functions (``import pytensor.tensor as pt``) on
     whole arrays whose last axis runs over observations; a leading axis of draws may come before it.
 
@@ -28,7 +28,7 @@ class Structure(ABC):
     inputs : tuple of str
         Columns of the data that the law reads at each observation; ``"time"`` is the dataset's time column.
     outcomes : tuple of str
-        Names of what it predicts. Empty: one outcome, which takes its name from the data. (Of a `LinearSystem`, a
+        Names of what it predicts. Empty: one outcome, which takes its name from the data. (Of a system, a
         method that gives the predictions by name.)
     order : tuple of functions of the parameters
         Expressions that must be positive for the parameters to mean what they are called. They enter the posterior
@@ -40,6 +40,8 @@ class Structure(ABC):
     outcomes: tuple[str, ...] = ()
     order: tuple = ()
     doses = False  # whether doses act on it
+    needs_doses = True  # of those on which doses act: whether nothing happens without one
+    fallible = False  # whether there may be parameters without a prediction, which is then NaN
     changing = True  # whether parameters may change within a subject
 
     def __post_init__(self):

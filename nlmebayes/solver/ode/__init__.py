@@ -1,0 +1,3 @@
+"""Systems of ordinary differential equations, compiled law by law."""
+
+

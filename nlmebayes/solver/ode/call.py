@@ -1,0 +1,106 @@
+"""Calls of a law's functions by their addresses, with bare pointers: arrays that are passed on are counted, which costs
+more than the arithmetic of a small system."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from nlmebayes.solver.kernel import inlined
+
+HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.march`
+
+# Arguments of each function: "*" a pointer to doubles, "." a double. States and parameters are numbered.
+#   field(t, y, rate, par, out)                     out = f + rate
+#   jacobian(t, y, par, matrix, slope)              df/dy, and df/dt
+#   pull(t, y, par, w, ybar, parbar)                adds w df/dy and w df/dpar
+#   bend(t, y, par, g, d, ybar, parbar)             adds the gradient of sum(g * df/dy) + d df/dt
+#   step(t, h, y, rate, k, par, new, tol, found)    explicit step; found: squares of error by tolerance, h times eigenvalue
+#   unstep(tape, par, dense, kbar, w, rbar, parbar) its adjoint, from a row of the tape
+FUNCTIONS = {
+    "field": ".****", "jacobian": ".****", "pull": ".*****", "bend": ".******", "step": "..*******",
+    "unstep": "**.****",
+}  # fmt: skip
+FIELD, JACOBIAN, PULL, BEND, STEP, UNSTEP = range(len(FUNCTIONS))
+
+
+@intrinsic
+def pointer(typingctx, array, offset):
+    """Pointer to an element of a C-ordered array of doubles."""
+
+    def codegen(context, builder, signature, args):
+        data = make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(types.float64)(array, types.intp), codegen
+
+
+@intrinsic
+def invoke(typingctx, address, given):
+    """Call the function at an address, which returns nothing."""
+
+    def codegen(context, builder, signature, args):
+        values = cgutils.unpack_tuple(builder, args[1])
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(address, given), codegen
+
+
+@intrinsic(prefer_literal=True)
+def address_of(typingctx, symbol):
+    """Address of a function that `law.publish` made known."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        found = cgutils.get_or_insert_function(builder.module, kind, signature.args[0].literal_value)
+        return builder.ptrtoint(found, context.get_value_type(types.intp))
+
+    return types.intp(symbol), codegen
+
+
+@inlined
+def field(law, t, y, rate, par, unit, out):
+    row = pointer(par, unit * par.shape[1])
+    invoke(law[FIELD], (t, pointer(y, 0), pointer(rate, 0), row, pointer(out, 0)))
+
+
+@inlined
+def jacobian(law, t, y, par, unit, matrix, slope):
+    row = pointer(par, unit * par.shape[1])
+    invoke(law[JACOBIAN], (t, pointer(y, 0), row, pointer(matrix, 0), pointer(slope, 0)))
+
+
+@inlined
+def pull(law, t, y, par, unit, w, ybar, parbar):
+    at = unit * par.shape[1]
+    row, rowbar = pointer(par, at), pointer(parbar, at)
+    invoke(law[PULL], (t, pointer(y, 0), row, pointer(w, 0), pointer(ybar, 0), rowbar))
+
+
+@inlined
+def bend(law, t, y, par, unit, g, d, ybar, parbar):
+    at = unit * par.shape[1]
+    row, rowbar = pointer(par, at), pointer(parbar, at)
+    invoke(law[BEND], (t, pointer(y, 0), row, pointer(g, 0), pointer(d, 0), pointer(ybar, 0), rowbar))
+
+
+@inlined
+def step(law, t, h, y, rate, k, par, unit, new, tol, found):
+    row = pointer(par, unit * par.shape[1])
+    invoke(
+        law[STEP],
+        (t, h, pointer(y, 0), pointer(rate, 0), pointer(k, 0), row, pointer(new, 0), pointer(tol, 0), pointer(found, 0)),
+    )
+
+
+@inlined
+def unstep(law, tape, row, par, unit, dense, kbar, w, rbar, parbar):
+    at = unit * par.shape[1]
+    invoke(
+        law[UNSTEP],
+        (pointer(tape, row * tape.shape[1]), pointer(par, at), dense, pointer(kbar, 0), pointer(w, 0), pointer(rbar, 0),
+         pointer(parbar, at)),
+    )  # fmt: skip

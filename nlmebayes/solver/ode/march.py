@@ -1,0 +1,255 @@
+"""Forward in time: the states of every course at its records, and the tape that the adjoint reads backwards.
+
+A course is integrated from one event to the next; records between events are read from the dense output, so that
+they force no steps. The state carries over where parameters change. Steps are explicit until they are limited by
+stability rather than by accuracy, then stiff, and back (``tol[2]``: 0 automatic, 1 explicit, 2 stiff).
+"""
+
+import math
+
+import numpy as np
+
+from nlmebayes.solver.kernel import cached, inlined
+from nlmebayes.solver.ode import call, rosenbrock
+from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, pointer
+from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
+
+# Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; its end;
+# the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a constant one,
+# and the record of its dose, from which collecting states start.
+EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
+# Columns: kind, time, length, unit, first and last-plus-one record read, dose, (unused); state; input rates; stages.
+KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH = range(7)
+# What a course remembers from step to step: method, steps at the limit of stability, steps, time, length of the next step.
+METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
+DONE, FAILED, FULL = range(3)
+FLAT = math.log(1e-8)  # least log squared error of a step that the length of the next one remembers
+STEPS = 8  # explicit steps at the limit of stability before the method changes
+LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
+SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
+
+
+@cached
+def _grown(tape):
+    longer = np.empty((2 * len(tape), tape.shape[1]))
+    for row in range(len(tape)):
+        for column in range(tape.shape[1]):
+            longer[row, column] = tape[row, column]
+    return longer
+
+
+@cached
+def row_of(tape, row, kind, time, h, unit, first, last, which, y, rate):
+    """Write a row's header and state; returns the tape, which has grown if it was full."""
+    if len(tape) == 0:
+        return tape
+    if row >= len(tape):
+        tape = _grown(tape)
+    tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
+    tape[row, FIRST], tape[row, LAST], tape[row, WHICH] = first, last, which
+    n = len(y)
+    for i in range(n):
+        tape[row, HEADER + i] = y[i]
+        tape[row, HEADER + n + i] = rate[i]
+    return tape
+
+
+@inlined
+def read(y, state, records, of_record, reads, first, last):
+    """Give ``state`` to records that stand where the solution is."""
+    for i in range(first, last):
+        place = of_record[i, 1]
+        if place >= 0:
+            for p in range(len(reads)):
+                y[p, place] = state[reads[p]]
+
+
+@inlined
+def between(y, kind, time, h, state, new, k, records, of_record, reads, first, last):
+    """Give records inside a step its dense output."""
+    for i in range(first, last):
+        place = of_record[i, 1]
+        if place < 0:
+            continue
+        x = (records[i, 0] - time) / h
+        for p in range(len(reads)):
+            j = reads[p]
+            if kind == EXPLICIT:
+                total = 0.0
+                for s in range(EXPLICIT_STAGES):
+                    total += k[s, j] * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
+                y[p, place] = state[j] + h * total
+            else:
+                total = 0.0
+                for s in range(rosenbrock.STAGES):
+                    total += k[s, j] * (RODAS_DENSE[0, s] + x * (RODAS_DENSE[1, s] + x * RODAS_DENSE[2, s]))
+                y[p, place] = (1.0 - x) * state[j] + x * (new[j] + (1.0 - x) * total)
+
+
+@inlined
+def _first_step(law, time, span, state, rate, par, unit, k, trial, f, tol):
+    """A length for the first step, from the slope ``k[0]`` and its change over a short one.
+
+    After Hairer, Norsett and Wanner, Solving ODEs I, II.4, with the largest state as the scale of all: most states are
+    empty at first, and their own size would say nothing. What is too long is rejected.
+    """
+    n, largest, slope, bend, scale = len(state), 0.0, 0.0, 0.0, np.inf
+    for i in range(n):
+        largest, slope = max(largest, abs(state[i])), max(slope, abs(k[0, i]))
+        scale = min(scale, tol[3 + i])
+    scale += tol[0] * largest
+    h = min(span, 0.01 * largest / slope if largest > 0.0 and slope > 0.0 else 1e-6 * span)
+    for i in range(n):
+        trial[i] = state[i] + h * k[0, i]
+    call.field(law, time + h, trial, rate, par, unit, f)
+    for i in range(n):
+        bend = max(bend, abs(f[i] - k[0, i]) / h)
+    most = max(slope, bend) / scale
+    return min(span, 100.0 * h, (0.01 / most) ** 0.2 if most > 1e-15 else max(1e-6 * span, 1e-3 * h))
+
+
+@inlined
+def integrate(law, time, end, state, rate, par, unit, tol, work, control, records, of_record, reads, first, last, y,
+              tape, row):  # fmt: skip
+    """From ``time`` to ``end`` under one unit and constant inputs, reading records ``first`` to ``last`` on the way.
+
+    Returns the tape, its next row, and whether the end was reached.
+    """
+    k, new, f, _, _, _, _ = work
+    here = first
+    while here < last and records[here, 0] <= time:
+        here += 1
+    if here > first:
+        read(y, state, records, of_record, reads, first, here)
+        tape = row_of(tape, row, READ, time, 0.0, unit, first, here, -1, state, rate)
+        row += 1
+    if end <= time:
+        return tape, row, True
+    call.field(law, time, state, rate, par, unit, f)
+    for i in range(len(state)):
+        k[0, i] = f[i]
+    control[NOW] = time
+    control[NEXT] = _first_step(law, time, end - time, state, rate, par, unit, k, new, f, tol)
+    while True:
+        row, here, status = _steps(law, end, state, rate, par, unit, tol, work, control, records, of_record, reads, here,
+                                   last, y, tape, row)  # fmt: skip
+        if status != FULL:
+            return tape, row, status == DONE
+        tape = _grown(tape)
+
+
+@cached
+def _steps(law, end, state, rate, par, unit, tol, work, control, records, of_record, reads, here, last, y, tape, row):
+    """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
+    k, new, f, matrix, vectors, pivot, found = work
+    n, room = len(state), len(tape)
+    # Nothing in this loop may pass on an array, or assign one: that is counted, and costs as much as the step.
+    at_state, at_rate, at_k, at_new, at_f = (
+        pointer(state, 0), pointer(rate, 0), pointer(k, 0), pointer(new, 0), pointer(f, 0)
+    )  # fmt: skip
+    at_par, at_tol, at_found = pointer(par, unit * par.shape[1]), pointer(tol, 0), pointer(found, 0)
+    base, width = HEADER + 2 * n, n * rosenbrock.STAGES
+    time, h, kind, strain, count = control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT]
+    before, rejected, fresh, status = FLAT, False, False, DONE
+    while time < end:
+        if 0 < room <= row:
+            status = FULL
+            break
+        count += 1.0
+        left = end - time
+        final = h >= left * (1.0 - 1e-12)
+        h = left if final else 0.5 * left if h > 0.5 * left else h
+        if count > tol[1] or not h > 1e-15 * abs(time):
+            status = FAILED
+            break
+        if kind == EXPLICIT:
+            if not fresh:
+                invoke(law[FIELD], (time, at_state, at_rate, at_par, at_f))
+                for i in range(n):
+                    k[0, i] = f[i]
+                fresh = True
+            invoke(law[STEP], (time, h, at_state, at_rate, at_k, at_par, at_new, at_tol, at_found))
+            error, stiffness = found[0], found[1]
+        else:
+            error, stiffness = rosenbrock.step(
+                law, time, h, state, rate, k, par, unit, new, tol, matrix, vectors, pivot
+            )
+            fresh = False
+        if not error <= 1.0:
+            h *= 0.1 if error != error or error > 1e24 else max(0.2, 0.9 * error**-0.1)
+            rejected = True
+            continue
+        at, start = end if final else time + h, here
+        while here < last and records[here, 0] <= at:
+            here += 1
+        if here > start:
+            between(y, kind, time, h, state, new, k, records, of_record, reads, start, here)
+        if room > 0:
+            tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
+            tape[row, FIRST], tape[row, LAST] = start, here
+            for i in range(n):
+                tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
+            for i in range(width):
+                tape[row, base + i] = at_k[i]
+        row += 1
+        for i in range(n):
+            state[i] = new[i]
+            if kind == EXPLICIT:
+                k[0, i] = k[EXPLICIT_STAGES - 1, i]
+        time = at
+        size = math.log(max(error, 1e-20))
+        h *= min(1.0 if rejected else 10.0, max(0.2, 0.9 * math.exp(0.02 * before - 0.085 * size)))
+        before, rejected = max(size, FLAT), False
+        if tol[2] == 0.0:
+            if kind == EXPLICIT:
+                strain = strain + 1.0 if stiffness > LIMIT else max(0.0, strain - 0.25)
+            else:
+                strain = strain + 1.0 if stiffness < SMOOTH else 0.0
+            if strain >= STEPS:
+                kind, strain = STIFF if kind == EXPLICIT else EXPLICIT, 0.0
+    control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT] = time, h, kind, strain, count
+    return row, here, status
+
+
+@cached
+def workspace(n):
+    """Arrays that the steps write to."""
+    return (
+        np.empty((rosenbrock.STAGES, n)), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((5, n)),
+        np.empty(n, np.int64), np.empty(2),
+    )  # fmt: skip
+
+
+@cached
+def next_event(starts, stops, n_start, n_stop, j, k):
+    """(time, position, whether it is a start) of the next dose or end of an infusion; a start goes before a stop."""
+    if j < n_start and (k >= n_stop or starts[0, j] <= stops[0, k]):
+        return starts[0, j], starts[1, j], True
+    if k < n_stop:
+        return stops[0, k], -np.inf, False
+    return np.inf, np.inf, False
+
+
+@cached
+def until(records, of_record, i, last, at, position):
+    """One past the last record that comes before an event and under the unit of record ``i``."""
+    m = i
+    while m < last and of_record[m, 0] == of_record[i, 0]:
+        time = records[m, 0]
+        if time > at or (time == at and records[m, 1] > position):
+            break
+        m += 1
+    return m
+
+
+@cached
+def apply(start, which, target, given, state, rate, running):
+    """A dose, or the start or end of an infusion."""
+    if not start:
+        running[target] -= 1
+        rate[target] = rate[target] - given[1, which] if running[target] > 0 else 0.0
+    elif given[2, which] > 0.0:
+        running[target] += 1
+        rate[target] += given[1, which]
+    else:
+        state[target] += given[0, which]

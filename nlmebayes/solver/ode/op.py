@@ -1,0 +1,100 @@
+"""PyTensor operations of a compiled law: `States`, and `StatesPullback`, its gradient.
+
+The law alone is compiled in; timeline, tolerances and parameters are inputs.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+
+from nlmebayes.solver.kernel import VERSION
+from nlmebayes.solver.ode import courses
+from nlmebayes.solver.ode.call import FUNCTIONS, address_of
+from nlmebayes.solver.ode.law import addresses, publish, symbol
+
+FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"
+PARAMETERS = "parameters, initial, fraction, lag, extra"
+CONSTANT, VARIABLE = len(FIXED.split(",")), len(PARAMETERS.split(","))
+
+
+@lru_cache(maxsize=64)
+def located(text):
+    """Addresses of a law's functions, compiled or from disk, and made known by name."""
+    publish(text)
+    return addresses(text)
+
+
+class States(Op):
+    """States at records, (draw, read, record), which records failed (draw, record), and a tape for the gradient."""
+
+    __props__ = ("text",)
+
+    def __init__(self, text):
+        self.text = text
+
+    def make_node(self, *inputs):
+        inputs = [pt.as_tensor(x) for x in inputs]
+        kinds = [pt.tensor3(dtype="float64"), pt.matrix(dtype="bool"), pt.matrix(dtype="float64")]
+        return Apply(self, inputs, kinds)
+
+    def perform(self, node, inputs, outputs):
+        for output, value in zip(outputs, courses.states(located(self.text), *_plain(inputs)), strict=True):
+            output[0] = value
+
+    def connection_pattern(self, node):
+        return [[i >= CONSTANT, False, False] for i in range(len(node.inputs))]
+
+    def pullback(self, inputs, outputs, cotangents):
+        slopes = StatesPullback(self.text)(*inputs, cotangents[0], outputs[2])
+        return [DisconnectedType()() for _ in range(CONSTANT)] + list(slopes)
+
+
+class StatesPullback(Op):
+    """Gradient of `States` in parameters, initial states, fraction, lag and extra, given that in the states."""
+
+    __props__ = ("text",)
+
+    def __init__(self, text):
+        self.text = text
+
+    def make_node(self, *inputs):
+        inputs = [pt.as_tensor(x) for x in inputs]
+        return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(VARIABLE)])
+
+    def perform(self, node, inputs, outputs):
+        for output, value in zip(outputs, courses.pullback(located(self.text), *_plain(inputs)), strict=True):
+            output[0] = value
+
+    def infer_shape(self, node, shapes):
+        return shapes[CONSTANT : CONSTANT + VARIABLE]
+
+
+def _plain(inputs):
+    """C-ordered arrays: the kernels are compiled for one layout."""
+    return [np.ascontiguousarray(x) for x in inputs]
+
+
+def _called(kernel, text, arguments, plain):
+    """A function that PyTensor compiles in: the kernel on arrays of one layout, its law found by name."""
+    located(text)
+    given = ", ".join(f"np.ascontiguousarray({name})" if name in plain else name for name in arguments.split(", "))
+    law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
+    env = {"np": np, "kernel": kernel, "address_of": address_of}
+    exec(f"def call({arguments}):\n    return kernel(({law}), {given})\n", env)  # noqa: S102
+    return numba_njit(env["call"])
+
+
+@register_funcify_default_op_cache_key(States)
+def _numba_states(op, node, **kwargs):
+    return _called(courses.states, op.text, f"{FIXED}, {PARAMETERS}", PARAMETERS.split(", ")), VERSION
+
+
+@register_funcify_default_op_cache_key(StatesPullback)
+def _numba_pullback(op, node, **kwargs):
+    arguments = f"{FIXED}, {PARAMETERS}, ybar, tape"
+    return _called(courses.pullback, op.text, arguments, [*PARAMETERS.split(", "), "ybar"]), VERSION
