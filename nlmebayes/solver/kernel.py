@@ -10,6 +10,7 @@ STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).pa
 
 VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code
 
+
 def cached(function):
     """Compiled on first use and kept on disk until any file of the solver changes."""
     return _stamped(njit(cache=True, error_model="numpy")(function))

@@ -1,3 +1,1 @@
 """Systems of ordinary differential equations, compiled law by law."""
-
-

@@ -92,7 +92,17 @@ def step(law, t, h, y, rate, k, par, unit, new, tol, found):
     row = pointer(par, unit * par.shape[1])
     invoke(
         law[STEP],
-        (t, h, pointer(y, 0), pointer(rate, 0), pointer(k, 0), row, pointer(new, 0), pointer(tol, 0), pointer(found, 0)),
+        (
+            t,
+            h,
+            pointer(y, 0),
+            pointer(rate, 0),
+            pointer(k, 0),
+            row,
+            pointer(new, 0),
+            pointer(tol, 0),
+            pointer(found, 0),
+        ),
     )
 
 

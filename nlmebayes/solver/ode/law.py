@@ -19,7 +19,6 @@ from nlmebayes.solver.ode import expressions, numbers
 from nlmebayes.solver.ode.call import FUNCTIONS, HEADER
 from nlmebayes.solver.ode.tableaus import ERROR, EXPLICIT_STAGES, A, C
 
-
 SAFE = {"contract", "arcp", "nsz"}  # liberties of the compiler that cost no more than a rounding; NaN stays NaN
 
 
@@ -55,7 +54,7 @@ def scalar_functions(text):
 def addresses(text):
     """Where the functions of a law are, in the order of `call.FUNCTIONS`."""
     env = {"__name__": "nlmebayes.solver.kernel", **numbers.NAMES}
-    exec(text, env)  # noqa: S102 - written by `source`
+    exec(text, env)
     for name in ("field_", "pull_", "jacobian_", "bend_"):
         env[name] = njit(error_model="numpy", fastmath=SAFE, forceinline=True)(env[name])
     return tuple(_compiled(text, name, env).address for name in FUNCTIONS)

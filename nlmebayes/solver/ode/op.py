@@ -85,7 +85,7 @@ def _called(kernel, text, arguments, plain):
     given = ", ".join(f"np.ascontiguousarray({name})" if name in plain else name for name in arguments.split(", "))
     law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
     env = {"np": np, "kernel": kernel, "address_of": address_of}
-    exec(f"def call({arguments}):\n    return kernel(({law}), {given})\n", env)  # noqa: S102
+    exec(f"def call({arguments}):\n    return kernel(({law}), {given})\n", env)
     return numba_njit(env["call"])
 
 

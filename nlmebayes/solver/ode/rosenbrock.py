@@ -8,7 +8,6 @@ and the error is U_8. J enters the step, so the adjoint needs its derivative: th
 G = sum_i v_i U_i', where v_i solves W' v_i = (adjoint of U_i).
 """
 
-
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call
 from nlmebayes.solver.ode.tableaus import COUPLING, GAMMA, RODAS_A, RODAS_B, RODAS_C, RODAS_D
@@ -142,4 +141,3 @@ def unstep(law, t, h, y, u, par, unit, dense, ubar, w, rbar, parbar, matrix, vec
     call.bend(law, t, y, par, unit, g, d, sum_w, parbar)
     for i in range(n):
         w[i] += sum_w[i]
-

@@ -9,8 +9,22 @@ import numpy as np
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.ode import call, rosenbrock
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.march import EMPTY, EXPLICIT, FIRST, KIND, LAST, LENGTH, PHASE, READ, START, STIFF, STOP, TIME
-from nlmebayes.solver.ode.march import UNIT, WHICH
+from nlmebayes.solver.ode.march import (
+    EMPTY,
+    EXPLICIT,
+    FIRST,
+    KIND,
+    LAST,
+    LENGTH,
+    PHASE,
+    READ,
+    START,
+    STIFF,
+    STOP,
+    TIME,
+    UNIT,
+    WHICH,
+)
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 
 
@@ -36,7 +50,9 @@ def unstep(law, tape, row, par, ybar, records, of_record, reads, w, rbar, parbar
             if kind == EXPLICIT:
                 direct[j] += weight
                 for s in range(EXPLICIT_STAGES):
-                    kbar[s, j] += weight * h * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
+                    kbar[s, j] += (
+                        weight * h * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
+                    )
             else:
                 direct[j] += (1.0 - x) * weight
                 w[j] += x * weight
