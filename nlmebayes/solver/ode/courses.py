@@ -11,136 +11,127 @@ from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.march import BEGIN, CONSTANT, EXPLICIT, START, STOP
+from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
 
 @cached
-def _begin(law, course, time, unit, doses, of_dose, routes, given, collecting, initial, state, rate, running, par, tol,
-           work, control, records, of_record, reads, y, tape, row, recorded):  # fmt: skip
+def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
     """State, rates and running infusions at the start of a course; returns the tape, its next row, and success."""
-    n, head, ok = len(state), course[4], True
-    state[:] = 0.0
-    rate[:] = 0.0
-    running[:] = 0
-    for i in range(len(initial)):
-        state[i] = initial[i, unit]
-    tape = march.row_of(tape, row, BEGIN, time, 0.0, unit, 0, 0, head, state, rate)
-    row += 1
-    control[:] = 0.0
-    control[march.METHOD] = EXPLICIT if tol[2] != 2.0 else march.STIFF
+    n, ok = len(b.state), True
+    b.rate[:] = 0.0
+    b.running[:] = 0
+    b.control[:] = 0.0
+    b.control[march.METHOD] = STIFF if pb.tol[2] == 2.0 else EXPLICIT
+    for i in range(n):
+        b.state[i] = initial[i, unit] if len(initial) > 0 else 0.0
+    tape, row = march.row_of(tape, row, BEGIN, time, unit, 0, 0, head, b)
     if head < 0:
         return tape, row, True
-    unit, target = of_dose[head, 0], routes[of_dose[head, 1]]
-    if doses[head, 4] <= 0.0:
-        rate[target] = given[1, head]
-        ok = steady.constant(law, time, unit, collecting, state, rate, par, tol, work)
-        running[target] = 1
-        tape = march.row_of(tape, row, CONSTANT, time, 0.0, unit, 0, 0, head, state, rate)
-        row += 1
+    unit, target = pb.of_dose[head, 0], pb.routes[pb.of_dose[head, 1]]
+    if pb.doses[head, 4] <= 0.0:
+        b.rate[target] = pb.given[1, head]
+        b.running[target] = 1
+        ok = steady.constant(pb, b, time, unit)
+        tape, row = march.row_of(tape, row, CONSTANT, time, unit, 0, 0, head, b)
     else:
-        implied, _, _ = schedule.implied(given, doses, head)
-        running[target] = implied
-        tape, row, ok = steady.periodic(law, head, time, doses, of_dose, routes, given, implied, collecting, state, rate,
-                                        par, tol, work, control, records, of_record, reads, y, tape, row,
-                                        recorded)  # fmt: skip
-        control[march.COUNT] = 0.0
-        if not recorded:
-            tape = np.empty((0, tape.shape[1]))
+        running, _, _ = schedule.implied(pb.given, pb.doses, head)
+        b.running[target] = running
+        found, at, ok = steady.periodic(pb, b, head, time, running, tape, row, recorded)
+        if recorded:
+            tape, row = found, at
+        b.control[march.COUNT] = 0.0
     for i in range(n):
-        if collecting[i]:
-            state[i] = 0.0
+        b.state[i] = 0.0 if pb.collecting[i] else b.state[i]
     return tape, row, ok
 
 
 @cached
-def forward(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, par, initial, given, most,
-            y, failed, tape):  # fmt: skip
+def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, row, recorded):
+    """One course; returns the tape, its next row, and success."""
+    records, of_record, head = pb.records, pb.of_record, course[4]
+    i, last = course[0], course[1]
+    n_start, n_stop, time = schedule.starts_and_stops(course, pb.doses, pb.given, starts, stops, of_start, of_stop)
+    dosed = pb.doses[head, 0] if head >= 0 else 0.0
+    if head < 0:
+        time = records[i, 0]
+    gathers = head >= 0 and time < dosed and pb.collecting.any()
+    j = k = 0
+    tape, row, ok = _begin(pb, b, head, time, of_record[i, 0], initial, tape, row, recorded)
+    while ok and i < last:
+        unit = of_record[i, 0]
+        at, position, is_start = march.next_event(starts, stops, n_start, n_stop, j, k)
+        empties = gathers and at >= dosed
+        if empties:
+            at, position, gathers = dosed, -np.inf, False
+        m = march.until(records, of_record, i, last, at, position)
+        event = m < last and of_record[m, 0] == unit
+        end = at if event else records[m - 1, 0]
+        tape, row, ok = march.integrate(pb, b, time, end, unit, i, m, y, tape, row)
+        i, time = m, max(time, end)
+        if not event:
+            continue
+        if empties:
+            tape, row = march.row_of(tape, row, EMPTY, time, unit, 0, 0, -1, b)
+            for p in range(len(b.state)):
+                b.state[p] = 0.0 if pb.collecting[p] else b.state[p]
+            continue
+        which = of_start[j] if is_start else of_stop[k]
+        tape, row = march.row_of(tape, row, START if is_start else STOP, time, unit, 0, 0, which, b)
+        march.apply(pb, b, is_start, which)
+        if is_start:
+            j += 1
+        else:
+            k += 1
+    return tape, row, ok
+
+
+@cached
+def forward(pb, courses, initial, most, y, failed, tape):
     """States ``reads`` at the records into ``y`` (read, record), whether each failed; returns the tape and its rows.
 
     A course that fails reads 1 everywhere, and has no rows.
     """
-    n = len(collecting)
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    state, rate, running, control = np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5)
-    work, row, recorded = march.workspace(n), 0, len(tape) > 0
+    b, row, recorded = march.body(len(pb.collecting)), 0, len(tape) > 0
     for c in range(len(courses)):
-        course = courses[c]
-        i, last = course[0], course[1]
-        n_start, n_stop, time = schedule.starts_and_stops(course, doses, given, starts, stops, of_start, of_stop)
-        if course[4] < 0:
-            time = records[i, 0]
-        first_row, j, k, dosed = row, 0, 0, doses[course[4], 0] if course[4] >= 0 else 0.0
-        gathers = course[4] >= 0 and time < dosed and collecting.any()
-        tape, row, ok = _begin(law, course, time, of_record[i, 0], doses, of_dose, routes, given, collecting, initial,
-                               state, rate, running, par, tol, work, control, records, of_record, reads, y, tape, row,
-                               recorded)  # fmt: skip
-        while ok and i < last:
-            unit = of_record[i, 0]
-            at, position, is_start = march.next_event(starts, stops, n_start, n_stop, j, k)
-            empties = gathers and at >= dosed
-            if empties:
-                at, position, gathers = dosed, -np.inf, False
-            m = march.until(records, of_record, i, last, at, position)
-            event = m < last and of_record[m, 0] == unit
-            end = at if event else records[m - 1, 0]
-            tape, row, ok = march.integrate(law, time, end, state, rate, par, unit, tol, work, control, records,
-                                            of_record, reads, i, m, y, tape, row)  # fmt: skip
-            i, time = m, max(time, end)
-            if not event:
-                continue
-            if empties:
-                tape = march.row_of(tape, row, march.EMPTY, time, 0.0, unit, 0, 0, -1, state, rate)
-                row += 1
-                for p in range(n):
-                    state[p] = 0.0 if collecting[p] else state[p]
-                continue
-            which = of_start[j] if is_start else of_stop[k]
-            tape = march.row_of(tape, row, START if is_start else STOP, time, 0.0, unit, 0, 0, which, state, rate)
-            row += 1
-            march.apply(is_start, which, routes[of_dose[which, 1]], given, state, rate, running)
-            if is_start:
-                j += 1
-            else:
-                k += 1
-        if not ok:
-            row = first_row
-            for i in range(course[0], last):
-                if of_record[i, 1] >= 0:
-                    failed[of_record[i, 1]] = True
-                    for p in range(len(reads)):
-                        y[p, of_record[i, 1]] = 1.0
+        before = row
+        tape, row, ok = _course(pb, b, courses[c], initial, starts, stops, of_start, of_stop, y, tape, row, recorded)
+        if ok:
+            continue
+        row = before
+        for i in range(courses[c, 0], courses[c, 1]):
+            place = pb.of_record[i, 1]
+            if place >= 0:
+                failed[place] = True
+                for p in range(len(pb.reads)):
+                    y[p, place] = 1.0
     return tape, row
 
 
 @cached
-def backward(law, routes, reads, collecting, courses, records, of_record, doses, of_dose, par, given, ybar, tape, rows,
-             timed, parbar, initialbar, givenbar):  # fmt: skip
+def backward(pb, q, ybar, tape, rows, timed, initialbar):
     """Adjoint of `forward` from its tape."""
-    n, stop = len(collecting), rows
-    w, rbar, work = np.zeros(n), np.zeros(n), sweep.workspace(n)
+    stop = rows
     for row in range(rows - 1, -1, -1):
-        if tape[row, march.KIND] != BEGIN:
+        if tape[row, KIND] != BEGIN:
             continue
-        w[:] = 0.0
-        rbar[:] = 0.0
+        q.w[:] = 0.0
+        q.rbar[:] = 0.0
         unit, head, first = int(tape[row, march.UNIT]), int(tape[row, march.WHICH]), row + 1
-        if head >= 0 and tape[first, march.KIND] == march.CYCLE:
-            while tape[first, march.KIND] != march.PERIODIC:
+        if head >= 0 and tape[first, KIND] == CYCLE:
+            while tape[first, KIND] != PERIODIC:
                 first += 1
-        if head >= 0:
-            first += 1
-        sweep.rows(law, tape, first, stop, par, given, of_dose, routes, collecting, ybar, records, of_record, reads,
-                   timed, w, rbar, parbar, givenbar, work)  # fmt: skip
+        first += 1 if head >= 0 else 0
+        sweep.rows(pb, q, tape, first, stop, ybar, timed)
         if head < 0:
             for i in range(len(initialbar)):
-                initialbar[i, unit] += w[i]
-        elif tape[row + 1, march.KIND] == CONSTANT:
-            steady.unconstant(law, tape, row + 1, of_dose, routes, collecting, par, w, rbar, parbar, givenbar, work)
+                initialbar[i, unit] += q.w[i]
+        elif tape[row + 1, KIND] == CONSTANT:
+            steady.unconstant(pb, q, tape, row + 1)
         else:
-            running, _, _ = schedule.implied(given, doses, head)
-            steady.unperiodic(law, tape, row + 1, first, doses, of_dose, routes, given, running, collecting, par, ybar,
-                              records, of_record, reads, timed, w, rbar, parbar, givenbar, work)  # fmt: skip
+            running, _, _ = schedule.implied(pb.given, pb.doses, head)
+            steady.unperiodic(pb, q, tape, row + 1, first, running, timed)
         stop = row
 
 
@@ -151,6 +142,11 @@ def _by_unit(parameters):
         for unit in range(parameters.shape[1]):
             par[unit, j] = parameters[j, unit]
     return par
+
+
+@cached
+def _possible(capacity, par, initial):
+    return capacity >= 0 and np.isfinite(par).all() and np.isfinite(initial).all()
 
 
 @cached
@@ -167,14 +163,14 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
         par = _by_unit(parameters[s])
-        if capacity < 0 or not (np.isfinite(par).all() and np.isfinite(initial[s]).all()):
+        if not _possible(capacity, par, initial[s]):
             y[s] = 1.0
             failed[s] = True
             continue
         if draws == 1:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
-        tape, rows = forward(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, par,
-                             initial[s], given, most, y[s], failed[s], tape)  # fmt: skip
+        pb = march.Problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+        tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         tape = tape[:rows] if draws == 1 else tape
     return y, failed, tape
 
@@ -192,17 +188,17 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
         par = _by_unit(parameters[s])
-        if capacity < 0 or not (np.isfinite(par).all() and np.isfinite(initial[s]).all()):
+        if not _possible(capacity, par, initial[s]):
             continue
+        pb = march.Problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = len(tape)
         if draws > 1 or rows == 0:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
-            tape, rows = forward(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, par,
-                                 initial[s], given, most, y, failed, tape)  # fmt: skip
+            tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)
-        backward(law, routes, reads, collecting, courses, records, of_record, doses, of_dose, par, given, ybar[s], tape,
-                 rows, timed, parbar, initialbar[s], givenbar)  # fmt: skip
+        q = sweep.adjoint(np.zeros(n), parbar, givenbar)
+        backward(pb, q, ybar[s], tape, rows, timed, initialbar[s])
         for unit in range(par.shape[0]):
             for j in range(par.shape[1]):
                 parametersbar[s, j, unit] = parbar[unit, j]

@@ -6,6 +6,7 @@ stability rather than by accuracy, then stiff, and back (``tol[2]``: 0 automatic
 """
 
 import math
+from collections import namedtuple
 
 import numpy as np
 
@@ -14,19 +15,36 @@ from nlmebayes.solver.ode import call, rosenbrock
 from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, pointer
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 
-# Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; its end;
-# the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a constant one,
-# and the record of its dose, from which collecting states start.
+# Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
+# of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
+# constant one, and the record of its dose, from which collecting states start.
 EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
 # Columns: kind, time, length, unit, first and last-plus-one record read, dose, (unused); state; input rates; stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH = range(7)
-# What a course remembers from step to step: method, steps at the limit of stability, steps, time, length of the next step.
+# What a course remembers: method, steps at the limit of stability, steps, time, length of the next step.
 METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
 DONE, FAILED, FULL = range(3)
 FLAT = math.log(1e-8)  # least log squared error of a step that the length of the next one remembers
 STEPS = 8  # explicit steps at the limit of stability before the method changes
 LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
 SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
+
+
+# What a population under given parameters is, for all functions here: functions of the law; (unit, parameter);
+# tolerances; records and their units and places; states read; doses with their units and routes, states that routes
+# enter, and what each dose is (see `schedule.plan`); whether nothing depends on a state.
+Problem = namedtuple("Problem", "law par tol records of_record reads doses of_dose routes given collecting")
+# What is carried through a course, and what its steps write to.
+Body = namedtuple("Body", "state rate running control k new f matrix vectors pivot found")
+
+
+@cached
+def body(n):
+    """A `Body` of ``n`` states."""
+    return Body(
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((rosenbrock.STAGES, n)), np.empty(n),
+        np.empty(n), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty(2),
+    )  # fmt: skip
 
 
 @cached
@@ -39,29 +57,17 @@ def _grown(tape):
 
 
 @cached
-def row_of(tape, row, kind, time, h, unit, first, last, which, y, rate):
-    """Write a row's header and state; returns the tape, which has grown if it was full."""
-    if len(tape) == 0:
-        return tape
-    if row >= len(tape):
-        tape = _grown(tape)
-    tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
-    tape[row, FIRST], tape[row, LAST], tape[row, WHICH] = first, last, which
-    n = len(y)
-    for i in range(n):
-        tape[row, HEADER + i] = y[i]
-        tape[row, HEADER + n + i] = rate[i]
-    return tape
-
-
-@inlined
-def read(y, state, records, of_record, reads, first, last):
-    """Give ``state`` to records that stand where the solution is."""
-    for i in range(first, last):
-        place = of_record[i, 1]
-        if place >= 0:
-            for p in range(len(reads)):
-                y[p, place] = state[reads[p]]
+def row_of(tape, row, kind, time, unit, first, last, which, b):
+    """Write a row that is no step; returns the tape, which has grown if it was full, and its next row."""
+    if len(tape) > 0:
+        if row >= len(tape):
+            tape = _grown(tape)
+        tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, 0.0, unit
+        tape[row, FIRST], tape[row, LAST], tape[row, WHICH] = first, last, which
+        n = len(b.state)
+        for i in range(n):
+            tape[row, HEADER + i], tape[row, HEADER + n + i] = b.state[i], b.rate[i]
+    return tape, row + 1
 
 
 @inlined
@@ -73,26 +79,25 @@ def between(y, kind, time, h, state, new, k, records, of_record, reads, first, l
             continue
         x = (records[i, 0] - time) / h
         for p in range(len(reads)):
-            j = reads[p]
+            j, total = reads[p], 0.0
             if kind == EXPLICIT:
-                total = 0.0
                 for s in range(EXPLICIT_STAGES):
                     total += k[s, j] * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
                 y[p, place] = state[j] + h * total
             else:
-                total = 0.0
                 for s in range(rosenbrock.STAGES):
                     total += k[s, j] * (RODAS_DENSE[0, s] + x * (RODAS_DENSE[1, s] + x * RODAS_DENSE[2, s]))
                 y[p, place] = (1.0 - x) * state[j] + x * (new[j] + (1.0 - x) * total)
 
 
 @inlined
-def _first_step(law, time, span, state, rate, par, unit, k, trial, f, tol):
+def _first_step(pb, b, time, span, unit):
     """A length for the first step, from the slope ``k[0]`` and its change over a short one.
 
     After Hairer, Norsett and Wanner, Solving ODEs I, II.4, with the largest state as the scale of all: most states are
     empty at first, and their own size would say nothing. What is too long is rejected.
     """
+    state, k, trial, f, tol = b.state, b.k, b.new, b.f, pb.tol
     n, largest, slope, bend, scale = len(state), 0.0, 0.0, 0.0, np.inf
     for i in range(n):
         largest, slope = max(largest, abs(state[i])), max(slope, abs(k[0, i]))
@@ -101,7 +106,7 @@ def _first_step(law, time, span, state, rate, par, unit, k, trial, f, tol):
     h = min(span, 0.01 * largest / slope if largest > 0.0 and slope > 0.0 else 1e-6 * span)
     for i in range(n):
         trial[i] = state[i] + h * k[0, i]
-    call.field(law, time + h, trial, rate, par, unit, f)
+    call.field(pb.law, time + h, trial, b.rate, pb.par, unit, f)
     for i in range(n):
         bend = max(bend, abs(f[i] - k[0, i]) / h)
     most = max(slope, bend) / scale
@@ -109,39 +114,42 @@ def _first_step(law, time, span, state, rate, par, unit, k, trial, f, tol):
 
 
 @inlined
-def integrate(law, time, end, state, rate, par, unit, tol, work, control, records, of_record, reads, first, last, y,
-              tape, row):  # fmt: skip
+def integrate(pb, b, time, end, unit, first, last, y, tape, row):
     """From ``time`` to ``end`` under one unit and constant inputs, reading records ``first`` to ``last`` on the way.
 
     Returns the tape, its next row, and whether the end was reached.
     """
-    k, new, f, _, _, _, _ = work
-    here = first
+    records, of_record, reads, state, k, f, control = pb.records, pb.of_record, pb.reads, b.state, b.k, b.f, b.control
+    here, ok = first, True
     while here < last and records[here, 0] <= time:
+        place = of_record[here, 1]
+        if place >= 0:
+            for p in range(len(reads)):
+                y[p, place] = state[reads[p]]
         here += 1
     if here > first:
-        read(y, state, records, of_record, reads, first, here)
-        tape = row_of(tape, row, READ, time, 0.0, unit, first, here, -1, state, rate)
-        row += 1
-    if end <= time:
-        return tape, row, True
-    call.field(law, time, state, rate, par, unit, f)
-    for i in range(len(state)):
-        k[0, i] = f[i]
-    control[NOW] = time
-    control[NEXT] = _first_step(law, time, end - time, state, rate, par, unit, k, new, f, tol)
-    while True:
-        row, here, status = _steps(law, end, state, rate, par, unit, tol, work, control, records, of_record, reads, here,
-                                   last, y, tape, row)  # fmt: skip
-        if status != FULL:
-            return tape, row, status == DONE
-        tape = _grown(tape)
+        tape, row = row_of(tape, row, READ, time, unit, first, here, -1, b)
+    if end > time:
+        call.field(pb.law, time, state, b.rate, pb.par, unit, f)
+        for i in range(len(state)):
+            k[0, i] = f[i]
+        control[NOW] = time
+        control[NEXT] = _first_step(pb, b, time, end - time, unit)
+        status = FULL
+        while status == FULL:
+            row, here, status = _steps(pb, b, end, unit, here, last, y, tape, row)
+            if status == FULL:
+                tape = _grown(tape)
+        ok = status == DONE
+    return tape, row, ok
 
 
 @cached
-def _steps(law, end, state, rate, par, unit, tol, work, control, records, of_record, reads, here, last, y, tape, row):
+def _steps(pb, b, end, unit, here, last, y, tape, row):
     """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
-    k, new, f, matrix, vectors, pivot, found = work
+    law, par, tol, records, of_record, reads = pb.law, pb.par, pb.tol, pb.records, pb.of_record, pb.reads
+    state, rate, control, k, new, f = b.state, b.rate, b.control, b.k, b.new, b.f
+    matrix, vectors, pivot, found = b.matrix, b.vectors, b.pivot, b.found
     n, room = len(state), len(tape)
     # Nothing in this loop may pass on an array, or assign one: that is counted, and costs as much as the step.
     at_state, at_rate, at_k, at_new, at_f = (
@@ -212,15 +220,6 @@ def _steps(law, end, state, rate, par, unit, tol, work, control, records, of_rec
 
 
 @cached
-def workspace(n):
-    """Arrays that the steps write to."""
-    return (
-        np.empty((rosenbrock.STAGES, n)), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((5, n)),
-        np.empty(n, np.int64), np.empty(2),
-    )  # fmt: skip
-
-
-@cached
 def next_event(starts, stops, n_start, n_stop, j, k):
     """(time, position, whether it is a start) of the next dose or end of an infusion; a start goes before a stop."""
     if j < n_start and (k >= n_stop or starts[0, j] <= stops[0, k]):
@@ -243,13 +242,14 @@ def until(records, of_record, i, last, at, position):
 
 
 @cached
-def apply(start, which, target, given, state, rate, running):
+def apply(pb, b, start, which):
     """A dose, or the start or end of an infusion."""
+    target = pb.routes[pb.of_dose[which, 1]]
     if not start:
-        running[target] -= 1
-        rate[target] = rate[target] - given[1, which] if running[target] > 0 else 0.0
-    elif given[2, which] > 0.0:
-        running[target] += 1
-        rate[target] += given[1, which]
+        b.running[target] -= 1
+        b.rate[target] = b.rate[target] - pb.given[1, which] if b.running[target] > 0 else 0.0
+    elif pb.given[2, which] > 0.0:
+        b.running[target] += 1
+        b.rate[target] += pb.given[1, which]
     else:
-        state[target] += given[0, which]
+        b.state[target] += pb.given[0, which]
