@@ -21,6 +21,7 @@ _HOME = {
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
     "structure.compartments": ("Route",),
+    "structure.driven": ("Driven",),
     "structure.linear": ("Drive", "LinearSystem"),
     "structure.system": ("System",),
     "structure.mammillary": ("Disposition", "Mammillary"),

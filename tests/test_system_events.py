@@ -81,5 +81,5 @@ def test_steady_states_that_need_superposition_are_refused():
     for name in set(SCENARIOS) - set(POSSIBLE):
         scenario = SCENARIOS[name]
         closed = ZOO[scenario.number](**scenario.options, flip_flop=True)
-        with pytest.raises(DataError, match="column SS: .* needs a linear system"):
+        with pytest.raises(DataError, match=r"column SS: .* needs a linear system"):
             Twin(of=closed).arrays(design_of(scenario, closed))

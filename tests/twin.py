@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nlmebayes.structure.linear import Drive, LinearSystem
+from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.system import System
 
 
@@ -27,15 +27,7 @@ class Twin(System):
         return self.of.routes
 
     def rhs(self, t, y, p):
-        slopes = dict.fromkeys(self.states, 0.0)
-        for (source, target), rate in self.of.flows(p).items():
-            drive = isinstance(rate, Drive)
-            flow = (rate.rate if drive else rate) * getattr(y, source)
-            if not drive:
-                slopes[source] = slopes[source] - flow
-            if target is not None:
-                slopes[target] = slopes[target] + flow
-        return slopes
+        return self.of.rhs(t, y, p)
 
     def outcomes(self, t, y, p):
         return self.of.outcomes(t, y, p)

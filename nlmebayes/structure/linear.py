@@ -60,6 +60,17 @@ class LinearSystem(Compartments):
         A rate wrapped in `Drive` takes nothing from its source.
         """
 
+    def rhs(self, t, y, p):
+        """Slopes of the states, a dict by name: the same law as a `System` would state it."""
+        slopes = dict.fromkeys(self.states, 0.0)
+        for (source, target), rate in self.flows(p).items():
+            flow = (rate.rate if isinstance(rate, Drive) else rate) * getattr(y, source)
+            if not isinstance(rate, Drive):
+                slopes[source] = slopes[source] - flow
+            if target is not None:
+                slopes[target] = slopes[target] + flow
+        return slopes
+
     def amounts(self, p, x, read):
         first = next(iter(vars(p).values()))
         flows = self.flows(p)

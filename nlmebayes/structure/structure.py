@@ -18,9 +18,9 @@ class Named(SimpleNamespace):
 class Structure(ABC):
     """Parameters + doses + times -> prediction.
 
-    A zoo class is a final subclass of `Curve`, `Superposition`, `LinearSystem` or `System`, usually a frozen dataclass whose
-    fields are its options. All mathematics is written with PyTensor functions (``import pytensor.tensor as pt``) on
-    whole arrays whose last axis runs over observations; a leading axis of draws may come before it.
+    A zoo class is a final subclass of `Curve`, `Superposition`, `LinearSystem` or `System`, usually a frozen dataclass
+    whose fields are its options. All mathematics is written with PyTensor functions (``import pytensor.tensor as pt``)
+    on whole arrays whose last axis runs over observations; a leading axis of draws may come before it.
 
     Attributes
     ----------
@@ -68,6 +68,7 @@ class Structure(ABC):
 
     @property
     def label(self):
-        """Class name with its options, e.g. ``OneCompartment(absorption='first-order')``."""
-        options = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        """Class name with the options that are not the default, e.g. ``OneCompartment(absorption='first-order')``."""
+        values = {f.name: (getattr(self, f.name), f.default) for f in dataclasses.fields(self)}
+        options = ", ".join(f"{name}={value!r}" for name, (value, default) in values.items() if value != default)
         return f"{type(self).__name__}({options})"

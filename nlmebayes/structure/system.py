@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from nlmebayes.structure.structure import Named
 METHODS = ("auto", "explicit", "stiff")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class System(Compartments):
     r"""A system of ordinary differential equations.
 
@@ -25,10 +26,10 @@ class System(Compartments):
 
     A subclass writes ``rhs(t, y, p)``: the slope of each state by name, plain PyTensor expressions of the numbers
     ``t``, ``y.<state>`` and ``p.<parameter>``. What doses put in, ``r``, is added by the solver: doses into a state are
-    given by its name or position (CMT=1 is the first state); ``dosed`` (or else ``states[0]``) is the default; ``routes``
-    is as in `LinearSystem`. ``outcomes(t, y, p)`` says what is measured. An optional ``initial(p)`` gives the states at
-    ``origin`` (time 0 if the records start later than that, else the first record; after a reset, at the reset); states
-    that it does not name start at 0.
+    given by its name or position (CMT=1 is the first state); ``dosed`` (or else ``states[0]``) is the default;
+    ``routes`` is as in `LinearSystem`. ``outcomes(t, y, p)`` says what is measured. An optional ``initial(p)`` gives
+    the states at ``origin`` (time 0 if the records start later than that, else the first record; after a reset, at the
+    reset); states that it does not name start at 0.
 
     The derivatives are symbolic and the equations are compiled, once per class and machine (a few seconds). Each
     subject is solved with its own adaptive steps; gradients are the exact derivative of the steps taken. Parameters may
@@ -74,7 +75,7 @@ class System(Compartments):
     fallible = True
     origin = 0.0
     initial = None  # or a method of p: states at the origin, state -> (unit,) or (draw, unit)
-    scales = {}
+    scales = MappingProxyType({})  # or a dict: the size of states that are far from 1
 
     @property
     def needs_doses(self):
@@ -82,7 +83,7 @@ class System(Compartments):
 
     @abstractmethod
     def rhs(self, t, y, p):
-        """Slopes of the states, a dict by name, from the time, the states ``y`` and the parameters ``p``, all numbers."""
+        """Slopes of the states, a dict by name, from the time, the states ``y`` and the parameters ``p``, numbers."""
 
     def amounts(self, p, x, read):
         first = next(iter(vars(p).values()))
@@ -110,9 +111,8 @@ def _law(structure):
     slopes = structure.rhs(t, Named(**y), Named(**p))
     if not isinstance(slopes, dict) or set(slopes) != set(structure.states):
         got = ", ".join(map(str, slopes)) if isinstance(slopes, dict) else type(slopes).__name__
-        raise ValueError(
-            f"{structure.label}: rhs must return a dict with the slope of each of {', '.join(structure.states)}; got {got}"
-        )
+        known = ", ".join(structure.states)
+        raise ValueError(f"{structure.label}: rhs must return a dict with the slope of each of {known}; got {got}")
     rates = [pt.as_tensor(slopes[state], dtype="float64") for state in structure.states]
     found = set(ancestors(rates))
     used = tuple(name for name, variable in p.items() if variable in found)

@@ -16,7 +16,7 @@ HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.ma
 #   jacobian(t, y, par, matrix, slope)              df/dy, and df/dt
 #   pull(t, y, par, w, ybar, parbar)                adds w df/dy and w df/dpar
 #   bend(t, y, par, g, d, ybar, parbar)             adds the gradient of sum(g * df/dy) + d df/dt
-#   step(t, h, y, rate, k, par, new, tol, found)    explicit step; found: squares of error by tolerance, h times eigenvalue
+#   step(t, h, y, rate, k, par, new, tol, found)    explicit step; found: squares of its error, h eigenvalue
 #   unstep(tape, par, dense, kbar, w, rbar, parbar) its adjoint, from a row of the tape
 FUNCTIONS = {
     "field": ".****", "jacobian": ".****", "pull": ".*****", "bend": ".******", "step": "..*******",

@@ -84,7 +84,7 @@ def _prepare(law, t, h, y, par, unit, matrix, slope, pivot):
 
 @cached
 def step(law, t, h, y, rate, u, par, unit, new, tol, matrix, vectors, pivot):
-    """One step: stages into ``u``, the state after it into ``new``; returns squares: of the error by the tolerance, of h |J|."""
+    """One step: stages into ``u``, the state after it into ``new``; returns the squares of its error and of h |J|."""
     n = len(y)
     slope, at, f = vectors[0], vectors[1], vectors[2]
     norm = _prepare(law, t, h, y, par, unit, matrix, slope, pivot)
