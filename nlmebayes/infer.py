@@ -226,12 +226,14 @@ def _explain(model, built, point):
     """Raise an error that names the records, or the variable, without a density at the start."""
     for outcome in built.observed_RVs:
         terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=UNCOMPILED)(point)[0]
-        bad = np.flatnonzero(~np.isfinite(terms))
+        f = built.compile_fn(
+            built.replace_rvs_by_values([built[f"f_{outcome.name}"]]),
+            inputs=built.value_vars,
+            mode=UNCOMPILED,
+            on_unused_input="ignore",
+        )(point)[0]
+        bad = np.flatnonzero(~np.isfinite(terms) | np.isnan(f))
         if bad.size:
-            f = built.compile_fn(
-                built.replace_rvs_by_values([built[f"f_{outcome.name}"]]), inputs=built.value_vars,
-                mode=UNCOMPILED, on_unused_input="ignore",
-            )(point)[0]  # fmt: skip
             rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
             raise ModelError(
                 f"{bad.size} values of {outcome.name} have no density at the typical values, first row {rows[0]}, "

@@ -26,7 +26,7 @@ FUNCTIONS = {
     "Exp": "exp", "Log": "log", "Log2": "log2", "Log10": "log10", "Log1p": "log1p", "Expm1": "expm1", "Sqrt": "sqrt",
     "Sin": "sin", "Cos": "cos", "Tan": "tan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh", "ArcTan": "atan",
     "ArcSin": "asin", "ArcCos": "acos", "Abs": "fabs", "Floor": "floor", "Ceil": "ceil", "Erf": "erf",
-    "Erfc": "erfc", "GammaLn": "lgamma",
+    "Erfc": "erfc", "GammaLn": "lgamma", "Psi": "digamma",
 }  # fmt: skip
 PASSED = (DimShuffle, DeepCopyOp, ScalarFromTensor, TensorFromScalar)
 SIMPLER = ("canonicalize", "stabilize", "specialize")

@@ -14,7 +14,7 @@ from nlmebayes.solver.ode.call import HEADER
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
 MOST = 500  # intervals dosed at most
-CLOSE = 0.01  # last change of a steady state, in tolerances
+CLOSE = 0.01  # last change of a steady state, in tolerances; or one below 1 that rounding keeps from getting smaller
 
 
 @cached
@@ -101,6 +101,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf
+    nearest = np.inf
     for count in range(MOST):
         _reset(pb, b, head, running, x)
         tape, row, ok = _cycle(pb, b, head, time, running, none, tape, start)
@@ -114,10 +115,10 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
             _resolvent(pb, tape, start, row, running, none, matrix, pivot)
             rosenbrock.solve(matrix, pivot, change)
             left = _change(pb, x, change)
-            if left < CLOSE:
+            if left < CLOSE or 0.5 * nearest < left < 1.0:
                 _reset(pb, b, head, running, x)
                 return tape, row, True
-            newton = size < before and left < np.inf
+            newton, nearest = size < before and left < np.inf, min(left, nearest)
         for i in range(n):
             x[i] = x[i] + change[i] if newton else 0.0 if pb.collecting[i] else b.state[i]
         before = size
@@ -159,9 +160,9 @@ def constant(pb, b, time, unit):
         size = _change(pb, b.state, b.f)
         if not size < np.inf:
             return False
-        if h > 1e12 and size < CLOSE:
+        if h > 1e12 and (size < CLOSE or 0.5 * before < size < 1.0):
             return True
-        h *= 4.0 if size < 2.0 * before or h < 1e6 else 0.5
+        h *= 4.0 if size < max(1.0, 2.0 * before) or h < 1e6 else 0.5
         before = size
     return False
 
