@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
+from nlmebayes import accuracy
 from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.model import assemble
@@ -104,6 +105,7 @@ def check(model, tree) -> Report:
         *_misfit(predictive),
         *_influence(cross),
         *_uninformed(model, design, tree),
+        *accuracy.findings(model, design, tree),
     ]
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), divergences, tuple(findings))
 

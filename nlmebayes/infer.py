@@ -11,7 +11,7 @@ import nutpie
 import pymc as pm
 from scipy import optimize
 
-from nlmebayes import prediction, storage
+from nlmebayes import accuracy, prediction, storage
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
@@ -21,7 +21,7 @@ from nlmebayes.model import Model, ModelError, assemble, designed
 log = logging.getLogger("nlmebayes")
 
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-UNKEPT_STATS = ("divergence_message",)  # text with missing values, which NetCDF cannot hold
+UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
 def fit(
@@ -110,6 +110,8 @@ class Sampler:
         model, data, design = self.model, self.data, resolve(self.model, self.data)
         rng = np.random.default_rng(random_seed)
         start = _scattered(self.built, self.start, rng)
+        if model.structure.fallible:
+            options = {"store_divergences": True} | options
         sampled = nutpie.sample(
             dataclasses.replace(self.compiled, initial_point_func=start),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
@@ -120,9 +122,11 @@ class Sampler:
         stats = sampled["sample_stats"].to_dataset()
         groups = {
             "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
-            "sample_stats": stats.drop_vars([v for v in UNKEPT_STATS if v in stats]),
+            "sample_stats": stats.drop_vars([v for v in stats if v.startswith(UNKEPT_STATS)]),
         } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
         tree = storage.attach(prediction.as_tree(groups), model, data)
+        if model.structure.fallible:
+            tree.attrs["nlmebayes_solver"] = accuracy.failures(self.built, design, stats)
         settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed}
         tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"nutpie": nutpie.__version__})
         return tree

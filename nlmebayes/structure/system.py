@@ -1,7 +1,7 @@
 """`System`: ordinary differential equations under any dosing history."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
@@ -80,6 +80,10 @@ class System(Compartments):
     @property
     def needs_doses(self):
         return self.initial is None
+
+    def tighter(self, factor):
+        """The same with tolerances that are smaller by a factor."""
+        return replace(self, rtol=self.rtol / factor, atol=self.atol / factor)
 
     @abstractmethod
     def rhs(self, t, y, p):
