@@ -16,7 +16,7 @@ ONE = {
     "arccos": lambda x: pt.arccos(x / 4), "abs": pt.abs, "floor": pt.floor, "ceil": pt.ceil, "erf": pt.erf,
     "erfc": pt.erfc, "gammaln": lambda x: pt.gammaln(x**2 + 0.5), "sign": pt.sign, "sigmoid": pt.sigmoid,
     "softplus": pt.softplus, "reciprocal": lambda x: pt.reciprocal(x + 9), "square": pt.sqr, "negative": lambda x: -x,
-    "a power": lambda x: (x**2 + 1) ** 1.7, "exp2": pt.exp2, "clip": lambda x: pt.clip(x, -1, 1),
+    "a power": lambda x: (x**2 + 1) ** 1.7, "whole powers": lambda x: x**3 + x**5 - (x**2 + 1) ** -2, "exp2": pt.exp2, "clip": lambda x: pt.clip(x, -1, 1),
     "a modulus": lambda x: pt.mod(x, 1.5), "a switch": lambda x: pt.switch(x > 0.3, x, x**2),
     "both conditions": lambda x: pt.switch(pt.and_(x > 0, x < 2), 1.0, x),
     "either": lambda x: pt.switch(pt.or_(x < 0, x >= 3), 1.0, x),

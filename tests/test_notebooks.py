@@ -29,7 +29,7 @@ SECTIONS = [
     "What could be wrong",
 ]
 FULL = "settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)\n"
-SHORT = "settings = dict(draws=100, tune=200, chains=2, random_seed=1)\n"
+SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)\n"
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

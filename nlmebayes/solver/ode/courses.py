@@ -10,7 +10,7 @@ import numpy as np
 from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import march, steady, sweep
-from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.call import HEADER, keep, lend
 from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
 
@@ -93,7 +93,8 @@ def forward(pb, courses, initial, most, y, failed, tape):
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    b, row, recorded = march.body(len(pb.collecting)), 0, len(tape) > 0
+    owner, row, recorded = march.body(len(pb.collecting)), len(tape) - len(tape), len(tape) > 0
+    b = march.lent(owner)
     for c in range(len(courses)):
         before = row
         tape, row, ok = _course(pb, b, courses[c], initial, starts, stops, of_start, of_stop, y, tape, row, recorded)
@@ -106,6 +107,7 @@ def forward(pb, courses, initial, most, y, failed, tape):
                 failed[place] = True
                 for p in range(len(pb.reads)):
                     y[p, place] = 1.0
+    keep(owner.state)
     return tape, row
 
 
@@ -169,9 +171,15 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
             continue
         if draws == 1:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
-        pb = march.Problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+        pb = march.Problem(
+            law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
+            lend(routes), lend(given), lend(collecting),
+        )  # fmt: skip
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
-        tape = tape[:rows] if draws == 1 else tape
+        keep(par)
+        if draws == 1:
+            tape[0, march.ROWS] = rows
+    keep(given)
     return y, failed, tape
 
 
@@ -190,15 +198,19 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
         par = _by_unit(parameters[s])
         if not _possible(capacity, par, initial[s]):
             continue
-        pb = march.Problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
-        rows = len(tape)
-        if draws > 1 or rows == 0:
+        pb = march.Problem(
+            law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
+            lend(routes), lend(given), lend(collecting),
+        )  # fmt: skip
+        rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
+        if draws > 1 or len(tape) == 0:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)
         q = sweep.adjoint(np.zeros(n), parbar, givenbar)
-        backward(pb, q, ybar[s], tape, rows, timed, initialbar[s])
+        backward(pb, sweep.lent(q), ybar[s], tape, rows, timed, initialbar[s])
+        keep(q.w)
         for unit in range(par.shape[0]):
             for j in range(par.shape[1]):
                 parametersbar[s, j, unit] = parbar[unit, j]

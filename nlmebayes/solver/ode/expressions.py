@@ -1,6 +1,7 @@
 """PyTensor expressions of numbers as Python source, which Numba compiles and JAX traces."""
 
 import math
+import re
 
 import numpy as np
 import pytensor.tensor as pt
@@ -54,7 +55,7 @@ def function(name, inputs, outputs):
     for output in outputs:
         if output.ndim:
             raise ExpressionError(f"an expression has {output.ndim} dimensions where one number is needed: {output}")
-    outputs = rewrite_graph([pt.as_tensor(o, dtype="float64") for o in outputs], include=SIMPLER)
+    outputs = simplified([pt.as_tensor(o, dtype="float64") for o in outputs])
     names = {variable: label for label, variable in inputs.items()}
     lines = []
     for node in toposort(outputs, blockers=list(names)):
@@ -69,6 +70,11 @@ def function(name, inputs, outputs):
             names[variable] = _constant(variable)
     found = "".join(f"{names[variable]}, " for variable in outputs)
     return "\n".join([f"def {name}({', '.join(inputs)}):", *lines, f"    return ({found})"]) + "\n"
+
+
+def simplified(outputs):
+    """The same expressions, without what is known."""
+    return rewrite_graph(outputs, include=SIMPLER, exclude=("local_pow_to_nested_squaring",))
 
 
 def _constant(variable):
@@ -87,6 +93,8 @@ def _term(node, given):
     if isinstance(op, PASSED):
         return given[0]
     if isinstance(op, ScalarOp):
+        if name == "Pow" and re.fullmatch(r"[2-9]\.0", given[1]):
+            return f"({given[0]} ** {given[1][0]})"  # a power with a whole exponent is multiplied out
         if name in SYMBOLS:
             return "(" + f" {SYMBOLS[name]} ".join(given) + ")"
         if name in FORMS:

@@ -84,7 +84,7 @@ def _gradient(value, of):
 
 
 def _zero(expression):
-    simple = expressions.rewrite_graph(expression, include=expressions.SIMPLER)
+    simple = expressions.simplified(expression)
     return getattr(simple, "data", None) is not None and float(simple.data) == 0.0
 
 

@@ -12,15 +12,16 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.ode import call, rosenbrock
-from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, pointer
+from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, lend, pointer
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
 # constant one, and the record of its dose, from which collecting states start.
 EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
-# Columns: kind, time, length, unit, first and last-plus-one record read, dose, (unused); state; input rates; stages.
-KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH = range(7)
+# Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many rows
+# there are; then state, input rates, stages.
+KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step.
 METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
 DONE, FAILED, FULL = range(3)
@@ -44,6 +45,15 @@ def body(n):
     return Body(
         np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((rosenbrock.STAGES, n)), np.empty(n),
         np.empty(n), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty(2),
+    )  # fmt: skip
+
+
+@cached
+def lent(b):
+    """A `Body` that is not counted, of one that is."""
+    return Body(
+        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.new), lend(b.f), lend(b.matrix),
+        lend(b.vectors), lend(b.pivot), lend(b.found),
     )  # fmt: skip
 
 
@@ -113,7 +123,7 @@ def _first_step(pb, b, time, span, unit):
     return min(span, 100.0 * h, (0.01 / most) ** 0.2 if most > 1e-15 else max(1e-6 * span, 1e-3 * h))
 
 
-@inlined
+@cached
 def integrate(pb, b, time, end, unit, first, last, y, tape, row):
     """From ``time`` to ``end`` under one unit and constant inputs, reading records ``first`` to ``last`` on the way.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call, march, rosenbrock, sweep
-from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.call import HEADER, keep
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
 MOST = 500  # intervals dosed at most
@@ -24,17 +24,17 @@ def _cycle(pb, b, head, time, running, y, tape, row):
     amount, flow, duration = pb.given[0, head], pb.given[1, head], pb.given[2, head]
     tape, row = march.row_of(tape, row, march.CYCLE, time, unit, 0, 0, head, b)
     b.control[march.COUNT] = 0.0
-    middle, ok = time, True
+    middle, ok, i = time, True, row - row  # no records; of a constant 0 Numba would compile everything again
     if duration > 0.0:
         b.rate[target] = (running + 1) * flow
         middle = time + duration - running * period
-        tape, row, ok = march.integrate(pb, b, time, middle, unit, 0, 0, y, tape, row)
+        tape, row, ok = march.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
         tape, row = march.row_of(tape, row, march.PHASE, middle, unit, 0, 0, head, b)
         b.rate[target] = running * flow
     else:
         b.state[target] += amount
     if ok:
-        tape, row, ok = march.integrate(pb, b, middle, time + period, unit, 0, 0, y, tape, row)
+        tape, row, ok = march.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
     tape, row = march.row_of(tape, row, march.PERIODIC, time + period, unit, 0, 0, head, b)
     return tape, row, ok
 
@@ -56,11 +56,12 @@ def _uncycle(pb, q, tape, start, stop, running, none, timed):
 def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
     """Factors of 1 - dF/dx, without the collecting states, of a recorded interval."""
     n, slopes = len(matrix), np.zeros((len(matrix), len(matrix)))
-    spare = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given))
+    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given))
+    spare = sweep.lent(owner)
     for i in range(n):
         spare.w[:] = 0.0
         spare.w[i] = 1.0
-        _uncycle(pb, spare, tape, start, stop, running, none, False)
+        _uncycle(pb, spare, tape, start, stop, running, none, n < 0)
         for j in range(n):
             slopes[i, j] = spare.w[j]
     for i in range(n):
@@ -68,6 +69,7 @@ def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
             alone = pb.collecting[i] or pb.collecting[j]
             matrix[i, j] = (1.0 if i == j else 0.0) - (0.0 if alone else slopes[i, j])
     rosenbrock.factorise(matrix, pivot)
+    keep(owner.w)
 
 
 @cached

@@ -10,7 +10,7 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.ode import call, rosenbrock
-from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.call import HEADER, lend
 from nlmebayes.solver.ode.march import (
     EMPTY,
     EXPLICIT,
@@ -40,6 +40,15 @@ def adjoint(w, parbar, givenbar):
     return Adjoint(
         w, np.zeros(n), parbar, givenbar, np.empty((stages, n)), np.empty(n), np.empty(n), np.empty(n),
         np.empty((stages, n)), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty((n, n)),
+    )  # fmt: skip
+
+
+@cached
+def lent(q):
+    """An `Adjoint` that is not counted, of one that is."""
+    return Adjoint(
+        lend(q.w), lend(q.rbar), lend(q.parbar), lend(q.givenbar), lend(q.kbar), lend(q.direct), lend(q.state),
+        lend(q.rate), lend(q.k), lend(q.matrix), lend(q.vectors), lend(q.pivot), lend(q.g),
     )  # fmt: skip
 
 
