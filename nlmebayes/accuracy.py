@@ -50,9 +50,9 @@ def findings(model, design, tree):
         at = ", ".join(f"{name} {value:.3g}" for name, value in met["example"].items())
         where = ", ".join(f"{unit} ({n})" for unit, n in met["units"].items())
         yield (
-            f"{met['proposals']} proposals of the sampler had no solution and were rejected, most often in {where}; one "
-            f"of them at {at}. If such parameters are possible, raise max_steps or choose solver='stiff'; if not, say "
-            "so in the priors"
+            f"{met['proposals']} proposals of the sampler had no solution and were rejected, most often in {where}; "
+            f"one of them at {at}. If such parameters are possible, raise max_steps or choose solver='stiff'; if not, "
+            "say so in the priors"
         )
     change = tolerance(model, design, tree)
     if not change <= MATTERS:

@@ -19,8 +19,8 @@ from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
 # constant one, and the record of its dose, from which collecting states start.
 EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
-# Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many rows
-# there are; then state, input rates, stages.
+# Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many
+# rows there are; then state, input rates, stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step.
 METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
@@ -52,8 +52,8 @@ def body(n):
 def lent(b):
     """A `Body` that is not counted, of one that is."""
     return Body(
-        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.new), lend(b.f), lend(b.matrix),
-        lend(b.vectors), lend(b.pivot), lend(b.found),
+        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.new), lend(b.f),
+        lend(b.matrix), lend(b.vectors), lend(b.pivot), lend(b.found),
     )  # fmt: skip
 
 
