@@ -14,7 +14,7 @@ from test_system_events import predictions
 from twin import Twin
 
 import nlmebayes as nb
-from model_zoo import OneCompartment
+from model_zoo import IndirectResponse, OneCompartment
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.infer import typical_start
@@ -305,3 +305,17 @@ def test_doses_by_name_and_by_number_are_the_same():
         theta = {p.name: np.log([[p.typical]]) for p in structure.parameters}
         found.append(evaluator(model, resolve(model, data))(theta, {})[1]["conc"])
     np.testing.assert_array_equal(*found)
+
+
+def test_a_driven_system_is_dosed_as_its_kinetics():
+    class Reversed(Saturable):
+        dosed = "central"
+
+        def rhs(self, t, y, p):
+            return super().rhs(t, y, p) | {"gut": -p.ka * y.gut}
+
+    assert IndirectResponse(Reversed()).dosed == "central"
+    assert IndirectResponse().dosed == "central"
+    assert IndirectResponse(OneCompartment("first-order")).dosed == "depot"
+    with pytest.raises(ValueError, match="kinetics with initial states of their own cannot be driven yet"):
+        IndirectResponse(Grown())

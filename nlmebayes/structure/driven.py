@@ -46,6 +46,15 @@ class Driven(System):
     def parameters(self):
         return (*self.kinetics.parameters, *self.own_parameters)
 
+    def __post_init__(self):
+        super().__post_init__()
+        if getattr(self.kinetics, "initial", None):
+            raise ValueError(f"{type(self).__name__}: kinetics with initial states of their own cannot be driven yet")
+
+    @property
+    def dosed(self):
+        return self.kinetics.dosed or self.kinetics.states[0]
+
     @property
     def routes(self):
         return self.kinetics.routes

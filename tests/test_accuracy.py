@@ -1,0 +1,100 @@
+"""A fit of a system, and what its report says of the solver."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from test_system import BLOWS_UP, Saturable, blown
+
+import nlmebayes as nb
+from nlmebayes import accuracy
+from nlmebayes.design import resolve
+from nlmebayes.model import assemble
+
+MODEL = nb.Model(
+    Saturable(),
+    "ka ~ 1", "vmax ~ 1 + (1|id)", "km ~ 1", "v ~ 1",
+    residual=nb.Proportional(), typical={"ka": (1.0, 0.2), "vmax": (12.0, 0.2), "km": (3.0, 0.2), "v": (20.0, 0.2)},
+    priors={"omega_id": nb.Prior("HalfNormal", sigma=0.2), "sigma_conc_b": nb.Prior("HalfNormal", sigma=0.1)},
+)  # fmt: skip
+
+
+def with_options(**options):
+    return nb.Model(
+        Saturable(**options), *MODEL.formulas, residual=MODEL.residual, typical=MODEL.typical, priors=MODEL.priors
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    times = [1.0, 4.0, 12.0, 24.0]
+    frame = pd.DataFrame({"id": np.repeat(range(8), 4), "time": np.tile(times, 8), "conc": 1.0})
+    doses = pd.DataFrame({"id": range(8), "time": 0.0, "amt": 150.0})
+    design = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    truth = {
+        "theta_ka": [0.0], "theta_vmax": [np.log(12)], "theta_km": [np.log(3)], "theta_v": [np.log(20)],
+        "omega_id": [0.2], "sigma_conc_b": 0.1,
+    }  # fmt: skip
+    drawn = nb.simulate(MODEL, design, draws=1, values=truth, random_seed=3)["prior_predictive"]["conc"]
+    data = design.with_values(conc=drawn.to_numpy().ravel())
+    return data, nb.fit(MODEL, data, draws=150, tune=200, chains=2, random_seed=1, progressbar=False)
+
+
+def test_a_system_is_fitted_and_its_truth_is_within_reach(fitted):
+    table = nb.summary(fitted[1]).set_index("quantity")
+    for name, truth in {"ka": 1.0, "vmax": 12.0, "km": 3.0, "v": 20.0}.items():
+        row = table.loc[name]
+        assert abs(row["estimate"] - truth) < 3 * row["sd"], name
+    assert (table["rhat"] < 1.1).all()
+
+
+def test_a_good_solver_is_not_mentioned(fitted):
+    data, tree = fitted
+    assert accuracy.tolerance(MODEL, resolve(MODEL, data), tree) < 1e-3
+    assert json.loads(tree.attrs["nlmebayes_solver"])["proposals"] == 0
+    assert not [finding for finding in nb.check(MODEL, tree).findings if "solver" in finding]
+
+
+def test_a_loose_tolerance_is_reported_with_the_mend(fitted):
+    data, tree = fitted
+    loose = with_options(rtol=0.3, atol=1.0)
+    found = list(accuracy.findings(loose, resolve(loose, data), tree))
+    assert len(found) == 1
+    assert "fit again with rtol=0.003, atol=0.01" in found[0]
+
+
+def test_a_forecast_of_a_system_follows_its_patient(fitted):
+    data, tree = fitted
+    forecast = nb.forecast(MODEL, tree, data.sel(id="3").sel(time=[1.0, 4.0]), random_seed=1)
+    vmax = forecast["posterior"]["vmax"]
+    assert np.isfinite(vmax).all()
+    assert float(vmax.std()) < float(np.exp(tree["posterior"]["theta_vmax"]).std()) + 12 * 0.3
+
+
+def test_proposals_without_a_solution_are_counted_by_unit_with_an_example():
+    model = nb.Model(BLOWS_UP.cls(), typical={"k": 0.01})
+    design = resolve(model, blown())
+    built, _ = assemble(model, design)
+    point = built.initial_point(random_seed=1)
+    names = [v.name for v in built.value_vars]
+    assert names[0] == "theta_k"
+
+    def flat(k, z):
+        values = {name: np.zeros_like(point[name]) for name in names} | {"theta_k": np.log([k])}
+        values[names[2]] = np.reshape(z, np.shape(point[names[2]]))
+        return np.concatenate([np.ravel(values[name]) for name in names])
+
+    ends = np.array(
+        [[flat(0.01, [0, 0]), flat(0.01, [0, 3.0]), np.full_like(flat(1, [0, 0]), np.nan), flat(1, [0, 0])]]
+    )
+    stats = xr.Dataset({"divergence_end": (("chain", "draw", "x"), ends)})
+    found = json.loads(accuracy.failures(built, design, stats))
+    assert found["proposals"] == 2
+    assert found["units"] == {"2": 2, "1": 1}
+    assert found["example"]["k"] == pytest.approx(0.01 * np.exp(3.0))
+    tree = xr.DataTree()
+    tree.attrs["nlmebayes_solver"] = json.dumps(found)
+    first = next(iter(accuracy.findings(model, design, tree)))
+    assert first.startswith("2 proposals of the sampler had no solution and were rejected, most often in 2 (2), 1 (1)")
