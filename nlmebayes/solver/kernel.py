@@ -3,12 +3,19 @@
 import hashlib
 from pathlib import Path
 
+import pytensor.tensor as pt
 from numba import njit
 
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
 STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*.py")))).hexdigest()
 
 VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code
+
+
+def tensor(x):
+    """A PyTensor variable whose whole numbers are of 64 bits, as in the compiled kernels; PyMC keeps them in 32."""
+    x = pt.as_tensor(x)
+    return x.astype("int64") if x.dtype in ("int8", "int16", "int32") else x
 
 
 def cached(function):

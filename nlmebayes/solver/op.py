@@ -12,7 +12,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver import network
-from nlmebayes.solver.kernel import VERSION
+from nlmebayes.solver.kernel import VERSION, tensor
 
 CONSTANT = 9  # inputs before the parameters: topology and timeline
 PARAMETERS = 4  # rates, fraction, lag, extra
@@ -24,7 +24,7 @@ class Amounts(Op):
     __props__ = ()
 
     def make_node(self, *inputs):
-        inputs = [pt.as_tensor(x) for x in inputs]
+        inputs = [tensor(x) for x in inputs]
         return Apply(self, inputs, [pt.tensor3(dtype="float64"), pt.matrix(dtype="float64")])
 
     def perform(self, node, inputs, outputs):
@@ -44,7 +44,7 @@ class AmountsPullback(Op):
     __props__ = ()
 
     def make_node(self, *inputs):
-        inputs = [pt.as_tensor(x) for x in inputs]
+        inputs = [tensor(x) for x in inputs]
         return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(PARAMETERS)])
 
     def perform(self, node, inputs, outputs):
@@ -56,8 +56,8 @@ class AmountsPullback(Op):
 
 
 def _plain(inputs):
-    """C-ordered arrays: the kernels are compiled for one layout."""
-    return [np.ascontiguousarray(x) for x in inputs]
+    """Arrays in C order that may be written to: the kernels are compiled for one kind."""
+    return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
 @register_funcify_default_op_cache_key(Amounts)

@@ -39,14 +39,15 @@ def pointer(typingctx, array, offset):
 @intrinsic
 def lend(typingctx, array):
     """The same array without a count of its references, which costs more than a call does. Its owner must outlive it:
-    see `keep`."""
+    see `keep`. An array that may not be written to becomes one that may, lest all be compiled for it again."""
+    plain = types.Array(array.dtype, array.ndim, array.layout)
 
     def codegen(context, builder, signature, args):
         found = make_array(signature.args[0])(context, builder, args[0])
         found.meminfo = context.get_constant_null(types.MemInfoPointer(types.voidptr))
         return found._getvalue()
 
-    return array(array), codegen
+    return plain(array), codegen
 
 
 @cached

@@ -12,9 +12,9 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from nlmebayes.solver.kernel import VERSION
+from nlmebayes.solver.kernel import VERSION, tensor
 from nlmebayes.solver.ode import courses
-from nlmebayes.solver.ode.call import FUNCTIONS, address_of
+from nlmebayes.solver.ode.call import FUNCTIONS, address_of, lend
 from nlmebayes.solver.ode.law import addresses, publish, symbol
 
 FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"
@@ -38,7 +38,7 @@ class States(Op):
         self.text = text
 
     def make_node(self, *inputs):
-        inputs = [pt.as_tensor(x) for x in inputs]
+        inputs = [tensor(x) for x in inputs]
         kinds = [pt.tensor3(dtype="float64"), pt.matrix(dtype="bool"), pt.matrix(dtype="float64")]
         return Apply(self, inputs, kinds)
 
@@ -63,7 +63,7 @@ class StatesPullback(Op):
         self.text = text
 
     def make_node(self, *inputs):
-        inputs = [pt.as_tensor(x) for x in inputs]
+        inputs = [tensor(x) for x in inputs]
         return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(VARIABLE)])
 
     def perform(self, node, inputs, outputs):
@@ -75,16 +75,18 @@ class StatesPullback(Op):
 
 
 def _plain(inputs):
-    """C-ordered arrays: the kernels are compiled for one layout."""
-    return [np.ascontiguousarray(x) for x in inputs]
+    """Arrays in C order that may be written to: the kernels are compiled for one kind."""
+    return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
 def _called(kernel, text, arguments, plain):
     """A function that PyTensor compiles in: the kernel on arrays of one layout, its law found by name."""
     located(text)
-    given = ", ".join(f"np.ascontiguousarray({name})" if name in plain else name for name in arguments.split(", "))
+    given = ", ".join(
+        f"np.ascontiguousarray({name})" if name in plain else f"lend({name})" for name in arguments.split(", ")
+    )
     law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
-    env = {"np": np, "kernel": kernel, "address_of": address_of}
+    env = {"np": np, "kernel": kernel, "address_of": address_of, "lend": lend}
     exec(f"def call({arguments}):\n    return kernel(({law}), {given})\n", env)
     return numba_njit(env["call"])
 
