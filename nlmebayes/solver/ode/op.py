@@ -7,12 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 import pytensor.tensor as pt
+from numba import types
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, tensor
+from nlmebayes.solver.link import array, linked
 from nlmebayes.solver.ode import courses
 from nlmebayes.solver.ode.call import FUNCTIONS, address_of, lend
 from nlmebayes.solver.ode.law import addresses, publish, symbol
@@ -79,24 +81,29 @@ def _plain(inputs):
     return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
-def _called(kernel, text, arguments, plain):
-    """A function that PyTensor compiles in: the kernel on arrays of one layout, its law found by name."""
+KINDS = "i1 i1 b1 f1 i2 f2 i2 f2 i2"  # of `FIXED`
+LAW = types.UniTuple(types.int64, len(FUNCTIONS))
+
+
+def _called(kernel, text, arguments, kinds):
+    """A function that PyTensor compiles in: the kernel, called by name, on arrays of one kind; its law likewise."""
     located(text)
-    given = ", ".join(
-        f"np.ascontiguousarray({name})" if name in plain else f"lend({name})" for name in arguments.split(", ")
-    )
+    names, fixed = arguments.split(", "), FIXED.split(", ")
+    each = (f"lend({name})" if name in fixed else f"np.ascontiguousarray({name})" for name in names)
     law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
-    env = {"np": np, "kernel": kernel, "address_of": address_of, "lend": lend}
-    exec(f"def call({arguments}):\n    return kernel(({law}), {given})\n", env)
+    code = f"def call({arguments}):\n    return kernel((({law}), {', '.join(each)}))\n"
+    signature = (LAW, *(array(kind[0], int(kind[1])) for kind in kinds.split()))
+    env = {"np": np, "kernel": linked(kernel, signature), "address_of": address_of, "lend": lend}
+    exec(code, env)
     return numba_njit(env["call"])
 
 
 @register_funcify_default_op_cache_key(States)
 def _numba_states(op, node, **kwargs):
-    return _called(courses.states, op.text, f"{FIXED}, {PARAMETERS}", PARAMETERS.split(", ")), VERSION
+    return _called(courses.states, op.text, f"{FIXED}, {PARAMETERS}", f"{KINDS} f3 f3 f3 f3 f3"), VERSION
 
 
 @register_funcify_default_op_cache_key(StatesPullback)
 def _numba_pullback(op, node, **kwargs):
     arguments = f"{FIXED}, {PARAMETERS}, ybar, tape"
-    return _called(courses.pullback, op.text, arguments, [*PARAMETERS.split(", "), "ybar"]), VERSION
+    return _called(courses.pullback, op.text, arguments, f"{KINDS} f3 f3 f3 f3 f3 f3 f2"), VERSION

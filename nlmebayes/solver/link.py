@@ -1,0 +1,50 @@
+"""Calls of compiled kernels by name.
+
+A kernel that is compiled into a graph is optimised once more with it, for most of a minute. Called by a name that is
+looked up when the code is loaded, it is compiled once for all graphs.
+"""
+
+from functools import lru_cache
+
+import llvmlite.binding as llvm
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from nlmebayes.solver.kernel import STAMP
+
+
+@lru_cache(maxsize=16)
+def linked(kernel, arguments):
+    """A function, for compiled code, of a tuple of arguments that calls ``kernel`` on them.
+
+    ``arguments``: the Numba types that the kernel is compiled for, a tuple.
+    """
+    kernel.compile(arguments)
+    compiled = kernel.overloads[arguments]
+    name = f"nlmebayes_{kernel.py_func.__module__.split('.')[-1]}_{kernel.py_func.__name__}_{STAMP[:24]}"
+    llvm.add_symbol(name, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    result = compiled.signature.return_type
+
+    @intrinsic
+    def call(typingctx, given):
+        if tuple(given.types) != arguments:
+            raise TypeError(f"{name} takes {arguments}, not {tuple(given.types)}")
+
+        def codegen(context, builder, signature, args):
+            values = cgutils.unpack_tuple(builder, args[0])
+            kind = context.call_conv.get_function_type(result, arguments)
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            status, found = context.call_conv.call_function(builder, function, result, arguments, values)
+            with builder.if_then(status.is_error, likely=False):
+                context.call_conv.return_status_propagate(builder, status)
+            return found
+
+        return result(given), codegen
+
+    return call
+
+
+def array(kind, dimensions):
+    """Type of a C-ordered array of ``kind``: "f" doubles, "i" whole numbers of 64 bits, "b" truth values."""
+    return types.Array({"f": types.float64, "i": types.int64, "b": types.boolean}[kind], dimensions, "C")
