@@ -1,4 +1,4 @@
-"""Calls of compiled kernels by name.
+"""Calls of compiled kernels by name, and arrays that are lent to them.
 
 A kernel that is compiled into a graph is optimised once more with it, for most of a minute. Called by a name that is
 looked up when the code is loaded, it is compiled once for all graphs.
@@ -10,8 +10,9 @@ import llvmlite.binding as llvm
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
-from nlmebayes.solver.kernel import STAMP
+from nlmebayes.solver.kernel import STAMP, cached
 
 
 @lru_cache(maxsize=16)
@@ -48,3 +49,23 @@ def linked(kernel, arguments):
 def array(kind, dimensions):
     """Type of a C-ordered array of ``kind``: "f" doubles, "i" whole numbers of 64 bits, "b" truth values."""
     return types.Array({"f": types.float64, "i": types.int64, "b": types.boolean}[kind], dimensions, "C")
+
+
+@intrinsic
+def lend(typingctx, array):
+    """The same array without a count of its references, which costs more than a call does. Its owner must outlive it:
+    see `keep`. An array that may not be written to becomes one that may, lest all be compiled for it again."""
+    plain = types.Array(array.dtype, array.ndim, array.layout)
+
+    def codegen(context, builder, signature, args):
+        found = make_array(signature.args[0])(context, builder, args[0])
+        found.meminfo = context.get_constant_null(types.MemInfoPointer(types.voidptr))
+        return found._getvalue()
+
+    return plain(array), codegen
+
+
+@cached
+def keep(array):
+    """Numba frees an array after the last use of its name; this is one."""
+    return array.size

@@ -13,6 +13,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_defa
 
 from nlmebayes.solver import network
 from nlmebayes.solver.kernel import VERSION, tensor
+from nlmebayes.solver.link import array, lend, linked
 
 CONSTANT = 9  # inputs before the parameters: topology and timeline
 PARAMETERS = 4  # rates, fraction, lag, extra
@@ -60,33 +61,38 @@ def _plain(inputs):
     return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
+KINDS = "i2 i1 i1 i1 i2 f2 i2 f2 i2 f3 f3 f3 f3"  # of the inputs
+
+
+def _signature(kinds):
+    return tuple(array(kind[0], int(kind[1])) for kind in kinds.split())
+
+
 @register_funcify_default_op_cache_key(Amounts)
 def _numba_amounts(op, node, **kwargs):
-    kernel = network.amounts
+    kernel, plain = linked(network.amounts, _signature(KINDS)), np.ascontiguousarray
 
     @numba_njit
     def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra):
-        return kernel(
-            edges, routes, reads, kind, courses, records, of_record, doses, of_dose,
-            np.ascontiguousarray(rates), np.ascontiguousarray(fraction), np.ascontiguousarray(lag),
-            np.ascontiguousarray(extra),
-        )  # fmt: skip
+        return kernel((
+            lend(edges), lend(routes), lend(reads), lend(kind), lend(courses), lend(records), lend(of_record),
+            lend(doses), lend(of_dose), plain(rates), plain(fraction), plain(lag), plain(extra),
+        ))  # fmt: skip
 
     return amounts, VERSION
 
 
 @register_funcify_default_op_cache_key(AmountsPullback)
 def _numba_pullback(op, node, **kwargs):
-    kernel = network.pullback
+    kernel, plain = linked(network.pullback, _signature(f"{KINDS} f3 f2")), np.ascontiguousarray
 
     @numba_njit
     def pullback(
         edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra, ybar, tape
     ):
-        return kernel(
-            edges, routes, reads, kind, courses, records, of_record, doses, of_dose,
-            np.ascontiguousarray(rates), np.ascontiguousarray(fraction), np.ascontiguousarray(lag),
-            np.ascontiguousarray(extra), np.ascontiguousarray(ybar), tape,
-        )  # fmt: skip
+        return kernel((
+            lend(edges), lend(routes), lend(reads), lend(kind), lend(courses), lend(records), lend(of_record),
+            lend(doses), lend(of_dose), plain(rates), plain(fraction), plain(lag), plain(extra), plain(ybar), tape,
+        ))  # fmt: skip
 
     return pullback, VERSION

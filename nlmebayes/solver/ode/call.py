@@ -7,7 +7,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from nlmebayes.solver.kernel import cached, inlined
+from nlmebayes.solver.kernel import inlined
 
 HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.march`
 
@@ -34,26 +34,6 @@ def pointer(typingctx, array, offset):
         return builder.gep(data, [args[1]])
 
     return types.CPointer(types.float64)(array, types.intp), codegen
-
-
-@intrinsic
-def lend(typingctx, array):
-    """The same array without a count of its references, which costs more than a call does. Its owner must outlive it:
-    see `keep`. An array that may not be written to becomes one that may, lest all be compiled for it again."""
-    plain = types.Array(array.dtype, array.ndim, array.layout)
-
-    def codegen(context, builder, signature, args):
-        found = make_array(signature.args[0])(context, builder, args[0])
-        found.meminfo = context.get_constant_null(types.MemInfoPointer(types.voidptr))
-        return found._getvalue()
-
-    return plain(array), codegen
-
-
-@cached
-def keep(array):
-    """Numba frees an array after the last use of its name; this is one."""
-    return array.size
 
 
 @intrinsic

@@ -9,8 +9,9 @@ import numpy as np
 
 from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.link import keep, lend
 from nlmebayes.solver.ode import march, steady, sweep
-from nlmebayes.solver.ode.call import HEADER, keep, lend
+from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
 

@@ -11,8 +11,9 @@ from collections import namedtuple
 import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
+from nlmebayes.solver.link import lend
 from nlmebayes.solver.ode import call, rosenbrock
-from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, lend, pointer
+from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, pointer
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end

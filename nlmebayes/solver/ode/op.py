@@ -14,9 +14,9 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, tensor
-from nlmebayes.solver.link import array, linked
+from nlmebayes.solver.link import array, lend, linked
 from nlmebayes.solver.ode import courses
-from nlmebayes.solver.ode.call import FUNCTIONS, address_of, lend
+from nlmebayes.solver.ode.call import FUNCTIONS, address_of
 from nlmebayes.solver.ode.law import addresses, publish, symbol
 
 FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"

@@ -9,8 +9,9 @@ and start empty.
 import numpy as np
 
 from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.link import keep
 from nlmebayes.solver.ode import call, march, rosenbrock, sweep
-from nlmebayes.solver.ode.call import HEADER, keep
+from nlmebayes.solver.ode.call import HEADER
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
 MOST = 500  # intervals dosed at most

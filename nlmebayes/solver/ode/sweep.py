@@ -9,8 +9,9 @@ from collections import namedtuple
 import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
+from nlmebayes.solver.link import lend
 from nlmebayes.solver.ode import call, rosenbrock
-from nlmebayes.solver.ode.call import HEADER, lend
+from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import (
     EMPTY,
     EXPLICIT,
