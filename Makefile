@@ -33,7 +33,7 @@ demo: $(READY)
 	$(BIN)/nlmebayes demo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-recovery: $(READY)
 	$(BIN)/python -m pytest -m recovery -n $(JOBS)

@@ -66,11 +66,15 @@ def test_a_loose_tolerance_is_reported_with_the_mend(fitted):
 
 
 def test_a_forecast_of_a_system_follows_its_patient(fitted):
-    data, tree = fitted
-    forecast = nb.forecast(MODEL, tree, data.sel(id="3").sel(time=[1.0, 4.0]), random_seed=1)
-    vmax = forecast["posterior"]["vmax"]
-    assert np.isfinite(vmax).all()
-    assert float(vmax.std()) < float(np.exp(tree["posterior"]["theta_vmax"]).std()) + 12 * 0.3
+    _, tree = fitted
+    doses = pd.DataFrame({"id": ["new"], "time": 0.0, "amt": 150.0})
+    means = []
+    for conc in ([6.5, 5.0], [6.5, 1.5]):  # slow and fast elimination
+        frame = pd.DataFrame({"id": "new", "time": [1.0, 12.0], "conc": conc})
+        patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+        forecast = nb.forecast(MODEL, tree, patient, random_seed=1)
+        means.append(float(forecast["posterior"]["vmax"].mean()))
+    assert means[0] < 12.0 < means[1]
 
 
 def test_proposals_without_a_solution_are_counted_by_unit_with_an_example():
