@@ -186,7 +186,7 @@ def refused(words, *parts):
         ([], "no model: give --model; there are "),
         (
             ["--model", "one-compartmnt"],
-            "no model 'one-compartmnt', did you mean OneCompartment? there are EffectCompartment, Emax",
+            "no model 'one-compartmnt', did you mean OneCompartment? there are AntibodyDecay, CarTExpansion",
         ),
         (
             ["--model", "OneCompartment", "--option", "absorbtion=bolus"],

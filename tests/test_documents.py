@@ -43,8 +43,8 @@ def test_the_system_of_its_page_is_a_model():
     (code,) = blocks("docs/systems.md")
     names = {"__name__": "page"}
     exec(compile(code, "docs/systems.md", "exec"), names)
-    frame = pd.DataFrame({"id": [1, 1], "time": [1.0, 8.0], "conc": 1.0, "wt": 70.0})
-    doses = pd.DataFrame({"id": [1], "time": 0.0, "amt": 100.0, "wt": 70.0})
+    frame = pd.DataFrame({"id": [1, 1, 2], "time": [1.0, 8.0, 3.0], "conc": 1.0, "wt": 70.0})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0, "wt": 70.0})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     f = nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_conc"]
     assert (f > 0).all()
