@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: help install demo test test-recovery test-external lint format docs bench clean
+.PHONY: help install demo test test-recovery test-external test-bounds lint format docs bench clean
 
 help:
 	@echo "make demo           theophylline end to end, into demo/"
 	@echo "make test           the whole suite"
 	@echo "make test-recovery  simulate, fit, recover over many replicates (slow)"
 	@echo "make test-external DIR=...  agreement on datasets that may not be shipped"
+	@echo "make test-bounds    the solvers with every index checked (slow)"
 	@echo "make lint           ruff, check and format"
 	@echo "make docs           the reference pages, into docs/reference/"
 	@echo "make bench          the benchmarks"
@@ -41,6 +42,12 @@ test-recovery: $(READY)
 test-external: $(READY)
 	@test -n "$(DIR)" || { echo "make: name the folder of the datasets: make test-external DIR=/path"; exit 1; }
 	$(BIN)/python -m pytest -m external --external-data=$(DIR) -n $(JOBS)
+
+# What was compiled with checks is kept apart from what was compiled without.
+test-bounds: $(READY)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/bounds PYTENSOR_FLAGS=compiledir=$(VENV)/bounds/pytensor \
+		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/test_solver.py tests/test_event_scenarios.py \
+		tests/test_system_events.py tests/test_ode_solver.py tests/test_system.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -231,11 +231,9 @@ def _explain(model, built, point):
     for outcome in built.observed_RVs:
         terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=UNCOMPILED)(point)[0]
         f = built.compile_fn(
-            built.replace_rvs_by_values([built[f"f_{outcome.name}"]]),
-            inputs=built.value_vars,
-            mode=UNCOMPILED,
+            built.replace_rvs_by_values([built[f"f_{outcome.name}"]]), inputs=built.value_vars, mode=UNCOMPILED,
             on_unused_input="ignore",
-        )(point)[0]
+        )(point)[0]  # fmt: skip
         bad = np.flatnonzero(~np.isfinite(terms) | np.isnan(f))
         if bad.size:
             rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]

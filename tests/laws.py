@@ -139,6 +139,22 @@ def extrapolated_slope(function, x, relative=1e-3):
     return (16 * first[1] - first[0]) / 15
 
 
+def dosed_slopes(structure, times, doses, outcome, **phi):
+    """Of the sum of the predictions in the log of each parameter: the gradient, and differences."""
+    design = resolve(Model(structure, *(f"{name} ~ 1" for name in phi)), dosed(times, doses, outcome))
+    x = Named(**{name: value for name, (value, _) in structure.arrays(design).items()})
+    p = {name: pt.dvector(name) for name in phi}
+    total = structure.predict(Named(**p), x, (outcome,))[outcome].sum()
+    gradient = pytensor.grad(total, list(p.values()))
+    compute = pytensor.function(list(p.values()), [total, *gradient], mode="FAST_COMPILE")
+
+    def at(**change):
+        return compute(*([value] for value in (phi | change).values()))
+
+    wanted = [phi[n] * extrapolated_slope(lambda value, n=n: at(**{n: value})[0], phi[n]) for n in phi]
+    return np.concatenate(at()[1:]) * list(phi.values()), np.array(wanted)
+
+
 def response_slopes(structure, **at):
     """Slopes of the response to a unit bolus at one point in the logarithm of each parameter, relative to the
     response, beside those of differences."""

@@ -39,7 +39,7 @@ def fitted():
     }  # fmt: skip
     drawn = nb.simulate(MODEL, design, draws=1, values=truth, random_seed=3)["prior_predictive"]["conc"]
     data = design.with_values(conc=drawn.to_numpy().ravel())
-    return data, nb.fit(MODEL, data, draws=150, tune=200, chains=2, random_seed=1, progressbar=False)
+    return data, nb.fit(MODEL, data, draws=400, tune=300, chains=2, random_seed=1, progressbar=False)
 
 
 def test_a_system_is_fitted_and_its_truth_is_within_reach(fitted):

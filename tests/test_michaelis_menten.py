@@ -3,17 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 import pytest
-from laws import area, dosed, extrapolated_slope, predicted
+from laws import area, dosed_slopes, predicted
 from scipy.integrate import solve_ivp
 from scipy.special import lambertw
 
 from model_zoo import MichaelisMenten, OneCompartment, TwoCompartment
-from nlmebayes.design import resolve
-from nlmebayes.model import Model
-from nlmebayes.structure.structure import Named
 
 TIGHT = {"rtol": 1e-11, "atol": 1e-12}
 T = np.array([0.0, 0.5, 1.0, 2.0, 3.5, 7.0, 12.0, 24.0, 30.0, 48.0])
@@ -32,22 +27,6 @@ each_path = pytest.mark.parametrize("linear", [False, True])
 
 def needed(structure):
     return {p.name: ALL[p.name] for p in structure.parameters}
-
-
-def slopes(structure, times, doses, outcome, **phi):
-    """Of the sum of the predictions in the log of each parameter: the gradient, and differences."""
-    design = resolve(Model(structure, *(f"{name} ~ 1" for name in phi)), dosed(times, doses, outcome))
-    x = Named(**{name: value for name, (value, _) in structure.arrays(design).items()})
-    p = {name: pt.dvector(name) for name in phi}
-    total = structure.predict(Named(**p), x, (outcome,))[outcome].sum()
-    gradient = pytensor.grad(total, list(p.values()))
-    compute = pytensor.function(list(p.values()), [total, *gradient], mode="FAST_COMPILE")
-
-    def at(**change):
-        return compute(*([value] for value in (phi | change).values()))
-
-    wanted = [phi[n] * extrapolated_slope(lambda value, n=n: at(**{n: value})[0], phi[n]) for n in phi]
-    return np.concatenate(at()[1:]) * list(phi.values()), np.array(wanted)
 
 
 def by_scipy(doses, compartments, linear, oral):
@@ -151,7 +130,7 @@ def test_a_steady_state_of_doses_is_what_many_doses_lead_to():
 @pytest.mark.parametrize("kind", ["bolus", "sequential"])
 def test_slopes_are_those_of_differences(kind, compartments):
     structure = MichaelisMenten(kind, compartments, linear=True, **TIGHT)
-    found, wanted = slopes(structure, T[1:], WAYS["boluses"], "conc", **needed(structure))
+    found, wanted = dosed_slopes(structure, T[1:], WAYS["boluses"], "conc", **needed(structure))
     assert found == pytest.approx(wanted, rel=1e-6)
     assert (np.abs(found) > 1e-3).all()
 
@@ -159,7 +138,7 @@ def test_slopes_are_those_of_differences(kind, compartments):
 def test_slopes_of_a_steady_state_are_those_of_differences():
     structure = MichaelisMenten("first-order", **TIGHT)
     doses = {"time": [0.0], "amt": [200.0], "ii": [24.0], "ss": [1]}
-    found, wanted = slopes(structure, T, doses, "conc", **needed(structure))
+    found, wanted = dosed_slopes(structure, T, doses, "conc", **needed(structure))
     assert found == pytest.approx(wanted, rel=1e-6)
 
 

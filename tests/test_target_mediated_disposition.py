@@ -4,16 +4,11 @@ from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 import pytest
-from laws import dosed, extrapolated_slope, predicted
+from laws import dosed_slopes, predicted
 from scipy.integrate import solve_ivp
 
 from model_zoo import OneCompartment, TargetMediatedDisposition, TwoCompartment
-from nlmebayes.design import resolve
-from nlmebayes.model import Model
-from nlmebayes.structure.structure import Named
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
 FULL, QSS = "full", "quasi-steady-state"
@@ -37,22 +32,6 @@ def needed(structure):
 def both(structure, times, doses, **change):
     phi = needed(structure) | change
     return np.array([predicted(structure, times, doses, outcome=name, **phi) for name in ("conc", "receptor")])
-
-
-def slopes(structure, times, doses, outcome, **phi):
-    """Of the sum of the predictions in the log of each parameter: the gradient, and differences."""
-    design = resolve(Model(structure, *(f"{name} ~ 1" for name in phi)), dosed(times, doses, outcome))
-    x = Named(**{name: value for name, (value, _) in structure.arrays(design).items()})
-    p = {name: pt.dvector(name) for name in phi}
-    total = structure.predict(Named(**p), x, (outcome,))[outcome].sum()
-    gradient = pytensor.grad(total, list(p.values()))
-    compute = pytensor.function(list(p.values()), [total, *gradient], mode="FAST_COMPILE")
-
-    def at(**change):
-        return compute(*([value] for value in (phi | change).values()))
-
-    wanted = [phi[n] * extrapolated_slope(lambda value, n=n: at(**{n: value})[0], phi[n]) for n in phi]
-    return np.concatenate(at()[1:]) * list(phi.values()), np.array(wanted)
 
 
 def full(y, q):
@@ -169,6 +148,6 @@ def test_the_free_ligand_has_all_its_digits(dose):
 @pytest.mark.parametrize("outcome", ["conc", "receptor"])
 def test_slopes_are_those_of_differences(approximation, peripheral, outcome):
     structure = TargetMediatedDisposition(approximation, peripheral, **TIGHT)
-    found, wanted = slopes(structure, T, WAYS["infusions"], outcome, **needed(structure))
+    found, wanted = dosed_slopes(structure, T, WAYS["infusions"], outcome, **needed(structure))
     assert found == pytest.approx(wanted, rel=1e-6, abs=1e-6)
     assert (np.abs(found) > 1e-3).all()

@@ -122,27 +122,3 @@ def adjoint(h, a, state, slopes, work):
         new[i] = total
     for i in range(n):
         w[i] = new[i]
-
-
-@cached
-def solve(matrix, b):
-    """Solve matrix x = b in place by elimination with partial pivoting; rows and columns of zeros give zero."""
-    n = len(b)
-    for k in range(n):
-        p = k
-        for i in range(k + 1, n):
-            if abs(matrix[i, k]) > abs(matrix[p, k]):
-                p = i
-        if p != k:
-            for j in range(n):
-                matrix[k, j], matrix[p, j] = matrix[p, j], matrix[k, j]
-            b[k], b[p] = b[p], b[k]
-        for i in range(k + 1, n):
-            factor = matrix[i, k] / matrix[k, k]
-            b[i] -= factor * b[k]
-            for j in range(k, n):
-                matrix[i, j] -= factor * matrix[k, j]
-    for k in range(n - 1, -1, -1):
-        for j in range(k + 1, n):
-            b[k] -= matrix[k, j] * b[j]
-        b[k] /= matrix[k, k]

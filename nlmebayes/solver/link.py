@@ -7,6 +7,7 @@ looked up when the code is loaded, it is compiled once for all graphs.
 from functools import lru_cache
 
 import llvmlite.binding as llvm
+import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -46,9 +47,16 @@ def linked(kernel, arguments):
     return call
 
 
-def array(kind, dimensions):
-    """Type of a C-ordered array of ``kind``: "f" doubles, "i" whole numbers of 64 bits, "b" truth values."""
-    return types.Array({"f": types.float64, "i": types.int64, "b": types.boolean}[kind], dimensions, "C")
+def arrays(kinds):
+    """Types of C-ordered arrays, of words such as "f3": "f" doubles, "i" whole numbers of 64 bits, "b" truth values,
+    and the number of dimensions."""
+    of = {"f": types.float64, "i": types.int64, "b": types.boolean}
+    return tuple(types.Array(of[kind[0]], int(kind[1]), "C") for kind in kinds.split())
+
+
+def plain(inputs):
+    """Arrays in C order that may be written to: the kernels are compiled for one kind."""
+    return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
 @intrinsic

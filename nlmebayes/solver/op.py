@@ -13,7 +13,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_defa
 
 from nlmebayes.solver import network
 from nlmebayes.solver.kernel import VERSION, tensor
-from nlmebayes.solver.link import array, lend, linked
+from nlmebayes.solver.link import arrays, lend, linked, plain
 
 CONSTANT = 9  # inputs before the parameters: topology and timeline
 PARAMETERS = 4  # rates, fraction, lag, extra
@@ -29,7 +29,7 @@ class Amounts(Op):
         return Apply(self, inputs, [pt.tensor3(dtype="float64"), pt.matrix(dtype="float64")])
 
     def perform(self, node, inputs, outputs):
-        outputs[0][0], outputs[1][0] = network.amounts(*_plain(inputs))
+        outputs[0][0], outputs[1][0] = network.amounts(*plain(inputs))
 
     def connection_pattern(self, node):
         return [[i >= CONSTANT, False] for i in range(len(node.inputs))]
@@ -49,34 +49,25 @@ class AmountsPullback(Op):
         return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(PARAMETERS)])
 
     def perform(self, node, inputs, outputs):
-        for output, value in zip(outputs, network.pullback(*_plain(inputs)), strict=True):
+        for output, value in zip(outputs, network.pullback(*plain(inputs)), strict=True):
             output[0] = value
 
     def infer_shape(self, node, shapes):
         return shapes[CONSTANT : CONSTANT + PARAMETERS]
 
 
-def _plain(inputs):
-    """Arrays in C order that may be written to: the kernels are compiled for one kind."""
-    return [np.require(x, requirements=("C", "W")) for x in inputs]
-
-
 KINDS = "i2 i1 i1 i1 i2 f2 i2 f2 i2 f3 f3 f3 f3"  # of the inputs
-
-
-def _signature(kinds):
-    return tuple(array(kind[0], int(kind[1])) for kind in kinds.split())
 
 
 @register_funcify_default_op_cache_key(Amounts)
 def _numba_amounts(op, node, **kwargs):
-    kernel, plain = linked(network.amounts, _signature(KINDS)), np.ascontiguousarray
+    kernel, c = linked(network.amounts, arrays(KINDS)), np.ascontiguousarray
 
     @numba_njit
     def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra):
         return kernel((
             lend(edges), lend(routes), lend(reads), lend(kind), lend(courses), lend(records), lend(of_record),
-            lend(doses), lend(of_dose), plain(rates), plain(fraction), plain(lag), plain(extra),
+            lend(doses), lend(of_dose), c(rates), c(fraction), c(lag), c(extra),
         ))  # fmt: skip
 
     return amounts, VERSION
@@ -84,7 +75,7 @@ def _numba_amounts(op, node, **kwargs):
 
 @register_funcify_default_op_cache_key(AmountsPullback)
 def _numba_pullback(op, node, **kwargs):
-    kernel, plain = linked(network.pullback, _signature(f"{KINDS} f3 f2")), np.ascontiguousarray
+    kernel, c = linked(network.pullback, arrays(f"{KINDS} f3 f2")), np.ascontiguousarray
 
     @numba_njit
     def pullback(
@@ -92,7 +83,7 @@ def _numba_pullback(op, node, **kwargs):
     ):
         return kernel((
             lend(edges), lend(routes), lend(reads), lend(kind), lend(courses), lend(records), lend(of_record),
-            lend(doses), lend(of_dose), plain(rates), plain(fraction), plain(lag), plain(extra), plain(ybar), tape,
+            lend(doses), lend(of_dose), c(rates), c(fraction), c(lag), c(extra), c(ybar), tape,
         ))  # fmt: skip
 
     return pullback, VERSION

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nlmebayes.solver import dense, modal
+from nlmebayes.solver import dense, lu, modal
 from nlmebayes.solver.kernel import cached
 
 
@@ -73,15 +73,11 @@ def periodic(period, unit, kind, a, basis, collecting, x, transposed, work):
 def balance(d, collecting, x):
     """Solve -d x = x over the states that do not collect, which are left empty."""
     n = len(x)
-    matrix, b = np.eye(n), np.zeros(n)
-    for i in range(n):
-        if not collecting[i]:
-            b[i] = x[i]
-            for j in range(n):
-                if not collecting[j]:
-                    matrix[i, j] = -d[i, j]
-    dense.solve(matrix, b)
-    x[:] = b
+    matrix, pivot = np.empty((n, n)), np.empty(n, np.int64)
+    lu.grounded(d, collecting, 0.0, matrix)
+    lu.factorise(matrix, pivot)
+    empty(x, collecting)
+    lu.solve(matrix, pivot, x)
 
 
 @cached

@@ -52,13 +52,9 @@ class Compartments(Structure):
 
     def arrays(self, design):
         timeline = expand(
-            design.records,
-            self._entries(),
-            design.interpolation,
-            design.source,
-            superposed=self.superposed,
+            design.records, self._entries(), design.interpolation, design.source, superposed=self.superposed,
             origin=self.origin,
-        )
+        )  # fmt: skip
         found = {f"timeline_{name}": (value, None) for name, value in vars(timeline).items()}
         start = 0
         for o in design.outcomes:

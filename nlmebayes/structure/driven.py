@@ -15,7 +15,11 @@ class Driven(System):
 
     The states are those of ``kinetics``, any `LinearSystem` or `System` with an outcome ``conc``, then the subclass'
     own (``responses``). The parameters of the kinetics keep their names and come first; doses go where they go in the
-    kinetics; outcomes are those of the kinetics and of `effects`.
+    kinetics; outcomes are those of the kinetics and of `effects`. ``conc`` has the unit of the kinetics' outcome; time
+    has one unit throughout. Shapes, options and errors are those of `System`; kinetics with initial states are a
+    ValueError.
+
+    Source: Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
     """
 
     kinetics: Compartments = None

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytensor.tensor as pt
@@ -15,7 +15,7 @@ from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
 
-METHODS = ("auto", "explicit", "stiff")
+Method = Literal["auto", "explicit", "stiff"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,13 @@ class System(Compartments):
         Steps of a course of a subject beyond which the point counts as failed: it has no density, and its predictions
         are missing.
 
+    ``t``, ``y`` and ``p`` in `outcomes` are (record,) or (draw, record), in `initial` and `routes` ``p`` is (unit,) or
+    (draw, unit); any consistent units will do. A slope that is missing, or a state that does not exist, is a ValueError
+    that lists the states; an expression that cannot be compiled is one that says which are.
+
+    Source: Tsitouras (2011), Comput. Math. Appl. 62, 770-775, doi:10.1016/j.camwa.2011.06.002; Steinebach (2023), BIT
+    Numer. Math. 63, 27, doi:10.1007/s10543-023-00967-x; Hairer and Wanner (1996), Solving ODEs II, ch. IV.7.
+
     Examples
     --------
     Elimination that saturates:
@@ -68,7 +75,7 @@ class System(Compartments):
 
     rtol: float = 1e-6
     atol: float = 1e-8
-    solver: Literal["auto", "explicit", "stiff"] = "auto"
+    solver: Method = "auto"
     max_steps: int = 100_000
 
     superposed = False
@@ -99,7 +106,7 @@ class System(Compartments):
         initial = stacked([given.get(s) for s in self.states], first) if given else stacked([0.0], first)[:, :0]
         parameters = stacked([getattr(p, name) for name in used], first) if used else stacked([0.0], first)[:, :0]
         size = [self.atol * self.scales.get(state, 1.0) for state in self.states]
-        tolerances = np.array([self.rtol, self.max_steps, METHODS.index(self.solver), *size])
+        tolerances = np.array([self.rtol, self.max_steps, get_args(Method).index(self.solver), *size])
         fixed = [routes, np.array([self._number(s) for s in read], dtype=np.int64), collecting, tolerances]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
         y, failed, _ = States(text)(*fixed, *timeline, parameters, initial, *inputs)

@@ -51,7 +51,7 @@ def invoke(typingctx, address, given):
 
 @intrinsic(prefer_literal=True)
 def address_of(typingctx, symbol):
-    """Address of a function that `law.publish` made known."""
+    """Address of a function that `law.located` made known."""
 
     def codegen(context, builder, signature, args):
         kind = ir.FunctionType(ir.VoidType(), [])
@@ -92,18 +92,9 @@ def step(law, t, h, y, rate, k, par, unit, new, tol, found):
     row = pointer(par, unit * par.shape[1])
     invoke(
         law[STEP],
-        (
-            t,
-            h,
-            pointer(y, 0),
-            pointer(rate, 0),
-            pointer(k, 0),
-            row,
-            pointer(new, 0),
-            pointer(tol, 0),
-            pointer(found, 0),
-        ),
-    )
+        (t, h, pointer(y, 0), pointer(rate, 0), pointer(k, 0), row, pointer(new, 0), pointer(tol, 0),
+         pointer(found, 0)),
+    )  # fmt: skip
 
 
 @inlined

@@ -148,6 +148,15 @@ def _by_unit(parameters):
 
 
 @cached
+def _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting):
+    """A `march.Problem` that is not counted."""
+    return march.Problem(
+        law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
+        lend(routes), lend(given), lend(collecting),
+    )  # fmt: skip
+
+
+@cached
 def _possible(capacity, par, initial):
     return capacity >= 0 and np.isfinite(par).all() and np.isfinite(initial).all()
 
@@ -172,10 +181,7 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
             continue
         if draws == 1:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
-        pb = march.Problem(
-            law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
-            lend(routes), lend(given), lend(collecting),
-        )  # fmt: skip
+        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         keep(par)
         if draws == 1:
@@ -199,10 +205,7 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
         par = _by_unit(parameters[s])
         if not _possible(capacity, par, initial[s]):
             continue
-        pb = march.Problem(
-            law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
-            lend(routes), lend(given), lend(collecting),
-        )  # fmt: skip
+        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
             tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))

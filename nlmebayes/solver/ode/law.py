@@ -1,12 +1,13 @@
 """A right-hand side, written once in PyTensor, as compiled functions of numbers.
 
-`source` writes them; `addresses` compiles them, keeps them on disk, and says where they are. The solvers, which are
+`source` writes them; `located` compiles them, keeps them on disk, and says where they are. The solvers, which are
 compiled once for all laws, call them by address (`call`). All derivatives are symbolic; what is zero by structure costs
 nothing. The step of the explicit method and its adjoint are written out stage by stage, because a population has
 millions of them and each takes a few dozen operations.
 """
 
 import hashlib
+from functools import lru_cache
 
 import llvmlite.binding as llvm
 import pytensor.tensor as pt
@@ -23,7 +24,7 @@ SAFE = {"contract", "arcp", "nsz"}  # liberties of the compiler that cost no mor
 
 
 def source(t, states, parameters, rates):
-    """Source of the functions of a `Law`, and the numbers of the states that nothing depends on.
+    """Source of the functions of a law, and the numbers of the states that nothing depends on.
 
     ``t``, ``states``, ``parameters``: PyTensor scalars; ``rates``: their expressions for dy/dt.
     """
@@ -46,18 +47,20 @@ def source(t, states, parameters, rates):
     return "\n".join(parts), collecting
 
 
-def scalar_functions(text):
-    """The functions of numbers of a law's source, for other back ends."""
-    return text.split("def field(")[0]
+@lru_cache(maxsize=64)
+def located(text):
+    """Addresses of the functions of a law, in the order of `call.FUNCTIONS`, compiled now or before.
 
-
-def addresses(text):
-    """Where the functions of a law are, in the order of `call.FUNCTIONS`."""
+    They are made known by name to code that was compiled, maybe in another process, with their names.
+    """
     env = {"__name__": "nlmebayes.solver.kernel", **numbers.NAMES}
     exec(text, env)
     for name in ("field_", "pull_", "jacobian_", "bend_"):
         env[name] = njit(error_model="numpy", fastmath=SAFE, forceinline=True)(env[name])
-    return tuple(_compiled(text, name, env).address for name in FUNCTIONS)
+    found = tuple(_compiled(text, name, env).address for name in FUNCTIONS)
+    for name, address in zip(FUNCTIONS, found, strict=True):
+        llvm.add_symbol(symbol(text, name), address)
+    return found
 
 
 def _compiled(text, name, env):
@@ -70,12 +73,6 @@ def _compiled(text, name, env):
 def symbol(text, name):
     """Name of a law's function, the same in all processes."""
     return f"nlmebayes_{name}_{hashlib.sha256((STAMP + text).encode()).hexdigest()[:24]}"
-
-
-def publish(text):
-    """Make the functions of a law known to code that was compiled, maybe in another process, with their names."""
-    for name, address in zip(FUNCTIONS, addresses(text), strict=True):
-        llvm.add_symbol(symbol(text, name), address)
 
 
 def _gradient(value, of):

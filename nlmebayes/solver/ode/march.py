@@ -13,7 +13,7 @@ import numpy as np
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.link import lend
 from nlmebayes.solver.ode import call, rosenbrock
-from nlmebayes.solver.ode.call import FIELD, HEADER, STEP, invoke, pointer
+from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
@@ -162,12 +162,7 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
     state, rate, control, k, new, f = b.state, b.rate, b.control, b.k, b.new, b.f
     matrix, vectors, pivot, found = b.matrix, b.vectors, b.pivot, b.found
     n, room = len(state), len(tape)
-    # Nothing in this loop may pass on an array, or assign one: that is counted, and costs as much as the step.
-    at_state, at_rate, at_k, at_new, at_f = (
-        pointer(state, 0), pointer(rate, 0), pointer(k, 0), pointer(new, 0), pointer(f, 0)
-    )  # fmt: skip
-    at_par, at_tol, at_found = pointer(par, unit * par.shape[1]), pointer(tol, 0), pointer(found, 0)
-    base, width = HEADER + 2 * n, n * rosenbrock.STAGES
+    base = HEADER + 2 * n
     time, h, kind, strain, count = control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT]
     before, rejected, fresh, status = FLAT, False, False, DONE
     while time < end:
@@ -183,11 +178,11 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
             break
         if kind == EXPLICIT:
             if not fresh:
-                invoke(law[FIELD], (time, at_state, at_rate, at_par, at_f))
+                call.field(law, time, state, rate, par, unit, f)
                 for i in range(n):
                     k[0, i] = f[i]
                 fresh = True
-            invoke(law[STEP], (time, h, at_state, at_rate, at_k, at_par, at_new, at_tol, at_found))
+            call.step(law, time, h, state, rate, k, par, unit, new, tol, found)
             error, stiffness = found[0], found[1]
         else:
             error, stiffness = rosenbrock.step(
@@ -208,8 +203,9 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
             tape[row, FIRST], tape[row, LAST] = start, here
             for i in range(n):
                 tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
-            for i in range(width):
-                tape[row, base + i] = at_k[i]
+            for s in range(rosenbrock.STAGES):
+                for i in range(n):
+                    tape[row, base + s * n + i] = k[s, i]
         row += 1
         for i in range(n):
             state[i] = new[i]

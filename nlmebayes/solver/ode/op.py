@@ -3,8 +3,6 @@
 The law alone is compiled in; timeline, tolerances and parameters are inputs.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import pytensor.tensor as pt
 from numba import types
@@ -14,21 +12,14 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, tensor
-from nlmebayes.solver.link import array, lend, linked
+from nlmebayes.solver.link import arrays, lend, linked, plain
 from nlmebayes.solver.ode import courses
 from nlmebayes.solver.ode.call import FUNCTIONS, address_of
-from nlmebayes.solver.ode.law import addresses, publish, symbol
+from nlmebayes.solver.ode.law import located, symbol
 
 FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"
 PARAMETERS = "parameters, initial, fraction, lag, extra"
 CONSTANT, VARIABLE = len(FIXED.split(",")), len(PARAMETERS.split(","))
-
-
-@lru_cache(maxsize=64)
-def located(text):
-    """Addresses of a law's functions, compiled or from disk, and made known by name."""
-    publish(text)
-    return addresses(text)
 
 
 class States(Op):
@@ -45,7 +36,7 @@ class States(Op):
         return Apply(self, inputs, kinds)
 
     def perform(self, node, inputs, outputs):
-        for output, value in zip(outputs, courses.states(located(self.text), *_plain(inputs)), strict=True):
+        for output, value in zip(outputs, courses.states(located(self.text), *plain(inputs)), strict=True):
             output[0] = value
 
     def connection_pattern(self, node):
@@ -69,16 +60,11 @@ class StatesPullback(Op):
         return Apply(self, inputs, [pt.tensor3(dtype="float64") for _ in range(VARIABLE)])
 
     def perform(self, node, inputs, outputs):
-        for output, value in zip(outputs, courses.pullback(located(self.text), *_plain(inputs)), strict=True):
+        for output, value in zip(outputs, courses.pullback(located(self.text), *plain(inputs)), strict=True):
             output[0] = value
 
     def infer_shape(self, node, shapes):
         return shapes[CONSTANT : CONSTANT + VARIABLE]
-
-
-def _plain(inputs):
-    """Arrays in C order that may be written to: the kernels are compiled for one kind."""
-    return [np.require(x, requirements=("C", "W")) for x in inputs]
 
 
 KINDS = "i1 i1 b1 f1 i2 f2 i2 f2 i2"  # of `FIXED`
@@ -92,7 +78,7 @@ def _called(kernel, text, arguments, kinds):
     each = (f"lend({name})" if name in fixed else f"np.ascontiguousarray({name})" for name in names)
     law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
     code = f"def call({arguments}):\n    return kernel((({law}), {', '.join(each)}))\n"
-    signature = (LAW, *(array(kind[0], int(kind[1])) for kind in kinds.split()))
+    signature = (LAW, *arrays(kinds))
     env = {"np": np, "kernel": linked(kernel, signature), "address_of": address_of, "lend": lend}
     exec(code, env)
     return numba_njit(env["call"])

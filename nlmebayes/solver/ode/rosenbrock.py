@@ -8,62 +8,12 @@ and the error is U_8. J enters the step, so the adjoint needs its derivative: th
 G = sum_i v_i U_i', where v_i solves W' v_i = (adjoint of U_i).
 """
 
+from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call
 from nlmebayes.solver.ode.tableaus import COUPLING, GAMMA, RODAS_A, RODAS_B, RODAS_C, RODAS_D
 
 STAGES = 8
-
-
-@cached
-def factorise(a, pivot):
-    """LU factors of ``a`` with partial pivoting, in place."""
-    n = len(a)
-    for k in range(n):
-        best = k
-        for i in range(k + 1, n):
-            if abs(a[i, k]) > abs(a[best, k]):
-                best = i
-        pivot[k] = best
-        if best != k:
-            for j in range(n):
-                a[k, j], a[best, j] = a[best, j], a[k, j]
-        for i in range(k + 1, n):
-            a[i, k] /= a[k, k]
-            for j in range(k + 1, n):
-                a[i, j] -= a[i, k] * a[k, j]
-
-
-@cached
-def solve(a, pivot, b):
-    """Solution of A x = b, in place, from the factors of A."""
-    n = len(a)
-    for k in range(n):
-        if pivot[k] != k:
-            b[k], b[pivot[k]] = b[pivot[k]], b[k]
-    for i in range(n):
-        for j in range(i):
-            b[i] -= a[i, j] * b[j]
-    for i in range(n - 1, -1, -1):
-        for j in range(i + 1, n):
-            b[i] -= a[i, j] * b[j]
-        b[i] /= a[i, i]
-
-
-@cached
-def solve_transposed(a, pivot, b):
-    """Solution of A' x = b, in place, from the factors of A."""
-    n = len(a)
-    for i in range(n):
-        for j in range(i):
-            b[i] -= a[j, i] * b[j]
-        b[i] /= a[i, i]
-    for i in range(n - 1, -1, -1):
-        for j in range(i + 1, n):
-            b[i] -= a[j, i] * b[j]
-    for k in range(n - 1, -1, -1):
-        if pivot[k] != k:
-            b[k], b[pivot[k]] = b[pivot[k]], b[k]
 
 
 @cached
@@ -78,7 +28,7 @@ def _prepare(law, t, h, y, par, unit, matrix, slope, pivot):
             matrix[i, j] = -matrix[i, j]
         norm = max(norm, row)
         matrix[i, i] += 1.0 / (GAMMA * h)
-    factorise(matrix, pivot)
+    lu.factorise(matrix, pivot)
     return norm
 
 
@@ -98,7 +48,7 @@ def step(law, t, h, y, rate, u, par, unit, new, tol, matrix, vectors, pivot):
             f[i] += h * RODAS_D[s] * slope[i]
             for r in range(s):
                 f[i] += COUPLING[s, r] / h * u[r, i]
-        solve(matrix, pivot, f)
+        lu.solve(matrix, pivot, f)
         for i in range(n):
             u[s, i] = f[i]
     error = 0.0
@@ -123,7 +73,7 @@ def unstep(law, t, h, y, u, par, unit, dense, ubar, w, rbar, parbar, matrix, vec
     for s in range(STAGES - 1, -1, -1):
         for i in range(n):
             v[i] = ubar[s, i]
-        solve_transposed(matrix, pivot, v)
+        lu.solve_transposed(matrix, pivot, v)
         for i in range(n):
             at[i] = y[i]
             for r in range(s):

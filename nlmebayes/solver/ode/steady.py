@@ -8,6 +8,7 @@ and start empty.
 
 import numpy as np
 
+from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep
 from nlmebayes.solver.ode import call, march, rosenbrock, sweep
@@ -56,7 +57,7 @@ def _uncycle(pb, q, tape, start, stop, running, none, timed):
 @cached
 def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
     """Factors of 1 - dF/dx, without the collecting states, of a recorded interval."""
-    n, slopes = len(matrix), np.zeros((len(matrix), len(matrix)))
+    n = len(matrix)
     owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given))
     spare = sweep.lent(owner)
     for i in range(n):
@@ -64,12 +65,9 @@ def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
         spare.w[i] = 1.0
         _uncycle(pb, spare, tape, start, stop, running, none, n < 0)
         for j in range(n):
-            slopes[i, j] = spare.w[j]
-    for i in range(n):
-        for j in range(n):
-            alone = pb.collecting[i] or pb.collecting[j]
-            matrix[i, j] = (1.0 if i == j else 0.0) - (0.0 if alone else slopes[i, j])
-    rosenbrock.factorise(matrix, pivot)
+            matrix[i, j] = spare.w[j]
+    lu.grounded(matrix, pb.collecting, 1.0, matrix)
+    lu.factorise(matrix, pivot)
     keep(owner.w)
 
 
@@ -116,7 +114,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
         newton = count >= PLAIN or size < 1.0
         if newton:
             _resolvent(pb, tape, start, row, running, none, matrix, pivot)
-            rosenbrock.solve(matrix, pivot, change)
+            lu.solve(matrix, pivot, change)
             left = _change(pb, x, change)
             if left < CLOSE or 0.5 * nearest < left < 1.0:
                 _reset(pb, b, head, running, x)
@@ -139,7 +137,7 @@ def unperiodic(pb, q, tape, start, stop, running, timed):
     _resolvent(pb, tape, start, stop, running, none, matrix, pivot)
     for i in range(n):
         q.w[i] = 0.0 if pb.collecting[i] else q.w[i]
-    rosenbrock.solve_transposed(matrix, pivot, q.w)
+    lu.solve_transposed(matrix, pivot, q.w)
     _uncycle(pb, q, tape, start, stop, running, none, timed)
 
 
@@ -153,11 +151,11 @@ def constant(pb, b, time, unit):
     for _ in range(MOST):
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
         call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.vectors)
-        _grounded(b.matrix, pb.collecting, 1.0 / h)
-        rosenbrock.factorise(b.matrix, b.pivot)
+        lu.grounded(b.matrix, pb.collecting, 1.0 / h, b.matrix)
+        lu.factorise(b.matrix, b.pivot)
         for i in range(n):
             b.f[i] = 0.0 if pb.collecting[i] else b.f[i]
-        rosenbrock.solve(b.matrix, b.pivot, b.f)
+        lu.solve(b.matrix, b.pivot, b.f)
         for i in range(n):
             b.state[i] += b.f[i]
         size = _change(pb, b.state, b.f)
@@ -171,18 +169,6 @@ def constant(pb, b, time, unit):
 
 
 @cached
-def _grounded(matrix, collecting, shift):
-    """shift - J without the collecting states."""
-    n = len(matrix)
-    for i in range(n):
-        for j in range(n):
-            alone = collecting[i] or collecting[j]
-            matrix[i, j] = (shift if i == j else 0.0) - (0.0 if alone else matrix[i, j])
-        if collecting[i]:
-            matrix[i, i] = 1.0
-
-
-@cached
 def unconstant(pb, q, tape, row):
     """Adjoint of `constant`, whose state stands in a row."""
     n, unit, head = len(q.w), int(tape[row, march.UNIT]), int(tape[row, march.WHICH])
@@ -190,9 +176,9 @@ def unconstant(pb, q, tape, row):
         q.state[i] = tape[row, HEADER + i]
         q.w[i] = 0.0 if pb.collecting[i] else q.w[i]
     call.jacobian(pb.law, tape[row, march.TIME], q.state, pb.par, unit, q.matrix, q.vectors)
-    _grounded(q.matrix, pb.collecting, 0.0)
-    rosenbrock.factorise(q.matrix, q.pivot)
-    rosenbrock.solve_transposed(q.matrix, q.pivot, q.w)
+    lu.grounded(q.matrix, pb.collecting, 0.0, q.matrix)
+    lu.factorise(q.matrix, q.pivot)
+    lu.solve_transposed(q.matrix, q.pivot, q.w)
     call.pull(pb.law, tape[row, march.TIME], q.state, pb.par, unit, q.w, q.direct, q.parbar)
     target = pb.routes[pb.of_dose[head, 1]]
     q.givenbar[1, head] += q.w[target] + q.rbar[target]
