@@ -56,8 +56,8 @@ def solve_transposed(a, pivot, b):
 
 @cached
 def grounded(matrix, collecting, shift, out):
-    """shift - matrix over the states that do not collect, the identity over the others; ``out`` may be ``matrix``, which
-    may be larger."""
+    """shift - matrix over the states that do not collect, the identity over the others. ``out`` may be ``matrix``, of
+    which only as much is read as ``out`` holds."""
     n = len(out)
     for i in range(n):
         for j in range(n):

@@ -15,14 +15,12 @@ HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.ma
 #   field(t, y, rate, par, out)                     out = f + rate
 #   jacobian(t, y, par, matrix, slope)              df/dy, and df/dt
 #   pull(t, y, par, w, ybar, parbar)                adds w df/dy and w df/dpar
-#   bend(t, y, par, g, d, ybar, parbar)             adds the gradient of sum(g * df/dy) + d df/dt
-#   step(t, h, y, rate, k, par, new, tol, found)    explicit step; found: squares of its error, h eigenvalue
+#   step(t, h, y, rate, k, par, new, tol, found)    a step; found: squares of its error, and of h times an eigenvalue
 #   unstep(tape, par, dense, kbar, w, rbar, parbar) its adjoint, from a row of the tape
-FUNCTIONS = {
-    "field": ".****", "jacobian": ".****", "pull": ".*****", "bend": ".******", "step": "..*******",
-    "unstep": "**.****",
+FUNCTIONS = {"field": ".****", "jacobian": ".****", "pull": ".*****"} | {
+    "explicit": "..*******", "unexplicit": "**.****", "stiff": "..*******", "unstiff": "**.****",
 }  # fmt: skip
-FIELD, JACOBIAN, PULL, BEND, STEP, UNSTEP = range(len(FUNCTIONS))
+FIELD, JACOBIAN, PULL, EXPLICIT, UNEXPLICIT, STIFF, UNSTIFF = range(len(FUNCTIONS))
 
 
 @intrinsic
@@ -81,27 +79,20 @@ def pull(law, t, y, par, unit, w, ybar, parbar):
 
 
 @inlined
-def bend(law, t, y, par, unit, g, d, ybar, parbar):
-    at = unit * par.shape[1]
-    row, rowbar = pointer(par, at), pointer(parbar, at)
-    invoke(law[BEND], (t, pointer(y, 0), row, pointer(g, 0), pointer(d, 0), pointer(ybar, 0), rowbar))
-
-
-@inlined
-def step(law, t, h, y, rate, k, par, unit, new, tol, found):
+def step(function, t, h, y, rate, stages, offset, par, unit, new, tol, found):
     row = pointer(par, unit * par.shape[1])
     invoke(
-        law[STEP],
-        (t, h, pointer(y, 0), pointer(rate, 0), pointer(k, 0), row, pointer(new, 0), pointer(tol, 0),
-         pointer(found, 0)),
+        function,
+        (t, h, pointer(y, 0), pointer(rate, 0), pointer(stages, offset), row, pointer(new, 0),
+         pointer(tol, 0), pointer(found, 0)),
     )  # fmt: skip
 
 
 @inlined
-def unstep(law, tape, row, par, unit, dense, kbar, w, rbar, parbar):
+def unstep(function, tape, row, par, unit, dense, kbar, w, rbar, parbar):
     at = unit * par.shape[1]
     invoke(
-        law[UNSTEP],
+        function,
         (pointer(tape, row * tape.shape[1]), pointer(par, at), dense, pointer(kbar, 0), pointer(w, 0), pointer(rbar, 0),
          pointer(parbar, at)),
     )  # fmt: skip

@@ -14,6 +14,8 @@ from nlmebayes.solver.ode import march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
+ROOM = 128  # rows of the tape for the steps of a course, before it grows; what is not written takes no memory
+
 
 @cached
 def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
@@ -180,7 +182,7 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
             failed[s] = True
             continue
         if draws == 1:
-            tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
         pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         keep(par)
@@ -208,7 +210,7 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
         pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
-            tape = np.empty((capacity + 32 * len(courses), HEADER + 10 * n))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)

@@ -12,9 +12,9 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.link import lend
-from nlmebayes.solver.ode import call, rosenbrock
+from nlmebayes.solver.ode import call, rough
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
+from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
@@ -26,7 +26,7 @@ KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step.
 METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
 DONE, FAILED, FULL = range(3)
-FLAT = math.log(1e-8)  # least log squared error of a step that the length of the next one remembers
+FLAT = math.log2(1e-8)  # least log squared error of a step that the length of the next one remembers
 STEPS = 8  # explicit steps at the limit of stability before the method changes
 LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
 SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
@@ -44,7 +44,7 @@ Body = namedtuple("Body", "state rate running control k new f matrix vectors piv
 def body(n):
     """A `Body` of ``n`` states."""
     return Body(
-        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((rosenbrock.STAGES, n)), np.empty(n),
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((STIFF_STAGES, n)), np.empty(n),
         np.empty(n), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty(2),
     )  # fmt: skip
 
@@ -82,8 +82,9 @@ def row_of(tape, row, kind, time, unit, first, last, which, b):
 
 
 @inlined
-def between(y, kind, time, h, state, new, k, records, of_record, reads, first, last):
-    """Give records inside a step its dense output."""
+def between(y, kind, time, h, state, new, stages, offset, records, of_record, reads, first, last):
+    """Give records inside a step its dense output; its stages begin at an element of the array ``stages``."""
+    n, k = len(state), call.pointer(stages, offset)
     for i in range(first, last):
         place = of_record[i, 1]
         if place < 0:
@@ -93,11 +94,11 @@ def between(y, kind, time, h, state, new, k, records, of_record, reads, first, l
             j, total = reads[p], 0.0
             if kind == EXPLICIT:
                 for s in range(EXPLICIT_STAGES):
-                    total += k[s, j] * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
+                    total += k[s * n + j] * x * (DENSE[s, 0] + x * (DENSE[s, 1] + x * (DENSE[s, 2] + x * DENSE[s, 3])))
                 y[p, place] = state[j] + h * total
             else:
-                for s in range(rosenbrock.STAGES):
-                    total += k[s, j] * (RODAS_DENSE[0, s] + x * (RODAS_DENSE[1, s] + x * RODAS_DENSE[2, s]))
+                for s in range(STIFF_STAGES):
+                    total += k[s * n + j] * (RODAS_DENSE[0, s] + x * (RODAS_DENSE[1, s] + x * RODAS_DENSE[2, s]))
                 y[p, place] = (1.0 - x) * state[j] + x * (new[j] + (1.0 - x) * total)
 
 
@@ -159,10 +160,9 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
 def _steps(pb, b, end, unit, here, last, y, tape, row):
     """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
     law, par, tol, records, of_record, reads = pb.law, pb.par, pb.tol, pb.records, pb.of_record, pb.reads
-    state, rate, control, k, new, f = b.state, b.rate, b.control, b.k, b.new, b.f
-    matrix, vectors, pivot, found = b.matrix, b.vectors, b.pivot, b.found
-    n, room = len(state), len(tape)
-    base = HEADER + 2 * n
+    state, rate, control, k, new, f, found = b.state, b.rate, b.control, b.k, b.new, b.f, b.found
+    n, room, columns = len(state), len(tape), tape.shape[1]
+    stages = tape if room > 0 else k
     time, h, kind, strain, count = control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT]
     before, rejected, fresh, status = FLAT, False, False, DONE
     while time < end:
@@ -176,19 +176,19 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         if count > tol[1] or not h > 1e-15 * abs(time):
             status = FAILED
             break
+        offset = row * columns + HEADER + 2 * n if room > 0 else 0
         if kind == EXPLICIT:
             if not fresh:
                 call.field(law, time, state, rate, par, unit, f)
-                for i in range(n):
-                    k[0, i] = f[i]
                 fresh = True
-            call.step(law, time, h, state, rate, k, par, unit, new, tol, found)
-            error, stiffness = found[0], found[1]
+            first = call.pointer(stages, offset)
+            for i in range(n):
+                first[i] = f[i]
+            call.step(law[call.EXPLICIT], time, h, state, rate, stages, offset, par, unit, new, tol, found)
         else:
-            error, stiffness = rosenbrock.step(
-                law, time, h, state, rate, k, par, unit, new, tol, matrix, vectors, pivot
-            )
+            call.step(law[call.STIFF], time, h, state, rate, stages, offset, par, unit, new, tol, found)
             fresh = False
+        error, stiffness = found[0], found[1]
         if not error <= 1.0:
             h *= 0.1 if error != error or error > 1e24 else max(0.2, 0.9 * error**-0.1)
             rejected = True
@@ -197,23 +197,19 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         while here < last and records[here, 0] <= at:
             here += 1
         if here > start:
-            between(y, kind, time, h, state, new, k, records, of_record, reads, start, here)
+            between(y, kind, time, h, state, new, stages, offset, records, of_record, reads, start, here)
         if room > 0:
             tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
             tape[row, FIRST], tape[row, LAST] = start, here
             for i in range(n):
                 tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
-            for s in range(rosenbrock.STAGES):
-                for i in range(n):
-                    tape[row, base + s * n + i] = k[s, i]
         row += 1
+        final_stage = call.pointer(stages, offset + (EXPLICIT_STAGES - 1) * n)
         for i in range(n):
-            state[i] = new[i]
-            if kind == EXPLICIT:
-                k[0, i] = k[EXPLICIT_STAGES - 1, i]
+            state[i], f[i] = new[i], final_stage[i]
         time = at
-        size = math.log(max(error, 1e-20))
-        h *= min(1.0 if rejected else 10.0, max(0.2, 0.9 * math.exp(0.02 * before - 0.085 * size)))
+        size = rough.log2(max(error, 1e-20))
+        h *= min(1.0 if rejected else 10.0, max(0.2, 0.9 * rough.exp2(0.02 * before - 0.085 * size)))
         before, rejected = max(size, FLAT), False
         if tol[2] == 0.0:
             if kind == EXPLICIT:

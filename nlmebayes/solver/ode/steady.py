@@ -11,8 +11,9 @@ import numpy as np
 from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep
-from nlmebayes.solver.ode import call, march, rosenbrock, sweep
+from nlmebayes.solver.ode import call, march, sweep
 from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.tableaus import STIFF_STAGES
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
 MOST = 500  # intervals dosed at most
@@ -98,7 +99,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
     """
     n, start = len(b.state), row
     if not recorded:
-        tape = np.empty((64, HEADER + (2 + rosenbrock.STAGES) * n))
+        tape = np.empty((64, HEADER + (2 + STIFF_STAGES) * n))
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf

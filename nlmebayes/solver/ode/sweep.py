@@ -10,7 +10,7 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.link import lend
-from nlmebayes.solver.ode import call, rosenbrock
+from nlmebayes.solver.ode import call
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import (
     EMPTY,
@@ -28,7 +28,7 @@ from nlmebayes.solver.ode.march import (
     UNIT,
     WHICH,
 )
-from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE
+from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 
 # Adjoints of the state and of the input rates, of (unit, parameter), and of what each dose is; and what is written to.
 Adjoint = namedtuple("Adjoint", "w rbar parbar givenbar kbar direct state rate k matrix vectors pivot g")
@@ -37,7 +37,7 @@ Adjoint = namedtuple("Adjoint", "w rbar parbar givenbar kbar direct state rate k
 @cached
 def adjoint(w, parbar, givenbar):
     """An `Adjoint` that adds to ``parbar`` and ``givenbar``."""
-    n, stages = len(w), rosenbrock.STAGES
+    n, stages = len(w), STIFF_STAGES
     return Adjoint(
         w, np.zeros(n), parbar, givenbar, np.empty((stages, n)), np.empty(n), np.empty(n), np.empty(n),
         np.empty((stages, n)), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty((n, n)),
@@ -75,23 +75,9 @@ def _dense(pb, q, tape, row, ybar):
             else:
                 direct[j] += (1.0 - x) * weight
                 w[j] += x * weight
-                for s in range(rosenbrock.STAGES):
+                for s in range(STIFF_STAGES):
                     inner = RODAS_DENSE[0, s] + x * (RODAS_DENSE[1, s] + x * RODAS_DENSE[2, s])
                     kbar[s, j] += weight * x * (1.0 - x) * inner
-
-
-@cached
-def _unstep_stiff(pb, q, tape, row, dense):
-    """Adjoint of a stiff step."""
-    n, unit = len(q.w), int(tape[row, UNIT])
-    for i in range(n):
-        q.state[i] = tape[row, HEADER + i]
-        for s in range(rosenbrock.STAGES):
-            q.k[s, i] = tape[row, HEADER + 2 * n + s * n + i]
-    rosenbrock.unstep(
-        pb.law, tape[row, TIME], tape[row, LENGTH], q.state, q.k, pb.par, unit, dense, q.kbar, q.w, q.rbar, q.parbar,
-        q.matrix, q.vectors, q.pivot, q.g,
-    )  # fmt: skip
 
 
 @cached
@@ -120,10 +106,8 @@ def rows(pb, q, tape, start, stop, ybar, timed):
             dense = tape[row, FIRST] < tape[row, LAST]
             if dense:
                 _dense(pb, q, tape, row, ybar)
-            if kind == EXPLICIT:
-                call.unstep(law, tape, row, par, unit, 1.0 if dense else 0.0, kbar, w, rbar, parbar)
-            else:
-                _unstep_stiff(pb, q, tape, row, dense)
+            function = law[call.UNEXPLICIT] if kind == EXPLICIT else law[call.UNSTIFF]
+            call.unstep(function, tape, row, par, unit, 1.0 if dense else 0.0, kbar, w, rbar, parbar)
             if dense:
                 for i in range(n):
                     w[i] += direct[i]

@@ -32,6 +32,7 @@ DENSE = np.array([
 # Rodas5P: Steinebach (2023), BIT Numer. Math. 63, 27, doi:10.1007/s10543-023-00967-x: a Rosenbrock method of order 5,
 # stiffly accurate, with an embedded one of order 4, in the variables of Hairer and Wanner (1996), Solving ODEs II,
 # IV.7.
+STIFF_STAGES = 8
 GAMMA = 0.21193756319429014
 RODAS_C = np.array([0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1, 1, 1])
 RODAS_D = np.array([
