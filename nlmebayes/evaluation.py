@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import get_mode
 
 from nlmebayes import censoring, population
-from nlmebayes.model import barrier
+from nlmebayes.model import BARRIER, barrier
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
@@ -126,6 +126,34 @@ def evaluator(model, design):
     return evaluate
 
 
+def predictor(model, design):
+    """A function of linear predictors, (draw, parameter, unit), that gives predictions by outcome (draw, record) and
+    the log-barrier of the order constraints (draw, unit)."""
+    own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
+    names = tuple(o.name for o in design.outcomes)
+    compute = _predictions(model.structure, _kinds(own), names)
+    step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in own.values())))
+
+    def predict(linear):
+        parts = [compute(linear[i : i + step], *own.values()) for i in range(0, len(linear), step)]
+        found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+        return dict(zip(names, found[:-1], strict=True)), found[-1]
+
+    return predict
+
+
+@lru_cache(maxsize=32)
+def _predictions(structure, own, names):
+    linear = pt.dtensor3("linear")
+    phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
+    arrays = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in own}
+    f = structure.predict(Named(**phi), Named(**arrays), names)
+    each_draw = sum(value[:, :1] * 0.0 for value in phi.values())
+    order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
+    outputs = [*(f[name] + each_draw for name in names), order]
+    return pytensor.function([linear, *arrays.values()], outputs, mode=UNCOMPILED, on_unused_input="ignore")
+
+
 class Effects(NamedTuple):
     """What the graph depends on of a level."""
 
@@ -184,19 +212,56 @@ def log_density(residual, f, s, observed, positive=False):
     return found
 
 
+def slopes(residual, f, s, observed, positive=False):
+    """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
+    (record,) each, at predictions ``f`` (record,). ``s`` holds the residual's parts, numbers.
+
+    The curvature is that at a measurement that is what was predicted, which is close to its expectation; of censored
+    records it is their own.
+    """
+    limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
+    special = observed.censored | positive
+    found = np.zeros((3, len(f)))
+    parts = [np.full((1, 1), float(x)) for x in s.values()]
+    for censored, here in ((False, ~special), (True, special)):
+        if here.any():
+            compute, at = _slopes(residual, tuple(s), censored, positive), f[None, here]
+            given = [x[:, here] for x in limits]
+            value, slope, curvature = compute(*given, at, *parts)
+            if not censored:
+                _, _, curvature = compute(at, *given[1:], at, *parts)
+            found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
+    return found
+
+
+@lru_cache(maxsize=32)
+def _slopes(residual, parts, censored, positive):
+    prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
+    slope = pt.grad(density.sum(), prediction)
+    outputs = [density, slope, pt.grad(slope.sum(), prediction, disconnected_inputs="ignore")]
+    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
+    inputs = [*limits, prediction, *tensors.values()]
+    return pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+
+
 def _given(parts):
     return pt.dmatrix("f"), {part: pt.dcol(part) for part in parts}
 
 
 @lru_cache(maxsize=32)
 def _density(residual, parts, censored, positive):
+    prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
+    inputs = [*limits, prediction, *tensors.values()]
+    # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
+    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
+    return pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
+
+
+def _terms(residual, parts, censored, positive):
     prediction, tensors = _given(parts)
     s, limits = Named(**tensors), [pt.drow("measured"), pt.drow("lower"), pt.drow("upper")]
     if censored:
         density = censoring.log_density(residual, prediction, s, *limits, positive)
     else:
         density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(prediction))
-    inputs = [*limits, prediction, *tensors.values()]
-    # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    return pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
+    return prediction, tensors, limits, density

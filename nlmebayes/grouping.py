@@ -11,7 +11,7 @@ import pandas as pd
 from nlmebayes.data.tidy import label
 from nlmebayes.formula import FormulaError
 
-CENTRED, NONCENTRED = "centred", "noncentred"
+CENTRED, NONCENTRED, TRANSPORT, AUTO = PARAMETRISATIONS = "centred", "noncentred", "transport", "auto"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Block:
     name: str | None
     parametrisation: str
 
+    def variable(self, level):
+        """Name of its variables, from that of its level."""
+        kind = NONCENTRED if self.parametrisation == AUTO else self.parametrisation
+        return level.name if len(level.blocks) == 1 else f"{level.name}_{self.name or kind}"
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
@@ -45,6 +50,31 @@ class Level:
     effects: tuple[Effect, ...]
     blocks: tuple[Block, ...]
     z: np.ndarray  # (unit, effect)
+
+
+def columns_of(effects, levels):
+    """Columns of the design of effects that belong to any of the levels, (unit, effect)."""
+    column = {effect: level.z[:, k] for level in levels for k, effect in enumerate(level.effects)}
+    return np.stack([column[effect] for effect in effects], axis=1)
+
+
+def contains(outer, inner):
+    """Whether every group of ``inner`` lies in one group of ``outer``."""
+    return len(set(zip(inner.of_unit.tolist(), outer.of_unit.tolist(), strict=True))) == len(inner.labels)
+
+
+def parents(outer, inner):
+    """The group of ``outer`` in which each group of ``inner`` lies."""
+    found = np.zeros(len(inner.labels), dtype=int)
+    found[inner.of_unit] = outer.of_unit
+    return found
+
+
+def summed(values, of, count):
+    """Sums over groups of ``values`` (unit, ...), where ``of`` is the group of each."""
+    total = np.zeros((count, *values.shape[1:]))
+    np.add.at(total, of, values)
+    return total
 
 
 def group_terms(model, data, units, formulas, random, training):

@@ -11,7 +11,7 @@ from nlmebayes import censoring, population
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
-from nlmebayes.grouping import CENTRED, NONCENTRED
+from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
 from nlmebayes.structure.compartments import outcome_names
@@ -40,8 +40,10 @@ class Model:
         Replaces the typical value, and the spread on the link scale, that a parameter is declared with.
     inputs : dict of input name -> column name
         Which column of the data is the structure's input, where the names differ.
-    parametrisation : "noncentred", "centred" or dict
-        Of all random effects, or by parameter, by level or by (parameter, level).
+    parametrisation : "auto", "transport", "noncentred", "centred" or dict
+        Of all random effects, or by parameter, by level or by (parameter, level). The posterior is the same; the
+        sampler finds it more or less easily. ``"auto"`` lets `fit` choose by what a pilot finds; `build` on its own
+        then takes ``"noncentred"``.
     """
 
     structure: Structure
@@ -54,7 +56,7 @@ class Model:
 
     def __init__(
         self, structure, *formulas, residual=Additive(), priors=None, inputs=None,  # noqa: B008 (a frozen record)
-        parametrisation=NONCENTRED, typical=None,
+        parametrisation=AUTO, typical=None,
     ):  # fmt: skip
         if not isinstance(structure, Structure):
             raise ModelError(f"the structure must be an instance of a zoo class, such as Emax(); got {structure!r}")
@@ -91,15 +93,15 @@ class Model:
                 raise ModelError(f"prior of {name!r}: write it as Prior('Normal', mu=0, sigma=1); got {prior!r}")
         given = self.parametrisation
         for value in given.values() if isinstance(given, dict) else [given]:
-            if value not in (CENTRED, NONCENTRED):
-                raise ModelError(f"no parametrisation {value!r}; there are 'centred' and 'noncentred'")
+            if value not in PARAMETRISATIONS:
+                raise ModelError(f"no parametrisation {value!r}; there are {', '.join(PARAMETRISATIONS)}")
 
     def parametrisation_of(self, parameter, level):
-        """``"centred"`` or ``"noncentred"`` for the effects of a parameter at a level."""
+        """What is asked for the effects of a parameter at a level."""
         given = self.parametrisation
         if not isinstance(given, dict):
             return given
-        return given.get((parameter, level)) or given.get(parameter) or given.get(level) or NONCENTRED
+        return given.get((parameter, level)) or given.get(parameter) or given.get(level) or AUTO
 
     def residual_of(self, outcome):
         """The residual of an outcome."""
@@ -177,16 +179,19 @@ def priors(model: Model, data) -> pd.DataFrame:
     return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 
 
-def assemble(model: Model, design: Design):
-    """The PyMC model of a resolved design, and the `Variables` with its priors."""
+def assemble(model: Model, design: Design, information=None):
+    """The PyMC model of a resolved design, and the `Variables` with its priors.
+
+    ``information``, of the levels that are transported, is that of `transport.Information`.
+    """
     check_names(model, design)
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
         x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
-        scale = _scale(design)
-        theta, eta = population.add_population(design, model.parameters, scale, variables)
+        scale = population.scale_of_data(design)
+        theta, eta = population.add_population(design, model.parameters, scale, variables, information)
         phi = population.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
@@ -248,11 +253,6 @@ def _possible(observed, residual, positive):
                 f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
             )
             raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and {why}")
-
-
-def _scale(design):
-    values = np.concatenate([o.values for o in design.outcomes])
-    return population.Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, scale_of(values))
 
 
 def check_names(model, design):

@@ -4,6 +4,7 @@
 variables behind it into a PyMC model, with their priors and in the parametrisation asked for:
 
 - non-centred: ``eta = z (diag(omega) L)'`` with ``z ~ Normal(0, 1)``: for sparse data;
+- transport: moved to where the data put them, see `transport`: for any data that a pilot has seen;
 - centred: ``phi ~ Normal(location, Omega)``, ``eta = phi - location``, where the location holds the fixed effects
   that are constant within the group and the same effect at outer levels: for rich data
   (Papaspiliopoulos, Roberts and Sköld 2007, Stat. Sci. 22, 59-73).
@@ -16,9 +17,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes import transport
 from nlmebayes.design import Design
-from nlmebayes.grouping import CENTRED, Effect, Level
+from nlmebayes.grouping import CENTRED, Effect, contains
 from nlmebayes.parameter import Identity, Parameter, Prior
+from nlmebayes.residual import scale_of
 
 
 def arrays(design: Design):
@@ -69,8 +72,17 @@ class Scale:
     spread: float
 
 
-def add_population(design, parameters, scale, variables):
-    """Add theta, omega, corr and eta to the current PyMC model; returns theta and eta for `individual`."""
+def scale_of_data(design):
+    """`Scale` of all measurements of a design."""
+    values = np.concatenate([o.values for o in design.outcomes])
+    return Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, scale_of(values))
+
+
+def add_population(design, parameters, scale, variables, information=None):
+    """Add theta, omega, corr and eta to the current PyMC model; returns theta and eta for `individual`.
+
+    ``information``: of the levels that are transported (`transport.Information`).
+    """
     theta = {}
     for p in parameters:
         matrix = design.fixed[p.name]
@@ -80,9 +92,17 @@ def add_population(design, parameters, scale, variables):
         else:
             theta[p.name] = pt.zeros(0)
     by_name = {p.name: p for p in parameters}
-    eta = {}
+    spread = {level.name: _add_spread(level, by_name, scale, variables) for level in design.levels}
+    eta, moved = {}, information.levels if information else ()
+    if moved:
+        levels = {level.name: level for level in design.levels}
+        factors = {name: _factor(levels[name], *spread[name]) for name in moved}
+        eta |= transport.add_effects(information, levels, factors, pt.concatenate([theta[p.name] for p in parameters]))
     for level in design.levels:
-        eta[level.name] = _add_level(design, level, by_name, scale, theta, eta, variables)
+        if level.name not in moved:
+            eta[level.name] = _add_effects(design, level, *spread[level.name], theta, eta)
+        dims = (level.name, f"{level.name}_effect")
+        eta[level.name] = pm.Deterministic(f"eta_{level.name}", eta[level.name], dims=dims)
     return theta, eta
 
 
@@ -121,7 +141,8 @@ def fixed_prior(p, matrix, scale):
     return Prior("Normal", mu=mu, sigma=sigma)
 
 
-def _add_level(design, level, parameters, scale, theta, eta, variables):
+def _add_spread(level, parameters, scale, variables):
+    """Add omega and corr of a level; returns omega and the Cholesky factor of the correlations of each block."""
     names = [effect.name for effect in level.effects]
     sigma = {}
     for k, effect in enumerate(level.effects):
@@ -130,23 +151,39 @@ def _add_level(design, level, parameters, scale, theta, eta, variables):
         sigma[effect.name] = centre(p, scale)[2] * factor
     dim = f"{level.name}_effect"
     omega = variables.add(f"omega_{level.name}", Prior("HalfNormal", sigma=sigma), dim, names)
-    columns, corr = [None] * len(names), pt.eye(len(names))
+    corr, factors = pt.eye(len(names)), []
     for block in level.blocks:
         k = np.array(block.effects)
-        suffix = "" if len(level.blocks) == 1 else f"_{block.name or block.parametrisation}"
-        chol = None
-        if block.name is not None:
-            chol = variables.add_correlation(level.name, suffix, len(k))
-            corr = pt.set_subtensor(corr[np.ix_(k, k)], chol @ chol.T)
-        location = _location(design, level, k, theta, eta) if block.parametrisation == CENTRED else None
-        dims = (level.name, f"{level.name}{suffix}_effect")
-        pm.modelcontext(None).add_coord(dims[1], [names[j] for j in k])
-        values = _effects(f"{level.name}{suffix}", dims, location, omega[k], chol)
-        for position, j in enumerate(k):
-            columns[j] = values[:, position]
+        factors.append(variables.add_correlation(level.name, block.variable(level), len(k)) if block.name else None)
+        if block.name:
+            corr = pt.set_subtensor(corr[np.ix_(k, k)], factors[-1] @ factors[-1].T)
     if any(block.name for block in level.blocks):
         pm.Deterministic(f"corr_{level.name}", corr, dims=(dim, f"{dim}_other"))
-    return pm.Deterministic(f"eta_{level.name}", pt.stack(columns, axis=1), dims=(level.name, dim))
+    return omega, factors
+
+
+def _factor(level, omega, factors):
+    """A with A A' = Omega, (effect, effect)."""
+    a = pt.diag(omega)
+    for block, chol in zip(level.blocks, factors, strict=True):
+        k = np.array(block.effects)
+        if chol is not None:
+            a = pt.set_subtensor(a[np.ix_(k, k)], omega[k][:, None] * chol)
+    return a
+
+
+def _add_effects(design, level, omega, factors, theta, eta):
+    """Add the effects of a level, block by block; returns eta, (group, effect)."""
+    names, columns = [effect.name for effect in level.effects], [None] * len(level.effects)
+    for block, chol in zip(level.blocks, factors, strict=True):
+        k, name = np.array(block.effects), block.variable(level)
+        location = location_of(design, level, k, theta, eta) if block.parametrisation == CENTRED else None
+        dims = (level.name, f"{name}_effect")
+        pm.modelcontext(None).add_coord(dims[1], [names[j] for j in k])
+        values = _effects(name, dims, location, omega[k], chol)
+        for position, j in enumerate(k):
+            columns[j] = values[:, position]
+    return pt.stack(columns, axis=1)
 
 
 def _effects(name, dims, location, omega, chol):
@@ -160,7 +197,7 @@ def _effects(name, dims, location, omega, chol):
     return pm.MvNormal(f"phi_{name}", location, chol=scale, dims=dims) - location
 
 
-def _location(design, level, positions, theta, eta):
+def location_of(design, level, positions, theta, eta):
     """Where the centred effects of each group sit: what their groups share, (group, effect)."""
     first = np.array([np.flatnonzero(level.of_unit == g)[0] for g in range(len(level.labels))])
     columns = []
@@ -171,7 +208,7 @@ def _location(design, level, positions, theta, eta):
         location = pt.as_tensor(matrix.values[first] * shared if effect.column == "Intercept" else 1.0 * shared)
         location = (location * theta[effect.parameter]).sum(axis=-1) + pt.zeros(len(first))
         for outer in design.levels:
-            if outer.name in eta and effect in outer.effects and _contains(outer, level):
+            if outer.name in eta and effect in outer.effects and contains(outer, level):
                 location = location + eta[outer.name][outer.of_unit[first], outer.effects.index(effect)]
         columns.append(location)
     return pt.stack(columns, axis=1)
@@ -183,8 +220,3 @@ def _shared_columns(level, effect: Effect, matrix, first):
         return np.array([float(term == effect.column) for term in matrix.terms])
     same = matrix.values == matrix.values[first][level.of_unit]
     return same.all(axis=0).astype(float)
-
-
-def _contains(outer: Level, inner: Level):
-    pairs = {(i, o) for i, o in zip(inner.of_unit.tolist(), outer.of_unit.tolist(), strict=True)}
-    return len(pairs) == len(inner.labels)

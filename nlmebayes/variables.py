@@ -26,9 +26,9 @@ class Variables:
             self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
         return chosen.add(name, dims=dim, labels=labels)
 
-    def add_correlation(self, level, suffix, n):
+    def add_correlation(self, level, block, n):
         """Cholesky factor of a correlation matrix; its prior may be given under either name, with or without ``n``."""
-        name = f"chol_corr_{level}{suffix}"
+        name = f"chol_corr_{block}"
         plain = [k for k in (name.removeprefix("chol_"), f"corr_{level}") if k in self.overrides]
         if name not in self.overrides and plain:
             self.aliases[plain[0]] = name

@@ -17,8 +17,8 @@ import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
-from nlmebayes.infer import typical_start
 from nlmebayes.model import ModelError, assemble, build
+from nlmebayes.start import typical_start
 
 
 class Saturable(nb.System):

@@ -1,0 +1,106 @@
+"""Which parametrisation each random effect is sampled in, and why.
+
+Nested levels are transported (`transport`). What that does not cover is centred where the data of a group say more of
+its effects than the population does, and non-centred elsewhere (Papaspiliopoulos, Roberts and Sköld 2007).
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from nlmebayes.grouping import AUTO, CENTRED, NONCENTRED, TRANSPORT, Block, columns_of, contains, parents, summed
+from nlmebayes.pilot import marginal
+from nlmebayes.transport import MOST, Information
+from nlmebayes.variables import ModelError
+
+CROSSED = "its groups are crossed with those of {other}"
+MANY = f"more than {MOST} effects"
+MIXED = "some of its effects are asked for in another parametrisation"
+
+
+def settle(model, design, pilot):
+    """The design with a parametrisation for every effect, the `Information` of what is transported or ``None``, and a
+    table of both, a dict each: level, effect, parametrisation, why."""
+    chain, why = _chain(design)
+    names = [p.name for p in model.parameters]
+    levels, rows = [], []
+    found = marginal(design, names, pilot.j, pilot.factor)
+    for level, j in zip(design.levels, found, strict=True):
+        factor = pilot.factor[level.name]
+        told = np.einsum("gkk->gk", factor.T @ j @ factor).mean(axis=0)  # information per that of the population
+        if level.name in chain:
+            blocks = tuple(replace(block, parametrisation=TRANSPORT) for block in level.blocks)
+        else:
+            if any(block.parametrisation == TRANSPORT for block in level.blocks):
+                raise ModelError(f"level {level.name} cannot be transported: {why[level.name]}")
+            blocks = tuple(part for block in level.blocks for part in _chosen(block, told))
+        levels.append(replace(level, blocks=blocks))
+        for block in blocks:
+            for k in block.effects:
+                reason = f"the data say {told[k]:.2g} times what the population does"
+                if level.name in why:
+                    reason += f"; not transported: {why[level.name]}"
+                rows.append({
+                    "level": level.name, "effect": level.effects[k].name, "parametrisation": block.parametrisation,
+                    "why": reason,
+                })  # fmt: skip
+    design = replace(design, levels=tuple(levels))
+    return design, information(model, design, pilot), rows
+
+
+def _chain(design):
+    """Names of nested levels to transport, outermost first; and for the others why not."""
+    chain, effects, why = [], set(), {}
+    for level in sorted(design.levels, key=lambda v: -len(v.labels)):
+        asked = {block.parametrisation for block in level.blocks}
+        if not asked & {AUTO, TRANSPORT}:
+            continue
+        if asked - {AUTO, TRANSPORT}:
+            why[level.name] = MIXED
+        elif len(effects | set(level.effects)) > MOST:
+            why[level.name] = MANY
+        elif chain and not contains(level, chain[-1]):
+            why[level.name] = CROSSED.format(other=chain[-1].name)
+        else:
+            chain.append(level)
+            effects |= set(level.effects)
+    return [level.name for level in reversed(chain)], why
+
+
+def _chosen(block, told):
+    """A block in the better of the two other parametrisations; without correlations, effect by effect."""
+    if block.parametrisation != AUTO:
+        return [block]
+    if block.name is not None:
+        return [replace(block, parametrisation=CENTRED if told[list(block.effects)].mean() > 1 else NONCENTRED)]
+    centred = tuple(k for k in block.effects if told[k] > 1)
+    rest = tuple(k for k in block.effects if told[k] <= 1)
+    return [Block(k, None, kind) for k, kind in ((centred, CENTRED), (rest, NONCENTRED)) if k]
+
+
+def information(model, design, pilot):
+    """The `Information` of the levels that a settled design transports; ``None`` if there are none."""
+    chain, names = (
+        [v for v in design.levels if v.blocks[0].parametrisation == TRANSPORT],
+        [p.name for p in model.parameters],
+    )
+    if not chain:
+        return None
+    levels = sorted(chain, key=lambda level: len(level.labels))
+    inner = levels[-1]
+    effects = tuple(dict.fromkeys(effect for level in levels for effect in level.effects))
+    z, places = columns_of(effects, levels), [names.index(effect.parameter) for effect in effects]
+    known = np.stack([design.fixed[name].offset for name in names], axis=1)
+    for level in design.levels:
+        if level not in chain:
+            for k, effect in enumerate(level.effects):
+                known[:, names.index(effect.parameter)] += level.z[:, k] * pilot.eta[level.name][level.of_unit, k]
+    h = (pilot.h - np.einsum("upq,uq->up", pilot.j, known))[:, places] * z
+    j = z[:, :, None] * pilot.j[:, places][:, :, places] * z[:, None, :]
+    slope = np.concatenate(
+        [pilot.j[:, places, i, None] * design.fixed[name].values[:, None, :] for i, name in enumerate(names)], axis=2
+    ) * z[:, :, None]  # fmt: skip
+    j, h, slope = (summed(values, inner.of_unit, len(inner.labels)) for values in (j, h, slope))
+    outer = tuple(parents(*pair) for pair in pairwise(levels))
+    return Information(tuple(level.name for level in levels), effects, j, h, slope, outer)

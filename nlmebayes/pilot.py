@@ -1,0 +1,332 @@
+"""A quick deterministic fit of any model: where chains start, and what the data say of each random effect.
+
+From pooled typical values, all effects move together to their mode under a Gauss-Newton model of the likelihood, with
+derivatives of the predictions by central differences in the linear predictors; then omega, correlations and residual
+take the values expected under that model (an EM step: Dempster, Laird and Rubin 1977, J. R. Stat. Soc. B 39, 1-38;
+Lindstrom and Bates 1990, Biometrics 46, 673-687). Subjects are tried from other places of the population too, so that
+one that sits in a false mode leaves it.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, sparse
+from scipy.sparse import linalg
+
+from nlmebayes.evaluation import predictor, slopes
+from nlmebayes.grouping import columns_of, contains, parents, summed
+from nlmebayes.population import centre, scale_of_data
+
+log = logging.getLogger("nlmebayes")
+
+ROUNDS = 40  # of Gauss-Newton and EM, at most
+CLOSE = 0.02  # last change of log omega
+TRIALS = 8  # places in the population from which a subject is tried
+LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a step
+FLOOR = 0.02  # least omega, in the scales of its prior
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """What a pilot found.
+
+    ``theta`` by parameter, (term,), with the ``covariance`` of all of them; ``eta`` by level, (group, effect);
+    ``factor`` by level, (effect, effect), with factor factor' = Omega; ``sigma`` by outcome and part. ``j`` (unit,
+    parameter, parameter) and ``h`` (unit, parameter): the log-likelihood is about -l' j l / 2 + h' l in the linear
+    predictors l.
+    """
+
+    theta: dict
+    covariance: np.ndarray
+    eta: dict
+    factor: dict
+    sigma: dict
+    j: np.ndarray
+    h: np.ndarray
+    rounds: int
+
+
+def run(model, design, theta, sigma, prior, seed=0):
+    """Pilot of a model on a design.
+
+    Parameters
+    ----------
+    theta : dict of (term,) by parameter, and ``sigma``, dict by outcome and part: where it starts
+    prior : dict of (mean, precision) by parameter, (term,) each: of the fixed effects
+
+    Returns
+    -------
+    Pilot
+    """
+    problem = _Problem(model, design, prior)
+    rng = np.random.default_rng(seed)
+    x = np.zeros(problem.matrix.shape[1])
+    x[: problem.terms] = np.concatenate([theta[name] for name in problem.names])
+    factor = {name: 0.5 * np.diag(v) for name, v in problem.variation.items()}
+    x = _tried(problem, x, factor, sigma, rng)
+    rounds = 0
+    for rounds in range(1, ROUNDS + 1):
+        for columns in (problem.own, np.ones(len(x), dtype=bool)):
+            j, slope, each = problem.derivatives(x, factor, sigma)
+            x = problem.best(x, factor, sigma, problem.step(x, factor, j, slope, columns)[0])
+        if rounds in (4, 12):
+            x = _tried(problem, x, factor, sigma, rng)
+        j, slope, each = problem.derivatives(x, factor, sigma)
+        eta = problem.effects(x, factor)
+        variance = _variances(problem, j, factor)
+        sigma = _residual(problem, each, variance, sigma)
+        before = factor
+        factor = {level.name: _factor(problem, level, eta[level.name], variance[level.name]) for level in design.levels}
+        x = problem.standardised(x, eta, factor)
+        change = [np.abs(np.log(np.diag(factor[k] @ factor[k].T) / np.diag(before[k] @ before[k].T))) for k in factor]
+        if rounds > 4 and (not change or max(c.max() for c in change) < 2 * CLOSE):
+            break
+    j, slope, _ = problem.derivatives(x, factor, sigma)
+    covariance = problem.step(x, factor, j, slope, np.ones(len(x), dtype=bool))[1]
+    linear = problem.linear(x[None], factor)[0]
+    h = slope + np.einsum("upq,uq->up", j, linear)
+    log.info("pilot: %d rounds", rounds)
+    return Pilot(problem.fixed(x), covariance, problem.effects(x, factor), factor, sigma, j, h, rounds)
+
+
+class _Problem:
+    """A model on a design as numbers x: all fixed effects, then the standardised effects u of each level, eta = A u."""
+
+    def __init__(self, model, design, prior):
+        self.model, self.design = model, design
+        self.names = [p.name for p in model.parameters]
+        self.predict = predictor(model, design)
+        scale = scale_of_data(design)
+        spread = {p.name: centre(p, scale) for p in model.parameters}
+        self.lengths = np.array([1e-3 * spread[name][1] for name in self.names])
+        self.variation = {v.name: np.array([spread[e.parameter][2] for e in v.effects]) for v in design.levels}
+        self.offset = np.stack([design.fixed[name].offset for name in self.names], axis=1)
+        self.terms = sum(len(design.fixed[name].terms) for name in self.names)
+        self.matrix = self._matrix()
+        self.mean = np.concatenate([prior[name][0] for name in self.names] + [np.zeros(self._effects)])
+        self.precision = np.concatenate([prior[name][1] for name in self.names] + [np.ones(self._effects)])
+        self._subjects()
+
+    @property
+    def _effects(self):
+        return self.matrix.shape[1] - self.terms
+
+    def _matrix(self):
+        """Sparse (unit and parameter, fixed and random effect)."""
+        design, rows, blocks = self.design, len(self.names), []
+        at = np.arange(len(design.labels)) * rows
+        height = len(at) * rows
+        for i, name in enumerate(self.names):
+            r, c = np.nonzero(design.fixed[name].values)
+            values = design.fixed[name].values[r, c]
+            blocks.append(sparse.coo_matrix((values, (at[r] + i, c)), (height, len(design.fixed[name].terms))))
+        for level in design.levels:
+            k = len(level.effects)
+            r = np.concatenate([at + self.names.index(e.parameter) for e in level.effects])
+            c = np.concatenate([level.of_unit * k + m for m in range(k)])
+            blocks.append(sparse.coo_matrix((level.z.T.ravel(), (r, c)), (height, len(level.labels) * k)))
+        return sparse.hstack(blocks).tocsr()
+
+    def _subjects(self):
+        """Subject of each unit, and of each column of x or -1; columns of effects that belong to one subject alone."""
+        design = self.design
+        self.subject = np.zeros(len(design.labels), dtype=int)
+        for o in design.outcomes:
+            self.subject[o.unit] = o.subject_number
+        self.count = int(self.subject.max()) + 1
+        parts = [np.full(self.terms, -1)]
+        for level in design.levels:
+            low, high = np.full(len(level.labels), self.count), np.full(len(level.labels), -1)
+            np.minimum.at(low, level.of_unit, self.subject)
+            np.maximum.at(high, level.of_unit, self.subject)
+            parts.append(np.repeat(np.where(low == high, low, -1), len(level.effects)))
+        self.of_column = np.concatenate(parts)
+        self.own = self.of_column >= 0
+
+    def fixed(self, x):
+        ends = np.cumsum([len(self.design.fixed[name].terms) for name in self.names])[:-1]
+        return dict(zip(self.names, np.split(x[: self.terms], ends), strict=True))
+
+    def effects(self, x, factor):
+        """eta by level, (group, effect)."""
+        found, rest = {}, x[self.terms :]
+        for level in self.design.levels:
+            size = len(level.labels) * len(level.effects)
+            found[level.name] = rest[:size].reshape(len(level.labels), -1) @ factor[level.name].T
+            rest = rest[size:]
+        return found
+
+    def standardised(self, x, eta, factor):
+        """x with these effects under a new factor."""
+        parts = [np.linalg.solve(factor[level.name], eta[level.name].T).T.ravel() for level in self.design.levels]
+        return np.concatenate([x[: self.terms], *parts])
+
+    def _scaled(self, factor):
+        parts = [sparse.eye(self.terms)]
+        parts += [sparse.kron(sparse.eye(len(level.labels)), factor[level.name]) for level in self.design.levels]
+        return (self.matrix @ sparse.block_diag(parts)).tocsr()
+
+    def linear(self, x, factor):
+        """Linear predictors, (draw, unit, parameter), of x (draw, column)."""
+        return (self._scaled(factor) @ x.T).T.reshape(len(x), *self.offset.shape) + self.offset
+
+    def density(self, observed, f, sigma):
+        with np.errstate(all="ignore"):
+            return slopes(
+                self.model.residual_of(observed.name), f, sigma[observed.name], observed, self.design.positive
+            )
+
+    def log_density(self, x, factor, sigma):
+        """By subject, (draw, subject): of measurements and of its own effects; and of the rest, (draw,)."""
+        f, order = self.predict(np.ascontiguousarray(self.linear(x, factor).transpose(0, 2, 1)))
+        quadratic = -0.5 * self.precision * (x - self.mean) ** 2
+        found = np.zeros((len(x), self.count))
+        for d in range(len(x)):
+            found[d] += np.bincount(self.subject, order[d], self.count)
+            found[d] += np.bincount(self.of_column[self.own], quadratic[d, self.own], self.count)
+            for o in self.design.outcomes:
+                found[d] += np.bincount(o.subject_number, self.density(o, f[o.name][d], sigma)[0], self.count)
+        return np.where(np.isnan(found), -np.inf, found), quadratic[:, ~self.own].sum(axis=1)
+
+    def derivatives(self, x, factor, sigma):
+        """Information (unit, parameter, parameter) and slope (unit, parameter) of the log-likelihood in the linear
+        predictors; and by outcome the predictions and their derivatives (record, parameter)."""
+        linear, n = self.linear(x[None], factor)[0], len(self.names)
+        moved = np.repeat(linear[None], 2 * n + 1, axis=0)
+        for i, length in enumerate(self.lengths):
+            moved[1 + 2 * i, :, i] += length
+            moved[2 + 2 * i, :, i] -= length
+        f, _ = self.predict(np.ascontiguousarray(moved.transpose(0, 2, 1)))
+        j, slope, each = np.zeros((len(linear), n, n)), np.zeros((len(linear), n)), {}
+        for o in self.design.outcomes:
+            g = ((f[o.name][1::2] - f[o.name][2::2]) / (2 * self.lengths[:, None])).T
+            _, s, w = self.density(o, f[o.name][0], sigma)
+            known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
+            g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
+            np.add.at(slope, o.unit, s[:, None] * g)
+            np.add.at(j, o.unit, w[:, None, None] * g[:, :, None] * g[:, None, :])
+            each[o.name] = f[o.name][0], g
+        return j, slope, each
+
+    def step(self, x, factor, j, slope, columns):
+        """Gauss-Newton step of the chosen columns, (column,), and the covariance of the fixed effects among them."""
+        change = np.zeros(len(x))
+        if not columns.any():
+            return change, None
+        d = self._scaled(factor)[:, columns]
+        blocks = sparse.bsr_matrix((j, np.arange(len(j)), np.arange(len(j) + 1)))
+        hessian = d.T @ blocks @ d + sparse.diags(self.precision[columns])
+        solver = linalg.splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A")
+        change[columns] = solver.solve(d.T @ slope.ravel() - (self.precision * (x - self.mean))[columns])
+        if not columns[: self.terms].all():
+            return change, None
+        return change, solver.solve(np.eye(columns.sum())[:, : self.terms])[: self.terms]
+
+    def best(self, x, factor, sigma, change):
+        """x after the best part of a step: one part for all, or one for each subject if only its own effects move."""
+        tried = x + LENGTHS[:, None] * change
+        own, rest = self.log_density(tried, factor, sigma)
+        if change[~self.own].any():
+            return tried[np.argmax(own.sum(axis=1) + rest)]
+        return self.chosen(tried, own)
+
+    def chosen(self, tried, own):
+        """Of several x that differ in the subjects' own effects, the best for each subject."""
+        best = np.argmax(own, axis=0)
+        found = tried[-1].copy()
+        found[self.own] = tried[best[self.of_column[self.own]], np.flatnonzero(self.own)]
+        return found
+
+
+def _tried(problem, x, factor, sigma, rng):
+    """x with every subject where it is best after a few steps from here and from the best of several places."""
+    if not problem.own.any():
+        return x
+    places = np.repeat(x[None], TRIALS, axis=0)
+    places[:, problem.own] = rng.standard_normal((TRIALS, problem.own.sum()))
+    other = problem.chosen(places, problem.log_density(places, factor, sigma)[0])
+    for _ in range(4):
+        j, slope, _ = problem.derivatives(other, factor, sigma)
+        other = problem.best(other, factor, sigma, problem.step(other, factor, j, slope, problem.own)[0])
+    both = np.stack([other, x])
+    return problem.chosen(both, problem.log_density(both, factor, sigma)[0])
+
+
+def _variances(problem, j, factor):
+    """Covariance of the effects of each group, (group, effect, effect) by level, given the fixed effects and the levels
+    outside; those inside it are integrated out."""
+    return {
+        level.name: _posterior(factor[level.name], own)
+        for level, own in zip(problem.design.levels, marginal(problem.design, problem.names, j, factor), strict=True)
+    }
+
+
+def marginal(design, names, j, factor):
+    """Information on the effects of each level, (group, effect, effect) each, without the effects of levels inside."""
+    found, of_units = [], None
+    for position, level in enumerate(design.levels):
+        inner = [v for v in design.levels[position + 1 :] if contains(level, v)]
+        places = [names.index(e.parameter) for e in level.effects]
+        if not inner:
+            each = level.z[:, :, None] * j[:, places][:, :, places] * level.z[:, None, :]
+            found.append(summed(each, level.of_unit, len(level.labels)))
+            continue
+        within = inner[-1]
+        effects = [*level.effects, *(e for e in within.effects if e not in level.effects)]
+        z, places = columns_of(effects, (level, within)), [names.index(e.parameter) for e in effects]
+        of_units = z[:, :, None] * j[:, places][:, :, places] * z[:, None, :]
+        each = summed(of_units, within.of_unit, len(within.labels))
+        own = [effects.index(e) for e in within.effects]
+        covariance = _posterior(factor[within.name], each[:, own][:, :, own])
+        cross = each[:, :, own]
+        left = each - cross @ covariance @ cross.transpose(0, 2, 1)
+        k = len(level.effects)
+        found.append(summed(left[:, :k, :k], parents(level, within), len(level.labels)))
+    return found
+
+
+def _posterior(factor, j):
+    """Covariance A (1 + A' J A)^-1 A' of the effects of each group, with A A' = Omega."""
+    return factor @ np.linalg.inv(np.eye(len(factor)) + factor.T @ j @ factor) @ factor.T
+
+
+def _factor(problem, level, eta, variance):
+    """Factor of the expected Omega; correlations are drawn a tenth to zero."""
+    least = FLOOR * problem.variation[level.name]
+    expected = (eta.T @ eta + variance.sum(axis=0) + np.diag((5 * least) ** 2)) / (len(eta) + 1)
+    omega = np.maximum(np.sqrt(np.diag(expected)), least)
+    factor = np.diag(omega)
+    for block in level.blocks:
+        k = np.array(block.effects)
+        if block.name is not None:
+            corr = 0.9 * expected[np.ix_(k, k)] / np.outer(omega[k], omega[k])
+            np.fill_diagonal(corr, 1.0)
+            factor[np.ix_(k, k)] = omega[k][:, None] * np.linalg.cholesky(corr)
+    return factor
+
+
+def _residual(problem, each, variance, sigma):
+    """Parts of the residuals that are expected to fit best, given predictions with their variances."""
+    design, found = problem.design, {}
+    for o in design.outcomes:
+        f, g = each[o.name]
+        spread = np.zeros(len(f))
+        for level in design.levels:
+            places = [problem.names.index(e.parameter) for e in level.effects]
+            z = g[:, places] * level.z[o.unit]
+            spread += np.einsum("ra,rab,rb->r", z, variance[level.name][level.of_unit[o.unit]], z)
+        spread = np.sqrt(spread)
+        names = list(sigma[o.name])
+
+        def negative(values, o=o, f=f, spread=spread, names=names):
+            parts = {o.name: dict(zip(names, np.exp(values), strict=True))}
+            total = sum(problem.density(o, f + sign * spread, parts)[0].sum() for sign in (-1, 1))
+            return -0.5 * total if np.isfinite(total) else 1e300
+
+        start = np.log([sigma[o.name][name] for name in names])
+        if names and negative(start) < 1e300:
+            best = optimize.minimize(negative, start, method="Nelder-Mead", options={"maxiter": 60, "xatol": 0.01})
+            start = np.clip(best.x, start - 1.5, start + 1.5)
+        found[o.name] = dict(zip(names, np.exp(start), strict=True))
+    return found

@@ -1,0 +1,195 @@
+"""Where chains start: a pooled fit of typical values, then the pilot, then draws around what it found."""
+
+import dataclasses
+import logging
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pymc as pm
+from scipy import optimize
+
+from nlmebayes import pilot as piloting
+from nlmebayes.evaluation import UNCOMPILED, improper
+from nlmebayes.grouping import CENTRED, TRANSPORT
+from nlmebayes.model import Model, ModelError, assemble
+from nlmebayes.population import location_of
+
+log = logging.getLogger("nlmebayes")
+
+DRAWS = 500  # of a prior, for its mean and SD
+SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
+
+
+@contextmanager
+def no_blas_warning():
+    """The transform of a correlation matrix is evaluated once by PyTensor's C code; the sampler does not use it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        yield
+
+
+def pilot(model: Model, design):
+    """The `Pilot` of a model on a design, from its typical start; for a model without random effects too."""
+    start = typical_start(model, design)
+    theta, prior = {}, _prior_of_fixed(model, design)
+    for p in model.parameters:
+        theta[p.name] = np.atleast_1d(start.get(f"theta_{p.name}", np.zeros(0)))
+    sigma = {}
+    for o in design.outcomes:
+        parts = model.residual_of(o.name).priors(1.0)
+        sigma[o.name] = {part: float(start[f"sigma_{o.name}_{part}"]) for part in parts}
+    return piloting.run(model, design, theta, sigma, prior)
+
+
+def _prior_of_fixed(model, design):
+    """Mean and precision of the fixed effects' priors, (term,) each by parameter; an improper one tells nothing."""
+    pooled, _ = assemble(_with_priors(model, _of_population(model)), dataclasses.replace(design, levels=()))
+    free = [v for v in pooled.free_RVs if v.name.startswith("theta_")]
+    proper = [v for v in free if not improper(v)]
+    drawn = pm.draw(proper, draws=DRAWS, random_seed=0, mode=UNCOMPILED) if proper else []
+    found = {v.name: (x.mean(axis=0), 1 / x.var(axis=0)) for v, x in zip(proper, drawn, strict=True)}
+    none = {p.name: np.zeros(len(design.fixed[p.name].terms)) for p in model.parameters}
+    return {name: found.get(f"theta_{name}", (zero, zero)) for name, zero in none.items()}
+
+
+def initial_points(built, design, found):
+    """A function of a seed that gives unconstrained values of the free variables, (coordinate,): draws of what the
+    pilot ``found``, on the design whose parametrisations are settled, drawn together by `SCATTER`."""
+    start, spread = _values(design, found)
+    with no_blas_warning():
+        point = pm.initial_point.make_initial_point_fn(
+            model=built, overrides={k: v for k, v in start.items() if k in built.named_vars}, jitter_rvs=set(),
+            default_strategy="support_point", return_transformed=True,
+        )(None)  # fmt: skip
+    names = [rv.name for rv in built.free_RVs]
+    values = [point[built.rvs_to_values[rv].name] for rv in built.free_RVs]
+    centre = np.concatenate([np.ravel(value) for value in values])
+    each = [np.broadcast_to(spread.get(k, 0.1), np.shape(v)) for k, v in zip(names, values, strict=True)]
+    width = SCATTER * np.concatenate([np.ravel(x) for x in each])
+    where = dict(
+        zip(names, np.split(np.arange(len(centre)), np.cumsum([np.size(v) for v in values])[:-1]), strict=True)
+    )
+    fixed = np.concatenate([where.get(f"theta_{name}", np.zeros(0, dtype=int)) for name in found.theta])
+    chol = np.linalg.cholesky(found.covariance + 1e-12 * np.eye(len(found.covariance)))
+
+    def initial(seed=None):
+        rng = np.random.default_rng(seed)
+        value = centre + width * rng.standard_normal(len(centre))
+        value[fixed] = centre[fixed] + SCATTER * chol @ rng.standard_normal(len(fixed))
+        return value
+
+    return initial
+
+
+def _values(design, found):
+    """Values of the free variables by name, and how far their logarithms or they themselves may be off."""
+    start = {f"theta_{name}": values for name, values in found.theta.items() if len(values)}
+    spread = {}
+    records = sum(len(o.values) for o in design.outcomes)
+    for outcome, parts in found.sigma.items():
+        start |= {f"sigma_{outcome}_{part}": value for part, value in parts.items()}
+        spread |= {f"sigma_{outcome}_{part}": 1 / np.sqrt(2 * records) for part in parts}
+    for level in design.levels:
+        factor, eta, groups = found.factor[level.name], found.eta[level.name], len(level.labels)
+        omega = np.sqrt(np.einsum("ab,ab->a", factor, factor))
+        start[f"omega_{level.name}"], spread[f"omega_{level.name}"] = omega, 1 / np.sqrt(2 * groups)
+        spread[f"z_{level.name}"] = 1.0
+        for block in level.blocks:
+            k = np.array(block.effects)
+            if block.parametrisation == TRANSPORT:
+                continue
+            name = block.variable(level)
+            if block.parametrisation == CENTRED:
+                others = {other: values for other, values in found.eta.items() if other != level.name}
+                location = location_of(design, level, k, found.theta, others).eval(mode=UNCOMPILED)
+                start[f"phi_{name}"], spread[f"phi_{name}"] = location + eta[:, k], 0.3 * omega[k]
+            else:
+                part = factor[np.ix_(k, k)]
+                start[f"z_{name}"], spread[f"z_{name}"] = np.linalg.solve(part, eta[:, k].T).T, 0.3
+    return start, spread
+
+
+def typical_start(model: Model, design):
+    """Posterior mode of the model without random effects: theta and sigma by name.
+
+    A poor estimate of the population, but a start on the right side of every ridge. The search runs on the
+    unconstrained scale in units of the prior SDs.
+
+    Raises
+    ------
+    ModelError
+        The measurements have no density at the declared typical values; names the records.
+    """
+    pooled, _ = assemble(_with_priors(model, _of_population(model)), dataclasses.replace(design, levels=()))
+    if not pooled.free_RVs:
+        return {}
+    scale = _spreads(pooled, np.random.default_rng(0))
+    objective = pooled.logp_dlogp_function(ravel_inputs=True, mode=UNCOMPILED)
+    objective.set_extra_values({})
+    point = pooled.initial_point(random_seed=0)
+    origin = pm.blocking.DictToArrayBijection.map({v.name: point[v.name] for v in pooled.value_vars})
+
+    def negative(step):
+        value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
+        finite = np.isfinite(value) and np.isfinite(gradient).all()
+        return (-value, -gradient * scale) if finite else (1e300, np.zeros_like(step))
+
+    if not np.isfinite(objective(origin)[0]):
+        _explain(model, pooled, point)
+    best = optimize.minimize(
+        negative, np.zeros_like(origin.data), jac=True, method="L-BFGS-B", options={"maxiter": 500}
+    )
+    values = pm.blocking.DictToArrayBijection.rmap(
+        pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
+    )
+    log.info("start: pooled fit, log-density %.2f after %d steps", -best.fun, best.nit)
+    return _natural(pooled, values)
+
+
+def _of_population(model):
+    return {k: v for k, v in model.priors.items() if k.startswith(("theta_", "sigma_"))}
+
+
+def _with_priors(model, priors):
+    return Model(
+        model.structure, *model.formulas, residual=model.residual, priors=priors, inputs=model.inputs,
+        parametrisation=model.parametrisation, typical=model.typical,
+    )  # fmt: skip
+
+
+def _natural(built, values):
+    """Free variables on their natural scale from values on the unconstrained one."""
+    names = [v.name for v in built.free_RVs]
+    backward = built.compile_fn(built.replace_rvs_by_values(built.free_RVs), inputs=built.value_vars, mode=UNCOMPILED)
+    return dict(zip(names, backward(values), strict=True))
+
+
+def _spreads(built, rng):
+    """Prior SD of each free coordinate; 1 for the transformed, the standardised and the improper ones."""
+    free = [v for v in built.free_RVs if v.name.startswith("theta_") and not improper(v)]
+    drawn = pm.draw(free, draws=200, random_seed=int(rng.integers(2**31)), mode=UNCOMPILED) if free else []
+    spread = {v.name: np.std(x, axis=0) for v, x in zip(free, drawn, strict=True)}
+    point = built.initial_point(random_seed=0)
+    sizes = [(rv.name, point[built.rvs_to_values[rv].name]) for rv in built.free_RVs]
+    return np.concatenate([np.ravel(spread.get(name, np.ones_like(value, dtype=float))) for name, value in sizes])
+
+
+def _explain(model, built, point):
+    """Raise an error that names the records, or the variable, without a density at the start."""
+    for outcome in built.observed_RVs:
+        terms = built.compile_fn(built.logp(vars=outcome, sum=False), mode=UNCOMPILED)(point)[0]
+        f = built.compile_fn(
+            built.replace_rvs_by_values([built[f"f_{outcome.name}"]]), inputs=built.value_vars, mode=UNCOMPILED,
+            on_unused_input="ignore",
+        )(point)[0]  # fmt: skip
+        bad = np.flatnonzero(~np.isfinite(terms) | np.isnan(f))
+        if bad.size:
+            rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
+            raise ModelError(
+                f"{bad.size} values of {outcome.name} have no density at the typical values, first row {rows[0]}, "
+                f"where the prediction is {f[bad[0]]:g}: {model.residual_of(outcome.name)} has no scatter there, or "
+                "the prediction is not finite. Use a residual with an additive part, such as Combined(), state other "
+                "typical values, or leave these records out"
+            )
+    raise ModelError("the log-density is not finite at the typical values; check the priors")
