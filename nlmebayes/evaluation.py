@@ -216,8 +216,8 @@ def slopes(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
     (record,) each, at predictions ``f`` (record,). ``s`` holds the residual's parts, numbers.
 
-    The curvature is that at a measurement that is what was predicted, which is close to its expectation; of censored
-    records it is their own.
+    The curvature is the mean of those at measurements one scatter above and below the prediction, which is the expected
+    one of a normal residual; of censored records it is their own. The scatter follows from the height of the density.
     """
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
@@ -229,7 +229,10 @@ def slopes(residual, f, s, observed, positive=False):
             given = [x[:, here] for x in limits]
             value, slope, curvature = compute(*given, at, *parts)
             if not censored:
-                _, _, curvature = compute(at, *given[1:], at, *parts)
+                scatter = np.exp(-compute(at, *given[1:], at, *parts)[0]) / np.sqrt(2 * np.pi)
+                apart = np.exp(scatter / at) if residual.positive else None
+                pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
+                curvature = sum(compute(y, *given[1:], at, *parts)[2] for y in pair) / 2
             found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
     return found
 

@@ -292,15 +292,18 @@ def _posterior(factor, j):
 
 
 def _factor(problem, level, eta, variance):
-    """Factor of the expected Omega; correlations are drawn a tenth to zero."""
-    least = FLOOR * problem.variation[level.name]
-    expected = (eta.T @ eta + variance.sum(axis=0) + np.diag((5 * least) ** 2)) / (len(eta) + 1)
-    omega = np.maximum(np.sqrt(np.diag(expected)), least)
+    """Factor of the most probable Omega given the expected squares of the effects; the SDs are half-normal in the
+    scales of their default prior, the correlations drawn a tenth to zero."""
+    scale, n = problem.variation[level.name], len(eta)
+    expected = (eta.T @ eta + variance.sum(axis=0)) / n
+    square = 0.5 * n * scale**2 * (np.sqrt(1 + 4 * np.diag(expected) / (n * scale**2)) - 1)
+    omega = np.maximum(np.sqrt(square), FLOOR * scale)
     factor = np.diag(omega)
     for block in level.blocks:
         k = np.array(block.effects)
         if block.name is not None:
-            corr = 0.9 * expected[np.ix_(k, k)] / np.outer(omega[k], omega[k])
+            spread = np.sqrt(np.diag(expected)[k])
+            corr = 0.9 * expected[np.ix_(k, k)] / np.outer(spread, spread)
             np.fill_diagonal(corr, 1.0)
             factor[np.ix_(k, k)] = omega[k][:, None] * np.linalg.cholesky(corr)
     return factor
@@ -316,13 +319,13 @@ def _residual(problem, each, variance, sigma):
             places = [problem.names.index(e.parameter) for e in level.effects]
             z = g[:, places] * level.z[o.unit]
             spread += np.einsum("ra,rab,rb->r", z, variance[level.name][level.of_unit[o.unit]], z)
-        spread = np.sqrt(spread)
         names = list(sigma[o.name])
 
         def negative(values, o=o, f=f, spread=spread, names=names):
             parts = {o.name: dict(zip(names, np.exp(values), strict=True))}
-            total = sum(problem.density(o, f + sign * spread, parts)[0].sum() for sign in (-1, 1))
-            return -0.5 * total if np.isfinite(total) else 1e300
+            value, _, curvature = problem.density(o, f, parts)
+            total = (value - 0.5 * curvature * spread).sum()
+            return -total if np.isfinite(total) else 1e300
 
         start = np.log([sigma[o.name][name] for name in names])
         if names and negative(start) < 1e300:

@@ -130,10 +130,15 @@ def typical_start(model: Model, design):
     point = pooled.initial_point(random_seed=0)
     origin = pm.blocking.DictToArrayBijection.map({v.name: point[v.name] for v in pooled.value_vars})
 
+    size = 10.0 * sum(len(o.values) for o in design.outcomes)
+
     def negative(step):
+        """Minus the log-density, and its gradient; far out (10^26) drawn in, lest the first step be the last."""
         value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
         finite = np.isfinite(value) and np.isfinite(gradient).all()
-        return (-value, -gradient * scale) if finite else (1e300, np.zeros_like(step))
+        if not finite:
+            return 1e4 * size, np.zeros_like(step)
+        return -size * np.arcsinh(value / size), -gradient * scale / np.hypot(1.0, value / size)
 
     if not np.isfinite(objective(origin)[0]):
         _explain(model, pooled, point)
@@ -143,7 +148,7 @@ def typical_start(model: Model, design):
     values = pm.blocking.DictToArrayBijection.rmap(
         pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
     )
-    log.info("start: pooled fit, log-density %.2f after %d steps", -best.fun, best.nit)
+    log.info("start: pooled fit, log-density %.2f after %d steps", -size * np.sinh(best.fun / size), best.nit)
     return _natural(pooled, values)
 
 
