@@ -1,6 +1,7 @@
-"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba backend)."""
+"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
 import dataclasses
+import importlib
 import json
 import logging
 import warnings
@@ -17,16 +18,18 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, improper
 from nlmebayes.model import Model, ModelError, assemble, designed
+from nlmebayes.structure.linear import LinearSystem
 
 log = logging.getLogger("nlmebayes")
 
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
+BACKENDS = ("numba", "jax")
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=0.9, **options,
+    target_accept=0.9, backend="numba", **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -39,6 +42,8 @@ def fit(
     progressbar : bool
     target_accept : float
         Raise it towards 1 when `check` reports divergences.
+    backend : {"numba", "jax"}
+        What compiles the log-density; "jax" is for accelerators, see `sampler`.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -61,21 +66,44 @@ def fit(
     >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
-    return sampler(model, data).sample(
+    return sampler(model, data, backend=backend).sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         target_accept=target_accept, **options,
     )  # fmt: skip
 
 
-def sampler(model: Model, data):
-    """Compile the model on these data; `fit` in two steps, for many fits of one design."""
+def sampler(model: Model, data, *, backend="numba"):
+    """Compile the model on these data; `fit` in two steps, for many fits of one design.
+
+    ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
+    ``pip install "nlmebayes[jax]"``. Linear compartments and steady states (SS=1) are Numba's alone.
+    """
+    if backend not in BACKENDS:
+        raise ModelError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
     design = designed(model, data, measured=True)
+    options = _traced(model.structure) if backend == "jax" else {}
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation
     with _no_blas_warning():
-        compiled = nutpie.compile_pymc_model(built, backend="numba", jitter_rvs=set(), var_names=_kept(built))
+        compiled = nutpie.compile_pymc_model(
+            built, backend=backend, jitter_rvs=set(), var_names=_kept(built), **options
+        )
     return Sampler(model, data, built, compiled, start)
+
+
+def _traced(structure):
+    """Options of nutpie's JAX backend, after JAX has learnt to solve differential equations."""
+    if isinstance(structure, LinearSystem):
+        raise ModelError(
+            f'{structure.label}: backend="jax" takes differential equations (System) and structures without a compiled '
+            "solver, not linear compartments"
+        )
+    try:
+        importlib.import_module("nlmebayes.solver.ode.traced")
+    except ModuleNotFoundError as error:
+        raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error
+    return {"gradient_backend": "jax", "freeze_model": False}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
