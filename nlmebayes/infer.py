@@ -23,7 +23,11 @@ from nlmebayes.structure.linear import LinearSystem
 log = logging.getLogger("nlmebayes")
 
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-BACKENDS = ("numba", "jax")
+BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
+UNHEEDED = (  # warnings
+    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
+    "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
+)
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
@@ -85,11 +89,14 @@ def sampler(model: Model, data, *, backend="numba"):
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation
-    with _no_blas_warning():
-        compiled = nutpie.compile_pymc_model(
-            built, backend=backend, jitter_rvs=set(), var_names=_kept(built), **options
-        )
-    return Sampler(model, data, built, compiled, start)
+    with _quietly():
+        try:
+            compiled = nutpie.compile_pymc_model(
+                built, backend=backend, jitter_rvs=set(), var_names=_kept(built), **options
+            )
+        except NotImplementedError as error:
+            raise ModelError(f"backend={backend!r}: {error}") from error
+    return Sampler(model, data, built, compiled, start, backend)
 
 
 def _traced(structure):
@@ -115,6 +122,7 @@ class Sampler:
     built: pm.Model
     compiled: object
     start: dict
+    backend: str = "numba"
 
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
@@ -141,7 +149,7 @@ class Sampler:
         if model.structure.fallible:
             options = {"store_divergences": True} | options
         sampled = nutpie.sample(
-            dataclasses.replace(self.compiled, initial_point_func=start),
+            dataclasses.replace(self.compiled, **{BACKENDS[self.backend]: start}),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
             progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
         )  # fmt: skip
@@ -165,10 +173,10 @@ def _limits(observed):
 
 
 @contextmanager
-def _no_blas_warning():
-    """The transform of a correlation matrix is evaluated once by PyTensor's C code; the sampler does not use it."""
+def _quietly():
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        for beginning in UNHEEDED:
+            warnings.filterwarnings("ignore", message=beginning)
         yield
 
 
@@ -241,7 +249,7 @@ def _spreads(built, rng):
 
 def _scattered(built, start, rng):
     """Initial points of the chains: the start, scattered by a fifth of each coordinate's scale."""
-    with _no_blas_warning():
+    with _quietly():
         spread = _spreads(built, rng)
         point = pm.initial_point.make_initial_point_fn(
             model=built, overrides=start, jitter_rvs=set(), default_strategy="support_point", return_transformed=True

@@ -1,9 +1,9 @@
 """The courses of a timeline in JAX, through diffrax: a second engine of `States`, for accelerators and as a twin.
 
-Importing this module gives `States` and its gradient to PyTensor's JAX backend. All courses of all draws are solved side
-by side. The records, starts of doses and ends of infusions of a course are its break points; between two of them time is
-normalised, dy/ds = h (f(t + s h, y) + rate) for 0 <= s <= 1, so that slopes in the times of events are those in ``t``
-and ``h``, and an interval without length has slopes too. Shapes of inputs: see `courses`.
+Importing this module teaches `States` and its gradient to PyTensor's JAX backend. All courses of all draws are solved
+side by side. The records, starts of doses and ends of infusions of a course are its break points; between two of them
+time is normalised, dy/ds = h (f(t + s h, y) + rate) for 0 <= s <= 1, so that slopes in the times of events are those in
+``t`` and ``h``, and an interval without length has slopes too. Shapes of inputs: see `courses`.
 """
 
 from collections import namedtuple
@@ -81,7 +81,7 @@ def _plan(text, inputs):
     routes, reads, _, tol, *timeline = map(_known, FIXED.split(", "), inputs[:CONSTANT])
     t = Timeline(*timeline)
     if (t.courses[:, 4] >= 0).any():
-        raise NotImplementedError('a steady state (SS=1) of differential equations needs backend="numba"')
+        raise NotImplementedError("steady states (SS=1) of differential equations are solved by Numba alone")
     env = dict(NAMES)
     exec(text[text.index("def field_(") :].split("\ndef ")[0], env)
     most = int(tol[1])
