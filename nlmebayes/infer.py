@@ -1,33 +1,24 @@
 """`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
 import dataclasses
-import importlib
 import json
 import logging
-import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import nutpie
 import pymc as pm
 from scipy import optimize
 
-from nlmebayes import accuracy, prediction, storage
+from nlmebayes import accuracy, compilation, prediction, storage
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, improper
 from nlmebayes.model import Model, ModelError, assemble, designed
-from nlmebayes.structure.linear import LinearSystem
 
 log = logging.getLogger("nlmebayes")
 
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
-UNHEEDED = (  # warnings
-    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
-    "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
-)
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
@@ -82,35 +73,13 @@ def sampler(model: Model, data, *, backend="numba"):
     ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
     ``pip install "nlmebayes[jax]"``. Linear compartments and steady states (SS=1) are Numba's alone.
     """
-    if backend not in BACKENDS:
-        raise ModelError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    compilation.prepare(backend, model.structure)
     design = designed(model, data, measured=True)
-    options = _traced(model.structure) if backend == "jax" else {}
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     built, _ = assemble(model, design)
     start = typical_start(model, design)  # an error here comes before the long compilation
-    with _quietly():
-        try:
-            compiled = nutpie.compile_pymc_model(
-                built, backend=backend, jitter_rvs=set(), var_names=_kept(built), **options
-            )
-        except NotImplementedError as error:
-            raise ModelError(f"backend={backend!r}: {error}") from error
+    compiled = compilation.compiled(built, backend, _kept(built))
     return Sampler(model, data, built, compiled, start, backend)
-
-
-def _traced(structure):
-    """Options of nutpie's JAX backend, after JAX has learnt to solve differential equations."""
-    if isinstance(structure, LinearSystem):
-        raise ModelError(
-            f'{structure.label}: backend="jax" takes differential equations (System) and structures without a compiled '
-            "solver, not linear compartments"
-        )
-    try:
-        importlib.import_module("nlmebayes.solver.ode.traced")
-    except ModuleNotFoundError as error:
-        raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error
-    return {"gradient_backend": "jax", "freeze_model": False}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,7 +118,7 @@ class Sampler:
         if model.structure.fallible:
             options = {"store_divergences": True} | options
         sampled = nutpie.sample(
-            dataclasses.replace(self.compiled, **{BACKENDS[self.backend]: start}),
+            compilation.started(self.compiled, self.backend, start),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
             progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
         )  # fmt: skip
@@ -170,14 +139,6 @@ class Sampler:
 
 def _limits(observed):
     return limits(observed.values, observed.lower, observed.upper)
-
-
-@contextmanager
-def _quietly():
-    with warnings.catch_warnings():
-        for beginning in UNHEEDED:
-            warnings.filterwarnings("ignore", message=beginning)
-        yield
 
 
 def _kept(built):
@@ -249,7 +210,7 @@ def _spreads(built, rng):
 
 def _scattered(built, start, rng):
     """Initial points of the chains: the start, scattered by a fifth of each coordinate's scale."""
-    with _quietly():
+    with compilation.quietly():
         spread = _spreads(built, rng)
         point = pm.initial_point.make_initial_point_fn(
             model=built, overrides=start, jitter_rvs=set(), default_strategy="support_point", return_transformed=True
