@@ -16,8 +16,8 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "compilation", "accuracy", "prediction",
-    "storage", "evaluation", "model", "population", "censoring", "design", "grouping", "formula", "residual", "variables",
-    "structure", "solver", "timeline", "data", "parameter",
+    "storage", "evaluation", "model", "population", "censoring", "design", "grouping", "formula", "residual",
+    "variables", "structure", "solver", "timeline", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -25,7 +25,7 @@ from nlmebayes.solver.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
 
 EXPLICIT, STIFF = diffrax.Tsit5(), diffrax.Kvaerno5()
 QUICK = 1000  # explicit steps of an interval after which the automatic method starts the course again, stiff
-CHECKPOINTS = 64  # steps of an interval that are kept for the gradient; those between them are taken again
+CHECKPOINTS = 32  # steps of an interval that are kept for the gradient; those between them are taken again
 SHORTEST = 1e-14  # step, in parts of an interval, below which a solution has ended
 NAMES = {
     name: getattr(jnp, name)
