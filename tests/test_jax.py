@@ -125,16 +125,17 @@ TIMELINE = {
 
 
 def shared(structure, timeline=TIMELINE, mode="JAX"):
-    """A function of ``k`` and ``c`` (unit,) that gives states, failures and slopes; and its timeline, to be changed."""
+    """A function of ``k`` and ``c`` (draw, unit) that gives states and failures (draw, place), and slopes; and its
+    timeline, to be changed."""
     given = {f"timeline_{key}": pytensor.shared(value) for key, value in timeline.items()}
-    p = {"k": pt.dvector("k"), "c": pt.dvector("c")}
+    p = {"k": pt.dmatrix("k"), "c": pt.dmatrix("c")}
     y, failed = structure.amounts(nb.Named(**p), given, structure.states)
-    outputs = [y[0], failed, *pytensor.grad((y * np.arange(1.0, 5.0)).sum(), list(p.values()))]
+    outputs = [y[:, 0], failed, *pytensor.grad((y * np.arange(1.0, 5.0)).sum(), list(p.values()))]
     return pytensor.function(list(p.values()), outputs, mode=mode), given
 
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-12, "solver": "explicit"}
-CALM = [0.05, 0.04], [0.3, 0.5]
+CALM = [[0.05, 0.04], [0.06, 0.03]], [[0.3, 0.5], [0.4, 0.6]]
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +146,16 @@ def engines():
 
 
 @pytest.mark.parametrize("bad", [5.0, np.nan, np.inf])
-def test_a_failure_is_that_of_its_course(engines, bad):
+def test_a_failure_is_that_of_its_course_and_draw(engines, bad):
     """The solution ends, or takes too many steps, or there is none; slopes are numbers, and zero there."""
-    (_, wanted, *slopes), (y, failed, *others) = engines[0][0](*CALM), engines[1][0]([0.05, bad], CALM[1])
-    np.testing.assert_array_equal(failed, [False, False, True, True])
-    np.testing.assert_array_equal(y[2:], 1.0)
-    assert not wanted.any()
+    k, c = CALM
+    (wanted, calm, *slopes), (y, failed, *others) = engines[0][0](k, c), engines[1][0]([k[0], [k[1][0], bad]], c)
+    gone = np.array([[False] * 4, [False, False, True, True]])
+    assert not calm.any()
+    np.testing.assert_array_equal(failed, gone)
+    np.testing.assert_allclose(y, np.where(gone, 1.0, wanted), rtol=1e-8)
     for slope, other in zip(slopes, others, strict=True):
-        np.testing.assert_allclose(other, [slope[0], 0.0], rtol=1e-8)
+        np.testing.assert_allclose(other, slope * [[1, 1], [1, 0]], rtol=1e-7)
 
 
 def test_the_limit_of_steps_is_a_failure():
@@ -196,8 +199,8 @@ def test_data_that_were_not_planned_for_fail(engines, key, value, failing):
     given[f"timeline_{key}"].set_value(np.array(value, dtype=TIMELINE[key].dtype))
     y, failed, *slopes = compute(*CALM)
     given[f"timeline_{key}"].set_value(TIMELINE[key])
-    np.testing.assert_array_equal(np.flatnonzero(failed), failing)
-    assert (np.asarray(y)[failing] == 1.0).all()
+    np.testing.assert_array_equal(np.flatnonzero(failed[1]), failing)
+    assert (np.asarray(y)[:, failing] == 1.0).all()
     assert np.isfinite(slopes).all()
 
 
