@@ -12,9 +12,11 @@ Run: python benchmarks/ode.py
 Peers on the same work, one after another in the same run: programs that print milliseconds and error, each with the
 Python of its own environment:
     python benchmarks/ode.py --peer ENV/bin/python PROGRAM [--peer ...]
+The same and the stiff work by JAX and diffrax: python benchmarks/ode.py --jax
 """
 
 import argparse
+import importlib
 import platform
 import resource
 import subprocess
@@ -90,13 +92,13 @@ def parameters(subjects=100, seed=1):
     return np.exp(np.log(list(TYPICAL.values())) + spread)
 
 
-def density(structure, arrays, target):
+def density(structure, arrays, target, mode="NUMBA"):
     """Compiled function of log parameters (parameter, subject): value, gradient, predictions."""
     log_p = pt.dmatrix("log_p")
     p = nb.Named(**{name: pt.exp(log_p[i]) for i, name in enumerate(TYPICAL)})
     y, _ = structure.amounts(p, {name: pt.constant(value) for name, value in arrays.items()}, ("central",))
     value = -0.5 * ((y[0] - target) ** 2).sum()
-    return pytensor.function([log_p], [value, pytensor.grad(value, log_p), y[0]], mode="NUMBA", trust_input=True)
+    return pytensor.function([log_p], [value, pytensor.grad(value, log_p), y[0]], mode=mode, trust_input=True)
 
 
 def exact(structure, each, method="DOP853"):
@@ -125,10 +127,26 @@ def timed(function, given, rounds):
     return np.median(each), min(each)
 
 
+def jax_rows(each):
+    """The same by JAX and diffrax."""
+    importlib.import_module("nlmebayes.solver.ode.traced")
+    log_p = np.ascontiguousarray(np.log(each).T)
+    for kind, method in ((Saturable, "explicit"), (Saturable, "auto"), (Saturable, "stiff"), (Fast, "auto")):
+        start, structure = time.perf_counter(), kind(solver=method)
+        compute = density(structure, timeline(100, TIMES), np.ones(len(each) * len(TIMES)), "JAX")
+        found = np.asarray(compute(log_p)[2]).reshape(len(each), -1)[:10]
+        took = time.perf_counter() - start
+        median, least = timed(lambda given, f=compute: [np.asarray(x) for x in f(given)], log_p, 10)
+        error = np.abs(found / exact(structure, each[:10], "Radau") - 1).max()
+        print(f"JAX, {kind.__name__}, {method}: value and gradient {median:.1f} ms (least {least:.1f}), "
+              f"largest relative error {error:.1e}, compiled in {took:.0f} s")  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--peer", nargs=2, action="append", default=[], metavar=("PYTHON", "PROGRAM"))
+    parser.add_argument("--jax", action="store_true")
     given = parser.parse_args()
     names = ", ".join(f"{name} {version(name)}" for name in ("nlmebayes", "pytensor", "numba", "numpy"))
     print(f"machine: {platform.machine()}, Python {platform.python_version()}; {names}")
@@ -149,6 +167,9 @@ def main():
     for python, program in given.peer:
         found = subprocess.run([python, program], capture_output=True, text=True, check=False)
         print(f"peer {program}: {found.stdout.strip() or found.stderr.strip()[-300:]}")
+
+    if given.jax:
+        jax_rows(each)
 
     for structure in (Fast(), Faster()):
         wanted = exact(structure, each[:10], "Radau")

@@ -1,4 +1,4 @@
-"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba backend)."""
+"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
 import dataclasses
 import json
@@ -7,13 +7,13 @@ import numpy as np
 import nutpie
 import pymc as pm
 
-from nlmebayes import accuracy, parametrisation, prediction, storage
+from nlmebayes import accuracy, compilation, parametrisation, prediction, storage
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.model import Model, ModelError, assemble, designed
-from nlmebayes.start import initial_points, no_blas_warning, pilot
+from nlmebayes.start import initial_points, pilot
 
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
@@ -21,7 +21,7 @@ UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with mis
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=0.9, **options,
+    target_accept=0.9, backend="numba", **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -34,6 +34,8 @@ def fit(
     progressbar : bool
     target_accept : float
         Raise it towards 1 when `check` reports divergences.
+    backend : {"numba", "jax"}
+        What compiles the log-density; "jax" is for accelerators, see `sampler`.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -56,22 +58,26 @@ def fit(
     >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
-    return sampler(model, data).sample(
+    return sampler(model, data, backend=backend).sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         target_accept=target_accept, **options,
     )  # fmt: skip
 
 
-def sampler(model: Model, data):
-    """Compile the model on these data; `fit` in two steps, for many fits of one design."""
+def sampler(model: Model, data, *, backend="numba"):
+    """Compile the model on these data; `fit` in two steps, for many fits of one design.
+
+    ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
+    ``pip install "nlmebayes[jax]"``. Linear compartments and steady states (SS=1) are Numba's alone.
+    """
+    compilation.prepare(backend, model.structure)
     design = designed(model, data, measured=True)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     found = pilot(model, design)  # an error here comes before the long compilation
     design, information, chosen = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information)
-    with no_blas_warning():
-        compiled = nutpie.compile_pymc_model(built, backend="numba", jitter_rvs=set(), var_names=_kept(built))
-    return Sampler(model, data, design, built, compiled, initial_points(built, design, found), chosen)
+    compiled = compilation.compiled(built, backend, _kept(built))
+    return Sampler(model, data, design, built, compiled, initial_points(built, design, found), chosen, backend)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,6 +91,7 @@ class Sampler:
     compiled: object
     start: object  # a function of a seed
     chosen: list  # parametrisation of each effect, and why
+    backend: str = "numba"
 
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
@@ -113,7 +120,7 @@ class Sampler:
         if model.structure.fallible:
             options = {"store_divergences": True} | options
         sampled = nutpie.sample(
-            dataclasses.replace(self.compiled, initial_point_func=self.start),
+            compilation.started(self.compiled, self.backend, self.start),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
             progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
         )  # fmt: skip

@@ -2,14 +2,13 @@
 
 import dataclasses
 import logging
-import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pymc as pm
 from scipy import optimize
 
 from nlmebayes import pilot as piloting
+from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
 from nlmebayes.model import Model, ModelError, assemble
@@ -19,14 +18,6 @@ log = logging.getLogger("nlmebayes")
 
 DRAWS = 500  # of a prior, for its mean and SD
 SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
-
-
-@contextmanager
-def no_blas_warning():
-    """The transform of a correlation matrix is evaluated once by PyTensor's C code; the sampler does not use it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
-        yield
 
 
 def pilot(model: Model, design):
@@ -57,7 +48,7 @@ def initial_points(built, design, found):
     """A function of a seed that gives unconstrained values of the free variables, (coordinate,): draws of what the
     pilot ``found``, on the design whose parametrisations are settled, drawn together by `SCATTER`."""
     start, spread = _values(design, found)
-    with no_blas_warning():
+    with quietly():
         point = pm.initial_point.make_initial_point_fn(
             model=built, overrides={k: v for k, v in start.items() if k in built.named_vars}, jitter_rvs=set(),
             default_strategy="support_point", return_transformed=True,

@@ -36,7 +36,7 @@ def system(name, states, slopes, start, **typical):
     return SimpleNamespace(cls=cls, typical=typical, rhs=numpy_rhs, start=np.array(start, dtype=float), states=states)
 
 
-def solution(structure, times, read=None, **phi):
+def solution(structure, times, read=None, mode="FAST_COMPILE", **phi):
     """A function of the parameters in the order of ``phi`` that gives (states, slopes of a weighted sum of them)."""
     read, n = read or structure.states, len(times)
     p = {name: pt.dvector(name) for name in phi}
@@ -49,7 +49,7 @@ def solution(structure, times, read=None, **phi):
     y, failed = structure.amounts(Named(**p), x, read)
     weights = pt.dmatrix("weights")
     slopes = pytensor.grad((weights * y).sum(), list(p.values()))
-    compute = pytensor.function([*p.values(), weights], [y, failed, *slopes], mode="FAST_COMPILE")
+    compute = pytensor.function([*p.values(), weights], [y, failed, *slopes], mode=mode)
 
     def evaluate(weights=None, **changed):
         given = [np.atleast_1d(float(value)) for value in (phi | changed).values()]

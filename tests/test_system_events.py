@@ -35,7 +35,7 @@ def design_of(scenario, structure):
     return resolve(Model(structure, *slopes), data)
 
 
-def predictions(structure, design):
+def predictions(structure, design, mode="FAST_COMPILE"):
     """A function of individual parameters (parameter, unit) that gives predictions, and slopes of a weighted sum."""
     arrays = {name: value for name, (value, _) in structure.arrays(design).items()}
     names = [p.name for p in structure.parameters]
@@ -44,7 +44,7 @@ def predictions(structure, design):
     joined = pt.concatenate(list(f.values()))
     weights = pt.dvector("weights")
     slopes = pytensor.grad((weights * joined).sum(), list(p.values()))
-    return pytensor.function([*p.values(), weights], [joined, *slopes], mode="FAST_COMPILE")
+    return pytensor.function([*p.values(), weights], [joined, *slopes], mode=mode)
 
 
 def units(scenario, design, draw):

@@ -18,7 +18,7 @@ SYMBOLS = {
 }  # fmt: skip
 FORMS = {
     "Neg": "(-{0})", "Sqr": "({0} * {0})", "Reciprocal": "(1.0 / {0})", "Identity": "{0}", "Second": "{1}",
-    "Invert": "(not {0})", "Switch": "where({0}, {1}, {2})", "Clip": "minimum(maximum({0}, {1}), {2})",
+    "Invert": "negated({0})", "Switch": "where({0}, {1}, {2})", "Clip": "minimum(maximum({0}, {1}), {2})",
     "Maximum": "maximum({0}, {1})", "Minimum": "minimum({0}, {1})", "Sign": "sign({0})", "Cast": "(1.0 * {0})",
     "Exp2": "(2.0 ** {0})", "Sigmoid": "(1.0 / (1.0 + exp(-{0})))", "Softplus": "softplus({0})",
     "IsNan": "({0} != {0})", "Mod": "({0} - floor({0} / {1}) * {1})",

@@ -173,7 +173,7 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         left = end - time
         final = h >= left * (1.0 - 1e-12)
         h = left if final else 0.5 * left if h > 0.5 * left else h
-        if count > tol[1] or not h > 1e-15 * abs(time):
+        if count > tol[1] or not (final or h > 1e-15 * abs(time)):
             status = FAILED
             break
         offset = row * columns + HEADER + 2 * n if room > 0 else 0

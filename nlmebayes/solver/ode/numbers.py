@@ -12,6 +12,11 @@ def where(condition, a, b):
 
 
 @njit
+def negated(condition):
+    return not condition
+
+
+@njit
 def maximum(a, b):
     return a if a >= b or a != a else b
 
@@ -48,6 +53,6 @@ NAMES = {
     for name in ("exp", "log", "log2", "log10", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
                  "atan", "asin", "acos", "fabs", "floor", "ceil", "erf", "erfc", "lgamma")
 } | {
-    "where": where, "maximum": maximum, "minimum": minimum, "sign": sign, "softplus": softplus, "digamma": digamma,
-    "INF": np.inf, "NAN": np.nan,
+    "where": where, "negated": negated, "maximum": maximum, "minimum": minimum, "sign": sign, "softplus": softplus,
+    "digamma": digamma, "INF": np.inf, "NAN": np.nan,
 }  # fmt: skip

@@ -1,0 +1,85 @@
+"""The log-density compiled for the sampler, by Numba, or by JAX for accelerators."""
+
+import importlib
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+
+import nutpie
+from pytensor.compile.builders import OpFromGraph
+from pytensor.compile.mode import predefined_modes
+from pytensor.compile.rewriting import inline_ofg_node
+from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
+
+from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.variables import ModelError
+
+BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
+UNHEEDED = (  # warnings
+    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
+    "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
+)
+
+
+def prepare(backend, structure):
+    """Make the backend ready for a structure.
+
+    Raises
+    ------
+    ModelError
+        There is no such backend, it is not installed, or it does not take the structure.
+    """
+    if backend not in BACKENDS:
+        raise ModelError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if backend == "numba":
+        return
+    if isinstance(structure, LinearSystem):
+        raise ModelError(
+            f'{structure.label}: backend="jax" takes differential equations (System) and structures without a compiled '
+            "solver, not linear compartments"
+        )
+    try:
+        importlib.import_module("nlmebayes.solver.ode.traced")
+    except ModuleNotFoundError as error:
+        raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error
+
+
+def compiled(built, backend, kept):
+    """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
+    options = {"backend": backend, "freeze_model": False, "jitter_rvs": set(), "var_names": kept}
+    try:
+        with quietly(), _opened():
+            return nutpie.compile_pymc_model(built, **options)
+    except NotImplementedError as error:
+        raise ModelError(f"backend={backend!r}: {error}") from error
+
+
+def started(compiled, backend, initial):
+    """The same with a function of initial points."""
+    return replace(compiled, **{BACKENDS[backend]: initial})
+
+
+@contextmanager
+def quietly():
+    """Without the warnings that are `UNHEEDED`."""
+    with warnings.catch_warnings():
+        for beginning in UNHEEDED:
+            warnings.filterwarnings("ignore", message=beginning)
+        yield
+
+
+@node_rewriter([OpFromGraph])
+def _inline(fgraph, node):
+    return inline_ofg_node(node) if type(node.op) is OpFromGraph else False
+
+
+@contextmanager
+def _opened():
+    """JAX with no graphs inside graphs: a constant that is passed to one is no constant there, and JAX must know the
+    bounds of slices (in the gradient of `pt.pad`, which the transform of a correlation matrix has)."""
+    usual = predefined_modes["JAX"]
+    predefined_modes["JAX"] = usual.register((dfs_rewriter(_inline), -0.005))
+    try:
+        yield
+    finally:
+        predefined_modes["JAX"] = usual
