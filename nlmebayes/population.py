@@ -156,7 +156,7 @@ def _add_spread(level, parameters, scale, variables):
         k = np.array(block.effects)
         factors.append(variables.add_correlation(level.name, block.variable(level), len(k)) if block.name else None)
         if block.name:
-            corr = pt.set_subtensor(corr[np.ix_(k, k)], factors[-1] @ factors[-1].T)
+            corr = _placed(corr, k, factors[-1] @ factors[-1].T)
     if any(block.name for block in level.blocks):
         pm.Deterministic(f"corr_{level.name}", corr, dims=(dim, f"{dim}_other"))
     return omega, factors
@@ -164,12 +164,22 @@ def _add_spread(level, parameters, scale, variables):
 
 def _factor(level, omega, factors):
     """A with A A' = Omega, (effect, effect)."""
+    if len(level.blocks) == 1 and factors[0] is not None:
+        return omega[:, None] * factors[0]
     a = pt.diag(omega)
     for block, chol in zip(level.blocks, factors, strict=True):
         k = np.array(block.effects)
         if chol is not None:
-            a = pt.set_subtensor(a[np.ix_(k, k)], omega[k][:, None] * chol)
+            a = _placed(a, k, omega[k][:, None] * chol)
     return a
+
+
+def _placed(whole, k, part):
+    """``part`` in the rows and columns ``k`` of a matrix of which it may be all; the short ways compile faster."""
+    if len(k) == k[-1] - k[0] + 1 and (np.diff(k) == 1).all():
+        here = slice(k[0], k[-1] + 1)
+        return pt.set_subtensor(whole[here, here], part)
+    return pt.set_subtensor(whole[np.ix_(k, k)], part)
 
 
 def _add_effects(design, level, omega, factors, theta, eta):
