@@ -1,11 +1,17 @@
 """Effects moved to where the data put them: the law that they have, its density, and its derivatives."""
 
 import numpy as np
+import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
+import nlmebayes as nb
+from model_zoo import LinearMixed
+from nlmebayes import parametrisation, start
+from nlmebayes.design import resolve
+from nlmebayes.model import ModelError, assemble
 from nlmebayes.solver import conjugate
 
 RNG = np.random.default_rng(1)
@@ -74,3 +80,120 @@ def test_compiled_graphs_say_the_same(op):
     plain, compiled = (pytensor.function(inputs, graph, mode=mode)(*given) for mode in ("FAST_COMPILE", "NUMBA"))
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+# --- in a model ------------------------------------------------------------------------------------------------------
+
+MODE = "FAST_COMPILE"
+FORMULAS = {
+    "one level": "mu ~ 1 + sex + x + (1|subject)",
+    "nested": "mu ~ 1 + sex + (1|site/subject)",
+    "three levels": "mu ~ 1 + (1|site/subject/visit)",
+    "correlated slope": "mu ~ 1 + x + (1 + x|subject)",
+    "nested slopes": "mu ~ 1 + x + (1 + x|site) + (1 + x||subject)",
+    "slope outside only": "mu ~ 1 + x + (0 + x|site) + (1|subject)",
+    "offset": "mu ~ 1 + offset(x) + (1|subject)",
+}
+
+
+@pytest.fixture(scope="module")
+def nested():
+    """Three sites, seven subjects, fourteen visits, three records each."""
+    rng = np.random.default_rng(3)
+    visit = np.repeat(np.arange(14), 3)
+    subject, n = visit // 2, len(visit)
+    site = np.array([0, 0, 0, 1, 1, 2, 2])[subject]
+    frame = pd.DataFrame({"site": site, "subject": subject, "visit": visit, "x": rng.normal(0, 1, n)})
+    frame["y"] = 5 + site + rng.normal(0, 1.5, 7)[subject] + rng.normal(0, 0.7, 14)[visit] + rng.normal(0, 0.8, n)
+    frame["sex"] = np.where(subject % 2, "f", "m")
+    return nb.Dataset.from_frame(frame, outcome="y", levels=("site", "subject", "visit"))
+
+
+def settled(model, data):
+    """The pilot, and the PyMC model in the parametrisation that follows."""
+    design = resolve(model, data)
+    found = start.pilot(model, design)
+    design, information, rows = parametrisation.settle(model, design, found)
+    return found, design, rows, assemble(model, design, information)[0]
+
+
+def random_point(built, seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 0.5, np.shape(value)) for name, value in built.initial_point(0).items()}
+
+
+def values_of(built, names, point):
+    outputs = built.replace_rvs_by_values([built[name] for name in names])
+    compute = built.compile_fn(outputs, inputs=built.value_vars, mode=MODE, on_unused_input="ignore")
+    return dict(zip(names, compute(point), strict=True))
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_of_a_normal_model_the_moved_effects_are_standard_normal(nested, formula):
+    """The likelihood is the parabola that the pilot saw, so given any population z ~ Normal(0, 1), at every level."""
+    found, _, _, built = settled(nb.Model(LinearMixed(), formula), nested)
+    point = random_point(built) | {"sigma_y_a_log__": np.log(found.sigma["y"]["a"])}
+    z = [v for v in built.free_RVs if v.name.startswith("z_")]
+    slopes = built.compile_fn(built.dlogp(vars=z), mode=MODE)(point)
+    np.testing.assert_allclose(slopes, -np.concatenate([np.ravel(point[v.name]) for v in z]), atol=1e-6)
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_transported_is_noncentred_with_the_jacobian(nested, formula):
+    model = nb.Model(LinearMixed(), formula)
+    _, design, rows, built = settled(model, nested)
+    assert {row["parametrisation"] for row in rows} == {"transport"}
+    free = nb.build(nb.Model(LinearMixed(), formula, parametrisation="noncentred"), nested)
+    point = random_point(built)
+    z = [name for name in point if name.startswith("z_")]
+    scales = [v for v in built.named_vars if v.startswith(("omega_", "corr_"))]
+    eta = [v for v in built.named_vars if v.startswith("eta_")]
+    known = values_of(built, scales, point)
+
+    def standardised(changed):
+        found = values_of(built, eta, point | changed)
+        u = {}
+        for level in design.levels:
+            corr = known.get(f"corr_{level.name}", np.eye(len(level.effects)))
+            factor = known[f"omega_{level.name}"][:, None] * np.linalg.cholesky(corr)
+            u[level.name] = np.linalg.solve(factor, found[f"eta_{level.name}"].T).T
+        return u
+
+    at = standardised({})
+    columns = []
+    for name in z:
+        for i in range(point[name].size):
+            moved = point[name].copy()
+            moved.flat[i] += 1.0  # u is linear in z
+            other = standardised({name: moved})
+            columns.append(np.concatenate([np.ravel(other[k] - at[k]) for k in at]))
+    jacobian = np.linalg.slogdet(np.array(columns))[1]
+    plain = {name: value for name, value in point.items() if name not in z}
+    plain |= {f"z_{name}": u for name, u in at.items()}
+    one, other = (float(m.compile_fn(m.logp(), mode=MODE)(p)) for m, p in ((built, point), (free, plain)))
+    assert one == pytest.approx(other + jacobian, rel=1e-9)
+
+
+def test_what_is_not_nested_is_not_transported(nested):
+    frame = nested.observations[["subject", "value"]].assign(batch=np.arange(42) % 4)
+    data = nb.Dataset.from_frame(frame.rename(columns={"value": "y"}), outcome="y", levels=("subject",))
+    _, _, rows, _ = settled(nb.Model(LinearMixed(), "mu ~ 1 + (1|subject) + (1|batch)"), data)
+    by_level = {row["level"]: row for row in rows}
+    assert by_level["subject"]["parametrisation"] == "transport"
+    assert by_level["batch"]["parametrisation"] in ("centred", "noncentred")
+    assert "crossed with those of subject" in by_level["batch"]["why"]
+    asked = nb.Model(LinearMixed(), "mu ~ 1 + (1|subject) + (1|batch)", parametrisation={"batch": "transport"})
+    with pytest.raises(ModelError, match="batch cannot be transported"):
+        settled(asked, data)
+
+
+def test_the_pilot_of_a_balanced_design_is_the_classical_estimate():
+    """One-way layout (Dyestuff): the pilot's SDs are near the analysis of variance."""
+    data = nb.datasets.dyestuff()
+    found, *_ = settled(nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)"), data)
+    values = data.observations.groupby("Batch", observed=True)["value"]
+    within = values.var().mean()
+    between = max(values.mean().var() - within / values.size().iloc[0], 0.0)
+    assert found.theta["mu"][0] == pytest.approx(data.observations["value"].mean(), rel=1e-3)
+    assert found.sigma["Yield"]["a"] == pytest.approx(np.sqrt(within), rel=0.05)
+    assert found.factor["Batch"][0, 0] == pytest.approx(np.sqrt(between), rel=0.25)
