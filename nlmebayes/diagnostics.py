@@ -1,5 +1,6 @@
 """`check`: did it converge, do the predictions look like the data, what do the data tell? In one table and in words."""
 
+import json
 import warnings
 from dataclasses import dataclass
 
@@ -18,6 +19,10 @@ from nlmebayes.prediction import context
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported
+APART = 4  # SDs within a chain between the means of chains that sit in different modes
+ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
+CROWD = 10  # divergences from which on it is asked where they lie
+FAR = 4  # SDs between the pilot and the posterior that are reported
 UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
 
 
@@ -35,6 +40,8 @@ class Report:
         Posterior predictive p-values of mean, SD, minimum and maximum of each outcome.
     loo : DataFrame
         PSIS-LOO by outcome: elpd, its SE, effective number of parameters, records with k above 0.7.
+    parametrisation : DataFrame
+        In what each random effect was sampled, and why; empty for a tree that is not from `fit`.
     divergences : int
     findings : tuple of str
         What is wrong, in words, each with what to do; empty if nothing is.
@@ -44,6 +51,7 @@ class Report:
     shrinkage: pd.DataFrame
     predictive: pd.DataFrame
     loo: pd.DataFrame
+    parametrisation: pd.DataFrame
     divergences: int
     findings: tuple[str, ...]
 
@@ -64,6 +72,8 @@ class Report:
             "PSIS-LOO",
             _table(self.loo),
         ]
+        if len(self.parametrisation):
+            parts += ["", "Parametrisation", _table(self.parametrisation)]
         parts += ["", f"Divergences: {self.divergences}", ""]
         parts += ["Findings", *(f"  - {f}" for f in self.findings)] if self.findings else ["No findings."]
         return "\n".join(parts)
@@ -102,12 +112,16 @@ def check(model, tree) -> Report:
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
     findings = [
         *_convergence(population, divergences, tree),
+        *_apart(tree, design),
+        *_geometry(tree, design),
+        *_piloted(tree),
         *_misfit(predictive),
         *_influence(cross),
         *_uninformed(model, design, tree),
         *accuracy.findings(model, design, tree),
     ]
-    return Report(population, shrunk, predictive, cross.drop(columns="rows"), divergences, tuple(findings))
+    chosen = pd.DataFrame(json.loads(tree.attrs.get("nlmebayes_parametrisation", "[]")))
+    return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
 
 
 def summary(tree, *, model=None) -> pd.DataFrame:
@@ -239,6 +253,64 @@ def _convergence(population, divergences, tree):
             f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept, or change the "
             "parametrisation of the level with the smallest omega"
         )
+
+
+def _apart(tree, design):
+    """Groups and effects whose chains do not overlap: they sit in different modes."""
+    for level in design.levels:
+        eta = tree["posterior"][f"eta_{level.name}"].to_numpy()  # (chain, draw, group, effect)
+        mean = eta.mean(axis=1)
+        away = np.ptp(mean, axis=0) / eta.std(axis=1).max(axis=0)  # (group, effect)
+        for k, effect in enumerate(level.effects):
+            groups = np.flatnonzero(away[:, k] > APART)
+            if len(groups):
+                who = ", ".join(level.labels[g] for g in groups[:8]) + (", ..." if len(groups) > 8 else "")
+                worst = groups[np.argmax(away[groups, k])]
+                means = ", ".join(f"{value:.2g}" for value in mean[:, worst, k])
+                yield (
+                    f"the chains sit in different modes of {effect.name} for {level.name} {who}: the mean eta of "
+                    f"{level.labels[worst]} is {means}, chain by chain. Constrain the parameters (priors, the "
+                    "structure's order), or leave out the chains with the lower log-density"
+                )
+
+
+def _geometry(tree, design):
+    """Energy that changes too slowly, and divergences that crowd where an SD is small."""
+    if "sample_stats" not in tree.children or "energy" not in tree["sample_stats"]:
+        return
+    energy = tree["sample_stats"]["energy"].to_numpy()
+    moved = (np.diff(energy, axis=1) ** 2).mean(axis=1) / energy.var(axis=1)
+    if (moved < ENERGY).any():
+        yield (
+            f"the energy moves slowly (E-BFMI {moved.min():.2f} < {ENERGY}): the posterior has a funnel or heavy "
+            "tails. Give the SDs tighter priors, or try another parametrisation"
+        )
+    diverging = tree["sample_stats"]["diverging"].to_numpy().astype(bool)
+    if diverging.sum() < CROWD:
+        return
+    for level in design.levels:
+        omega = tree["posterior"][f"omega_{level.name}"].to_numpy()
+        for k, effect in enumerate(level.effects):
+            small = omega[..., k] < np.quantile(omega[..., k], 0.1)
+            if small[diverging].mean() > 0.5:
+                yield (
+                    f"most divergences lie where omega_{level.name} of {effect.name} is small: a funnel. The data "
+                    f"hardly tell it from 0: leave the effect out, or give omega_{level.name} a prior away from 0"
+                )
+
+
+def _piloted(tree):
+    """Whether the pilot, which the parametrisation rests on, was near the posterior."""
+    for name, values in json.loads(tree.attrs.get("nlmebayes_pilot", "{}")).items():
+        if name not in tree["posterior"] or not name.startswith("theta_"):
+            continue
+        drawn = tree["posterior"][name]
+        away = np.abs(drawn.mean(("chain", "draw")).to_numpy() - values) / drawn.std(("chain", "draw")).to_numpy()
+        if np.max(away, initial=0.0) > FAR:
+            yield (
+                f"the pilot was {np.max(away):.1f} SDs from the posterior of {name}, so that the sampler was slower "
+                "than it need be; its draws are right all the same. Better typical values (typical=) would help"
+            )
 
 
 def _misfit(predictive):

@@ -77,7 +77,8 @@ def sampler(model: Model, data, *, backend="numba"):
     design, information, chosen = parametrisation.settle(model, design, found)
     built = compilation.fixed(assemble(model, design, information)[0])
     compiled = compilation.compiled(built, backend, _kept(built))
-    return Sampler(model, data, design, built, compiled, initial_points(built, design, found), chosen, backend)
+    start = initial_points(built, design, found)
+    return Sampler(model, data, design, built, compiled, start, found.summary(), chosen, backend)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +91,7 @@ class Sampler:
     built: pm.Model
     compiled: object
     start: object  # a function of a seed
+    pilot: dict  # its estimates by variable
     chosen: list  # parametrisation of each effect, and why
     backend: str = "numba"
 
@@ -106,7 +108,9 @@ class Sampler:
         given |= information.arrays() if information else {}
         compiled = self.compiled.with_data(**{name: x for name, x in given.items() if name in self.built.named_vars})
         start = initial_points(self.built, design, found)
-        return dataclasses.replace(self, data=data, design=design, compiled=compiled, start=start)
+        return dataclasses.replace(
+            self, data=data, design=design, compiled=compiled, start=start, pilot=found.summary()
+        )
 
     def sample(
         self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=0.9,
@@ -136,6 +140,7 @@ class Sampler:
             tree.attrs["nlmebayes_solver"] = accuracy.failures(self.built, design, stats)
         settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed}
         tree.attrs["nlmebayes_parametrisation"] = json.dumps(self.chosen)
+        tree.attrs["nlmebayes_pilot"] = json.dumps(self.pilot)
         tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"nutpie": nutpie.__version__})
         return tree
 

@@ -46,6 +46,13 @@ class Pilot:
     h: np.ndarray
     rounds: int
 
+    def summary(self):
+        """Estimates by name of the variable, lists of numbers."""
+        found = {f"theta_{name}": values.tolist() for name, values in self.theta.items()}
+        found |= {f"omega_{name}": np.linalg.norm(factor, axis=1).tolist() for name, factor in self.factor.items()}
+        parts = [(outcome, part, value) for outcome, each in self.sigma.items() for part, value in each.items()]
+        return found | {f"sigma_{outcome}_{part}": float(value) for outcome, part, value in parts}
+
 
 def run(model, design, theta, sigma, prior, seed=0):
     """Pilot of a model on a design.
