@@ -126,7 +126,9 @@ def fit(
     residual: _model(list[str], "additive (by default), proportional, combined, ...; OUTCOME=KIND of several.") = None,
     prior: _model(list[str], "'omega_id=HalfNormal(sigma=0.3)'; repeat it.") = None,
     typical: _model(list[str], "NAME=VALUE or NAME=VALUE,SPREAD; repeat it.") = None,
-    parametrisation: _model(list[str], "noncentred (by default) or centred; NAME=KIND of a parameter or level.") = None,
+    parametrisation: _model(
+        list[str], "auto (by default), transport, centred, noncentred; NAME=KIND of a parameter or level."
+    ) = None,
     level: Level = None,
     outcome: Outcome = None,
     tidy: Tidy = None,

@@ -36,8 +36,7 @@ class Block:
 
     def variable(self, level):
         """Name of its variables, from that of its level."""
-        kind = NONCENTRED if self.parametrisation == AUTO else self.parametrisation
-        return level.name if len(level.blocks) == 1 else f"{level.name}_{self.name or kind}"
+        return level.name if len(level.blocks) == 1 else f"{level.name}_{self.name or self.parametrisation}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +163,14 @@ def _level(model, name, grouping, terms):
 
 
 def _blocks(level, effects, members):
-    """Blocks in the order of their first effect; names are unique."""
+    """Blocks in the order of their first effect; names are unique. Of effects that share a correlation, those without a
+    parametrisation of their own take that of the others."""
+    for key in {key for key, kind in members if key is not None and kind == AUTO}:
+        others = [kind for other, kind in members if other == key and kind != AUTO]
+        if len(others) == 1:
+            both = sorted(members.pop((key, AUTO)) + members[key, others[0]])
+            members[key, others[0]] = both
+    members = dict(sorted(members.items(), key=lambda item: item[1][0]))
     keys = [key for key, _ in members if key is not None]
     blocks = []
     for (key, parametrisation), positions in members.items():

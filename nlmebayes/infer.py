@@ -70,8 +70,8 @@ def sampler(model: Model, data, *, backend="numba"):
     ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
     ``pip install "nlmebayes[jax]"``. Linear compartments and steady states (SS=1) are Numba's alone.
     """
-    compilation.prepare(backend, model.structure)
     design = designed(model, data, measured=True)
+    compilation.prepare(backend, model.structure)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     found = pilot(model, design)  # an error here comes before the long compilation
     design, information, chosen = parametrisation.settle(model, design, found)

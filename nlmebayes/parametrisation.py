@@ -16,25 +16,27 @@ from nlmebayes.variables import ModelError
 
 CROSSED = "its groups are crossed with those of {other}"
 MANY = f"more than {MOST} effects"
+LITTLE = "the data say less of its effects than the population does"
 MIXED = "some of its effects are asked for in another parametrisation"
 
 
 def settle(model, design, pilot):
     """The design with a parametrisation for every effect, the `Information` of what is transported or ``None``, and a
     table of both, a dict each: level, effect, parametrisation, why."""
-    chain, why = _chain(design)
     names = [p.name for p in model.parameters]
-    levels, rows = [], []
-    found = marginal(design, names, pilot.j, pilot.factor)
-    for level, j in zip(design.levels, found, strict=True):
+    levels, rows, told_of = [], [], {}
+    for level, j in zip(design.levels, marginal(design, names, pilot.j, pilot.factor), strict=True):
         factor = pilot.factor[level.name]
-        told = np.einsum("gkk->gk", factor.T @ j @ factor).mean(axis=0)  # information per that of the population
+        told_of[level.name] = np.einsum("gkk->gk", factor.T @ j @ factor).mean(axis=0)  # per that of the population
+    chain, why = _chain(design, told_of)
+    for level in design.levels:
+        told = told_of[level.name]
         if level.name in chain:
             blocks = tuple(replace(block, parametrisation=TRANSPORT) for block in level.blocks)
         else:
             if any(block.parametrisation == TRANSPORT for block in level.blocks):
                 raise ModelError(f"level {level.name} cannot be transported: {why[level.name]}")
-            blocks = tuple(part for block in level.blocks for part in _chosen(block, told))
+            blocks = _merged(part for block in level.blocks for part in _chosen(block, told))
         levels.append(replace(level, blocks=blocks))
         for block in blocks:
             for k in block.effects:
@@ -49,7 +51,7 @@ def settle(model, design, pilot):
     return design, information(model, design, pilot), rows
 
 
-def _chain(design):
+def _chain(design, told):
     """Names of nested levels to transport, outermost first; and for the others why not."""
     chain, effects, why = [], set(), {}
     for level in sorted(design.levels, key=lambda v: -len(v.labels)):
@@ -58,6 +60,8 @@ def _chain(design):
             continue
         if asked - {AUTO, TRANSPORT}:
             why[level.name] = MIXED
+        elif not chain and TRANSPORT not in asked and np.log(told[level.name] + 1e-300).mean() < 0:
+            why[level.name] = LITTLE
         elif len(effects | set(level.effects)) > MOST:
             why[level.name] = MANY
         elif chain and not contains(level, chain[-1]):
@@ -66,6 +70,16 @@ def _chain(design):
             chain.append(level)
             effects |= set(level.effects)
     return [level.name for level in reversed(chain)], why
+
+
+def _merged(blocks):
+    """Blocks without correlations in the same parametrisation are one."""
+    found = {}
+    for position, block in enumerate(blocks):
+        key = (block.parametrisation, None if block.name is None else position)
+        before = found.get(key)
+        found[key] = block if before is None else replace(before, effects=(*before.effects, *block.effects))
+    return tuple(found.values())
 
 
 def _chosen(block, told):

@@ -16,6 +16,7 @@ from nlmebayes.population import location_of
 
 log = logging.getLogger("nlmebayes")
 
+PLACES, TRIED = 20, 2  # draws from the prior where the pooled fit might start, and from how many of them it does
 DRAWS = 500  # of a prior, for its mean and SD
 SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
 
@@ -133,9 +134,11 @@ def typical_start(model: Model, design):
 
     if not np.isfinite(objective(origin)[0]):
         _explain(model, pooled, point)
-    best = optimize.minimize(
-        negative, np.zeros_like(origin.data), jac=True, method="L-BFGS-B", options={"maxiter": 500}
-    )
+    rng = np.random.default_rng(0)
+    places = [np.zeros_like(origin.data), *(rng.standard_normal((PLACES, len(origin.data))) * (scale > 0))]
+    places[1:] = sorted(places[1:], key=lambda place: negative(place)[0])[:TRIED]
+    runs = [optimize.minimize(negative, x, jac=True, method="L-BFGS-B", options={"maxiter": 500}) for x in places]
+    best = min(runs, key=lambda run: run.fun)
     values = pm.blocking.DictToArrayBijection.rmap(
         pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
     )

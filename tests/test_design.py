@@ -333,7 +333,7 @@ def test_a_shared_name_may_be_that_of_a_parameter():
 
 def test_parametrisations_make_blocks_of_their_own():
     found = oral("cl ~ (1|subject)", "v ~ (1|subject)", "ka ~ 1", parametrisation={"cl": "centred"}).levels[0]
-    assert [(b.effects, b.parametrisation) for b in found.blocks] == [((0,), "centred"), ((1,), "noncentred")]
+    assert [(b.effects, b.parametrisation) for b in found.blocks] == [((0,), "centred"), ((1,), "auto")]
 
 
 # --- default formulas ------------------------------------------------------------------------------------------------
@@ -401,7 +401,12 @@ def test_a_shared_name_used_at_two_levels_is_used_once_at_each():
 
 def test_a_block_has_one_parametrisation():
     with pytest.raises(FormulaError, match="share 'p' at level subject must share a parametrisation"):
-        oral("cl ~ (1|p|subject)", "v ~ (1|p|subject)", parametrisation={"cl": "centred"})
+        oral("cl ~ (1|p|subject)", "v ~ (1|p|subject)", parametrisation={"cl": "centred", "v": "noncentred"})
+
+
+def test_effects_that_share_a_correlation_take_the_parametrisation_that_one_has():
+    blocks = oral("cl ~ (1|p|subject)", "v ~ (1|p|subject)", parametrisation={"cl": "centred"}).levels[-1].blocks
+    assert [(b.effects, b.parametrisation) for b in blocks if b.name == "p"] == [((0, 1), "centred")]
 
 
 def test_a_random_effect_needs_groups():

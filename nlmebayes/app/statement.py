@@ -158,7 +158,7 @@ def model(said):
             structure(said["name"], tables["options"]), *_listed(said.get("formulas", ())),
             residual=_residual(said.get("residual", "additive")), inputs=tables["inputs"], typical=typical,
             priors={name: prior(text, name) for name, text in tables["priors"].items()},
-            parametrisation=said.get("parametrisation", "noncentred"),
+            parametrisation=said.get("parametrisation", "auto"),
         )  # fmt: skip
 
 
