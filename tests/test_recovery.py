@@ -10,7 +10,23 @@ import pytest
 from scipy import stats
 
 import nlmebayes as nb
-from model_zoo import Emax, Gompertz, LinearMixed, LitterDecay, LogisticGrowth, OneCompartment
+from model_zoo import (
+    AntibodyDecay,
+    CarTExpansion,
+    CarTPredatorPrey,
+    Emax,
+    Gompertz,
+    IndirectResponse,
+    LinearMixed,
+    LitterDecay,
+    LogisticGrowth,
+    MichaelisMenten,
+    OneCompartment,
+    TargetMediatedDisposition,
+    TumourGrowth,
+    TumourGrowthInhibition,
+)
+from nlmebayes.structure.compartments import outcome_names
 
 REPLICATES = 24
 
@@ -78,7 +94,66 @@ def litter_decay():
     return nb.Model(LitterDecay(), priors=priors), dataset(frame, levels=("site", "id"))
 
 
-CASES = [one_compartment, emax, linear_mixed, gompertz, logistic_growth, litter_decay]
+def mechanistic(structure, times, varying, doses=None, subjects=16):
+    """A `System` with effects of two parameters and priors around its typical values; combined error."""
+    own, ids = outcome_names(structure) or ("y",), np.arange(subjects)
+    frame = pd.DataFrame({"id": np.repeat(ids, len(times)), "time": np.tile(times, subjects)})
+    frame = frame.assign(**{name: np.arange(1.0, len(frame) + 1) for name in own})
+    if doses is not None:
+        doses = doses.merge(pd.DataFrame({"id": ids}), how="cross")
+    data = nb.Dataset.from_frame(frame, outcome=own, time="time", levels="id", doses=doses)
+    priors = {f"theta_{p.name}": normal(float(p.scale.forward(p.typical)), 0.2) for p in structure.parameters}
+    priors |= {"omega_id": half(0.3)} | {f"sigma_{name}_b": half(0.2) for name in own}
+    priors |= {f"sigma_{name}_a": half(0.5) for name in own}
+    formulas = (f"{p.name} ~ 1" + (" + (1|id)" if p.name in varying else "") for p in structure.parameters)
+    residual = {name: nb.Combined() for name in own}
+    return nb.Model(structure, *formulas, residual=residual, priors=priors), data
+
+
+def doses(**columns):
+    return pd.DataFrame({"time": 0.0} | columns, index=[0])
+
+
+def michaelis_menten():
+    times = [0.5, 4, 12, 24]
+    return mechanistic(MichaelisMenten(), times, ("vmax", "v"), doses(amt=1000.0))
+
+
+def target_mediated_disposition():
+    times = [0.1, 1, 3, 7, 14, 28]
+    return mechanistic(TargetMediatedDisposition(), times, ("cl", "ksyn"), doses(amt=100.0))
+
+
+def indirect_response():
+    return mechanistic(IndirectResponse(), [1.0, 6, 12, 24, 48, 96], ("cl", "kout"), doses(amt=300.0))
+
+
+def tumour_growth():
+    return mechanistic(TumourGrowth(), [0.0, 10, 20, 40, 60, 90], ("y0", "r"))
+
+
+def tumour_growth_inhibition():
+    times = [1.0, 3, 6, 9, 14, 21]
+    return mechanistic(TumourGrowthInhibition(), times, ("y0", "k2"), doses(amt=30.0, addl=4, ii=1.0))
+
+
+def car_t_predator_prey():
+    return mechanistic(CarTPredatorPrey(), [1.0, 4, 8, 14, 21, 28], ("kill", "expansion"), doses(amt=0.5))
+
+
+def car_t_expansion():
+    return mechanistic(CarTExpansion(), [1.0, 4, 8, 14, 28, 90, 300], ("c0", "alpha"))
+
+
+def antibody_decay():
+    return mechanistic(AntibodyDecay(), [0.0, 14, 28, 60, 120, 240], ("a0", "thalf"))
+
+
+CASES = [
+    one_compartment, emax, linear_mixed, gompertz, logistic_growth, litter_decay, michaelis_menten,
+    target_mediated_disposition, indirect_response, tumour_growth, tumour_growth_inhibition, car_t_predator_prey,
+    car_t_expansion, antibody_decay,
+]  # fmt: skip
 
 
 @pytest.mark.recovery
@@ -88,12 +163,15 @@ def test_truth_is_covered_at_the_expected_rate(case):
     simulated = nb.simulate(model, data, draws=REPLICATES, random_seed=11)
     truths = simulated["prior"].to_dataset()
     names = [v for v in truths if v.startswith(("theta_", "omega_", "sigma_"))]
-    first = data.with_values(y=simulated["prior_predictive"]["y"][0, 0])
+
+    def values(k):
+        return {name: simulated["prior_predictive"][name][0, k].to_numpy() for name in data.outcomes}
+
+    first = data.with_values(**values(0))
     compiled = nb.sampler(model, first)
     inside = {}
     for k in range(REPLICATES):
-        values = simulated["prior_predictive"]["y"][0, k].to_numpy()
-        tree = compiled.with_values(y=values).sample(
+        tree = compiled.with_values(**values(k)).sample(
             draws=500, tune=500, chains=2, target_accept=0.95, random_seed=k, progressbar=False
         )
         low, high = (tree["posterior"].to_dataset()[names].quantile(q, dim=("chain", "draw")) for q in (0.05, 0.95))
