@@ -16,7 +16,7 @@ from scipy.sparse import linalg
 
 from nlmebayes.evaluation import predictor, slopes
 from nlmebayes.grouping import columns_of, contains, parents, summed
-from nlmebayes.population import centre, scale_of_data
+from nlmebayes.population import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")
 
@@ -34,7 +34,7 @@ class Pilot:
     ``theta`` by parameter, (term,), with the ``covariance`` of all of them; ``eta`` by level, (group, effect);
     ``factor`` by level, (effect, effect), with factor factor' = Omega; ``sigma`` by outcome and part. ``j`` (unit,
     parameter, parameter) and ``h`` (unit, parameter): the log-likelihood is about -l' j l / 2 + h' l in the linear
-    predictors l.
+    predictors l. ``rounds`` is 0 for one that failed, which holds its start.
     """
 
     theta: dict
@@ -47,8 +47,8 @@ class Pilot:
     rounds: int
 
     def summary(self):
-        """Estimates by name of the variable, lists of numbers."""
-        found = {f"theta_{name}": values.tolist() for name, values in self.theta.items()}
+        """Estimates by name of the variable, lists of numbers; and ``rounds``."""
+        found = {"rounds": self.rounds} | {f"theta_{name}": values.tolist() for name, values in self.theta.items()}
         found |= {f"omega_{name}": np.linalg.norm(factor, axis=1).tolist() for name, factor in self.factor.items()}
         parts = [(outcome, part, value) for outcome, each in self.sigma.items() for part, value in each.items()]
         return found | {f"sigma_{outcome}_{part}": float(value) for outcome, part, value in parts}
@@ -67,7 +67,18 @@ def run(model, design, theta, sigma, prior, seed=0):
     Pilot
     """
     problem = _Problem(model, design, prior)
-    rng = np.random.default_rng(seed)
+    try:
+        found = _found(problem, theta, sigma, np.random.default_rng(seed))
+    except (np.linalg.LinAlgError, RuntimeError) as error:  # equations without a solution, dense or sparse
+        log.warning("the pilot stopped: %s", error)
+        found = None
+    if found is None or not all(np.isfinite(x).all() for x in (found.covariance, found.j, found.h)):
+        return _nothing(problem, theta, sigma)
+    return found
+
+
+def _found(problem, theta, sigma, rng):
+    design = problem.design
     x = np.zeros(problem.matrix.shape[1])
     x[: problem.terms] = np.concatenate([theta[name] for name in problem.names])
     factor = {name: 0.5 * np.diag(v) for name, v in problem.variation.items()}
@@ -97,6 +108,17 @@ def run(model, design, theta, sigma, prior, seed=0):
     return Pilot(problem.fixed(x), covariance, problem.effects(x, factor), factor, sigma, j, h, rounds)
 
 
+def _nothing(problem, theta, sigma):
+    """The start alone, with no information on any effect."""
+    levels, n = problem.design.levels, len(problem.names)
+    units = len(problem.design.labels)
+    return Pilot(
+        theta, 0.01 * np.eye(problem.terms), {v.name: np.zeros((len(v.labels), len(v.effects))) for v in levels},
+        {v.name: 0.5 * np.diag(problem.variation[v.name]) for v in levels}, sigma, np.zeros((units, n, n)),
+        np.zeros((units, n)), 0,
+    )  # fmt: skip
+
+
 class _Problem:
     """A model on a design as numbers x: all fixed effects, then the standardised effects u of each level, eta = A u."""
 
@@ -105,9 +127,9 @@ class _Problem:
         self.names = [p.name for p in model.parameters]
         self.predict = predictor(model, design)
         scale = scale_of_data(design)
-        spread = {p.name: centre(p, scale) for p in model.parameters}
-        self.lengths = np.array([1e-3 * spread[name][1] for name in self.names])
-        self.variation = {v.name: np.array([spread[e.parameter][2] for e in v.effects]) for v in design.levels}
+        by_name = {p.name: p for p in model.parameters}
+        self.lengths = np.array([1e-3 * centre(p, scale)[1] for p in model.parameters])
+        self.variation = {v.name: np.array(variation(v, by_name, scale)) for v in design.levels}
         self.offset = np.stack([design.fixed[name].offset for name in self.names], axis=1)
         self.terms = sum(len(design.fixed[name].terms) for name in self.names)
         self.matrix = self._matrix()
@@ -220,14 +242,14 @@ class _Problem:
         """Gauss-Newton step of the chosen columns, (column,), and the covariance of the fixed effects among them."""
         change = np.zeros(len(x))
         if not columns.any():
-            return change, None
+            return change, np.zeros((self.terms, self.terms))
         d = self._scaled(factor)[:, columns]
         blocks = sparse.bsr_matrix((j, np.arange(len(j)), np.arange(len(j) + 1)))
         hessian = d.T @ blocks @ d + sparse.diags(self.precision[columns])
         solver = linalg.splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A")
         change[columns] = solver.solve(d.T @ slope.ravel() - (self.precision * (x - self.mean))[columns])
-        if not columns[: self.terms].all():
-            return change, None
+        if not columns[: self.terms].all() or not self.terms:
+            return change, np.zeros((self.terms, self.terms))
         return change, solver.solve(np.eye(columns.sum())[:, : self.terms])[: self.terms]
 
     def best(self, x, factor, sigma, change):

@@ -141,14 +141,20 @@ def fixed_prior(p, matrix, scale):
     return Prior("Normal", mu=mu, sigma=sigma)
 
 
-def _add_spread(level, parameters, scale, variables):
-    """Add omega and corr of a level; returns omega and the Cholesky factor of the correlations of each block."""
-    names = [effect.name for effect in level.effects]
-    sigma = {}
+def variation(level, parameters, scale):
+    """Scales of the default priors of omega, one for each effect of a level; ``parameters`` by name."""
+    found = []
     for k, effect in enumerate(level.effects):
         p = parameters[effect.parameter]
         factor = 1.0 if effect.column == "Intercept" else _slope(p, level.z[:, k])
-        sigma[effect.name] = centre(p, scale)[2] * factor
+        found.append(centre(p, scale)[2] * factor)
+    return found
+
+
+def _add_spread(level, parameters, scale, variables):
+    """Add omega and corr of a level; returns omega and the Cholesky factor of the correlations of each block."""
+    names = [effect.name for effect in level.effects]
+    sigma = dict(zip(names, variation(level, parameters, scale), strict=True))
     dim = f"{level.name}_effect"
     omega = variables.add(f"omega_{level.name}", Prior("HalfNormal", sigma=sigma), dim, names)
     corr, factors = pt.eye(len(names)), []

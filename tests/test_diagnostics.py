@@ -1,0 +1,77 @@
+"""What `check` says of the sampler, on a small fit whose draws are then disturbed."""
+
+import json
+
+import numpy as np
+import pytest
+
+import nlmebayes as nb
+from model_zoo import LinearMixed
+from nlmebayes import pilot
+
+MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return nb.fit(MODEL, nb.datasets.dyestuff(), draws=200, tune=200, chains=4, random_seed=1, progressbar=False)
+
+
+def disturbed(tree, group, **values):
+    changed = tree.copy(deep=True)
+    for name, value in values.items():
+        changed[group][name].values[...] = value
+    return changed
+
+
+def found(tree):
+    return " | ".join(nb.check(MODEL, tree).findings)
+
+
+def test_the_report_says_how_effects_were_sampled(tree):
+    report = nb.check(MODEL, tree)
+    assert report.parametrisation[["level", "effect", "parametrisation"]].to_numpy().tolist() == [
+        ["Batch", "mu", "transport"]
+    ]
+    assert "the data say" in report.parametrisation["why"][0]
+    assert "transport" in str(report)
+    for words in ("different modes", "energy", "pilot"):
+        assert words not in found(tree)
+
+
+def test_chains_in_different_modes_are_told_with_their_groups(tree):
+    eta = tree["posterior"]["eta_Batch"].to_numpy().copy()
+    eta[1, :, [0, 3]] += 1e4
+    text = found(disturbed(tree, "posterior", eta_Batch=eta))
+    assert "different modes of mu for Batch A, D" in text
+    assert "Batch B" not in text
+
+
+def test_slow_energy_is_told(tree):
+    energy = np.cumsum(np.random.default_rng(0).normal(size=(4, 200)), axis=1)
+    assert "the energy moves slowly (E-BFMI 0.0" in found(disturbed(tree, "sample_stats", energy=energy))
+
+
+def test_divergences_where_an_sd_is_small_are_a_funnel(tree):
+    omega = tree["posterior"]["omega_Batch"].to_numpy()[..., 0]
+    diverging = omega < np.quantile(omega, 0.05)
+    assert "omega_Batch of mu is small: a funnel" in found(disturbed(tree, "sample_stats", diverging=diverging))
+    elsewhere = omega > np.quantile(omega, 0.95)
+    assert "a funnel. The data" not in found(disturbed(tree, "sample_stats", diverging=elsewhere))
+
+
+def test_a_pilot_far_from_the_posterior_is_told(tree):
+    changed = tree.copy()
+    said = json.loads(tree.attrs["nlmebayes_pilot"])
+    changed.attrs = tree.attrs | {"nlmebayes_pilot": json.dumps(said | {"theta_mu": [0.0]})}
+    assert "SDs from the posterior of theta_mu" in found(changed)
+
+
+def test_a_pilot_that_fails_leaves_non_centred_effects_and_says_so(monkeypatch):
+    def fails(*args):
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr(pilot, "_found", fails)
+    tree = nb.fit(MODEL, nb.datasets.dyestuff(), draws=50, tune=100, chains=2, random_seed=1, progressbar=False)
+    assert "the pilot failed" in found(tree)
+    assert nb.check(MODEL, tree).parametrisation["parametrisation"].tolist() == ["noncentred"]
