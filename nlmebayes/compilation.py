@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import nutpie
-from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import predefined_modes
 from pytensor.compile.rewriting import inline_ofg_node
@@ -16,8 +15,6 @@ from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.variables import ModelError
 
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
-REPLACED = ("_observed", "_lower", "_upper")  # ends of the names of measurements
-LARGE = 20_000  # numbers
 UNHEEDED = (  # warnings
     "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
     "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
@@ -42,20 +39,10 @@ def prepare(backend, structure):
             "solver, not linear compartments"
         )
     try:
-        importlib.import_module("nlmebayes.solver.ode.traced")
+        for module in ("nlmebayes.solver.traced", "nlmebayes.solver.ode.traced"):
+            importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error
-
-
-def fixed(built):
-    """The model with the data that a `Sampler` never replaces as constants, which compile faster; large ones stay."""
-    names = [
-        variable.name
-        for variable in built.data_vars
-        if not variable.name.endswith(REPLACED) and not variable.name.startswith("transport_")
-        and variable.get_value(borrow=True).size <= LARGE
-    ]  # fmt: skip
-    return freeze_dims_and_data(built, dims=(), data=names)
 
 
 def compiled(built, backend, kept):

@@ -75,7 +75,7 @@ def sampler(model: Model, data, *, backend="numba"):
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     found = pilot(model, design)  # an error here comes before the long compilation
     design, information, chosen = parametrisation.settle(model, design, found)
-    built = compilation.fixed(assemble(model, design, information)[0])
+    built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
     return Sampler(model, data, design, built, compiled, start, found.summary(), chosen, backend)

@@ -18,6 +18,7 @@ from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
 
+LARGE = 20_000  # numbers in an array that is never made a constant
 BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)
 
 
@@ -179,29 +180,34 @@ def priors(model: Model, data) -> pd.DataFrame:
     return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 
 
-def assemble(model: Model, design: Design, information=None):
+def assemble(model: Model, design: Design, information=None, *, fixed=False):
     """The PyMC model of a resolved design, and the `Variables` with its priors.
 
-    ``information``, of the levels that are transported, is that of `transport.Information`.
+    ``information``, of the levels that are transported, is that of `transport.Information`. ``fixed``: all data but
+    measurements and information are constants, unless they are large; such a model compiles faster.
     """
     check_names(model, design)
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
-        x = {name: pm.Data(name, value, dims=dims) for name, (value, dims) in population.arrays(design).items()}
+        x = {name: _data(name, *value, fixed) for name, value in population.arrays(design).items()}
         scale = population.scale_of_data(design)
         theta, eta = population.add_population(design, model.parameters, scale, variables, information)
         phi = population.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
-        own = Named(**{name: pm.Data(name, values, dims=dims) for name, (values, dims) in given.items()})
+        own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
             _add_outcome(model, design, observed, f[observed.name], variables)
         variables.finish()
     return built, variables
+
+
+def _data(name, value, dims, fixed):
+    return pt.constant(value, name=name) if fixed and value.size <= LARGE else pm.Data(name, value, dims=dims)
 
 
 def barrier(gap):

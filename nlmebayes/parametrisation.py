@@ -78,7 +78,7 @@ def _merged(blocks):
     for position, block in enumerate(blocks):
         key = (block.parametrisation, None if block.name is None else position)
         before = found.get(key)
-        found[key] = block if before is None else replace(before, effects=(*before.effects, *block.effects))
+        found[key] = block if before is None else replace(before, effects=tuple(sorted(before.effects + block.effects)))
     return tuple(found.values())
 
 

@@ -126,7 +126,8 @@ def typical_start(model: Model, design):
 
     def negative(step):
         """Minus the log-density, and its gradient; far out (10^26) drawn in, lest the first step be the last."""
-        value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
+        with np.errstate(all="ignore"):
+            value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
         finite = np.isfinite(value) and np.isfinite(gradient).all()
         if not finite:
             return 1e4 * size, np.zeros_like(step)

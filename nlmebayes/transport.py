@@ -55,7 +55,7 @@ def add_effects(information, levels, factors, theta):
     """
     data = {name: pm.Data(name, value) for name, value in information.arrays().items()}
     slope, names = data["transport_slope"], information.levels
-    inner = data["transport_h"] - (slope.reshape((-1, slope.shape[2])) @ theta).reshape(data["transport_h"].shape)
+    inner = data["transport_h"] - (slope * theta).sum(axis=2)
     own = {
         name: np.array([information.effects.index(e) for e in levels[name].effects], dtype=np.int64) for name in names
     }

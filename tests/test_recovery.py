@@ -185,3 +185,23 @@ def test_truth_is_covered_at_the_expected_rate(case):
     assert min(covered.values()) >= least, covered
     total = sum(covered.values()) / (REPLICATES * len(covered))
     assert 0.8 < total < 0.98, covered
+
+
+@pytest.mark.recovery
+def test_no_chain_ends_where_absorption_and_elimination_are_exchanged():
+    """60 subjects with 10 samples and no order constraint, from 20 seeds."""
+    times = [0.25, 0.5, 1, 2, 3, 4, 6, 8, 12, 24]
+    structure = OneCompartment(absorption="first-order", flip_flop=True)
+    model = nb.Model(structure, residual=nb.Proportional())
+    data = dataset(design(times, 60), doses=doses(amt=300.0).merge(pd.DataFrame({"id": range(60)}), how="cross"))
+    truth = {
+        "theta_cl": [np.log(3.0)], "theta_v": [np.log(30.0)], "theta_ka": [np.log(1.5)], "omega_id": [0.3, 0.2, 0.5],
+        "sigma_y_b": 0.1,
+    }  # fmt: skip
+    drawn = nb.simulate(model, data, draws=1, values=truth, random_seed=1)["prior_predictive"]["y"]
+    compiled = nb.sampler(model, data.with_values(y=drawn.to_numpy().ravel()))
+    for seed in range(20):
+        tree = compiled.sample(draws=300, tune=400, chains=2, random_seed=seed, progressbar=False)
+        p = tree["posterior"]
+        assert (p["ka"] > p["cl"] / p["v"]).mean() > 0.98, seed
+        assert (nb.summary(tree)["rhat"] < 1.05).all(), seed
