@@ -1,4 +1,4 @@
-"""`fit`: starts from a quick fit of typical values, then compiled NUTS (nutpie, Numba or JAX backend)."""
+"""`fit`: a pilot, the parametrisation that follows from it, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
 import dataclasses
 import json
@@ -24,6 +24,9 @@ def fit(
     target_accept=0.9, backend="numba", **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
+
+    A pilot finds where the chains start and in which parametrisation the random effects are sampled; `check` tells
+    which, and why.
 
     Parameters
     ----------

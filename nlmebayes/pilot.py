@@ -9,6 +9,7 @@ one that sits in a false mode leaves it.
 
 import logging
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import optimize, sparse
@@ -293,25 +294,23 @@ def _variances(problem, j, factor):
 
 def marginal(design, names, j, factor):
     """Information on the effects of each level, (group, effect, effect) each, without the effects of levels inside."""
-    found, of_units = [], None
-    for position, level in enumerate(design.levels):
-        inner = [v for v in design.levels[position + 1 :] if contains(level, v)]
-        places = [names.index(e.parameter) for e in level.effects]
-        if not inner:
-            each = level.z[:, :, None] * j[:, places][:, :, places] * level.z[:, None, :]
-            found.append(summed(each, level.of_unit, len(level.labels)))
-            continue
-        within = inner[-1]
-        effects = [*level.effects, *(e for e in within.effects if e not in level.effects)]
-        z, places = columns_of(effects, (level, within)), [names.index(e.parameter) for e in effects]
-        of_units = z[:, :, None] * j[:, places][:, :, places] * z[:, None, :]
-        each = summed(of_units, within.of_unit, len(within.labels))
-        own = [effects.index(e) for e in within.effects]
-        covariance = _posterior(factor[within.name], each[:, own][:, :, own])
-        cross = each[:, :, own]
-        left = each - cross @ covariance @ cross.transpose(0, 2, 1)
-        k = len(level.effects)
-        found.append(summed(left[:, :k, :k], parents(level, within), len(level.labels)))
+    found = []
+    for level in design.levels:
+        chain = [level]
+        for other in sorted(design.levels, key=lambda v: len(v.labels)):
+            if other is not level and contains(chain[-1], other):
+                chain.append(other)
+        effects = list(dict.fromkeys(effect for v in chain for effect in v.effects))
+        z, places = columns_of(effects, chain), [names.index(e.parameter) for e in effects]
+        each = z[:, :, None] * j[:, places][:, :, places] * z[:, None, :]
+        each = summed(each, chain[-1].of_unit, len(chain[-1].labels))
+        for outer, inner in reversed(list(pairwise(chain))):
+            own = [effects.index(e) for e in inner.effects]
+            cross = each[:, :, own]
+            covariance = _posterior(factor[inner.name], cross[:, own])
+            each = each - cross @ covariance @ cross.transpose(0, 2, 1)
+            each = summed(each, parents(outer, inner), len(outer.labels))
+        found.append(each[:, : len(level.effects), : len(level.effects)])
     return found
 
 
