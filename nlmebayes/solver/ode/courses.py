@@ -14,7 +14,7 @@ from nlmebayes.solver.ode import march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
-ROOM = 128  # rows of the tape for the steps of a course, before it grows; what is not written takes no memory
+ROOM = 64  # rows of the tape for the steps of a course, before it grows
 
 
 @cached
