@@ -23,8 +23,9 @@ SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
 
 def pilot(model: Model, design):
     """The `Pilot` of a model on a design, from its typical start; for a model without random effects too."""
-    start = typical_start(model, design)
-    theta, prior = {}, _prior_of_fixed(model, design)
+    pooled = _pooled(model, design)
+    start = typical_start(model, design, pooled)
+    theta, prior = {}, _prior_of_fixed(model, design, pooled)
     for p in model.parameters:
         theta[p.name] = np.atleast_1d(start.get(f"theta_{p.name}", np.zeros(0)))
     sigma = {}
@@ -34,9 +35,14 @@ def pilot(model: Model, design):
     return piloting.run(model, design, theta, sigma, prior)
 
 
-def _prior_of_fixed(model, design):
+def _pooled(model, design):
+    """The PyMC model without random effects."""
+    priors = {k: v for k, v in model.priors.items() if k.startswith(("theta_", "sigma_"))}
+    return assemble(_with_priors(model, priors), dataclasses.replace(design, levels=()))[0]
+
+
+def _prior_of_fixed(model, design, pooled):
     """Mean and precision of the fixed effects' priors, (term,) each by parameter; an improper one tells nothing."""
-    pooled, _ = assemble(_with_priors(model, _of_population(model)), dataclasses.replace(design, levels=()))
     free = [v for v in pooled.free_RVs if v.name.startswith("theta_")]
     proper = [v for v in free if not improper(v)]
     drawn = pm.draw(proper, draws=DRAWS, random_seed=0, mode=UNCOMPILED) if proper else []
@@ -102,18 +108,18 @@ def _values(design, found):
     return start, spread
 
 
-def typical_start(model: Model, design):
+def typical_start(model: Model, design, pooled=None):
     """Posterior mode of the model without random effects: theta and sigma by name.
 
     A poor estimate of the population, but a start on the right side of every ridge. The search runs on the
-    unconstrained scale in units of the prior SDs.
+    unconstrained scale in units of the prior SDs. ``pooled`` is that model, if it is there already.
 
     Raises
     ------
     ModelError
         The measurements have no density at the declared typical values; names the records.
     """
-    pooled, _ = assemble(_with_priors(model, _of_population(model)), dataclasses.replace(design, levels=()))
+    pooled = _pooled(model, design) if pooled is None else pooled
     if not pooled.free_RVs:
         return {}
     scale = _spreads(pooled, np.random.default_rng(0))
@@ -145,10 +151,6 @@ def typical_start(model: Model, design):
     )
     log.info("start: pooled fit, log-density %.2f after %d steps", -size * np.sinh(best.fun / size), best.nit)
     return _natural(pooled, values)
-
-
-def _of_population(model):
-    return {k: v for k, v in model.priors.items() if k.startswith(("theta_", "sigma_"))}
 
 
 def _with_priors(model, priors):
