@@ -19,7 +19,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, cached
-from nlmebayes.solver.link import arrays, lend, linked, plain
+from nlmebayes.solver.link import arrays, linked, plain
 
 
 @cached
@@ -281,7 +281,7 @@ def _register(cls):
         names = [f"x{i}" for i in range(len(node.inputs))]
         each = ", ".join(f"np.ascontiguousarray({name})" for name in names)
         code = f"def call({', '.join(names)}):\n    return kernel(({each},))\n"
-        env = {"np": np, "kernel": linked(cls.kernel, arrays(cls.kinds)), "lend": lend}
+        env = {"np": np, "kernel": linked(cls.kernel, arrays(cls.kinds))}
         exec(code, env)
         return numba_njit(env["call"]), VERSION
 

@@ -37,7 +37,7 @@ SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which t
 # enter, and what each dose is (see `schedule.plan`); whether nothing depends on a state.
 Problem = namedtuple("Problem", "law par tol records of_record reads doses of_dose routes given collecting")
 # What is carried through a course, and what its steps write to.
-Body = namedtuple("Body", "state rate running control k new f matrix vectors pivot found")
+Body = namedtuple("Body", "state rate running control k new f matrix slope pivot found")
 
 
 @cached
@@ -45,7 +45,7 @@ def body(n):
     """A `Body` of ``n`` states."""
     return Body(
         np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((STIFF_STAGES, n)), np.empty(n),
-        np.empty(n), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty(2),
+        np.empty(n), np.empty((n, n)), np.empty(n), np.empty(n, np.int64), np.empty(2),
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def lent(b):
     """A `Body` that is not counted, of one that is."""
     return Body(
         lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.new), lend(b.f),
-        lend(b.matrix), lend(b.vectors), lend(b.pivot), lend(b.found),
+        lend(b.matrix), lend(b.slope), lend(b.pivot), lend(b.found),
     )  # fmt: skip
 
 

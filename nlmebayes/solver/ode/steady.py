@@ -151,7 +151,7 @@ def constant(pb, b, time, unit):
     n, h, before = len(b.state), 1e-3, np.inf
     for _ in range(MOST):
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
-        call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.vectors)
+        call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.slope)
         lu.grounded(b.matrix, pb.collecting, 1.0 / h, b.matrix)
         lu.factorise(b.matrix, b.pivot)
         for i in range(n):
@@ -176,7 +176,7 @@ def unconstant(pb, q, tape, row):
     for i in range(n):
         q.state[i] = tape[row, HEADER + i]
         q.w[i] = 0.0 if pb.collecting[i] else q.w[i]
-    call.jacobian(pb.law, tape[row, march.TIME], q.state, pb.par, unit, q.matrix, q.vectors)
+    call.jacobian(pb.law, tape[row, march.TIME], q.state, pb.par, unit, q.matrix, q.slope)
     lu.grounded(q.matrix, pb.collecting, 0.0, q.matrix)
     lu.factorise(q.matrix, q.pivot)
     lu.solve_transposed(q.matrix, q.pivot, q.w)

@@ -31,16 +31,16 @@ from nlmebayes.solver.ode.march import (
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 
 # Adjoints of the state and of the input rates, of (unit, parameter), and of what each dose is; and what is written to.
-Adjoint = namedtuple("Adjoint", "w rbar parbar givenbar kbar direct state rate k matrix vectors pivot g")
+Adjoint = namedtuple("Adjoint", "w rbar parbar givenbar kbar direct state rate matrix slope pivot")
 
 
 @cached
 def adjoint(w, parbar, givenbar):
     """An `Adjoint` that adds to ``parbar`` and ``givenbar``."""
-    n, stages = len(w), STIFF_STAGES
+    n = len(w)
     return Adjoint(
-        w, np.zeros(n), parbar, givenbar, np.empty((stages, n)), np.empty(n), np.empty(n), np.empty(n),
-        np.empty((stages, n)), np.empty((n, n)), np.empty((5, n)), np.empty(n, np.int64), np.empty((n, n)),
+        w, np.zeros(n), parbar, givenbar, np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty(n),
+        np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def lent(q):
     """An `Adjoint` that is not counted, of one that is."""
     return Adjoint(
         lend(q.w), lend(q.rbar), lend(q.parbar), lend(q.givenbar), lend(q.kbar), lend(q.direct), lend(q.state),
-        lend(q.rate), lend(q.k), lend(q.matrix), lend(q.vectors), lend(q.pivot), lend(q.g),
+        lend(q.rate), lend(q.matrix), lend(q.slope), lend(q.pivot),
     )  # fmt: skip
 
 
