@@ -21,6 +21,7 @@ from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
 CHUNK = 2_000_000  # numbers in one array of an evaluation
+NODES, WEIGHTS = (x / 2 for x in (np.polynomial.legendre.leggauss(8)[0] + 1, np.polynomial.legendre.leggauss(8)[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,11 +230,35 @@ def slopes(residual, f, s, observed, positive=False):
             given = [x[:, here] for x in limits]
             value, slope, curvature = compute(*given, at, *parts)
             if not censored:
-                scatter = np.exp(-compute(at, *given[1:], at, *parts)[0]) / np.sqrt(2 * np.pi)
+                scatter = np.exp(-heights(residual, at[0], s))[None] / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *parts)[2] for y in pair) / 2
             found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
+    return found
+
+
+def heights(residual, f, s):
+    """Log-density of measurements that equal the predictions ``f``, (record,)."""
+    compute = _density(residual, tuple(s), False, False)
+    parts = [np.full((1, 1), float(value)) for value in s.values()]
+    return compute(f[None], np.full((1, len(f)), -np.inf), np.full((1, len(f)), np.inf), f[None], *parts)[0]
+
+
+def distances(residual, f, s, observed, positive=False):
+    """How many scatters the measurements of an `ObservedOutcome` lie above predictions ``f``, (record,).
+
+    The integral of 1 / scatter from one to the other, which is the logarithm of a ratio where the scatter is
+    proportional; 0 for censored records.
+    """
+    here = ~(observed.censored | positive) & np.isfinite(f) & np.isfinite(observed.values)
+    found, at, y = np.zeros(len(f)), f[here], observed.values[here]
+    both = (at > 0) & (y > 0)
+    ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
+    share = NODES[:, None]
+    x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
+    each = np.exp(heights(residual, x.ravel(), s)).reshape(x.shape)
+    found[here] = WEIGHTS @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 
 

@@ -12,16 +12,18 @@ from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import draws_of, evaluator
+from nlmebayes.grouping import TRANSPORT
 from nlmebayes.model import Model, ModelError, assemble, designed
 from nlmebayes.start import initial_points, pilot
 
+EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=0.9, backend="numba", **options,
+    target_accept=None, backend="numba", **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -35,8 +37,9 @@ def fit(
     random_seed : int, optional
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
-    target_accept : float
-        Raise it towards 1 when `check` reports divergences.
+    target_accept : float, optional
+        By default 0.8 where all random effects are transported, 0.9 elsewhere. Raise it towards 1 when `check` reports
+        divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     **options
@@ -116,7 +119,7 @@ class Sampler:
         )
 
     def sample(
-        self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=0.9,
+        self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=None,
         **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
@@ -124,6 +127,8 @@ class Sampler:
             raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
         model, data, design = self.model, self.data, self.design
         rng = np.random.default_rng(random_seed)
+        if target_accept is None:
+            target_accept = EVEN if all(row["parametrisation"] == TRANSPORT for row in self.chosen) else UNEVEN
         if model.structure.fallible:
             options = {"store_divergences": True} | options
         sampled = nutpie.sample(

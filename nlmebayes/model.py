@@ -193,7 +193,10 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     with pm.Model(coords=lengths | coordinates(design)) as built:
         x = {name: _data(name, *value, fixed) for name, value in population.arrays(design).items()}
         scale = population.scale_of_data(design)
-        theta, eta = population.add_population(design, model.parameters, scale, variables, information)
+        theta, spread = population.add_law(design, model.parameters, scale, variables)
+        sigma = {o.name: _add_residual(model, o, variables) for o in design.outcomes}
+        sharpness = _sharpness(model, sigma, information) if information else None
+        eta = population.add_effects(design, theta, spread, information, sharpness)
         phi = population.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
@@ -201,7 +204,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            _add_outcome(model, design, observed, f[observed.name], variables)
+            _add_outcome(model, design, observed, f[observed.name], sigma[observed.name])
         variables.finish()
     return built, variables
 
@@ -229,7 +232,24 @@ def coordinates(design: Design):
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
-def _add_outcome(model, design, observed, f, variables):
+def _add_residual(model, observed, variables):
+    """The parts of an outcome's residual."""
+    parts = model.residual_of(observed.name).priors(scale_of(observed.values))
+    return Named(**{k: variables.add(f"sigma_{observed.name}_{k}", p, None, ()) for k, p in parts.items()})
+
+
+def _sharpness(model, sigma, information):
+    """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
+    by the one here, at the predictions that stand for all."""
+    data = {name: pm.Data(name, value) for name, value in information.scatter().items()}
+    height = []
+    for k, (name, s) in enumerate(sigma.items()):
+        f = data["transport_f"][k]
+        height.append(pm.logp(model.residual_of(name).likelihood(f, s), f).mean())
+    return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
+
+
+def _add_outcome(model, design, observed, f, s):
     name, residual = observed.name, model.residual_of(observed.name)
     _possible(observed, residual, design.positive)
     f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
@@ -237,10 +257,6 @@ def _add_outcome(model, design, observed, f, variables):
         known = ~pt.isnan(f)
         pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
         f = pt.switch(known, f, 1.0)
-    s = {}
-    for part, prior in residual.priors(scale_of(observed.values)).items():
-        s[part] = variables.add(f"sigma_{name}_{part}", prior, None, ())
-    s = Named(**s)
     if observed.censored.any() or design.positive:
         limits = observed.values, observed.lower, observed.upper
         censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)

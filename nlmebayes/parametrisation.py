@@ -9,11 +9,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from nlmebayes.evaluation import heights
 from nlmebayes.grouping import AUTO, CENTRED, NONCENTRED, TRANSPORT, Block, columns_of, contains, parents, summed
 from nlmebayes.pilot import marginal
 from nlmebayes.transport import MOST, Information
 from nlmebayes.variables import ModelError
 
+STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
 CROSSED = "its groups are crossed with those of {other}"
 MANY = f"more than {MOST} effects"
 LITTLE = "the data say less of its effects than the population does"
@@ -25,7 +27,7 @@ def settle(model, design, pilot):
     table of both, a dict each: level, effect, parametrisation, why."""
     names = [p.name for p in model.parameters]
     levels, rows, told_of = [], [], {}
-    for level, j in zip(design.levels, marginal(design, names, pilot.j, pilot.factor), strict=True):
+    for level, j in zip(design.levels, marginal(design, names, pilot.j.sum(axis=0), pilot.factor), strict=True):
         factor = pilot.factor[level.name]
         told_of[level.name] = np.einsum("gkk->gk", factor.T @ j @ factor).mean(axis=0)  # per that of the population
     chain, why = _chain(design, told_of)
@@ -95,10 +97,8 @@ def _chosen(block, told):
 
 def information(model, design, pilot):
     """The `Information` of the levels that a settled design transports; ``None`` if there are none."""
-    chain, names = (
-        [v for v in design.levels if v.blocks[0].parametrisation == TRANSPORT],
-        [p.name for p in model.parameters],
-    )
+    chain = [v for v in design.levels if v.blocks[0].parametrisation == TRANSPORT]
+    names = [p.name for p in model.parameters]
     if not chain:
         return None
     levels = sorted(chain, key=lambda level: len(level.labels))
@@ -110,11 +110,25 @@ def information(model, design, pilot):
         if level not in chain:
             for k, effect in enumerate(level.effects):
                 known[:, names.index(effect.parameter)] += level.z[:, k] * pilot.eta[level.name][level.of_unit, k]
-    h = (pilot.h - np.einsum("upq,uq->up", pilot.j, known))[:, places] * z
-    j = z[:, :, None] * pilot.j[:, places][:, :, places] * z[:, None, :]
-    slope = np.concatenate(
-        [pilot.j[:, places, i, None] * design.fixed[name].values[:, None, :] for i, name in enumerate(names)], axis=2
-    ) * z[:, :, None]  # fmt: skip
-    j, h, slope = (summed(values, inner.of_unit, len(inner.labels)) for values in (j, h, slope))
+    h = (pilot.h - np.einsum("oupq,uq->oup", pilot.j, known))[:, :, places] * z
+    j = z[:, :, None] * pilot.j[:, :, places][:, :, :, places] * z[:, None, :]
+    terms = [
+        pilot.j[:, :, places, i, None] * design.fixed[name].values[:, None, :] * z[:, :, None]
+        for i, name in enumerate(names)
+    ]
+    j, h, slope = (
+        np.stack([summed(each, inner.of_unit, len(inner.labels)) for each in values])
+        for values in (j, h, np.concatenate(terms, axis=3))
+    )
     outer = tuple(parents(*pair) for pair in pairwise(levels))
-    return Information(tuple(level.name for level in levels), effects, j, h, slope, outer)
+    return Information(tuple(level.name for level in levels), effects, j, h, slope, outer, *_points(model, pilot))
+
+
+def _points(model, pilot):
+    """Predictions that stand for all of an outcome, (outcome, point), and the height of the densities there."""
+    f = np.stack([np.quantile(values, STAND) for values in pilot.f.values()])
+    height = [
+        float(heights(model.residual_of(name), at, pilot.sigma[name]).mean())
+        for name, at in zip(pilot.f, f, strict=True)
+    ]
+    return f, np.array(height)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse import linalg
 
-from nlmebayes.evaluation import predictor, slopes
+from nlmebayes.evaluation import distances, predictor, slopes
 from nlmebayes.grouping import columns_of, contains, parents, summed
 from nlmebayes.population import centre, scale_of_data, variation
 
@@ -25,6 +25,7 @@ ROUNDS = 40  # of Gauss-Newton and EM, at most
 CLOSE = 0.02  # last change of log omega
 TRIALS = 8  # places in the population from which a subject is tried
 LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a step
+FAR = 3.0  # scatters from its prediction, beyond which a measurement draws by its distance
 FLOOR = 0.02  # least omega, in the scales of its prior
 
 
@@ -33,9 +34,10 @@ class Pilot:
     """What a pilot found.
 
     ``theta`` by parameter, (term,), with the ``covariance`` of all of them; ``eta`` by level, (group, effect);
-    ``factor`` by level, (effect, effect), with factor factor' = Omega; ``sigma`` by outcome and part. ``j`` (unit,
-    parameter, parameter) and ``h`` (unit, parameter): the log-likelihood is about -l' j l / 2 + h' l in the linear
-    predictors l. ``rounds`` is 0 for one that failed, which holds its start.
+    ``factor`` by level, (effect, effect), with factor factor' = Omega; ``sigma`` by outcome and part; ``f`` by outcome,
+    the predictions (record,). ``j`` (outcome, unit, parameter, parameter) and ``h`` (outcome, unit, parameter): the
+    log-likelihood is about -l' j l / 2 + h' l in the linear predictors l. ``rounds`` is 0 for one that failed, which
+    holds its start.
     """
 
     theta: dict
@@ -43,6 +45,7 @@ class Pilot:
     eta: dict
     factor: dict
     sigma: dict
+    f: dict
     j: np.ndarray
     h: np.ndarray
     rounds: int
@@ -93,7 +96,7 @@ def _found(problem, theta, sigma, rng):
             x = _tried(problem, x, factor, sigma, rng)
         j, slope, each = problem.derivatives(x, factor, sigma)
         eta = problem.effects(x, factor)
-        variance = _variances(problem, j, factor)
+        variance = _variances(problem, j.sum(axis=0), factor)
         sigma = _residual(problem, each, variance, sigma)
         before = factor
         factor = {level.name: _factor(problem, level, eta[level.name], variance[level.name]) for level in design.levels}
@@ -101,22 +104,22 @@ def _found(problem, theta, sigma, rng):
         change = [np.abs(np.log(np.diag(factor[k] @ factor[k].T) / np.diag(before[k] @ before[k].T))) for k in factor]
         if rounds > 4 and (not change or max(c.max() for c in change) < 2 * CLOSE):
             break
-    j, slope, _ = problem.derivatives(x, factor, sigma)
+    j, slope, each = problem.derivatives(x, factor, sigma, drawn=False)
     covariance = problem.step(x, factor, j, slope, np.ones(len(x), dtype=bool))[1]
-    linear = problem.linear(x[None], factor)[0]
-    h = slope + np.einsum("upq,uq->up", j, linear)
+    h = slope + np.einsum("oupq,uq->oup", j, problem.linear(x[None], factor)[0])
     log.info("pilot: %d rounds", rounds)
-    return Pilot(problem.fixed(x), covariance, problem.effects(x, factor), factor, sigma, j, h, rounds)
+    f = {name: values for name, (values, _) in each.items()}
+    return Pilot(problem.fixed(x), covariance, problem.effects(x, factor), factor, sigma, f, j, h, rounds)
 
 
 def _nothing(problem, theta, sigma):
     """The start alone, with no information on any effect."""
-    levels, n = problem.design.levels, len(problem.names)
-    units = len(problem.design.labels)
+    levels, outcomes = problem.design.levels, problem.design.outcomes
+    shape = len(outcomes), len(problem.design.labels), len(problem.names)
     return Pilot(
         theta, 0.01 * np.eye(problem.terms), {v.name: np.zeros((len(v.labels), len(v.effects))) for v in levels},
-        {v.name: 0.5 * np.diag(problem.variation[v.name]) for v in levels}, sigma, np.zeros((units, n, n)),
-        np.zeros((units, n)), 0,
+        {v.name: 0.5 * np.diag(problem.variation[v.name]) for v in levels}, sigma,
+        {o.name: np.nan_to_num(o.values, nan=1.0) for o in outcomes}, np.zeros((*shape, shape[-1])), np.zeros(shape), 0,
     )  # fmt: skip
 
 
@@ -207,6 +210,12 @@ class _Problem:
                 self.model.residual_of(observed.name), f, sigma[observed.name], observed, self.design.positive
             )
 
+    def distance(self, observed, f, sigma):
+        with np.errstate(all="ignore"):
+            return distances(
+                self.model.residual_of(observed.name), f, sigma[observed.name], observed, self.design.positive
+            )
+
     def log_density(self, x, factor, sigma):
         """By subject, (draw, subject): of measurements and of its own effects; and of the rest, (draw,)."""
         f, order = self.predict(np.ascontiguousarray(self.linear(x, factor).transpose(0, 2, 1)))
@@ -219,23 +228,31 @@ class _Problem:
                 found[d] += np.bincount(o.subject_number, self.density(o, f[o.name][d], sigma)[0], self.count)
         return np.where(np.isnan(found), -np.inf, found), quadratic[:, ~self.own].sum(axis=1)
 
-    def derivatives(self, x, factor, sigma):
-        """Information (unit, parameter, parameter) and slope (unit, parameter) of the log-likelihood in the linear
-        predictors; and by outcome the predictions and their derivatives (record, parameter)."""
+    def derivatives(self, x, factor, sigma, *, drawn=True):
+        """Information (outcome, unit, parameter, parameter) and slope (outcome, unit, parameter) of the log-likelihood
+        in the linear predictors; and by outcome the predictions and their derivatives (record, parameter).
+
+        ``drawn``: measurements that are `FAR` off draw their predictions in proportion to the distance; the likelihood
+        itself hardly slopes where a prediction with proportional scatter is many times too large.
+        """
         linear, n = self.linear(x[None], factor)[0], len(self.names)
         moved = np.repeat(linear[None], 2 * n + 1, axis=0)
         for i, length in enumerate(self.lengths):
             moved[1 + 2 * i, :, i] += length
             moved[2 + 2 * i, :, i] -= length
         f, _ = self.predict(np.ascontiguousarray(moved.transpose(0, 2, 1)))
-        j, slope, each = np.zeros((len(linear), n, n)), np.zeros((len(linear), n)), {}
-        for o in self.design.outcomes:
+        outcomes = self.design.outcomes
+        j, slope, each = np.zeros((len(outcomes), len(linear), n, n)), np.zeros((len(outcomes), len(linear), n)), {}
+        for k, o in enumerate(outcomes):
             g = ((f[o.name][1::2] - f[o.name][2::2]) / (2 * self.lengths[:, None])).T
             _, s, w = self.density(o, f[o.name][0], sigma)
+            if drawn:
+                away = self.distance(o, f[o.name][0], sigma)
+                s = np.where(np.abs(away) > FAR, np.sqrt(w) * away, s)
             known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
             g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
-            np.add.at(slope, o.unit, s[:, None] * g)
-            np.add.at(j, o.unit, w[:, None, None] * g[:, :, None] * g[:, None, :])
+            np.add.at(slope[k], o.unit, s[:, None] * g)
+            np.add.at(j[k], o.unit, w[:, None, None] * g[:, :, None] * g[:, None, :])
             each[o.name] = f[o.name][0], g
         return j, slope, each
 
@@ -244,6 +261,7 @@ class _Problem:
         change = np.zeros(len(x))
         if not columns.any():
             return change, np.zeros((self.terms, self.terms))
+        j, slope = j.sum(axis=0), slope.sum(axis=0)
         d = self._scaled(factor)[:, columns]
         blocks = sparse.bsr_matrix((j, np.arange(len(j)), np.arange(len(j) + 1)))
         hessian = d.T @ blocks @ d + sparse.diags(self.precision[columns])

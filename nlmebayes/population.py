@@ -1,6 +1,6 @@
 """Formulas and levels -> individual parameters: link(phi_u) = X_u theta + sum over levels of Z_u eta.
 
-`individual` is that sentence; it serves building, prediction and forecasting alike. `add_population` puts the
+`individual` is that sentence; it serves building, prediction and forecasting alike. `add_law` and `add_effects` put the
 variables behind it into a PyMC model, with their priors and in the parametrisation asked for:
 
 - non-centred: ``eta = z (diag(omega) L)'`` with ``z ~ Normal(0, 1)``: for sparse data;
@@ -78,11 +78,9 @@ def scale_of_data(design):
     return Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, scale_of(values))
 
 
-def add_population(design, parameters, scale, variables, information=None):
-    """Add theta, omega, corr and eta to the current PyMC model; returns theta and eta for `individual`.
-
-    ``information``: of the levels that are transported (`transport.Information`).
-    """
+def add_law(design, parameters, scale, variables):
+    """Add theta, omega and corr to the current PyMC model; returns theta by parameter, and by level omega with the
+    Cholesky factors of the correlations of its blocks."""
     theta = {}
     for p in parameters:
         matrix = design.fixed[p.name]
@@ -92,18 +90,25 @@ def add_population(design, parameters, scale, variables, information=None):
         else:
             theta[p.name] = pt.zeros(0)
     by_name = {p.name: p for p in parameters}
-    spread = {level.name: _add_spread(level, by_name, scale, variables) for level in design.levels}
+    return theta, {level.name: _add_spread(level, by_name, scale, variables) for level in design.levels}
+
+
+def add_effects(design, theta, spread, information=None, sharpness=None):
+    """Add the random effects to the current PyMC model; returns eta by level, (group, effect), for `individual`.
+
+    ``information``: of the levels that are transported (`transport.Information`); ``sharpness``: that of each outcome.
+    """
     eta, moved = {}, information.levels if information else ()
     if moved:
         levels = {level.name: level for level in design.levels}
         factors = {name: _factor(levels[name], *spread[name]) for name in moved}
-        eta |= transport.add_effects(information, levels, factors, pt.concatenate([theta[p.name] for p in parameters]))
+        eta |= transport.add_effects(information, levels, factors, pt.concatenate(list(theta.values())), sharpness)
     for level in design.levels:
         if level.name not in moved:
             eta[level.name] = _add_effects(design, level, *spread[level.name], theta, eta)
         dims = (level.name, f"{level.name}_effect")
         eta[level.name] = pm.Deterministic(f"eta_{level.name}", eta[level.name], dims=dims)
-    return theta, eta
+    return eta
 
 
 def centre(p: Parameter, scale: Scale):

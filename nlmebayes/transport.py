@@ -29,10 +29,11 @@ MOST = 12  # effects of a group, its outer levels included
 class Information:
     """What the data say of the effects of nested levels, from a pilot.
 
-    ``levels``: names, outermost first; ``effects``: those of all of them, without repetition; of the groups of the
-    innermost level: ``j`` (group, effect, effect), ``h`` (group, effect), and ``slope`` (group, effect, term) = J X for
-    the terms of all parameters in their order; ``parents``: for each level but the innermost, the group of each group
-    of the next inner one.
+    ``levels``: names, outermost first; ``effects``: those of all of them, without repetition; of each outcome and the
+    groups of the innermost level: ``j`` (outcome, group, effect, effect), ``h`` (outcome, group, effect), and ``slope``
+    (outcome, group, effect, term) = J X for the terms of all parameters in their order; ``parents``: for each level but
+    the innermost, the group of each group of the next inner one; ``f``: predictions that stand for all of an outcome,
+    (outcome, point), and ``height``: the mean log-density of measurements there that equal them, (outcome,).
     """
 
     levels: tuple
@@ -41,25 +42,34 @@ class Information:
     h: np.ndarray
     slope: np.ndarray
     parents: tuple
+    f: np.ndarray
+    height: np.ndarray
 
     def arrays(self):
         """Arrays by name that differ between datasets."""
-        return {f"transport_{name}": getattr(self, name) for name in ("j", "h", "slope")}
+        return {f"transport_{name}": getattr(self, name) for name in ("j", "h", "slope")} | self.scatter()
+
+    def scatter(self):
+        """Those of the residuals."""
+        return {"transport_f": self.f, "transport_height": self.height}
 
 
-def add_effects(information, levels, factors, theta):
+def add_effects(information, levels, factors, theta, sharpness):
     """Add the standardised effects of nested levels to the current PyMC model.
 
     ``levels``: the design's, by name; ``factors``: A of each, (effect, effect), by name; ``theta``: all fixed effects,
-    (term,). Returns eta by level, (group, effect).
+    (term,); ``sharpness``: of each outcome, by which its information is multiplied. Returns eta by level, (group,
+    effect).
     """
-    data = {name: pm.Data(name, value) for name, value in information.arrays().items()}
-    slope, names = data["transport_slope"], information.levels
-    inner = data["transport_h"] - (slope * theta).sum(axis=2)
+    data = {name: pm.Data(f"transport_{name}", getattr(information, name)) for name in ("j", "h", "slope")}
+    names = information.levels
+    inner = data["h"] - (data["slope"] * theta).sum(axis=3)
+    inner = sum(sharpness[k] * inner[k] for k in range(len(information.f)))
+    whole = sum(sharpness[k] * data["j"][k] for k in range(len(information.f)))
     own = {
         name: np.array([information.effects.index(e) for e in levels[name].effects], dtype=np.int64) for name in names
     }
-    j, h = {names[-1]: data["transport_j"]}, {names[-1]: inner}
+    j, h = {names[-1]: whole}, {names[-1]: inner}
     for outer, name, parent in reversed(list(zip(names, names[1:], information.parents, strict=False))):
         left = Message()(own[name], factors[name], j[name], h[name])
         j[outer], h[outer] = (_summed(x, parent, len(levels[outer].labels)) for x in left)

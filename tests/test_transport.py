@@ -7,12 +7,13 @@ import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import nlmebayes as nb
-from model_zoo import LinearMixed
+from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import parametrisation, start
 from nlmebayes.design import resolve
+from nlmebayes.evaluation import distances, heights
 from nlmebayes.model import ModelError, assemble
 from nlmebayes.solver import conjugate
 
@@ -138,9 +139,10 @@ def values_of(built, names, point):
 
 @pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
 def test_of_a_normal_model_the_moved_effects_are_standard_normal(nested, formula):
-    """The likelihood is the parabola that the pilot saw, so given any population z ~ Normal(0, 1), at every level."""
-    found, _, _, built = settled(nb.Model(LinearMixed(), formula, parametrisation="transport"), nested)
-    point = random_point(built) | {"sigma_y_a_log__": np.log(found.sigma["y"]["a"])}
+    """The likelihood is the parabola that the pilot saw, more or less sharp, so given any population and residual
+    z ~ Normal(0, 1), at every level."""
+    _, _, _, built = settled(nb.Model(LinearMixed(), formula, parametrisation="transport"), nested)
+    point = random_point(built)
     z = [v for v in built.free_RVs if v.name.startswith("z_")]
     slopes = built.compile_fn(built.dlogp(vars=z), mode=MODE)(point)
     np.testing.assert_allclose(slopes, -np.concatenate([np.ravel(point[v.name]) for v in z]), atol=1e-6)
@@ -205,3 +207,38 @@ def test_the_pilot_of_a_balanced_design_is_the_classical_estimate():
     assert found.theta["mu"][0] == pytest.approx(data.observations["value"].mean(), rel=1e-3)
     assert found.sigma["Yield"]["a"] == pytest.approx(np.sqrt(within), rel=0.05)
     assert found.factor["Batch"][0, 0] == pytest.approx(np.sqrt(between), rel=0.25)
+
+
+def test_the_pilot_finds_a_subject_whose_concentrations_are_far_below_the_others():
+    """Where a prediction is 1000 times too large a proportional likelihood hardly slopes; the pilot gets there."""
+    times = np.array([1.0, 4.0, 8.0, 12.0, 24.0])
+    rng = np.random.default_rng(5)
+    cl, v = 3.0 * np.exp(0.2 * rng.normal(size=20)), 30.0 * np.exp(0.2 * rng.normal(size=20))
+    cl[7] = 15.0
+    conc = 300 / v[:, None] * np.exp(-np.outer(cl / v, times)) * (1 + 0.05 * rng.normal(size=(20, 5)))
+    frame = pd.DataFrame({"id": np.repeat(np.arange(20), 5), "time": np.tile(times, 20), "y": conc.ravel()})
+    doses = pd.DataFrame({"id": np.arange(20), "time": 0.0, "amt": 300.0})
+    data = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
+    model = nb.Model(OneCompartment(), residual=nb.Proportional())
+    found = start.pilot(model, resolve(model, data))
+    assert found.sigma["y"]["b"] == pytest.approx(0.05, rel=0.2)
+    np.testing.assert_allclose(found.theta["cl"] + found.eta["id"][:, 0], np.log(cl), atol=0.1)
+
+
+@pytest.mark.parametrize("residual", [nb.Additive(), nb.Proportional(), nb.Combined(), nb.LogNormal()], ids=str)
+def test_distance_is_the_integral_of_the_inverse_scatter(residual):
+    names = list(residual.priors(1.0))
+    parts = {name: value for name, value in zip(names, (0.3, 0.2), strict=False)}
+    y, f = np.array([1.0, 40.0, 3.0, 2.5]), np.array([3.0, 0.5, 0.01, 2.5])
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": np.arange(4.0), "y": y})
+    data = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id")
+    (observed,) = resolve(nb.Model(LinearMixed(), residual=residual), data).outcomes
+    found = distances(residual, f, parts, observed)
+
+    def inverse(x):
+        return np.sqrt(2 * np.pi) * np.exp(heights(residual, np.array([x]), parts)[0])
+
+    expected = [integrate.quad(inverse, a, b, epsrel=1e-10)[0] for a, b in zip(f, y, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+    if isinstance(residual, nb.Proportional):
+        np.testing.assert_allclose(found, np.log(y / f) / 0.3, rtol=1e-9, atol=1e-12)
