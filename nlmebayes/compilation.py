@@ -1,10 +1,12 @@
 """The log-density compiled for the sampler, by Numba, or by JAX for accelerators."""
 
+import ctypes
 import importlib
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import nutpie
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import predefined_modes
@@ -58,6 +60,34 @@ def compiled(built, backend, kept):
 def started(compiled, backend, initial):
     """The same with a function of initial points."""
     return replace(compiled, **{BACKENDS[backend]: initial})
+
+
+def density(compiled):
+    """The compiled log-density as a function of (coordinate,) that gives (value, gradient); minus infinity where there
+    is none."""
+    call, data, n = compiled.compiled_logp_func.ctypes, compiled.user_data.ctypes.data, compiled.n_dim
+
+    def at(x):
+        x, gradient, value = np.ascontiguousarray(x, dtype=float), np.zeros(n), np.zeros(1)
+        failed = call(n, *(_pointer(array) for array in (x, gradient, value)), data)
+        return (-np.inf, np.zeros(n)) if failed else (float(value[0]), gradient)
+
+    return at
+
+
+def expanded(compiled, x):
+    """The variables that a compiled model stores, name -> (draw, ...), at points ``x`` (draw, coordinate)."""
+    call, data, n = compiled.compiled_expand_func.ctypes, compiled.user_data.ctypes.data, compiled.n_dim
+    found = np.empty((len(x), compiled.n_expanded))
+    for row, out in zip(np.ascontiguousarray(x), found, strict=True):
+        if call(n, compiled.n_expanded, _pointer(row), _pointer(out), data):
+            raise ModelError("the variables of a draw could not be computed")
+    parts = zip(*compiled.shape_info, strict=True)
+    return {name: found[:, place].reshape(len(x), *shape) for name, place, shape in parts}
+
+
+def _pointer(array):
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from arviz_stats import ess, loo, rhat
 from nlmebayes import accuracy
 from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
-from nlmebayes.model import assemble
+from nlmebayes.model import ModelError, assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
 
@@ -105,12 +105,15 @@ def check(model, tree) -> Report:
         The tree was made with another model, or has no posterior.
     """
     model, design = context(model, tree)
+    if tree["posterior"].sizes["draw"] < 2:
+        raise ModelError("check needs draws; this tree holds one, a posterior mode")
     population = summary(tree, model=model)
     shrunk = _shrinkage(tree, design)
     predictive = _predictive(tree)
     cross = _cross_validation(tree)
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
     findings = [
+        *_approximated(tree),
         *_convergence(population, divergences, tree),
         *_apart(tree, design),
         *_geometry(tree, design),
@@ -232,6 +235,19 @@ def _loo(tree, name):
     apart = tree.copy()
     apart["log_likelihood"] = tree["log_likelihood"].to_dataset().assign({name: tree["log_likelihood"][name] + noise})
     return loo(apart, var_name=name, pointwise=True)
+
+
+def _approximated(tree):
+    """What an approximation is worth."""
+    settings = json.loads(tree.attrs.get("nlmebayes_fit", "{}"))
+    if settings.get("khat") is not None:
+        khat = settings["khat"]
+        use = (
+            "its draws are weighted to the posterior"
+            if khat <= PARETO_K
+            else "its draws are not those of the posterior"
+        )
+        yield f"an approximation by {settings['method']}, k-hat {khat:.2f}: {use}. Before you report, fit with nuts"
 
 
 def _convergence(population, divergences, tree):

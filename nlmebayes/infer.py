@@ -1,13 +1,16 @@
 """`fit`: a pilot, the parametrisation that follows from it, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
 import dataclasses
+import itertools
 import json
+import warnings
 
 import numpy as np
 import nutpie
 import pymc as pm
+import xarray as xr
 
-from nlmebayes import accuracy, compilation, parametrisation, prediction, storage
+from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
@@ -23,12 +26,12 @@ UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with mis
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=None, backend="numba", **options,
+    target_accept=None, backend="numba", method="nuts", resume=None, **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
     A pilot finds where the chains start and in which parametrisation the random effects are sampled; `check` tells
-    which, and why.
+    which, and why. Interrupted (Ctrl-C, the stop button), it returns the draws so far with a warning.
 
     Parameters
     ----------
@@ -42,6 +45,12 @@ def fit(
         divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
+    method : {"nuts", "map", "laplace", "pathfinder"}
+        All but the first are approximations, for exploration and simulation studies: the posterior mode (one draw),
+        a normal law there, or Pathfinder. `check` names them as such, with the k-hat of their weights.
+    resume : DataTree, optional
+        A tree of the same fit: its chains go on where they ended, after another ``tune`` steps, and the new draws are
+        appended.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -64,9 +73,16 @@ def fit(
     >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
-    return sampler(model, data, backend=backend).sample(
+    if method not in ("nuts", *approximation.METHODS):
+        raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
+    if resume is not None:
+        _same_fit(model, data, resume)
+    ready = sampler(model, data, backend=backend)
+    if method != "nuts":
+        return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
+    return ready.sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
-        target_accept=target_accept, **options,
+        target_accept=target_accept, resume=resume, **options,
     )  # fmt: skip
 
 
@@ -120,37 +136,118 @@ class Sampler:
 
     def sample(
         self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=None,
-        **options,
+        resume=None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         if min(draws, tune, chains) < 1:
             raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
-        model, data, design = self.model, self.data, self.design
         rng = np.random.default_rng(random_seed)
+        start = self.start if resume is None else _continued(resume, chains, self.compiled.n_dim)
         if target_accept is None:
             target_accept = EVEN if all(row["parametrisation"] == TRANSPORT for row in self.chosen) else UNEVEN
-        if model.structure.fallible:
+        if self.model.structure.fallible:
             options = {"store_divergences": True} | options
         sampled = nutpie.sample(
-            compilation.started(self.compiled, self.backend, self.start),
+            compilation.started(self.compiled, self.backend, start),
             draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
-            progress_bar=progressbar, save_warmup=False, target_accept=target_accept, **options,
+            progress_bar=progressbar, save_warmup=False, store_unconstrained=True, target_accept=target_accept,
+            **options,
         )  # fmt: skip
-        population = draws_of(sampled["posterior"].to_dataset(), design, model, data.outcomes)
+        population, stats = _whole(sampled["posterior"].to_dataset(), sampled["sample_stats"].to_dataset(), draws)
+        stats["position"] = stats["unconstrained_draw"].isel(draw=-1)
+        tree = self._tree(population, rng)
+        unkept = [v for v in stats if v.startswith(UNKEPT_STATS)]
+        tree["sample_stats"] = xr.DataTree(stats.drop_vars([*unkept, "unconstrained_draw"], errors="ignore"))
+        if self.model.structure.fallible:
+            tree.attrs["nlmebayes_solver"] = accuracy.failures(self.built, self.design, stats)
+        settings = {"method": "nuts", "draws": stats.sizes["draw"], "tune": tune, "chains": stats.sizes["chain"]}
+        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"random_seed": random_seed, "nutpie": nutpie.__version__})
+        return tree if resume is None else _appended(resume, tree)
+
+    def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
+        """An approximation of the posterior, as `fit` gives it: ``method`` is "map", "laplace" or "pathfinder"."""
+        if self.backend != "numba":
+            raise ModelError(f'method={method!r} takes backend="numba"')
+        rng = np.random.default_rng(random_seed)
+        starts = [self.start(int(rng.integers(2**31))) for _ in range(paths)]
+        found = approximation.found(compilation.density(self.compiled), starts, method, draws, rng)
+        values = compilation.expanded(self.compiled, found.draws)
+        named = {name: (x, tuple(self.built.named_vars_to_dims.get(name, ()))) for name, x in values.items()}
+        coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
+        named = {name: (x, dims) for name, (x, dims) in named.items() if name in _kept(self.built)}
+        tree = self._tree(prediction.with_chains(named, coords, (1, len(found.draws))), rng)
+        settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed, "height": found.height}
+        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"khat": None if method == "map" else found.khat})
+        return tree
+
+    def _tree(self, drawn, rng):
+        """Population draws with what follows from them."""
+        model, data, design = self.model, self.data, self.design
+        sizes = drawn.sizes["chain"], drawn.sizes["draw"]
+        population = draws_of(drawn, design, model, data.outcomes)
         phi, f, _ = evaluator(model, design)(population.theta, population.eta)
-        stats = sampled["sample_stats"].to_dataset()
-        groups = {
-            "posterior": prediction.labelled(design, population, population.eta, phi, f, (chains, draws)),
-            "sample_stats": stats.drop_vars([v for v in stats if v.startswith(UNKEPT_STATS)]),
-        } | prediction.observe(model, design, f, population.sigma, (chains, draws), rng)
+        groups = {"posterior": prediction.labelled(design, population, population.eta, phi, f, sizes)}
+        groups |= prediction.observe(model, design, f, population.sigma, sizes, rng)
         tree = storage.attach(prediction.as_tree(groups), model, data)
-        if model.structure.fallible:
-            tree.attrs["nlmebayes_solver"] = accuracy.failures(self.built, design, stats)
-        settings = {"draws": draws, "tune": tune, "chains": chains, "random_seed": random_seed}
         tree.attrs["nlmebayes_parametrisation"] = json.dumps(self.chosen)
         tree.attrs["nlmebayes_pilot"] = json.dumps(self.pilot)
-        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"nutpie": nutpie.__version__})
         return tree
+
+
+def _same_fit(model, data, tree):
+    """Refuse to append draws to those of another model or other data."""
+    storage.same_model(model, tree)
+    before = storage.training_dataset(tree).observations
+    if len(before) != len(data.observations) or not np.array_equal(before["value"], data.observations["value"], True):
+        raise ModelError("resume: the tree was fitted to other measurements")
+
+
+def _whole(drawn, stats, draws):
+    """Draws and statistics of chains that were interrupted, cut where the chains that got furthest are complete."""
+    done = np.isfinite(stats["logp"].to_numpy()).sum(axis=1)
+    if done.min() == draws:
+        return drawn, stats
+    if done.max() == 0:
+        raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
+    kept = np.flatnonzero(done >= done.max() / 2)
+    n = int(done[kept].min())
+    warnings.warn(
+        f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}", stacklevel=3
+    )
+    return (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
+
+
+def _continued(tree, chains, size):
+    """A function of a seed that gives, one after the other, the points where the chains of a tree ended."""
+    if "sample_stats" not in tree.children or "position" not in tree["sample_stats"]:
+        raise ModelError("resume takes the tree of a sampled fit")
+    points = tree["sample_stats"]["position"].to_numpy()
+    if points.shape != (chains, size):
+        raise ModelError(
+            f"resume: the tree has {len(points)} chains of {points.shape[1]} coordinates, this fit {chains} of {size}"
+        )
+    following = itertools.cycle(points)
+    return lambda seed=None: next(following)
+
+
+def _appended(before, after):
+    """The draws of a tree and those that follow them."""
+    groups = {}
+    for name in ("posterior", "sample_stats", "posterior_predictive", "log_likelihood"):
+        if name in before.children and name in after.children:
+            pair = [tree[name].to_dataset() for tree in (before, after)]
+            whole = xr.concat(
+                pair, dim="draw", data_vars="minimal", coords="minimal", compat="override", join="override"
+            )
+            last = pair[1].get("position")
+            groups[name] = whole if last is None else whole.assign(position=last)
+            groups[name] = groups[name].assign_coords(draw=np.arange(groups[name].sizes["draw"]))
+    tree = after.copy()
+    for name, values in groups.items():
+        tree[name] = xr.DataTree(values)
+    settings = json.loads(after.attrs["nlmebayes_fit"])
+    tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"draws": tree["posterior"].sizes["draw"]})
+    return tree
 
 
 def _limits(observed):
