@@ -187,6 +187,52 @@ def test_truth_is_covered_at_the_expected_rate(case):
     assert 0.8 < total < 0.98, covered
 
 
+def three_levels():
+    """Six sites with three subjects each, two visits, two records each."""
+    visit = np.arange(72) // 2
+    frame = pd.DataFrame({"visit": visit, "id": visit // 2, "site": visit // 6, "y": np.arange(72.0)})
+    priors = {"theta_mu": normal(2, 2), "sigma_y_a": half(1.0)}
+    priors |= {"omega_site": half(1.0), "omega_id": half(1.0), "omega_visit": half(1.0)}
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|site/id/visit)", priors=priors)
+    return model, nb.Dataset.from_frame(frame, outcome="y", levels=("site", "id", "visit"))
+
+
+def saturable():
+    return mechanistic(MichaelisMenten(), [0.5, 4, 12, 24], ("vmax",), doses(amt=1000.0), subjects=10)
+
+
+@pytest.mark.recovery
+@pytest.mark.parametrize("case", [one_compartment, three_levels, saturable], ids=lambda c: c.__name__)
+def test_ranks_of_the_truth_are_uniform(case):
+    """Simulation-based calibration with 200 replicates: the rank of the truth among 19 draws that are nearly
+    independent is uniform on 0 to 19, for every parameter of the population."""
+    replicates, bins = 200, 20
+    model, data = case()
+    simulated = nb.simulate(model, data, draws=replicates, random_seed=7)
+    truths = simulated["prior"].to_dataset()
+    names = [v for v in truths if v.startswith(("theta_", "omega_", "sigma_"))]
+
+    def values(k):
+        return {name: simulated["prior_predictive"][name][0, k].to_numpy() for name in data.outcomes}
+
+    compiled, ranks = nb.sampler(model, data.with_values(**values(0))), {}
+    for k in range(replicates):
+        tree = compiled.with_values(**values(k)).sample(
+            draws=380, tune=400, chains=2, target_accept=0.95, random_seed=k, progressbar=False
+        )
+        drawn = tree["posterior"].to_dataset()[names].stack(s=("chain", "draw")).isel(s=slice(20, None, 40))
+        for name in names:
+            below = (drawn[name] < truths[name][0, k]).sum("s")
+            for i, rank in enumerate(np.atleast_1d(below.to_numpy())):
+                ranks.setdefault((name, i), []).append(int(rank))
+    p_values = {}
+    for key, found in ranks.items():
+        counts = np.bincount(found, minlength=bins).reshape(10, 2).sum(axis=1)
+        p_values[key] = stats.chisquare(counts).pvalue
+    print(case.__name__, {key: round(p, 3) for key, p in p_values.items()})
+    assert min(p_values.values()) > 0.01 / len(p_values), p_values
+
+
 @pytest.mark.recovery
 def test_no_chain_ends_where_absorption_and_elimination_are_exchanged():
     """60 subjects with 10 samples and no order constraint, from 20 seeds."""

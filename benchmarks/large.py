@@ -1,0 +1,54 @@
+"""A large population: time, memory and effective draws of a fit as the number of subjects grows.
+
+One-compartment oral kinetics, one dose, 6 samples each, 10 % error; 2 chains of 500 + 500 draws on 2 cores, as `fit`
+does it. Every size runs in a process of its own, whose largest resident memory is reported. Seconds: of the pilot with
+the compilation, of the sampling with what `fit` computes afterwards.
+
+Run: python benchmarks/large.py [--subjects 500 1000 5000]
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+from sampling import drawn
+
+import nlmebayes as nb
+from model_zoo import OneCompartment
+
+
+def measure(subjects):
+    model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Proportional())
+    values = {
+        "theta_cl": [1.1], "theta_v": [3.4], "theta_ka": [0.4], "omega_id": [0.3, 0.2, 0.5], "sigma_conc_b": 0.1,
+    }  # fmt: skip
+    data = drawn(model, [0.5, 1.0, 2.0, 4.0, 8.0, 24.0], subjects, 300.0, values)
+    began = time.perf_counter()
+    sampler = nb.sampler(model, data)
+    ready = time.perf_counter()
+    tree = sampler.sample(draws=500, tune=500, chains=2, cores=2, random_seed=1, progressbar=False)
+    done = time.perf_counter()
+    table, steps = nb.summary(tree), float(tree["sample_stats"]["n_steps"].mean())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{subjects} subjects: ready {ready - began:.0f} s, sampled {done - ready:.0f} s, {steps:.1f} steps a draw, "
+        f"min bulk ESS {table['ess_bulk'].min():.0f}, max R-hat {table['rhat'].max():.3f}, {peak:.1f} GiB",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--subjects", type=int, nargs="+", default=[500, 1000, 5000])
+    given = parser.parse_args()
+    if len(given.subjects) == 1:
+        measure(given.subjects[0])
+        return
+    for subjects in given.subjects:
+        subprocess.run([sys.executable, __file__, "--subjects", str(subjects)], check=True)
+
+
+if __name__ == "__main__":
+    main()
