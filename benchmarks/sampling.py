@@ -5,18 +5,26 @@ population with saturable elimination by differential equations (60 subjects, 6 
 (Pastes). Every run: same priors, pilot, starts, chains and draws; compiled before the clock starts. The effective
 sample size is the least bulk ESS over all population parameters. Writes the table docs/benchmarks.md.
 
-Run: python benchmarks/sampling.py [--seeds 1] [--draws 1000] [--only NAME ...]
+With --stan, Stan (pystan, in an environment of its own: pip install pystan setuptools) samples two of the populations
+too, hand-written centred and non-centred: same priors, data, tolerances and number of chains, acceptance aimed at 0.9,
+starts near the truth. Its seconds are those of sampling alone.
+
+Run: python benchmarks/sampling.py [--seeds 1] [--draws 1000] [--only NAME ...] [--stan PYTHON] [--stan-draws 200]
 """
 
 import argparse
+import json
 import os
 import platform
+import subprocess
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from arviz_stats.base import array_stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, MichaelisMenten, OneCompartment
@@ -72,6 +80,7 @@ CASES = {
     "saturable (ODE), 6 samples": saturable,
     "pastes, three levels": pastes,
 }
+STAN = ("oral, 10 samples", "saturable (ODE), 6 samples")
 
 
 def run(model, data, kind, draws, seeds):
@@ -93,11 +102,48 @@ def run(model, data, kind, draws, seeds):
         }  # fmt: skip
 
 
+def stan(python, name, kind, draws, seed):
+    """One row of Stan's on a population, with the programs in the folder stan."""
+    model, data = CASES[name]()
+    times = np.unique(data.observations["time"])
+    frame = data.observations
+    given = {
+        "N": len(frame), "J": int(frame["id"].nunique()), "id": (frame["id"].astype(int) + 1).tolist(),
+        "y": frame["value"].tolist(), "dose": float(data.doses["amount"].iloc[0]), "centred": int(kind == "centred"),
+        "middle": [float(np.log(p.typical)) for p in model.parameters],
+    }  # fmt: skip
+    ode = name.startswith("saturable")
+    if ode:
+        given |= {"M": len(times), "rtol": model.structure.rtol, "atol": model.structure.atol}
+    given["time"] = (times if ode else frame["time"]).tolist()
+    truth = {"theta": np.log([10.0, 2.0, 20.0] if ode else [3.0, 30.0, 1.5]), "omega": [0.3, 0.2, 0.2 if ode else 0.5]}
+    program = Path(__file__).parent / "stan" / f"{'saturable' if ode else 'oral'}_population.stan"
+    work = {
+        "program": str(program), "data": given, "draws": draws, "chains": 2, "seed": seed, "sigma": 0.1,
+        "theta": list(truth["theta"]), "omega": truth["omega"],
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder, "work.json"), Path(folder, "draws.npz")
+        asked.write_text(json.dumps(work), encoding="utf-8")
+        script = Path(__file__).parent / "sampling_stan.py"
+        subprocess.run([python, str(script), str(asked), str(answer)], check=True, capture_output=True)
+        found = dict(np.load(answer))
+    each = [x.T for name in ("theta", "omega", "sigma") for x in found[name]]  # (chain, draw)
+    least, steps = min(float(array_stats.ess(x)) for x in each), float(found["steps"].sum())
+    return {
+        "steps per draw": steps / found["steps"].size, "min bulk ESS": least, "ESS per 1000 gradients":
+        1000 * least / steps, "ESS per s": least / float(found["took"]),
+        "max R-hat": max(float(array_stats.rhat(x)) for x in each), "divergences": int(found["diverging"].sum()),
+    }  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(CASES))
+    parser.add_argument("--stan", metavar="PYTHON", help="of an environment with pystan")
+    parser.add_argument("--stan-draws", type=int, default=200)
     given = parser.parse_args()
     rows = []
     for name in given.only:
@@ -105,6 +151,11 @@ def main():
         for kind in KINDS:
             for seed, row in enumerate(run(model, data, kind, given.draws, given.seeds), start=1):
                 rows.append({"model": name, "parametrisation": kind, "seed": seed, **row})
+                print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
+        if given.stan and name in STAN:
+            for kind in KINDS[1:]:
+                row = stan(given.stan, name, kind, given.stan_draws, 1)
+                rows.append({"model": name, "parametrisation": f"Stan, {kind}", "seed": 1, **row})
                 print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
     PAGE.write_text(page(pd.DataFrame(rows), given), encoding="utf-8")
 

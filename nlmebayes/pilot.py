@@ -269,7 +269,7 @@ class _Problem:
         change[columns] = solver.solve(d.T @ slope.ravel() - (self.precision * (x - self.mean))[columns])
         if not columns[: self.terms].all() or not self.terms:
             return change, np.zeros((self.terms, self.terms))
-        return change, solver.solve(np.eye(columns.sum())[:, : self.terms])[: self.terms]
+        return change, solver.solve(np.eye(columns.sum(), self.terms))[: self.terms]
 
     def best(self, x, factor, sigma, change):
         """x after the best part of a step: one part for all, or one for each subject if only its own effects move."""
