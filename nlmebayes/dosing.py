@@ -1,162 +1,112 @@
-"""Regimens, targets and `recommend`: which dose keeps an exposure in its range, with what probability."""
+"""`recommend` and `optimise`: which regimen brings the exposures of a patient into their range, with what probability."""
 
-import json
 import warnings
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 
-from nlmebayes import storage
-from nlmebayes.design import resolve
-from nlmebayes.evaluation import draws_of, effects, evaluator
-from nlmebayes.forecasting import KHAT
-from nlmebayes.model import ModelError, check_names
-from nlmebayes.prediction import context
+from nlmebayes import chart, storage
+from nlmebayes.model import ModelError
+from nlmebayes.prospect import Case, prospect
+from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, kept, varied
+from nlmebayes.targets import Target
 
-NODES = 16  # Gauss-Legendre nodes per panel of an AUC
-GRADES = 4.0 ** -np.arange(5, -1, -1)  # panel ends between two doses, as fractions: fine where a dose acts
+SURE = 0.98  # share of draws on the wrong side beyond which no better amount is looked for
+GRID = 21  # values compared in a search without a root, and again around the best of them
+TIMES = 4  # that this is done
+CLOSE = 1e-6  # of the log loss decides between values that have the same probability
+FOLD = 2.0  # by which the bracket of a search grows, at most DOUBLINGS times
+DOUBLINGS = 30
 
 
 @dataclass(frozen=True)
-class Regimen:
-    """A schedule of equal doses.
+class Loss:
+    """What it costs to be outside of a target's range.
 
-    Parameters
-    ----------
-    amount : float
-        Of one dose, in the unit of the data (mg).
-    start : float
-        Time of the first one.
-    every : float, optional
-        Interval between doses (h); needed for more than one.
-    doses : int
-        Number of doses.
-    duration : float, optional
-        Of the infusion of each; by default they are given at once.
-    state : str, optional
-        Which state is dosed, by name or CMT number; by default the structure's own.
+    ``kind="outside"``: ``below`` if the exposure E is below low, ``above`` if it is above high.
+    ``"relative"``: below * (low - E) / low, above * (E - high) / high. ``"log"``: below * log(low / E),
+    above * log(E / high). A target's loss is multiplied by its ``weight``; losses of several targets add up.
+
+    Examples
+    --------
+    Too much is three times as bad as too little:
+
+    >>> import nlmebayes as nb
+    >>> nb.Loss(below=1.0, above=3.0).of(nb.Trough(10, 15), [8.0, 12.0, 20.0])
+    array([1., 0., 3.])
     """
 
-    amount: float
-    start: float = 0.0
-    every: float | None = None
-    doses: int = 1
-    duration: float | None = None
-    state: str | None = None
+    below: float = 1.0
+    above: float = 1.0
+    kind: Literal["outside", "relative", "log"] = "outside"
 
     def __post_init__(self):
-        if not (self.amount >= 0 and np.isfinite(self.amount)):
-            raise ValueError(f"Regimen: the amount {self.amount} is not a dose")
-        if self.doses < 1 or (self.doses > 1 and not (self.every and self.every > 0)):
-            raise ValueError(f"Regimen: {self.doses} doses every {self.every}; more than one needs an interval, every=")
-        if self.duration is not None and not self.duration > 0:
-            raise ValueError(f"Regimen: the duration {self.duration} of an infusion is not positive")
+        if self.kind not in ("outside", "relative", "log"):
+            raise ValueError(f"Loss: no kind {self.kind!r}; there are outside, relative, log")
+        if not (self.below >= 0 and self.above >= 0):
+            raise ValueError(f"Loss: below {self.below} and above {self.above} must not be negative")
 
-    @property
-    def times(self):
-        """Times of the doses."""
-        return self.start + (self.every or 0.0) * np.arange(self.doses)
-
-    def __str__(self):
-        over = f" over {self.duration:g}" if self.duration else ""
-        return f"{self.amount:g}{over}" + (f" every {self.every:g} x {self.doses}" if self.doses > 1 else "")
-
-
-class Target(ABC):
-    """An exposure and the range it should be in; subclasses say at which times it is read."""
-
-    low: float
-    high: float
-
-    @abstractmethod
-    def nodes(self, doses):
-        """Times to predict at and their weights, given the times of all doses: exposure = weights . f(times)."""
+    def of(self, target, exposure):
+        """Loss of each exposure, (draw,)."""
+        exposure = np.asarray(exposure, dtype=float)
+        under, over = exposure < target.low, exposure > target.high
+        if self.kind == "outside":
+            return target.weight * (self.below * under + self.above * over)
+        low, high = (limit if limit > 0 else 1.0 for limit in (target.low, target.high))
+        with np.errstate(divide="ignore"):
+            short, long = np.where(under, exposure / low, 1.0), np.where(over, exposure / high, 1.0)
+            if self.kind == "log":
+                short, long = 1 - np.log(np.maximum(short, 0)), 1 + np.log(long)
+                return target.weight * (self.below * (short - 1) + self.above * (long - 1))
+        return target.weight * (self.below * (1 - short) + self.above * (long - 1))
 
 
-def _check_range(target):
-    if not target.low < target.high:
-        raise ValueError(f"{type(target).__name__}: low {target.low} is not below high {target.high}")
-
-
-@dataclass(frozen=True)
-class Trough(Target):
-    """Concentration at ``time``, before a dose given at that time; wanted between ``low`` and ``high``."""
-
-    low: float
-    high: float
-    time: float
-
-    def __post_init__(self):
-        _check_range(self)
-
-    def nodes(self, doses):
-        return np.array([self.time]), np.array([1.0])
-
-    def __str__(self):
-        return f"concentration at {self.time:g} in {self.low:g} to {self.high:g}"
-
-
-@dataclass(frozen=True)
-class AUC(Target):
-    """Area under the predicted concentration from ``start`` to ``end``; wanted between ``low`` and ``high``.
-
-    Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses, each 4 times as long as the one before; the
-    relative error for exponentials is below 1e-13 from slow rates to 3000 per interval.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __post_init__(self):
-        _check_range(self)
-        if not self.start < self.end:
-            raise ValueError(f"AUC: start {self.start} is not before end {self.end}")
-
-    def nodes(self, doses):
-        inside = doses[(doses > self.start) & (doses < self.end)]
-        stops = np.array([self.start, *inside, self.end])
-        edges = np.append(self.start, (stops[:-1, None] + np.diff(stops)[:, None] * GRADES).ravel())
-        x, w = np.polynomial.legendre.leggauss(NODES)
-        half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
-        return (middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * w).ravel()
-
-    def __str__(self):
-        return f"AUC from {self.start:g} to {self.end:g} in {self.low:g} to {self.high:g}"
-
-
-def recommend(forecast, regimens, targets, *, model=None, outcome=None):
+def recommend(
+    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, now=None
+):
     """Probability that each regimen brings each exposure below, into and above its range.
 
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
-    that uncertainty about the patient and about the population both count. The patient's past doses stay.
+    that uncertainty about the patient and about the population both count. The patient's past doses count.
 
     Parameters
     ----------
     forecast : DataTree
         From `forecast`.
-    regimens : sequence of Regimen
-        Future doses to compare.
+    regimens : sequence of Regimen or Plan
+        Future doses to compare; `regimens` makes them from amounts, intervals and durations.
     targets : Target or sequence of Target
         With several, ``p_all`` is the probability that every one is met at once.
     model : Model, optional
         By default the one stored in the forecast.
     outcome : str, optional
         Which outcome, if there are several.
+    loss : Loss, optional
+        Ranks the regimens by expected loss; without one, by ``p_all``.
+    history : {"follow", "replace", "none"}
+        What becomes of the recorded doses: all stay, and the regimen follows; those from its start on are replaced by
+        it; or all are left out, as if the patient started anew.
+    occasions : {"new", "last", "each"}
+        Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
+        the last; or each of its doses begins another.
+    now : float, optional
+        A recorded dose after this time is refused.
 
     Returns
     -------
     DataFrame
-        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above``, ``mcse`` (Monte
-        Carlo error of ``p_in``, from the forecast's effective sample size), quantiles of the exposure, and ``p_all``.
+        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above`` with Monte Carlo
+        errors ``mcse_below``, ``mcse``, ``mcse_above`` (from the forecast's effective sample size), quantiles of the
+        exposure, ``p_all``, and the expected ``loss`` over all targets with ``mcse_loss``.
 
     Raises
     ------
     ModelError
-        Not a forecast; a regimen that does not start after the last recorded dose; an unknown outcome.
+        Not a forecast; a regimen that does not start after the last recorded dose, unless it replaces it; an unknown
+        outcome or state. Amounts or targets that look like another unit are warnings.
 
     Examples
     --------
@@ -164,116 +114,293 @@ def recommend(forecast, regimens, targets, *, model=None, outcome=None):
     >>> regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in (100, 200, 300)]
     >>> table = nb.recommend(forecast, regimens, nb.Trough(5, 10, time=96))  # doctest: +SKIP
     """
-    regimens = [regimens] if isinstance(regimens, Regimen) else list(regimens)
+    plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
     targets = [targets] if isinstance(targets, Target) else list(targets)
-    if not regimens or not targets:
+    if not plans or not targets:
         raise ValueError("recommend: needs at least one regimen and one target")
-    model, training = context(model, forecast)
-    patient = storage.stored_dataset(forecast)
-    if not model.structure.doses:
-        raise ModelError(f"{model.structure.label} has no doses")
-    outcome = outcome or _only(patient.outcomes)
-    if outcome not in patient.outcomes:
-        raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
-    size = _independent(forecast)
-    for regimen in regimens:
-        _in_the_future(regimen, patient)
-        _into_a_state(regimen, model.structure)
-    draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-    rows = []
-    for regimen in regimens:
-        exposures = _exposures(model, training, draws, patient, regimen, targets, outcome)
-        inside = [(x >= t.low) & (x <= t.high) for x, t in zip(exposures, targets, strict=True)]
-        together = float(np.all(inside, axis=0).mean())
-        for target, exposure, hit in zip(targets, exposures, inside, strict=True):
-            rows.append(_row(regimen, target, exposure, hit, size) | {"p_all": together})
-    table = pd.DataFrame(rows)
-    return table.sort_values("p_all", ascending=False, kind="stable").reset_index(drop=True)
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    check(case, storage.training_dataset(forecast), plans, now)
+    each = [exposures for _, exposures in evaluated(case, plans, targets)]
+    for target, column in zip(targets, zip(*each, strict=True), strict=True):
+        doubt = chart.other_unit(target, [np.median(x) for x in column])
+        if doubt:
+            warnings.warn(doubt, stacklevel=2)
+    return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
 
 
-def _independent(forecast):
-    """Effective number of draws of a forecast; warns of one that is not to be trusted."""
-    if "nlmebayes_forecast" not in forecast.attrs:
-        raise ModelError("recommend needs the tree of one patient, from forecast")
-    report = json.loads(forecast.attrs["nlmebayes_forecast"])
-    if report["khat"] > KHAT:
-        warnings.warn(
-            f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off", stacklevel=3
-        )
-    return report["effective_sample_size"]
+def check(case, training, plans, now):
+    """Refuse plans that cannot be; warn of doubts about chart and plans."""
+    late = None if now is None else chart.not_yet(case.patient, now)
+    if late:
+        raise ModelError(late)
+    for plan in plans:
+        kept(case.patient, plan, case.history)
+        for part in plan.parts:
+            _into_a_state(part, case.model.structure)
+    for doubt in chart.doubts(training, case.patient, plans):
+        warnings.warn(doubt, stacklevel=3)
 
 
-def _in_the_future(regimen, patient):
-    given = patient.doses
-    last = (given[patient.time] + given["addl"] * given["ii"]).max() if len(given) else -np.inf
-    if regimen.start <= last:
-        raise ModelError(
-            f"the regimen {regimen} starts at {regimen.start:g}; the patient's last recorded dose, at {last:g}, stays: "
-            "give a later start="
-        )
-
-
-def _into_a_state(regimen, structure):
+def _into_a_state(part, structure):
     states = getattr(structure, "states", ())
     known = [*states, *map(str, range(1, len(states) + 1))]
-    if regimen.state is not None and regimen.state not in known:
-        raise ModelError(f"the regimen {regimen}: no state {regimen.state!r}; there are {', '.join(known) or 'none'}")
+    if part.state is not None and part.state not in known:
+        raise ModelError(f"the regimen {part}: no state {part.state!r}; there are {', '.join(known) or 'none'}")
 
 
-def _row(regimen, target, exposure, hit, size):
-    p, n = hit.mean(), min(len(hit), size)
-    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95])
+def evaluated(case, plans, targets):
+    """(plan, exposures of each target) in the order of the plans; those that differ in amounts only share their work."""
+    groups = {}
+    for plan in plans:
+        groups.setdefault(_shape(plan), []).append(plan)
+    found = {}
+    for same in groups.values():
+        amounts = {id(plan): [part.amount for part in plan.parts] for plan in same}
+        largest = np.max(list(amounts.values()), axis=0) if len(same) > 1 else None
+        view = prospect(case, same[0], targets, largest)
+        found |= {id(plan): [_known(x, plan) for x in view.exposures(amounts[id(plan)])] for plan in same}
+    return [(plan, found[id(plan)]) for plan in plans]
+
+
+def _shape(plan):
+    """All of a plan but its amounts."""
+    return tuple((p.start, p.every, p.doses, p.infusion, p.state, p.salt, p.steady, p.rate) for p in plan.parts)
+
+
+def _known(exposure, plan):
+    """Exposures without a prediction, as of a steady state that is never reached, count as above every limit."""
+    unknown = np.isnan(exposure)
+    if unknown.any():
+        share = 100 * unknown.mean()
+        warnings.warn(
+            f"the regimen {plan} has no solution in {share:.2g} % of the draws, such as no steady state; they count as above",
+            stacklevel=4,
+        )
+    return np.where(unknown, np.inf, exposure)
+
+
+def tabled(plans, targets, exposures, loss, size):
+    """One row per plan and target."""
+    rows = []
+    for plan, each in zip(plans, exposures, strict=True):
+        inside = [(x >= t.low) & (x <= t.high) for x, t in zip(each, targets, strict=True)]
+        lost = np.sum([loss.of(t, x) for x, t in zip(each, targets, strict=True)], axis=0)
+        shared = {
+            "p_all": float(np.all(inside, axis=0).mean()), "loss": float(lost.mean()),
+            "mcse_loss": float(lost.std() / np.sqrt(size)) if np.isfinite(lost).all() else np.inf,
+        }  # fmt: skip
+        rows += [_row(plan, t, x, hit, size) | shared for t, x, hit in zip(targets, each, inside, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _row(plan, target, exposure, hit, size):
+    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method="linear" if np.isfinite(exposure).all() else "lower")
+    shares = {"below": (exposure < target.low).mean(), "in": hit.mean(), "above": (exposure > target.high).mean()}
+    errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
     return {
-        "regimen": str(regimen), "amount": regimen.amount, "target": str(target),
-        "p_below": float((exposure < target.low).mean()), "p_in": float(p),
-        "p_above": float((exposure > target.high).mean()),
-        "mcse": float(np.sqrt(max(p * (1 - p), 1 / n / 4) / n)),
+        "regimen": str(plan), "amount": plan.amount, "every": plan.every, "duration": plan.infusion,
+        "target": str(target), **{f"p_{name}": float(p) for name, p in shares.items()},
+        "mcse": errors["in"], "mcse_below": errors["below"], "mcse_above": errors["above"],
         "q05": float(low), "median": float(median), "q95": float(high),
     }  # fmt: skip
 
 
-def _only(outcomes):
-    if len(outcomes) > 1:
-        raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(outcomes)}")
-    return outcomes[0]
+def ranked(table, loss=None):
+    """The table with the best regimen first: least expected loss, or without a loss the largest ``p_all``."""
+    by, up = ("loss", True) if loss is not None else ("p_all", False)
+    return table.sort_values(by, ascending=up, kind="stable").reset_index(drop=True)
 
 
-def with_doses(patient, regimen):
-    """The patient's data with a regimen after the doses already there; a new dose acts after samples at its time."""
-    first = patient.observations.iloc[0]
-    followed = patient.levels[: patient.levels.index(patient.subject) + 1]
-    levels = {level: first[level] for level in followed}  # an occasion follows from the time
-    added = pd.DataFrame([
-        {"row": -1, **levels, patient.time: time, "amount": float(regimen.amount), "position": np.inf,
-         "state": regimen.state, "rate": regimen.amount / regimen.duration if regimen.duration else 0.0,
-         "addl": 0, "ii": 0.0, "ss": 0}
-        for time in regimen.times
-    ])  # fmt: skip
-    doses = pd.DataFrame([*patient.doses.to_dict("records"), *added.to_dict("records")], columns=patient.doses.columns)
-    deeper = [level for level in patient.levels if level not in followed]
-    return replace(patient, doses=doses.astype(dict.fromkeys(deeper, object)))
+def optimise(
+    forecast, regimen, targets, *, optimum="in range", probability=None, vary="amount", between=None, given=None,
+    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, now=None,
+):  # fmt: skip
+    """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
+
+    Parameters
+    ----------
+    forecast, targets, loss, model, outcome, history, occasions, now
+        As in `recommend`.
+    regimen : Regimen or Plan
+        What is not varied; of a plan the last part is varied. Its own amount is where the search starts.
+    optimum : {"in range", "loss", "at least", "at most"}
+        The largest ``p_all``; the least expected loss; P(exposure >= low) = ``probability``; P(exposure <= high) =
+        ``probability``, of a single target.
+    probability : float, optional
+        Of the last two. With 0.5 the median exposure is the limit, and with a forecast of one draw the exposure itself.
+    vary : {"amount", "every", "duration", "rate"}
+    between : (float, float), optional
+        Where to look. Of amounts, by default as far as they change anything.
+    given : sequence of float, optional
+        Values that can be given, e.g. ``range(250, 3001, 250)`` or `tablets`.
+
+    Returns
+    -------
+    DataFrame
+        The table of `recommend`, with the column ``rounded``: the optimum and, with ``given``, its neighbours that can
+        be given, the best of them first.
+
+    Raises
+    ------
+    ValueError
+        No value between the limits gives the probability.
+    ModelError
+        As in `recommend`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> table = nb.optimise(forecast, nb.Regimen(1000, start=48, every=24), nb.AUC(400), optimum="at least",
+    ...                     probability=0.8, given=range(250, 3001, 250))  # doctest: +SKIP
+    """
+    targets = [targets] if isinstance(targets, Target) else list(targets)
+    aim = Aim(optimum, probability, loss or Loss(), tuple(targets))
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    check(case, storage.training_dataset(forecast), [regimen], now)
+    if vary not in ("amount", "every", "duration", "rate"):
+        raise ValueError(f"optimise: cannot vary {vary!r}; write amount, every, duration or rate")
+    search = Search(case, regimen, aim, vary, between)
+    best = search.best()
+    values = [best, *_neighbours(best, given)]
+    plans = [varied(regimen, vary, value) for value in values]
+    each = [exposures for _, exposures in evaluated(case, plans, targets)]
+    table = tabled(plans, targets, each, aim.loss, case.size)
+    table["rounded"] = np.repeat([i > 0 for i in range(len(values))], len(targets))
+    scores = np.repeat([aim.score(value, x) for value, x in zip(values, each, strict=True)], len(targets))
+    order = np.lexsort((np.arange(len(table)), scores, ~table["rounded"]))
+    return table.iloc[order].reset_index(drop=True)
 
 
-def _edges(patient):
-    """Times at which recorded doses and infusions of known rate start and end."""
-    for _, dose in patient.doses.iterrows():
-        times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
-        yield from times
-        if dose["rate"] > 0:
-            yield from times + dose["amount"] / dose["rate"]
+def _neighbours(best, given):
+    """The values next to the best one that can be given."""
+    if given is None:
+        return []
+    known = np.unique(np.asarray(list(given), dtype=float))
+    if not known.size:
+        raise ValueError("optimise: given= holds no value")
+    place = np.searchsorted(known, best)
+    return list(known[max(0, place - 1) : place + 1])
 
 
-def _exposures(model, training, draws, patient, regimen, targets, outcome):
-    """Exposure of each target, (draw,) each, under the regimen."""
-    doses = np.unique([*_edges(patient), *regimen.times, *(regimen.times + (regimen.duration or 0.0))])
-    each = [target.nodes(doses) for target in targets]
-    data = with_doses(patient.over(**{patient.time: np.concatenate([t for t, _ in each])}), regimen)
-    # Numbered before every dose: an exposure at the time of a dose is that before it.
-    before = data.observations.assign(row=-1 - np.arange(len(data.observations)))
-    data = replace(data, observations=before)
-    design = resolve(model, data, training)
-    check_names(model, design)
-    eta = effects(design, draws, np.random.default_rng(0))
-    _, f, _ = evaluator(model, design)(draws.theta, eta)
-    pieces = np.split(f[outcome], np.cumsum([len(t) for t, _ in each])[:-1], axis=1)
-    return [piece @ weights for piece, (_, weights) in zip(pieces, each, strict=True)]
+@dataclass(frozen=True)
+class Aim:
+    """What a search is for; see `optimise`."""
+
+    optimum: str
+    probability: float | None
+    loss: Loss
+    targets: tuple
+
+    def __post_init__(self):
+        if self.optimum not in ("in range", "loss", "at least", "at most"):
+            raise ValueError(f"optimise: no optimum {self.optimum!r}; there are in range, loss, at least, at most")
+        if self.root != (self.probability is not None):
+            raise ValueError("optimise: give probability= with 'at least' and 'at most', and with no other optimum")
+        if self.root and not 0 < self.probability < 1:
+            raise ValueError(f"optimise: the probability {self.probability} is not between 0 and 1")
+        if self.root and len(self.targets) != 1:
+            raise ValueError(f"optimise: {self.optimum!r} takes a single target; got {len(self.targets)}")
+        if self.root and not np.isfinite(self.limit):
+            raise ValueError(f"optimise: {self.optimum!r} needs a limit that is finite; {self.targets[0]} has none")
+
+    @property
+    def root(self):
+        """Whether a probability is asked for, instead of the best of something."""
+        return self.optimum in ("at least", "at most")
+
+    @property
+    def limit(self):
+        """The limit that the probability is about."""
+        return self.targets[0].low if self.optimum == "at least" else self.targets[0].high
+
+    def gap(self, exposures):
+        """What is zero where the probability is as asked: a quantile of the exposure minus the limit."""
+        share = 1 - self.probability if self.optimum == "at least" else self.probability
+        return float(np.quantile(exposures[0], share)) - self.limit
+
+    def lost(self, exposures):
+        """What is least where the search ends."""
+        pairs = list(zip(exposures, self.targets, strict=True))
+        if self.optimum == "loss":
+            return float(np.mean(np.sum([self.loss.of(t, x) for x, t in pairs], axis=0)))
+        together = np.all([(x >= t.low) & (x <= t.high) for x, t in pairs], axis=0).mean()
+        far = np.sum([Loss(kind="log").of(t, np.clip(x, 1e-30, 1e30)) for x, t in pairs], axis=0).mean()
+        return float(CLOSE * far - together)
+
+    def score(self, value, exposures):
+        """By which values that can be given are ranked, least first: the smallest (or largest) one that does it."""
+        if not self.root:
+            return self.lost(exposures)
+        gap = self.gap(exposures)
+        reached = gap >= -1e-9 * abs(self.limit) if self.optimum == "at least" else gap <= 1e-9 * abs(self.limit)
+        return abs(gap) if reached else np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search for the best value of one property of a plan."""
+
+    case: Case
+    plan: object
+    aim: Aim
+    vary: str
+    between: tuple | None
+
+    def best(self):
+        """The best value."""
+        low, high = self.between or self._bracket()
+        if not 0 < low < high:
+            raise ValueError(f"optimise: between={low:g} and {high:g} is no range of positive values")
+        exposures = self._view(high)
+        return self._root(exposures, low, high) if self.aim.root else self._least(exposures, low, high)
+
+    def _view(self, high):
+        """A function of the varied value that gives exposures."""
+        *first, last = self.plan.parts
+        fixed = [part.amount for part in first]
+        if self.vary != "amount" or last.rate is not None:
+            return lambda value: self._direct(varied(self.plan, self.vary, value))
+        view = prospect(self.case, self.plan, self.aim.targets, np.array([*fixed, high]))
+        return lambda value: [_known(x, self.plan) for x in view.exposures([*fixed, value])]
+
+    def _direct(self, plan):
+        return evaluated(self.case, [plan], self.aim.targets)[0][1]
+
+    def _bracket(self):
+        """Amounts so small, and so large, that nearly all draws are below, or above, what is wanted."""
+        if self.vary != "amount":
+            raise ValueError(f"optimise: say between which values {self.vary} may vary, between=(low, high)")
+        start = self.plan.amount or 1.0
+        exposures = self._view(start * FOLD)
+        low = self._grown(exposures, start, 1 / FOLD, lambda t, x: (x < t.low).mean())
+        high = self._grown(exposures, start, FOLD, lambda t, x: (x > (t.high if np.isfinite(t.high) else t.low)).mean())
+        return min(low, start / FOLD), max(high, start * FOLD)
+
+    def _grown(self, exposures, value, fold, share):
+        for _ in range(DOUBLINGS):
+            if any(share(t, x) >= SURE for t, x in zip(self.aim.targets, exposures(value), strict=True)):
+                break
+            value *= fold
+        return value
+
+    def _root(self, exposures, low, high):
+        def gap(value):
+            return self.aim.gap(exposures(value))
+
+        ends = gap(low), gap(high)
+        if ends[0] * ends[1] > 0:
+            raise ValueError(
+                f"optimise: no {self.vary} between {low:g} and {high:g} gives {self.aim.optimum} {self.aim.limit:g} the "
+                f"probability {self.aim.probability:g}"
+            )
+        return float(brentq(gap, low, high, rtol=1e-8))
+
+    def _least(self, exposures, low, high):
+        """The best of a grid, then of finer ones around it; the middle of equally good ones."""
+        for _ in range(TIMES):
+            values = np.geomspace(low, high, GRID)
+            lost = np.array([self.aim.lost(exposures(value)) for value in values])
+            best = np.flatnonzero(lost <= lost.min() + 1e-12)
+            place = best[len(best) // 2]
+            found, low, high = values[place], values[max(best[0] - 1, 0)], values[min(best[-1] + 1, GRID - 1)]
+        return float(found)
