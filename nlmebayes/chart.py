@@ -49,7 +49,7 @@ def _far(amount, known):
 def _infusions(patient):
     """Recorded infusions that are not over when the next dose into the same state begins."""
     doses = patient.doses.sort_values(patient.time, kind="stable")
-    for _, same in doses.groupby(doses["state"].astype(str), sort=False):
+    for _, same in doses.groupby([str(state) for state in doses["state"]], sort=False):
         times = same[patient.time].to_numpy(float)
         following = np.append(times[1:], np.inf)
         for dose, next_time in zip(same.to_dict("records"), following, strict=True):

@@ -194,7 +194,8 @@ def tabled(plans, targets, exposures, loss, size):
 
 
 def _row(plan, target, exposure, hit, size):
-    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method="linear" if np.isfinite(exposure).all() else "lower")
+    method = "linear" if np.isfinite(exposure).all() else "inverted_cdf"
+    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method=method)
     shares = {"below": (exposure < target.low).mean(), "in": hit.mean(), "above": (exposure > target.high).mean()}
     errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
     return {

@@ -111,7 +111,8 @@ def course(case, plan, times):
     data = regimen.kept(case.patient, plan, case.history)
     starts = regimen.beginnings(data, plan, case.occasions)
     data = replace(data, outcomes=(case.outcome,))
-    data = regimen.with_doses(data.over(**{data.time: np.append(times, starts)}), plan)
+    every = np.concatenate([times, starts, regimen.changes(data)])
+    data = regimen.with_doses(data.over(**{data.time: every}), plan)
     # Numbered before every dose; a record where an occasion begins ends the one before it.
     data = replace(data, observations=data.observations.assign(row=-1 - np.arange(len(data.observations))))
     if len(starts):
@@ -172,14 +173,14 @@ def prospect(case, plan, targets, largest=None):
     breaks = np.unique([*regimen.acts(regimen.with_doses(given, plan))])
     grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
     amounts = [part.amount for part in plan.parts] if largest is None else largest
-    for _ in range(ROUNDS + 1):
+    for left in reversed(range(ROUNDS + 1)):
         places = _places(grids)
         times = np.concatenate([[w[0]] if grid is None else grid.times for w, grid in grids.items()])
         found = course(case, plan, times)
         f = curves(found, largest)
         first = f(np.asarray(amounts, dtype=float))
         finer = {w: _finer(grid, first[:, places[w]]) for w, grid in grids.items()}
-        if not any(finer.values()):
+        if not left or not any(finer.values()):
             break
         grids = {w: finer[w] or grid for w, grid in grids.items()}
     known = np.asarray(amounts, dtype=float)
