@@ -14,6 +14,7 @@ _HOME = {
     "formula": ("FormulaError",),
     "infer": ("fit", "sampler"),
     "model": ("Model", "ModelError", "build", "priors"),
+    "monitoring": ("next_sample",),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
     "regimen": ("Plan", "Regimen", "regimens", "tablets"),

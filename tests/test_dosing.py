@@ -24,6 +24,7 @@ def fixed(model, training, patient, values, etas, *, size=None):
     posterior["eta_id"].loc[{"id": label}] = etas[None]
     found = xr.DataTree.from_dict({"posterior": posterior})
     storage.attach(found, model, patient, training)
+    found["posterior"] = nb.predict(model, found, patient)["posterior"]
     report = {"effective_sample_size": float(size or len(etas)), "khat": 0.0, "log_evidence": 0.0}
     found.attrs["nlmebayes_forecast"] = json.dumps(report)
     return found

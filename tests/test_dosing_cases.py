@@ -24,6 +24,7 @@ def known(model, training, patient, values, draws, **effects):
             posterior[f"eta_{level}"].loc[{level: label}] = np.broadcast_to(eta, posterior[f"eta_{level}"].shape[1::2])
     found = xr.DataTree.from_dict({"posterior": posterior})
     storage.attach(found, model, patient, training)
+    found["posterior"] = nb.predict(model, found, patient)["posterior"]
     report = {"effective_sample_size": float(draws), "khat": 0.0, "log_evidence": 0.0}
     found.attrs["nlmebayes_forecast"] = json.dumps(report)
     return found
