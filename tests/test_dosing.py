@@ -373,3 +373,15 @@ def test_several_targets_are_met_together():
     both = (daily >= 150) & (daily <= 450) & (trough >= 4) & (trough <= 6)
     assert table["p_all"].tolist() == [both.mean()] * 2
     assert table["loss"].iloc[0] == pytest.approx((1 - table["p_in"]).sum())
+
+
+def test_a_picture_of_regimens():
+    targets = [nb.Trough(10, 15), nb.DailyAUC(400, 600), nb.TimeAbove(50, mic=4, free=0.5)]
+    many = nb.regimens([500, 1000], every=12, duration=1, start=48, until=96)
+    figure = nb.plot.doses(draws_b(), many, targets)
+    table = nb.recommend(draws_b(), many, targets)
+    titles = {axis.get_title() for axis in figure.axes}
+    assert titles == {f"{r['regimen']}: {100 * r['p_all']:.0f} %" for r in table.to_dict("records")}
+    (line, *_) = figure.axes[0].get_lines()
+    middle = np.median(course(Case.of(draws_b()), many[0], np.array([60.0])).predicted([500.0])[:, 0])
+    assert np.interp(60.0, *line.get_data()) == pytest.approx(middle, rel=1e-6)
