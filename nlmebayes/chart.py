@@ -56,10 +56,8 @@ def _infusions(patient):
             gap = min(next_time - dose[patient.time], dose["ii"] or np.inf)
             lasts = dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0
             if lasts > gap * (1 + 1e-6) and gap > 0:
-                yield (
-                    f"{patient.source}, row {dose['row']}, column rate: the infusion lasts {lasts:g}, and the next dose "
-                    f"comes after {gap:g}; is the rate right?"
-                )
+                where = f"{patient.source}, row {dose['row']}, column rate"
+                yield f"{where}: the infusion lasts {lasts:g}, the next dose comes after {gap:g}; is the rate right?"
 
 
 def not_yet(patient, now):
@@ -67,19 +65,17 @@ def not_yet(patient, now):
     for dose in patient.doses.to_dict("records"):
         last = dose[patient.time] + dose["addl"] * dose["ii"]
         if last > now:
-            return (
-                f"{patient.source}, row {dose['row']}, column {patient.time}: a dose at {last:g} is recorded as given, and "
-                f"now is {now:g}; leave it out, or plan it"
-            )
+            where = f"{patient.source}, row {dose['row']}, column {patient.time}"
+            return f"{where}: a dose at {last:g} is recorded as given, and now is {now:g}; leave it out, or plan it"
     return None
 
 
 def other_unit(target, medians):
     """A line where the median exposures under all regimens are far from the target, or None."""
     lowest, highest = np.min(medians), np.max(medians)
-    wanted = f"the target {target}"
+    wanted, unit = f"the target {target}: every regimen gives", "is it in another unit?"
     if np.isfinite(target.high) and lowest > FAR * target.high > 0:
-        return f"{wanted}: every regimen gives {lowest:.3g} or more, {lowest / target.high:.0f} times that; is it in another unit?"
+        return f"{wanted} {lowest:.3g} or more, {lowest / target.high:.0f} times that; {unit}"
     if target.low > 0 and 0 < highest < target.low / FAR:
-        return f"{wanted}: every regimen gives {highest:.3g} at most, {target.low / highest:.0f} times less; is it in another unit?"
+        return f"{wanted} {highest:.3g} at most, {target.low / highest:.0f} times less; {unit}"
     return None

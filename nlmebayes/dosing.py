@@ -1,4 +1,4 @@
-"""`recommend` and `optimise`: which regimen brings the exposures of a patient into their range, with what probability."""
+"""`recommend` and `optimise`: which regimen brings the exposures of a patient into range, with what probability."""
 
 import warnings
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def _into_a_state(part, structure):
 
 
 def evaluated(case, plans, targets):
-    """(plan, exposures of each target) in the order of the plans; those that differ in amounts only share their work."""
+    """(plan, exposures of each target) in the order of the plans; those that differ in amounts only share work."""
     groups = {}
     for plan in plans:
         groups.setdefault(_shape(plan), []).append(plan)
@@ -171,9 +171,9 @@ def _known(exposure, plan):
     """Exposures without a prediction, as of a steady state that is never reached, count as above every limit."""
     unknown = np.isnan(exposure)
     if unknown.any():
-        share = 100 * unknown.mean()
         warnings.warn(
-            f"the regimen {plan} has no solution in {share:.2g} % of the draws, such as no steady state; they count as above",
+            f"the regimen {plan} has no solution in {100 * unknown.mean():.2g} % of the draws, such as no steady "
+            "state; they count as above",
             stacklevel=4,
         )
     return np.where(unknown, np.inf, exposure)
@@ -391,8 +391,8 @@ class Search:
         ends = gap(low), gap(high)
         if ends[0] * ends[1] > 0:
             raise ValueError(
-                f"optimise: no {self.vary} between {low:g} and {high:g} gives {self.aim.optimum} {self.aim.limit:g} the "
-                f"probability {self.aim.probability:g}"
+                f"optimise: no {self.vary} between {low:g} and {high:g} gives {self.aim.optimum} {self.aim.limit:g} "
+                f"the probability {self.aim.probability:g}"
             )
         return float(brentq(gap, low, high, rtol=1e-8))
 

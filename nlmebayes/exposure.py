@@ -35,7 +35,7 @@ class Panels:
         return (self.edges[:-1, None] + self.widths[:, None] * (1 + x) / 2).ravel()
 
     def refined(self, values):
-        """Panels of which those are cut that the values, (draw, panel * nodes), show to be too wide; None if none is."""
+        """Panels of which those are cut that the values (draw, panel * nodes) show to be too wide; None if none is."""
         last = np.abs(coefficients(self, values)[..., -2:]).max(axis=(0, 2))
         coarse = np.flatnonzero(last > RESOLVED * np.abs(values).max())
         if not coarse.size:

@@ -1,8 +1,8 @@
 """`next_sample`: when the next sample of a patient says most.
 
 Preposterior analysis over the draws of a forecast (Raiffa and Schlaifer 1961, Applied Statistical Decision Theory,
-ch. 4): a sample y at a candidate time is simulated from some of the draws, each draw i is weighted by p(y | f_i, sigma_i),
-and the variance of the quantity of interest under these weights is averaged over the simulated samples.
+ch. 4): a sample y at a candidate time is simulated from some of the draws, each draw i is weighted by
+p(y | f_i, sigma_i), and the variance of the quantity of interest under these weights is averaged over the samples.
 """
 
 from dataclasses import dataclass

@@ -176,7 +176,7 @@ def regimens(table):
 
 
 def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, columns=2):
-    """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, and with what probability.
+    """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
 
     Parameters
     ----------

@@ -184,9 +184,7 @@ def prospect(case, plan, targets, largest=None):
             break
         grids = {w: finer[w] or grid for w, grid in grids.items()}
     known = np.asarray(amounts, dtype=float)
-    return Prospect(
-        tuple(targets), windows, grids, places, lambda a: first if np.array_equal(a, known) else f(a)
-    )
+    return Prospect(tuple(targets), windows, grids, places, lambda a: first if np.array_equal(a, known) else f(a))
 
 
 def _finer(grid, values) -> Panels | None:

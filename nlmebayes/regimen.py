@@ -1,6 +1,7 @@
 """`Regimen` and `Plan`: schedules of doses, and the patient's data with them."""
 
 from dataclasses import KW_ONLY, dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -73,8 +74,8 @@ class Regimen:
             raise ValueError("Regimen: duration and rate say the same; give one")
         if self.infusion and self.every and self.infusion > self.every * (1 + 1e-9):
             raise ValueError(
-                f"Regimen: an infusion over {self.infusion:g} is longer than the interval of {self.every:g}; give it over "
-                "the interval at most"
+                f"Regimen: an infusion over {self.infusion:g} is longer than the interval of {self.every:g}; give it "
+                "over the interval at most"
             )
 
     @property
@@ -113,8 +114,8 @@ class Plan:
     def __init__(self, *parts):
         object.__setattr__(self, "parts", tuple(parts))
         if not parts or not all(isinstance(part, Regimen) for part in parts):
-            raise ValueError("Plan: give regimens, e.g. Plan(Regimen(2000), Regimen(1000, start=12, every=12, doses=6))")
-        for one, other in zip(parts, parts[1:], strict=False):
+            raise ValueError("Plan: give regimens, e.g. Plan(Regimen(900), Regimen(300, start=12, every=12, doses=6))")
+        for one, other in pairwise(parts):
             if other.steady:
                 raise ValueError(f"Plan: the steady state of {other} would replace what {one} did; leave one out")
             if other.start <= one.times[-1]:
@@ -236,8 +237,8 @@ def kept(patient, plan, history):
     last = (times + more * doses["ii"].to_numpy(float)).max()
     if start <= last:
         raise ModelError(
-            f"the regimen {plan} starts at {start:g}; the patient's last recorded dose, at {last:g}, stays: give a later "
-            "start=, or take history='replace' if the doses from there on have not been given"
+            f"the regimen {plan} starts at {start:g}; the patient's last recorded dose, at {last:g}, stays: give a "
+            "later start=, or take history='replace' if the doses from there on have not been given"
         )
     return patient
 
@@ -283,7 +284,7 @@ def with_occasions(data, starts):
     def relabelled(frame, number):
         names = [f"{label}/next {n}" for n in number]
         new = {level: np.where(number > 0, names, frame[level].to_numpy(object)) for level in below}
-        return frame.assign(**{level: pd.Series(values, index=frame.index, dtype=object) for level, values in new.items()})
+        return frame.assign(**pd.DataFrame(new, index=frame.index, dtype=object))
 
     seen = np.searchsorted(starts, data.observations[data.time].to_numpy(float), side="left")
     given = np.searchsorted(starts, data.doses[data.time].to_numpy(float), side="right")

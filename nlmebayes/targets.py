@@ -1,8 +1,8 @@
 """Targets: an exposure of the individual prediction and the range it should be in.
 
-Where no times are given, an exposure is that of the interval after one of the planned doses: ``dose=-1`` is the last one,
-``dose=0`` the first. Concentrations are the model's times ``free`` (the unbound fraction); exposures are divided by
-``mic`` where there is one.
+Where no times are given, an exposure is that of the interval after one of the planned doses: ``dose=-1`` is the last
+one, ``dose=0`` the first. Concentrations are the model's times ``free`` (the unbound fraction); exposures are divided
+by ``mic`` where there is one.
 """
 
 from abc import ABC, abstractmethod
@@ -98,7 +98,7 @@ def interval(plan, dose, name):
     if place + 1 < len(times):
         return times[place], times[place + 1]
     if not plan.every:
-        raise ModelError(f"{name}: the interval of the regimen {plan} is not known; give it every=, or the target times")
+        raise ModelError(f"{name}: the interval of the regimen {plan} is not known; give it every=, or times here")
     return times[place], times[place] + plan.every
 
 
@@ -193,7 +193,7 @@ class Average(Windowed):
 
 @dataclass(frozen=True)
 class Peak(Windowed):
-    """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, or in between."""
+    """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, in between."""
 
     def measure(self, grid, f):
         return exposure.maximum(grid, f) * self.scale

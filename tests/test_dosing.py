@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import nlmebayes as nb
-from model_zoo import MichaelisMenten, OneCompartment, TwoCompartment
+from model_zoo import OneCompartment, TwoCompartment
 from nlmebayes import storage
 from nlmebayes.prospect import Case, course, curves, prospect
 
@@ -320,7 +320,9 @@ def bolus_with(**dose):
     found = bolus().copy(deep=True)
     patient = storage.stored_dataset(found)
     doses = patient.doses.assign(**dose).assign(ii=12.0 if "addl" in dose else 0.0)
-    return storage.attach(found, storage.stored_model(found), replace(patient, doses=doses), storage.training_dataset(found))
+    return storage.attach(
+        found, storage.stored_model(found), replace(patient, doses=doses), storage.training_dataset(found)
+    )
 
 
 def test_losses():
@@ -354,9 +356,12 @@ def test_what_can_be_given():
     )
     exact = 150 * 3.0 / 2
     assert table["amount"].tolist() == [pytest.approx(250.0), pytest.approx(200.0), pytest.approx(exact, rel=1e-6)]
-    assert nb.optimise(
-        bolus(), regimen, target, history="none", optimum="at most", probability=0.5, given=nb.tablets(50, most=9)
-    )["amount"].iloc[0] == 450.0
+    assert (
+        nb.optimise(
+            bolus(), regimen, target, history="none", optimum="at most", probability=0.5, given=nb.tablets(50, most=9)
+        )["amount"].iloc[0]
+        == 450.0
+    )
 
 
 def test_infusions_longer_than_the_interval_are_no_choice():

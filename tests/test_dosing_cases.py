@@ -65,9 +65,7 @@ def test_a_future_occasion_is_drawn_from_the_population(occasions):
     cl = 300 / exposures(occasions, nb.Regimen(300.0, start=2000.0), nb.AUC(1, 2, 2000.0, 4000.0))
     effect = np.log(cl / CL)
     assert abs(effect.mean()) < 4 * BETWEEN / np.sqrt(4000) and effect.std() == pytest.approx(BETWEEN, rel=0.05)
-    last = 300 / exposures(
-        occasions, nb.Regimen(300.0, start=2000.0), nb.AUC(1, 2, 2000.0, 4000.0), occasions="last"
-    )
+    last = 300 / exposures(occasions, nb.Regimen(300.0, start=2000.0), nb.AUC(1, 2, 2000.0, 4000.0), occasions="last")
     np.testing.assert_allclose(np.log(last / CL), BEFORE[1], atol=1e-9)
 
 
@@ -151,7 +149,9 @@ def saturable(vmax, threshold):
 def test_a_steady_state_that_is_never_reached_counts_as_above(phenytoin):
     """400 mg a day is more than the slowest of the three can eliminate, 17 exp(-0.4) mg/h."""
     regimen = nb.Regimen(400.0, start=24.0, every=24.0, steady=True)
-    with pytest.warns(UserWarning, match="no solution in 33 % of the draws, such as no steady state; they count as above"):
+    with pytest.warns(
+        UserWarning, match="no solution in 33 % of the draws, such as no steady state; they count as above"
+    ):
         table = nb.recommend(phenytoin, regimen, nb.DailyAUC(10, 5000))
     assert table["p_above"].iloc[0] == pytest.approx(2 / 3) and table["q95"].iloc[0] == np.inf
 
@@ -231,7 +231,10 @@ def recommended(forecast, regimen=LATER, target=nb.Trough(0, 9, time=48.0), **op
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"now": -1.0}, "row 1, column time: a dose at 0 is recorded as given, and now is -1; leave it out, or plan it"),
+        (
+            {"now": -1.0},
+            "row 1, column time: a dose at 0 is recorded as given, and now is -1; leave it out, or plan it",
+        ),
         ({"target": nb.AUC(400, 600)}, "AUC: the interval of the regimen 100 is not known; give it every="),
         ({"target": nb.Trough(1, 2, dose=3)}, "has no dose number 3; it has 1"),
         ({"outcome": "cp"}, "no outcome 'cp' in the forecast; its outcomes are conc"),
@@ -247,8 +250,14 @@ def test_plans_that_cannot_be_are_one_line(bolus, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"regimen": nb.Regimen(100e3, start=24.0)}, "amount is 1e+03 times the largest of the doses known, 100; is it in"),
-        ({"regimen": nb.Regimen(0.1, start=24.0)}, "amount is 1e+03 times less than the smallest of the doses known, 100"),
+        (
+            {"regimen": nb.Regimen(100e3, start=24.0)},
+            "amount is 1e+03 times the largest of the doses known, 100; is it in",
+        ),
+        (
+            {"regimen": nb.Regimen(0.1, start=24.0)},
+            "amount is 1e+03 times less than the smallest of the doses known, 100",
+        ),
         ({"target": nb.Trough(1e3, 2e3, time=30.0)}, "conc"),
         ({"target": nb.Trough(1e-3, 2e-3, time=30.0)}, "conc"),
     ],
@@ -267,8 +276,12 @@ def test_doubts_about_recorded_doses():
     patient = nb.Dataset.from_nonmem(frame)
     training = replace(patient, doses=patient.doses[patient.doses["amount"] == 100.0])
     first, second = chart.doubts(training, patient, [])
-    assert first.endswith("row 2, column amount: 100000 is 1e+03 times the largest of the doses known, 100; is it in another unit?")
-    assert second.endswith("row 1, column rate: the infusion lasts 10, and the next dose comes after 6; is the rate right?")
+    assert first.endswith(
+        "row 2, column amount: 100000 is 1e+03 times the largest of the doses known, 100; is it in another unit?"
+    )
+    assert second.endswith(
+        "row 1, column rate: the infusion lasts 10, the next dose comes after 6; is the rate right?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,11 +290,17 @@ def test_doubts_about_recorded_doses():
         ({"optimum": "most"}, "no optimum 'most'; there are in range, loss, at least, at most"),
         ({"optimum": "at least"}, "give probability= with 'at least' and 'at most'"),
         ({"optimum": "at least", "probability": 1.0}, "the probability 1.0 is not between 0 and 1"),
-        ({"optimum": "at most", "probability": 0.5, "targets": nb.Trough(1, time=30.0)}, "needs a limit that is finite"),
+        (
+            {"optimum": "at most", "probability": 0.5, "targets": nb.Trough(1, time=30.0)},
+            "needs a limit that is finite",
+        ),
         ({"vary": "start"}, "cannot vary 'start'; write amount, every, duration or rate"),
         ({"vary": "duration"}, r"say between which values duration may vary, between=\(low, high\)"),
         ({"between": (5.0, 1.0)}, "between=5 and 1 is no range"),
-        ({"optimum": "at least", "probability": 0.9, "between": (1.0, 2.0)}, "no amount between 1 and 2 gives at least 1"),
+        (
+            {"optimum": "at least", "probability": 0.9, "between": (1.0, 2.0)},
+            "no amount between 1 and 2 gives at least 1",
+        ),
         ({"history": "forget"}, "no history 'forget'; there are follow, replace, none"),
     ],
 )
