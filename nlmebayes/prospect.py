@@ -121,20 +121,20 @@ def course(case, plan, times):
     return Course(case, plan, design, effects(design, case.draws, np.random.default_rng(0)))
 
 
-def curves(course, largest=None):
+def curves(course, largest=None, there=None):
     """A function of amounts (part,) that gives predictions (draw, record).
 
-    With the ``largest`` amounts that will be asked for, it scales instead of evaluating anew, where that is right.
+    With the ``largest`` amounts that will be asked for, and the predictions ``there`` if they are known, it scales
+    instead of evaluating anew, where that is right.
     """
     if largest is None or not _superposed(course.case.model.structure, course.plan):
         return course.predicted
     largest = np.asarray(largest, dtype=float)
     nothing = np.zeros(len(largest))
     base = course.predicted(nothing)
-    units = [
-        (course.predicted(np.where(np.arange(len(largest)) == k, largest, nothing)) - base) / value if value else 0.0
-        for k, value in enumerate(largest)
-    ]
+    alone = np.diag(largest)
+    each = [course.predicted(alone[k]) if there is None or len(largest) > 1 else there for k in range(len(largest))]
+    units = [(f - base) / value if value else 0.0 for f, value in zip(each, largest, strict=True)]
     few = min(FEW, len(base))
     twice = course.predicted(2 * largest, few)
     guess = sum((2 * a * unit[:few] for a, unit in zip(largest, units, strict=True) if a), base[:few])
@@ -177,13 +177,12 @@ def prospect(case, plan, targets, largest=None):
         places = _places(grids)
         times = np.concatenate([[w[0]] if grid is None else grid.times for w, grid in grids.items()])
         found = course(case, plan, times)
-        f = curves(found, largest)
-        first = f(np.asarray(amounts, dtype=float))
+        first = found.predicted(amounts)
         finer = {w: _finer(grid, first[:, places[w]]) for w, grid in grids.items()}
         if not left or not any(finer.values()):
             break
         grids = {w: finer[w] or grid for w, grid in grids.items()}
-    known = np.asarray(amounts, dtype=float)
+    f, known = curves(found, largest, first), np.asarray(amounts, dtype=float)
     return Prospect(tuple(targets), windows, grids, places, lambda a: first if np.array_equal(a, known) else f(a))
 
 

@@ -59,6 +59,7 @@ def test_the_system_of_its_page_is_a_model():
         "regimen.py",
         "targets.py",
         "monitoring.py",
+        "search.py",
         "data/bundled.py",
         "structure/linear.py",
         "structure/system.py",

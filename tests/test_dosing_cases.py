@@ -279,9 +279,7 @@ def test_doubts_about_recorded_doses():
     assert first.endswith(
         "row 2, column amount: 100000 is 1e+03 times the largest of the doses known, 100; is it in another unit?"
     )
-    assert second.endswith(
-        "row 1, column rate: the infusion lasts 10, the next dose comes after 6; is the rate right?"
-    )
+    assert second.endswith("row 1, column rate: the infusion lasts 10, the next dose comes after 6; is the rate right?")
 
 
 @pytest.mark.parametrize(
