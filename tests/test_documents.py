@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +49,14 @@ def test_the_system_of_its_page_is_a_model():
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     f = nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_conc"]
     assert (f > 0).all()
+
+
+def test_the_page_of_dosing_runs_as_printed():
+    names = {}
+    for code in blocks("docs/dosing.md"):
+        exec(compile(code, "docs/dosing.md", "exec"), names)
+    assert names["table"]["reduction"].is_monotonic_decreasing
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
