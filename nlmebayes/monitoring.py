@@ -64,8 +64,9 @@ def next_sample(
     -------
     DataFrame
         One row per candidate, the best first: ``time``, ``sd_now``, ``sd_after`` (root of the expected variance), its
-        Monte Carlo error ``mcse``, ``reduction`` (of the SD, in percent), and ``draws``, the median effective number of
-        draws under a simulated sample: below 20 the sample says more than the draws of the forecast can tell.
+        Monte Carlo error ``mcse`` from the number of simulated samples, ``reduction`` (of the SD, in percent), and
+        ``draws``, the median effective number of draws under a simulated sample: below 20 the sample says more than
+        the draws of the forecast can tell.
 
     Raises
     ------

@@ -16,17 +16,18 @@
 # %% [markdown]
 # ## Question
 #
-# One infusion, and no dose to change after it: what remains is to know early how the course will go. What do the levels
-# of the first five days, of the first eight, of two weeks say of the peak and of the cells that are left after three
-# months? And when should the next blood be taken?
+# One infusion, and no dose to change after it: what remains is to know early how the course will go. What do the
+# levels of the first five days, of the first eight, of two weeks say of the peak and of the cells that are left after
+# three months? And when should the next blood be taken?
 
 # %% [markdown]
 # ## Data and source
 #
 # Simulated, in the manner of Stein et al. (2019), *CPT Pharmacometrics & Systems Pharmacology* 8, 285-295: fourteen
-# patients and one who comes later, copies per µg of DNA on ten days, an error that is a factor of about 1.3, no number
-# below 50. The truth: 6 copies at the start, expansion by 0.9 a day (log standard deviation 0.1) until day 9.3 (0.15),
-# contraction by 0.16 a day (0.3), 0.003 a day of the effectors become memory cells (0.5), which are lost at 0.005 a day.
+# patients and one who comes later, copies per µg of DNA on ten days, an error that is a factor of about 1.3, no
+# number below 50. The truth: 6 copies at the start, expansion by 0.9 a day (log standard deviation 0.1) until day 9.3
+# (0.15), contraction by 0.16 a day (0.3), 0.003 a day of the effectors become memory cells (0.5), which are lost at
+# 0.005 a day.
 
 # %%
 import matplotlib.pyplot as plt
@@ -97,8 +98,8 @@ for axis in figure.axes:
 # %% [markdown]
 # ## Forecast
 #
-# Three forecasts of the same patient, each with more days. Before the peak is passed, the peak itself is uncertain by a
-# factor of many; after it, the fast decline is known, and the memory is what the population lets expect.
+# Three forecasts of the same patient, each with more days. Before the peak is passed, the peak itself is uncertain by
+# a factor of many; after it, the fast decline is known, and the memory is what the population lets expect.
 
 # %%
 grid = np.linspace(1, 180, 180)
@@ -129,12 +130,14 @@ low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw"))
 later = held_out.observations
 censored = later["lower"].notna()
 inside = np.where(censored, low < later["value"], later["value"].between(low, high))
-print(later[["day", "value"]].assign(censored=censored, q05=low, median=median, q95=high).round(1).to_string(index=False))
+shown = later[["day", "value"]].assign(censored=censored, q05=low, median=median, q95=high)
+print(shown.round(1).to_string(index=False))
 print(f"{inside.sum()} of {len(later)} levels lie in their 90 % interval")
 
 # %% [markdown]
-# Which day would tell most of the part of cells that become memory (`kem`)? Too early, the effectors hide them; a level
-# below the limit says little more than that. The table is what is expected to be left of the uncertainty of log `kem`.
+# Which day would tell most of the part of cells that become memory (`kem`)? Too early, the effectors hide them; a
+# level below the limit says little more than that. The table is what is expected to be left of the uncertainty of log
+# `kem`.
 
 # %%
 candidates = [16.0, 21.0, 28.0, 45.0, 60.0, 90.0, (28.0, 60.0)]

@@ -17,16 +17,17 @@
 # ## Question
 #
 # A patient on 300 mg of phenytoin a day has 7 mg/L, and 10 to 20 are wanted. A third more of the dose gives how much
-# more in the blood? With linear kinetics the answer would be a third; here it may be threefold. The dose must be found
-# on the model, and not by proportion. And what is the risk?
+# more in the blood? With linear kinetics the answer would be a third; here it may be threefold. The dose must be
+# found on the model, and not by proportion. And what is the risk?
 
 # %% [markdown]
 # ## Data and source
 #
-# Simulated: twenty adults with the parameters of Grasela et al. (1983), *Clinical Pharmacokinetics* 8, 355-364, `vmax`
-# 17.3 mg/h (415 mg a day) and `km` 5.7 mg/L, log standard deviations 0.15 and 0.4, a volume of 45 L for all, a residual
-# of 10 %. They take 200 or 300 mg a day for two weeks, then 50 or 100 mg more; levels are taken on days 7, 14 and 28.
-# Slow-release capsules several times a day are nearly a constant input, so each day is one infusion of 24 h.
+# Simulated: twenty adults with the parameters of Grasela et al. (1983), *Clinical Pharmacokinetics* 8, 355-364,
+# `vmax` 17.3 mg/h (415 mg a day) and `km` 5.7 mg/L, log standard deviations 0.15 and 0.4, a volume of 45 L for all, a
+# residual of 10 %. They take 200 or 300 mg a day for two weeks, then 50 or 100 mg more; levels are taken on days 7,
+# 14 and 28. Slow-release capsules several times a day are nearly a constant input, so each day is one infusion of 24
+# h.
 
 # %%
 import matplotlib.pyplot as plt
@@ -91,8 +92,8 @@ figure = nb.plot.fits(model, tree, subjects=range(1, 9))
 # %% [markdown]
 # ## Forecast
 #
-# The patient takes 300 mg a day, and has 5.1 mg/L on day 5 and 7 mg/L on day 10. Two later levels on the same dose, 7.4
-# and 7.6 mg/L on days 15 and 20, are kept back.
+# The patient takes 300 mg a day, and has 5.1 mg/L on day 5 and 7 mg/L on day 10. Two later levels on the same dose,
+# 7.4 and 7.6 mg/L on days 15 and 20, are kept back.
 
 # %%
 taken = pd.DataFrame({"id": "new", "time": [0.0], "amt": [300.0 * 20], "duration": [20 * DAY]})
@@ -107,8 +108,8 @@ print(f"{seen.sum()} of {len(seen)} levels lie in their 90 % interval")
 figure = nb.plot.forecast(forecast, times=np.linspace(1, 20 * DAY, 200), held_out=held_out)
 
 # %% [markdown]
-# From day 20 on, capsules of 30 and 100 mg make up the daily dose. The level four weeks later is the target. The model is
-# evaluated for every dose, for nothing scales here.
+# From day 20 on, capsules of 30 and 100 mg make up the daily dose. The level four weeks later is the target. The
+# model is evaluated for every dose, for nothing scales here.
 
 # %%
 month = dict(start=20 * DAY, every=DAY, doses=28, duration=DAY)
@@ -133,8 +134,8 @@ axis.set(xlabel="mg a day", ylabel="mg/L after four weeks", ylim=(0, 60))
 legend = axis.legend(frameon=False)
 
 # %% [markdown]
-# Too much is worse than too little: a loss says by how much, and the dose that it prefers is lower. With a loading dose the
-# new level comes at once instead of after weeks; a `Plan` is one regimen after the other.
+# Too much is worse than too little: a loss says by how much, and the dose that it prefers is lower. With a loading
+# dose the new level comes at once instead of after weeks; a `Plan` is one regimen after the other.
 
 # %%
 careful = nb.Loss(below=1, above=5, kind="log")
@@ -149,7 +150,7 @@ figure = nb.plot.doses(forecast, [best, loaded], nb.Trough(10, 20), times=np.lin
 # ## What could be wrong
 #
 # - Close to `vmax` everything is sensitive: a missed capsule, another brand, an enzyme inducer.
-# - Only the free tenth of phenytoin acts; with little albumin, the same total level is more. `Trough(1, 2, free=0.1)` is
-#   of the free one, if the fraction is known.
+# - Only the free tenth of phenytoin acts; with little albumin, the same total level is more. `Trough(1, 2, free=0.1)`
+#   is of the free one, if the fraction is known.
 # - Capsules are taken as a constant input; a level right after one is higher than the model says.
 # - Twenty patients carry the population; the tail of `vmax` decides about harm, and they say little of it.
