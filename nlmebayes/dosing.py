@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes import chart, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, kept
+from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.targets import Target
 
 
@@ -85,7 +85,7 @@ def recommend(
         Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
         the last; or each of its doses begins another.
     now : float, optional
-        A recorded dose after this time is refused.
+        A dose recorded for a later time is refused, and a regimen that starts earlier.
 
     Returns
     -------
@@ -111,7 +111,8 @@ def recommend(
     if not plans or not targets:
         raise ValueError("recommend: needs at least one regimen and one target")
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
-    check(case, storage.training_dataset(forecast), plans, now)
+    check(case, plans, now)
+    doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
         doubt = chart.other_unit(target, [np.median(x) for x in column])
@@ -120,16 +121,22 @@ def recommend(
     return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
 
 
-def check(case, training, plans, now):
-    """Refuse plans that cannot be; warn of doubts about chart and plans."""
+def check(case, plans, now=None):
+    """Refuse plans that cannot be, and a chart that knows the future."""
     late = None if now is None else chart.not_yet(case.patient, now)
     if late:
         raise ModelError(late)
     for plan in plans:
+        if now is not None and plan.start < now and case.history != NONE:
+            raise ModelError(f"the regimen {plan} starts at {plan.start:g}, and now is {now:g}; give a later start=")
         kept(case.patient, plan, case.history)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
-    for doubt in chart.doubts(training, case.patient, plans):
+
+
+def doubted(case, forecast, plans):
+    """Warn of what in the chart and the plans can hardly be meant."""
+    for doubt in chart.doubts(storage.training_dataset(forecast), case.patient, plans):
         warnings.warn(doubt, stacklevel=3)
 
 

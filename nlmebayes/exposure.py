@@ -12,6 +12,7 @@ from numpy.polynomial import legendre
 
 NODES = 16  # per panel
 GRADES = 4.0 ** -np.arange(5, -1, -1)  # panel ends between two doses, as fractions
+MANY = 16  # doses in a window beyond which each interval starts with half as many panels
 CELLS = 32  # of a panel, in which a maximum or a crossing is bracketed
 RESOLVED = 1e-7  # of the largest value: a last coefficient below it makes a panel fine enough
 PARTS = 4  # into which one is cut that is not
@@ -36,6 +37,9 @@ class Panels:
 
     def refined(self, values):
         """Panels of which those are cut that the values (draw, panel * nodes) show to be too wide; None if none is."""
+        values = values[np.isfinite(values).all(axis=1)]
+        if not len(values):
+            return None
         last = np.abs(coefficients(self, values)[..., -2:]).max(axis=(0, 2))
         coarse = np.flatnonzero(last > RESOLVED * np.abs(values).max())
         if not coarse.size:
@@ -52,7 +56,8 @@ def panels(start, end, breaks):
     """
     breaks = np.asarray(breaks, dtype=float)
     stops = np.array([start, *breaks[(breaks > start) & (breaks < end)], end])
-    return Panels(np.append(start, (stops[:-1, None] + np.diff(stops)[:, None] * GRADES).ravel()))
+    grades = GRADES if len(stops) <= MANY else GRADES[len(GRADES) // 2 :]
+    return Panels(np.append(start, (stops[:-1, None] + np.diff(stops)[:, None] * grades).ravel()))
 
 
 def coefficients(grid, values):
@@ -98,7 +103,7 @@ def time_above(grid, values, threshold):
     up = ~above[crossed]
     at = _root(c, threshold, left, right, up)
     share[crossed] = np.where(up, right - at, at - left) / 2
-    return np.einsum("dpc,p->d", share, grid.widths)
+    return np.where(np.isnan(values).any(axis=1), np.nan, np.einsum("dpc,p->d", share, grid.widths))
 
 
 def _cells(grid, polynomials):

@@ -9,7 +9,7 @@ import numpy as np
 from nlmebayes import censoring, dosing, prediction, storage, targets
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, course
-from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept, with_doses
+from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -194,8 +194,7 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
     case = Case.of(tree, outcome=outcome, history=history, occasions=occasions)
-    for plan in plans:
-        dosing.check(case, storage.training_dataset(tree), [plan], None)
+    dosing.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = _panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
     for axis, (plan, exposures) in zip(axes, dosing.evaluated(case, plans, aims), strict=True):
@@ -213,15 +212,14 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
 
 def _moments_of(case, plan, aims, times):
     """Times to draw at, with both sides of every jump."""
-    data = with_doses(kept(case.patient, plan, case.history), plan)
+    jumps = acts(kept(case.patient, plan, case.history), plan)
     if times is None:
         records = case.patient.observations[case.patient.time].to_numpy(float)
         ends = [aim.window(plan)[1] for aim in aims]
         last = plan.times[-1] + (plan.every or 0.0)
-        jumps = np.array(list(acts(data)))
         times = np.linspace(min(records.min(), jumps.min()), max(last, records.max(), *ends), 4 * GRID)
     times = np.asarray(times, dtype=float)
-    inside = np.array([t for t in acts(data) if times.min() <= t < times.max()])
+    inside = jumps[(jumps >= times.min()) & (jumps < times.max())]
     return np.unique(np.concatenate([times, inside, inside + 1e-6 * np.ptp(times)]))
 
 

@@ -73,7 +73,7 @@ class Case:
 def independent(forecast):
     """Effective number of draws of a forecast; warns of one that is not to be trusted."""
     if "nlmebayes_forecast" not in forecast.attrs:
-        raise ModelError("needs the tree of one patient, from forecast; recommend needs the tree of one patient")
+        raise ModelError("recommend needs the tree of one patient, from forecast")
     report = json.loads(forecast.attrs["nlmebayes_forecast"])
     if report["khat"] > KHAT:
         warnings.warn(
@@ -169,8 +169,7 @@ class Prospect:
 def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
     windows = tuple(tuple(map(float, target.window(plan))) for target in targets)
-    given = regimen.kept(case.patient, plan, case.history)
-    breaks = np.unique([*regimen.acts(regimen.with_doses(given, plan))])
+    breaks = regimen.acts(regimen.kept(case.patient, plan, case.history), plan)
     grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
     amounts = [part.amount for part in plan.parts] if largest is None else largest
     for left in reversed(range(ROUNDS + 1)):

@@ -68,8 +68,8 @@ class Regimen:
         for name in ("duration", "rate", "salt"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and np.isfinite(value)):
-                of = "factor" if name == "salt" else "an infusion"
-                raise ValueError(f"Regimen: the {name} {value} of {of} is not positive")
+                what = "salt factor" if name == "salt" else f"{name} of an infusion"
+                raise ValueError(f"Regimen: the {what}, {value}, is not positive")
         if self.duration is not None and self.rate is not None:
             raise ValueError("Regimen: duration and rate say the same; give one")
         if self.infusion and self.every and self.infusion > self.every * (1 + 1e-9):
@@ -295,10 +295,10 @@ def with_occasions(data, starts):
     )  # fmt: skip
 
 
-def acts(patient):
-    """Times at which recorded and planned doses, and their infusions of known rate, start and end."""
+def acts(patient, plan):
+    """Times at which recorded and planned doses, and their infusions of known rate, start and end, in order."""
+    found = [part.times + lasts for part in plan.parts for lasts in (0.0, part.infusion or 0.0)]
     for dose in patient.doses.to_dict("records"):
         times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
-        yield from times
-        if dose["rate"] > 0:
-            yield from times + dose["amount"] / dose["rate"]
+        found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]
+    return np.unique(np.concatenate(found))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from nlmebayes import storage
-from nlmebayes.dosing import Loss, check, evaluated, known, tabled
+from nlmebayes.dosing import Loss, check, doubted, evaluated, known, tabled
 from nlmebayes.prospect import Case, prospect
 from nlmebayes.regimen import FOLLOW, NEW, varied
 from nlmebayes.targets import Target
@@ -64,13 +63,14 @@ def optimise(
     targets = [targets] if isinstance(targets, Target) else list(targets)
     aim = Aim(optimum, probability, loss or Loss(), tuple(targets))
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
-    check(case, storage.training_dataset(forecast), [regimen], now)
+    check(case, [regimen], now)
     if vary not in ("amount", "every", "duration", "rate"):
         raise ValueError(f"optimise: cannot vary {vary!r}; write amount, every, duration or rate")
     search = Search(case, regimen, aim, vary, between)
     best = search.best()
     values = [best, *_neighbours(best, given)]
     plans = [varied(regimen, vary, value) for value in values]
+    doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     table = tabled(plans, targets, each, aim.loss, case.size)
     table["rounded"] = np.repeat([i > 0 for i in range(len(values))], len(targets))
@@ -110,6 +110,10 @@ class Aim:
             raise ValueError(f"optimise: {self.optimum!r} takes a single target; got {len(self.targets)}")
         if self.root and not np.isfinite(self.limit):
             raise ValueError(f"optimise: {self.optimum!r} needs a limit that is finite; {self.targets[0]} has none")
+        if not self.root and not any(np.isfinite(target.high) for target in self.targets):
+            raise ValueError("optimise: without an upper limit more is always better; take optimum='at least'")
+        if not self.root and not any(target.low > 0 for target in self.targets):
+            raise ValueError("optimise: without a lower limit less is always better; take optimum='at most'")
 
     @property
     def root(self):

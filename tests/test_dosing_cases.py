@@ -154,6 +154,9 @@ def test_a_steady_state_that_is_never_reached_counts_as_above(phenytoin):
     ):
         table = nb.recommend(phenytoin, regimen, nb.DailyAUC(10, 5000))
     assert table["p_above"].iloc[0] == pytest.approx(2 / 3) and table["q95"].iloc[0] == np.inf
+    with pytest.warns(UserWarning, match="they count as above"):
+        table = nb.recommend(phenytoin, regimen, [nb.TimeAbove(50, 90, mic=100.0), nb.Peak(10, 5000)])
+    assert table["p_above"].tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_amounts_of_a_saturable_drug_are_searched_for(phenytoin):
@@ -204,7 +207,7 @@ LATER = nb.Regimen(100.0, start=24.0)
         (lambda: nb.Regimen(5.0, every=6.0, doses=2, rate=0.5), "over 10 is longer than the interval of 6"),
         (lambda: nb.Regimen(5.0, duration=1.0, rate=5.0), "duration and rate say the same"),
         (lambda: nb.Regimen(5.0, steady=True), "a steady state needs an interval, every="),
-        (lambda: nb.Regimen(5.0, salt=0.0), "the salt 0.0 of factor is not positive"),
+        (lambda: nb.Regimen(5.0, salt=0.0), "the salt factor, 0.0, is not positive"),
         (lambda: nb.Plan(), "Plan: give regimens"),
         (lambda: nb.Plan(LATER, nb.Regimen(5.0, start=24.0)), "starts at 24, before the last dose of 100 at 24"),
         (lambda: nb.AUC(600, 400), "AUC: low 600 is not below high 400"),
@@ -235,6 +238,7 @@ def recommended(forecast, regimen=LATER, target=nb.Trough(0, 9, time=48.0), **op
             {"now": -1.0},
             "row 1, column time: a dose at 0 is recorded as given, and now is -1; leave it out, or plan it",
         ),
+        ({"now": 30.0}, "the regimen 100 starts at 24, and now is 30; give a later start="),
         ({"target": nb.AUC(400, 600)}, "AUC: the interval of the regimen 100 is not known; give it every="),
         ({"target": nb.Trough(1, 2, dose=3)}, "has no dose number 3; it has 1"),
         ({"outcome": "cp"}, "no outcome 'cp' in the forecast; its outcomes are conc"),
@@ -292,6 +296,8 @@ def test_doubts_about_recorded_doses():
             {"optimum": "at most", "probability": 0.5, "targets": nb.Trough(1, time=30.0)},
             "needs a limit that is finite",
         ),
+        ({"targets": nb.Trough(1, time=30.0)}, "without an upper limit more is always better; take optimum='at least'"),
+        ({"targets": nb.Trough(0, 2, 30.0)}, "without a lower limit less is always better; take optimum='at most'"),
         ({"vary": "start"}, "cannot vary 'start'; write amount, every, duration or rate"),
         ({"vary": "duration"}, r"say between which values duration may vary, between=\(low, high\)"),
         ({"between": (5.0, 1.0)}, "between=5 and 1 is no range"),

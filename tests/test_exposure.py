@@ -81,3 +81,15 @@ def test_a_kink_within_a_panel_makes_it_finer():
     assert after < 1e-5 < before
     assert exposure.maximum(grid, curve(grid.times)) == pytest.approx(np.exp(-1), rel=1e-9)
     assert exposure.panels(0.0, 24.0, []).refined(np.exp(-0.1 * exposure.panels(0.0, 24.0, []).times)[None]) is None
+
+
+def test_many_doses_and_a_curve_that_is_unknown():
+    grid = exposure.panels(0.0, 240.0, np.arange(0.0, 240.0, 6.0))
+    assert len(grid.times) == 40 * 3 * 16
+    f = np.exp(-0.2 * np.mod(grid.times, 6.0))[None]
+    assert exposure.integral(grid, f) == pytest.approx([40 * -np.expm1(-1.2) / 0.2], rel=1e-11)
+    assert exposure.maximum(grid, f) == pytest.approx([1.0], rel=1e-9) and grid.refined(f) is None
+    unknown = np.concatenate([f, f * np.nan])
+    assert grid.refined(unknown) is None and grid.refined(f * np.nan) is None
+    for found in (exposure.maximum(grid, unknown), exposure.time_above(grid, unknown, 0.5)):
+        assert np.isnan(found).tolist() == [False, True]
