@@ -217,6 +217,7 @@ def forecast(
     salt: _dosing(float, "What part of the amount is the drug.") = None,
     history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
     now: _dosing(float, "A dose recorded for a later time is refused.") = None,
+    about: _dosing(str, "Outcome that the targets are about, if there are several.") = None,
     sample: _dosing(str, "Candidate times of the next sample: 26,30 or first:last:step.") = None,
     level: Level = None,
     outcome: Outcome = None,
@@ -241,5 +242,5 @@ def forecast(
         }  # fmt: skip
         jobs.forecast.run(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,
-            history=history or "follow", now=now, samples=sample, force=force, seed=seed,
+            history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nlmebayes import regimen, storage
+from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.exposure import Panels, panels
@@ -117,7 +118,13 @@ def course(case, plan, times):
     data = replace(data, observations=data.observations.assign(row=-1 - np.arange(len(data.observations))))
     if len(starts):
         data = regimen.with_occasions(data, starts)
-    design = resolve(case.model, data, case.training)
+    try:
+        design = resolve(case.model, data, case.training)
+    except DataError as error:
+        if not len(starts):
+            raise
+        mend = "If it is the new occasion that the formula does not know, take occasions='last'"
+        raise ModelError(f"{error} {mend}") from error
     return Course(case, plan, design, effects(design, case.draws, np.random.default_rng(0)))
 
 

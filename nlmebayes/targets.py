@@ -151,8 +151,8 @@ class AUC(Windowed):
     """Area under the concentration from ``start`` to ``end``; with ``mic`` AUC/MIC.
 
     Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long
-    as the one before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow rates
-    to 3000 per interval.
+    as the one before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow
+    rates to 3000 per interval.
     """
 
     def measure(self, grid, f):

@@ -312,3 +312,30 @@ def test_searches_that_cannot_be(bolus, options, message):
     target = options.pop("targets", nb.Trough(1, 2, time=30.0))
     with pytest.raises(ValueError, match=message):
         nb.optimise(bolus, LATER, target, **options)
+
+
+def test_one_of_several_outcomes_is_aimed_at():
+    """A metabolite that is formed from all of the drug: its area at steady state is amount / clm."""
+    frame = pd.DataFrame({"ID": ["one"] * 3 + ["twin"] * 3, "TIME": [0.0, 5.0, 5.0] * 2, "EVID": [1, 0, 0] * 2})
+    frame = frame.assign(AMT=[100.0, 0, 0] * 2, DV=[np.nan, 2.0, 1.0] * 2, DVID=[1, 1, 2] * 2)
+    both = nb.Dataset.from_nonmem(frame, outcome={1: "conc", 2: "metabolite"})
+    model = nb.Model(
+        OneCompartment(metabolite=True), "cl ~ 1 + (1|id)", "v ~ 1", "fm ~ 1", "clm ~ 1", "vm ~ 1",
+        residual={"conc": nb.Additive(), "metabolite": nb.Additive()},
+    )  # fmt: skip
+    values = {
+        "theta_cl": [np.log(3.0)], "theta_v": [np.log(30.0)], "theta_fm": [0.0], "theta_clm": [np.log(5.0)],
+        "theta_vm": [np.log(20.0)], "omega_id": [0.3], "sigma_conc_a": 1.0, "sigma_metabolite_a": 1.0,
+    }  # fmt: skip
+    forecast = known(model, both, both.sel(id="one"), values, 2, id={"one": [[-0.3], [0.3]]})
+    regimen = nb.Regimen(100.0, start=12.0, every=12.0, steady=True)
+    with pytest.raises(nb.ModelError, match="several outcomes; choose one with outcome=: conc, metabolite"):
+        nb.recommend(forecast, regimen, nb.AUC(5, 50))
+    found = nb.recommend(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
+    assert found["q05"].iloc[0] == pytest.approx(50 / 5.0) and found["q95"].iloc[0] == pytest.approx(50 / 5.0)
+    parent = nb.recommend(forecast, regimen, nb.AUC(5, 50), outcome="conc")
+    assert parent["median"].iloc[0] == pytest.approx(np.mean(100 / 3.0 * np.exp([-0.3, 0.3])))
+    figure = nb.plot.doses(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
+    assert figure.get_supylabel() == "metabolite"
+    table = nb.next_sample(forecast, [13.0, 20.0], "cl", plan=regimen, outcome="metabolite")
+    assert len(table) == 2

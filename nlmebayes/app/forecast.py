@@ -38,7 +38,8 @@ def population(path):
     return Population(tree, predict.reading(tree))
 
 
-def run(path, said, out, say, *, targets=(), plan=None, history="follow", now=None, samples=None, force=False, seed=1):
+def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=None, now=None, samples=None,
+        force=False, seed=1):  # fmt: skip
     """Forecast one patient and write what was found into the folder ``out``, whole or not at all.
 
     Parameters
@@ -51,6 +52,8 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", now=No
     plan : dict, optional
         Texts ``amounts``, ``every``, ``duration``; numbers ``start``, ``until``, ``number``, ``salt``; ``state``,
         ``steady``.
+    about : str, optional
+        Outcome that the targets are about, if there are several.
     samples : str, optional
         Candidate times of the next sample.
     """
@@ -67,8 +70,9 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", now=No
         _save(nb.plot.forecast(forecast), folder / "forecast.png")
         lines = told(found)
         if aims:
+            options = {"history": history, "outcome": about, "now": now}
             found["targets"] = [str(aim) for aim in aims]
-            lines += _dosed(forecast, patient, aims, dict(plan or {}), history, samples, folder, found)
+            lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found)
         elif samples:
             raise StatementError("--sample says what of a target a sample would tell; give --target")
         found["warnings"] = doubts
@@ -128,11 +132,11 @@ def told(found):
     return lines
 
 
-def _dosed(forecast, patient, aims, plan, history, samples, folder, found):
+def _dosed(forecast, patient, aims, plan, options, samples, folder, found):
     """Lines about doses and the next sample; tables and pictures go into the folder."""
     amounts = wanted.numbers(plan.pop("amounts", None), "--doses")
-    plans = planned(patient, amounts, plan, history)
-    options = {"history": history}
+    now, shown = options["now"], {key: value for key, value in options.items() if key != "now"}
+    plans = planned(patient, amounts, plan, options["history"], now)
     if amounts is None:
         with statement.refused():
             best = [nb.optimise(forecast, each, aims, **options) for each in plans]
@@ -142,20 +146,20 @@ def _dosed(forecast, patient, aims, plan, history, samples, folder, found):
     order = list(dict.fromkeys(table["regimen"]))
     ranked = sorted(plans, key=lambda each: order.index(str(each)))
     table.to_csv(folder / "regimens.csv", index=False)
-    _save(nb.plot.doses(forecast, ranked[:SHOWN], aims, history=history), folder / "doses.png")
+    _save(nb.plot.doses(forecast, ranked[:SHOWN], aims, **shown), folder / "doses.png")
     found["regimens"] = table.to_dict("records")
     found["best"] = found["regimens"][: len(aims)]
     lines = ["", *listed(table), "", *answer(found["best"])]
     if samples:
         times = wanted.numbers(samples, "--sample")
-        said = nb.next_sample(forecast, times, aims[0], plan=ranked[0], history=history)
+        said = nb.next_sample(forecast, times, aims[0], plan=ranked[0], **shown)
         said.to_csv(folder / "samples.csv", index=False)
         found["samples"] = said.to_dict("records")
         lines += ["", *sampled(said, aims[0])]
     return lines
 
 
-def planned(patient, amounts, plan, history):
+def planned(patient, amounts, plan, history, now=None):
     """Regimens of the options; without amounts one of each interval and duration, to be searched from."""
     every, duration = (wanted.numbers(plan.pop(name, None), f"--{name}") for name in ("every", "duration"))
     plan = {key: value for key, value in plan.items() if value is not None}
@@ -168,7 +172,8 @@ def planned(patient, amounts, plan, history):
         plan["doses"] = count
     elif every is not None and "until" not in plan:
         plan["steady"] = True
-    plan.setdefault("start", _begins(patient, history))
+    if "start" not in plan:
+        plan["start"] = _begins(patient, history) if now is None else now
     if amounts is None:
         given = patient.doses["amount"].to_numpy(float)
         amounts = [given[-1] if len(given) else 1.0]
