@@ -30,7 +30,7 @@ _HOME = {
     "structure.mammillary": ("Disposition", "Mammillary"),
     "structure.structure": ("Named", "Structure"),
     "structure.superposition": ("Superposition",),
-    "targets": ("AUC", "Average", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
+    "targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 _ROOMS = {"datasets": "data.bundled", "plot": "plot"}

@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import chart, storage
+from nlmebayes import doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
 from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.structure.superposition import Superposition
 from nlmebayes.targets import Target
 
 
@@ -115,7 +116,7 @@ def recommend(
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
-        doubt = chart.other_unit(target, [np.median(x) for x in column])
+        doubt = doubts.other_unit(target, [np.median(x) for x in column])
         if doubt:
             warnings.warn(doubt, stacklevel=2)
     return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
@@ -123,7 +124,7 @@ def recommend(
 
 def check(case, plans, now=None):
     """Refuse plans that cannot be, and a chart that knows the future."""
-    late = None if now is None else chart.not_yet(case.patient, now)
+    late = None if now is None else doubts.not_yet(case.patient, now)
     if late:
         raise ModelError(late)
     for plan in plans:
@@ -136,7 +137,7 @@ def check(case, plans, now=None):
 
 def doubted(case, forecast, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
-    for doubt in chart.doubts(storage.training_dataset(forecast), case.patient, plans):
+    for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
         warnings.warn(doubt, stacklevel=3)
 
 
@@ -145,6 +146,8 @@ def _into_a_state(part, structure):
     known = [*states, *map(str, range(1, len(states) + 1))]
     if part.state is not None and part.state not in known:
         raise ModelError(f"the regimen {part}: no state {part.state!r}; there are {', '.join(known) or 'none'}")
+    if isinstance(structure, Superposition) and (part.infusion or part.steady):
+        raise ModelError(f"the regimen {part}: {structure.label}, a superposition of responses, takes boluses only")
 
 
 def evaluated(case, plans, targets):

@@ -228,7 +228,7 @@ def _wanted(axis, aim, window):
     green = "#58a063"
     if isinstance(aim, targets.TimeAbove):
         axis.axhline(aim.mic / aim.free, color=green, linestyle=":")
-    elif isinstance(aim, targets.Trough | targets.Peak | targets.Average):
+    elif isinstance(aim, targets.Trough | targets.Peak | targets.AverageConcentration):
         high = aim.high if np.isfinite(aim.high) else max(axis.get_ylim()[1] * aim.scale, aim.low)
         axis.axhspan(aim.low / aim.scale, high / aim.scale, color=green, alpha=0.15, linewidth=0)
     if window[0] < window[1]:

@@ -76,7 +76,7 @@ def independent(forecast):
     if "nlmebayes_forecast" not in forecast.attrs:
         raise ModelError("recommend needs the tree of one patient, from forecast")
     report = json.loads(forecast.attrs["nlmebayes_forecast"])
-    if report["khat"] > KHAT:
+    if (report["khat"] or 0.0) > KHAT:
         warnings.warn(
             f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off", stacklevel=4
         )

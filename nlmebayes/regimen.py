@@ -223,11 +223,13 @@ def tablets(*sizes, most=4, halves=False):
 
 
 def kept(patient, plan, history):
-    """The patient's data with the recorded doses that stay: all, those before the plan, or none."""
-    doses = patient.doses
+    """The patient's data with the recorded doses and resets that stay: all, those before the plan, or none."""
+    doses, events, start = patient.doses, patient.events, plan.parts[0].start
+    if history != FOLLOW and len(events):
+        gone = (events["kind"] == "reset") & ((history == NONE) | (events[patient.time] >= start))
+        patient = replace(patient, events=events[~gone])
     if history == NONE or not len(doses):
         return replace(patient, doses=doses.iloc[:0])
-    start = plan.parts[0].start
     times, more = doses[patient.time].to_numpy(float), doses["addl"].to_numpy(float)
     if history == REPLACE:
         interval = doses["ii"].to_numpy(float)

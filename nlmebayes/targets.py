@@ -181,7 +181,7 @@ class DailyAUC(Windowed):
 
 
 @dataclass(frozen=True)
-class Average(Windowed):
+class AverageConcentration(Windowed):
     """Mean concentration from ``start`` to ``end``."""
 
     def measure(self, grid, f):

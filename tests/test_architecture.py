@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "monitoring", "search", "dosing", "chart", "prospect", "targets", "exposure", "regimen",
+    "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
     "forecasting", "diagnostics", "infer", "parametrisation", "start", "compilation",
     "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "population", "transport", "censoring",
     "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",

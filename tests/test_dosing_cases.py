@@ -1,17 +1,18 @@
 """Occasions to come, saturable and lagged drugs, and charts that cannot be meant."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
 import xarray as xr
 from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes import chart, storage
+from nlmebayes import doubts, regimen, storage
 from nlmebayes.prospect import Case, course, curves, prospect
 
 
@@ -37,6 +38,38 @@ def event_table(rows, levels=("id",)):
     one["AMT"] = one["AMT"].fillna(0.0)
     both = pd.concat([one, one.assign(ID="twin")], ignore_index=True)
     return tuple(nb.Dataset.from_nonmem(x, outcome="conc", levels=levels) for x in (one, both))
+
+
+@dataclass(frozen=True)
+class Washout(nb.Superposition):
+    """One compartment as a superposition."""
+
+    parameters = (nb.Parameter("cl", "L/h", typical=3.0), nb.Parameter("v", "L", typical=30.0))
+
+    def response(self, p, t):
+        return pt.exp(-p.cl / p.v * t) / p.v
+
+
+def test_a_superposition_is_scaled_too():
+    rows = [{"TIME": 0.0, "AMT": 100.0, "DV": np.nan}, {"TIME": 6.0, "AMT": np.nan, "DV": 2.0}]
+    one, both = event_table(rows)
+    model = nb.Model(Washout(), "cl ~ 1 + (1|id)", "v ~ 1")
+    values = {"theta_cl": [np.log(CL)], "theta_v": [np.log(V)], "omega_id": [0.3], "sigma_conc_a": 1.0}
+    forecast = known(model, both, one, values, 3, id={"one": [[-0.4], [0.0], [0.3]]})
+    found = course(Case.of(forecast), nb.Regimen(50.0, start=24.0, every=12.0, doses=3), np.linspace(24.5, 80.0, 9))
+    scaled = curves(found, [200.0])
+    assert scaled != found.predicted
+    np.testing.assert_allclose(scaled([70.0]), found.predicted([70.0]), rtol=1e-12)
+    with pytest.raises(nb.ModelError, match="a superposition of responses, takes boluses only"):
+        nb.recommend(forecast, nb.Regimen(50.0, start=24.0, every=12.0, steady=True), nb.Trough(1, 2))
+
+
+def test_a_reset_goes_with_the_doses_it_belongs_to():
+    frame = pd.DataFrame({"TIME": [0.0, 6.0, 10.0], "AMT": [100.0, 100.0, 0], "EVID": [1, 4, 0]}).assign(ID="one")
+    one = nb.Dataset.from_nonmem(frame.assign(DV=[np.nan, np.nan, 2.0]), outcome="conc")
+    for history, start, resets, doses in (("none", 0.0, 0, 0), ("replace", 3.0, 0, 1), ("replace", 8.0, 1, 2)):
+        left = regimen.kept(one, nb.Regimen(1.0, start=start), history)
+        assert (left.events["kind"] == "reset").sum() == resets and len(left.doses) == doses
 
 
 CL, V, BETWEEN = 3.0, 30.0, 0.3
@@ -279,7 +312,7 @@ def test_doubts_about_recorded_doses():
     })  # fmt: skip
     patient = nb.Dataset.from_nonmem(frame)
     training = replace(patient, doses=patient.doses[patient.doses["amount"] == 100.0])
-    first, second = chart.doubts(training, patient, [])
+    first, second = doubts.doubts(training, patient, [])
     assert first.endswith(
         "row 2, column amount: 100000 is 1e+03 times the largest of the doses known, 100; is it in another unit?"
     )

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import chart, storage
+from nlmebayes import doubts, storage
 from nlmebayes.app import predict, statement, wanted, whole
 from nlmebayes.app.words import StatementError
 from nlmebayes.regimen import varied
@@ -60,10 +60,10 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
     people = population(path)
     aims = [wanted.target(text, people.unit) for text in targets]
     patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
-    late = None if now is None else chart.not_yet(patient, now)
+    late = None if now is None else doubts.not_yet(patient, now)
     if late:
         raise StatementError(late)
-    with whole.folder(out, OWN, force=force) as folder, _warned() as doubts:
+    with whole.folder(out, OWN, force=force) as folder, _warned() as warned:
         forecast = nb.forecast(None, people.tree, patient, random_seed=seed)
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
         forecast.to_netcdf(folder / "forecast.nc")
@@ -75,26 +75,26 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
             lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found)
         elif samples:
             raise StatementError("--sample says what of a target a sample would tell; give --target")
-        found["warnings"] = doubts
+        found["warnings"] = warned
         (folder / "forecast.json").write_text(json.dumps(_finite(found), indent=2) + "\n", encoding="utf-8")
-    say("\n".join([*lines, *(f"warning: {doubt}" for doubt in doubts)]))
+    say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned)]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in Path(out).iterdir())))
 
 
 @contextmanager
 def _warned():
     """Texts of the warnings of the library, in a list that fills up."""
-    doubts = []
+    found = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
 
         def collect(message, category, *_, **__):
             text = " ".join(str(message).splitlines())
-            if issubclass(category, UserWarning) and text not in doubts:
-                doubts.append(text)
+            if issubclass(category, UserWarning) and text not in found:
+                found.append(text)
 
         warnings.showwarning = collect
-        yield doubts
+        yield found
 
 
 def _patient(forecast, patient):

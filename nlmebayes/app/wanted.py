@@ -10,7 +10,7 @@ from nlmebayes.app.words import StatementError, chosen, number
 
 KINDS = {
     "trough": nb.Trough, "cmin": nb.Trough, "peak": nb.Peak, "cmax": nb.Peak, "auc": nb.AUC, "auc24": nb.DailyAUC,
-    "average": nb.Average, "cavg": nb.Average, "t>mic": nb.TimeAbove,
+    "average": nb.AverageConcentration, "cavg": nb.AverageConcentration, "t>mic": nb.TimeAbove,
 }  # fmt: skip
 AREAS = (nb.AUC, nb.DailyAUC)
 OPTIONS = {"mic": "mic", "free": "free", "weight": "weight", "at": "time", "from": "start", "to": "end", "dose": "dose"}
