@@ -14,6 +14,7 @@ SURE = 0.98  # share of draws on the wrong side beyond which no better amount is
 GRID = 21  # values compared in a search without a root, and again around the best of them
 TIMES = 4  # that this is done
 CLOSE = 1e-6  # of the log loss decides between values that have the same probability
+NEAR = 1e-6  # relative, that a root is moved at most
 FOLD = 2.0  # by which the bracket of a search grows, at most DOUBLINGS times
 DOUBLINGS = 30
 
@@ -130,6 +131,10 @@ class Aim:
         share = 1 - self.probability if self.optimum == "at least" else self.probability
         return float(np.quantile(exposures[0], share)) - self.limit
 
+    def reached(self, gap):
+        """Whether the probability is at least as asked."""
+        return gap >= 0 if self.optimum == "at least" else gap <= 0
+
     def lost(self, exposures):
         """What is least where the search ends."""
         pairs = list(zip(exposures, self.targets, strict=True))
@@ -144,8 +149,7 @@ class Aim:
         if not self.root:
             return self.lost(exposures)
         gap = self.gap(exposures)
-        reached = gap >= -1e-9 * abs(self.limit) if self.optimum == "at least" else gap <= 1e-9 * abs(self.limit)
-        return abs(gap) if reached else np.inf
+        return abs(gap) if self.reached(gap) else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +209,11 @@ class Search:
                 f"optimise: no {self.vary} between {low:g} and {high:g} gives {self.aim.optimum} {self.aim.limit:g} "
                 f"the probability {self.aim.probability:g}"
             )
-        return float(brentq(gap, low, high, rtol=1e-8))
+        found = float(brentq(gap, low, high, rtol=1e-10))
+        up, step = self.aim.reached(ends[1]), 1e-9
+        while not self.aim.reached(gap(found)) and step < NEAR:  # the side of rounding on which the probability holds
+            found, step = found * (1 + step if up else 1 - step), 4 * step
+        return found
 
     def _least(self, exposures, low, high):
         """The best of a grid, then of finer ones around it; the middle of equally good ones."""

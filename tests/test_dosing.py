@@ -102,6 +102,14 @@ def test_doses_as_posologyr_prints_them(forecast, regimen, target, history, prin
     assert found == pytest.approx(printed, rel=1e-3)
 
 
+def test_a_dose_for_the_mode_reaches_its_limit():
+    """Of a single draw the probability is 0 or 1; the dose is on the side of 1."""
+    regimen, target = nb.Regimen(1000.0, start=48.0, duration=2.0), nb.AUC(400, 600, 48, 72)
+    for optimum, column in (("at least", "p_below"), ("at most", "p_above")):
+        table = nb.optimise(patient_b(), regimen, target, optimum=optimum, probability=0.5)
+        assert table[column].iloc[0] == 0.0 and table["p_in"].iloc[0] == 1.0
+
+
 def test_an_interval_as_posologyr_prints_it():
     """10 mg/L before the last of 11 doses; posologyr reads it on a coarse grid, which makes it 35.9 h."""
     regimen = nb.Regimen(2000.0, every=24.0, doses=11, duration=2.0)
