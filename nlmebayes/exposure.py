@@ -16,6 +16,8 @@ MANY = 16  # doses in a window beyond which each interval starts with half as ma
 CELLS = 32  # of a panel, in which a maximum or a crossing is bracketed
 RESOLVED = 1e-7  # of the largest value: a last coefficient below it makes a panel fine enough
 PARTS = 4  # into which one is cut that is not
+CUTS = 8  # panels that are cut at once, those first that matter most for an area
+JUMP = 1e-2  # of the largest value: with a last coefficient above it a curve jumps in the panel, and overshoots there
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class Panels:
             return None
         last = np.abs(coefficients(self, values)[..., -2:]).max(axis=(0, 2))
         coarse = np.flatnonzero(last > RESOLVED * np.abs(values).max())
+        coarse = coarse[np.argsort(-(last * self.widths)[coarse], kind="stable")][:CUTS]
         if not coarse.size:
             return None
         inner = self.edges[coarse, None] + self.widths[coarse, None] * np.arange(1, PARTS) / PARTS
@@ -75,9 +78,14 @@ def integral(grid, values):
 
 
 def maximum(grid, values):
-    """Largest value of each curve, (draw,): over panels and their ends, refined by Newton steps on the slope."""
+    """Largest value of each curve, (draw,): over panels and their ends, refined by Newton steps on the slope; where a
+    curve jumps within a panel, that of its nodes."""
     polynomials = coefficients(grid, values)
     x, fine = _cells(grid, polynomials)
+    nodes = values.reshape(len(values), -1, grid.nodes)
+    largest = np.abs(values).max(axis=1)[:, None]
+    jumps = (np.abs(polynomials[..., -2:]).max(axis=2) > JUMP * largest) & (grid.nodes > 2)
+    fine = np.where(jumps[..., None], np.minimum(fine, nodes.max(axis=2)[..., None]), fine)
     best = fine.reshape(len(fine), -1).argmax(axis=1)
     panel, cell = np.divmod(best, len(x))
     c = polynomials[np.arange(len(fine)), panel].T
@@ -88,7 +96,8 @@ def maximum(grid, values):
         curvature = legendre.legval(at, bend, tensor=False)
         step = np.where(curvature < 0, legendre.legval(at, slope, tensor=False) / np.minimum(curvature, -1e-300), 0.0)
         at = np.clip(at - step, low, high)
-    return np.maximum(found, legendre.legval(at, c, tensor=False))
+    smooth = ~jumps[np.arange(len(fine)), panel]
+    return np.where(smooth, np.maximum(found, legendre.legval(at, c, tensor=False)), found)
 
 
 def time_above(grid, values, threshold):

@@ -22,6 +22,7 @@ from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.superposition import Superposition
 
 ROUNDS = 3  # in which panels that are too wide are cut
+LOOK = 200  # draws that decide on it
 FEW = 8  # draws on which a curve is checked to be linear in the amounts
 AGREE = 1e-7  # relative to the largest prediction
 
@@ -183,9 +184,12 @@ def prospect(case, plan, targets, largest=None):
         places = _places(grids)
         times = np.concatenate([[w[0]] if grid is None else grid.times for w, grid in grids.items()])
         found = course(case, plan, times)
-        first = found.predicted(amounts)
+        first = found.predicted(amounts, LOOK if left else None)
         finer = {w: _finer(grid, first[:, places[w]]) for w, grid in grids.items()}
-        if not left or not any(finer.values()):
+        if not left:
+            break
+        if not any(finer.values()):
+            first = found.predicted(amounts) if len(first) < case.draws.size else first
             break
         grids = {w: finer[w] or grid for w, grid in grids.items()}
     f, known = curves(found, largest, first), np.asarray(amounts, dtype=float)

@@ -93,3 +93,19 @@ def test_many_doses_and_a_curve_that_is_unknown():
     assert grid.refined(unknown) is None and grid.refined(f * np.nan) is None
     for found in (exposure.maximum(grid, unknown), exposure.time_above(grid, unknown, 0.5)):
         assert np.isnan(found).tolist() == [False, True]
+
+
+def test_a_jump_within_a_panel_does_not_overshoot():
+    """A bolus after a lag that differs between draws: the largest node, and no more than the jump."""
+    lags = np.linspace(0.37, 0.61, 7)[:, None]
+    grid = exposure.panels(0.0, 24.0, [])
+
+    def curve(t):
+        return np.where(t > lags, np.exp(-0.1 * (t - lags)), 0.0)
+
+    for _ in range(3):
+        grid = grid.refined(curve(grid.times)) or grid
+    found = exposure.maximum(grid, curve(grid.times))
+    assert (found <= 1).all() and (found > 0.997).all()
+    exact = -np.expm1(-0.1 * (24 - lags[:, 0])) / 0.1
+    np.testing.assert_allclose(exposure.integral(grid, curve(grid.times)), exact, rtol=1e-3)
