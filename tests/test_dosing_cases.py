@@ -372,3 +372,25 @@ def test_one_of_several_outcomes_is_aimed_at():
     assert figure.get_supylabel() == "metabolite"
     table = nb.next_sample(forecast, [13.0, 20.0], "cl", plan=regimen, outcome="metabolite")
     assert len(table) == 2
+
+
+def test_an_infusion_that_starts_late_in_some_draws():
+    """Kinks at the start and at the end, where the peak is, differ from draw to draw."""
+    rows = [{"TIME": 0.0, "AMT": 100.0, "DV": np.nan}, {"TIME": 20.0, "AMT": np.nan, "DV": 5.0}]
+    one, both = event_table(rows)
+    model = nb.Model(OneCompartment(lag=True), "cl ~ 1", "v ~ 1", "tlag ~ 1 + (1|id)")
+    values = {
+        "theta_cl": [np.log(3.0)], "theta_v": [np.log(30.0)], "theta_tlag": [np.log(0.1)], "omega_id": [0.4],
+        "sigma_conc_a": 1.0,
+    }  # fmt: skip
+    forecast = known(model, both, one, values, 40, id={"one": np.linspace(-1, 1, 40)[:, None]})
+    regimen = nb.Regimen(100.0, start=500.0, every=8.0, duration=0.5)
+    targets = [nb.Peak(1, 2), nb.AUC(1, 2), nb.TimeAbove(50, mic=2.5)]
+    peak, area, above = prospect(Case.of(forecast), regimen, targets).exposures([100.0])
+    lag, top = 0.1 * np.exp(np.linspace(-1, 1, 40)), 100 / 0.5 / 3 * -np.expm1(-0.05)
+    np.testing.assert_allclose(peak, top, rtol=1e-3)
+    exact = (200 / 3) * (0.5 - (1 - np.exp(-0.05)) / 0.1) + top / 0.1 * -np.expm1(-0.1 * (7.5 - lag))
+    np.testing.assert_allclose(area, exact, rtol=1e-4)
+    rises = -10 * np.log1p(-2.5 * 3 / 200)
+    falls = 0.5 + 10 * np.log(top / 2.5)
+    np.testing.assert_allclose(above, 100 * (falls - rises) / 8, rtol=1e-3)
