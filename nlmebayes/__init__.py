@@ -9,14 +9,17 @@ _HOME = {
     "diagnostics": ("Report", "check", "summary"),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),
-    "dosing": ("AUC", "Regimen", "Target", "Trough", "recommend"),
+    "dosing": ("Loss", "recommend"),
     "forecasting": ("forecast",),
     "formula": ("FormulaError",),
     "infer": ("fit", "sampler"),
     "model": ("Model", "ModelError", "build", "priors"),
+    "monitoring": ("next_sample",),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
+    "regimen": ("Plan", "Regimen", "regimens", "tablets"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
+    "search": ("optimise",),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
@@ -27,6 +30,7 @@ _HOME = {
     "structure.mammillary": ("Disposition", "Mammillary"),
     "structure.structure": ("Named", "Structure"),
     "structure.superposition": ("Superposition",),
+    "targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 _ROOMS = {"datasets": "data.bundled", "plot": "plot"}

@@ -1,4 +1,4 @@
-"""Command line: ``nlmebayes demo``, ``zoo``, ``check-data``, ``fit``, ``predict``."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +32,10 @@ def _model(kind, text, *names):
 
 def _sampling(kind, text, *names):
     return _option(kind, text, *names, panel="Sampling")
+
+
+def _dosing(kind, text, *names):
+    return _option(kind, text, *names, panel="Doses")
 
 
 Level = _data(list[str], "Level, outermost first; repeat it. By default id.")
@@ -191,3 +195,52 @@ def predict(
         jobs.predict.run(
             tree, said, out, typer.echo, times=times, grid=grid, over=over, netcdf=netcdf, force=force, seed=seed
         )
+
+
+@app.command()
+def forecast(
+    ctx: typer.Context,
+    model: Annotated[Path, typer.Argument(help="The population: a folder of `nlmebayes fit`, or its fit.nc.")],
+    data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    target: _dosing(list[str], "'trough 10-15 mg/L', 'auc24 400-600', 't>mic 50% mic 4', ...; repeat it.") = None,
+    amounts: _dosing(str, "Amounts: 500,750 or first:last:step. By default the best is sought.", "--doses") = None,
+    every: _dosing(str, "Interval, or several: 8,12,24.") = None,
+    duration: _dosing(str, "Of an infusion, or several: 1,2.") = None,
+    start: _dosing(float, "Time of the first dose. By default that of the last sample.") = None,
+    until: _dosing(float, "Time by which the last interval ends.") = None,
+    number: _dosing(int, "Doses. Without it and --until, the steady state with --every, else one.") = None,
+    steady: _dosing(bool, "A new steady state, whatever was given before.", "--steady") = None,
+    state: _dosing(str, "State that is dosed, by name or CMT number.") = None,
+    salt: _dosing(float, "What part of the amount is the drug.") = None,
+    history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
+    now: _dosing(float, "A dose recorded for a later time is refused.") = None,
+    about: _dosing(str, "Outcome that the targets are about, if there are several.") = None,
+    sample: _dosing(str, "Candidate times of the next sample: 26,30 or first:last:step.") = None,
+    level: Level = None,
+    outcome: Outcome = None,
+    tidy: Tidy = None,
+    time: Time = None,
+    doses: _data(Path, "CSV file with the doses of a tidy table: levels, time, amount.", "--dose-table") = None,
+    amount: _data(str, "Amount column of --dose-table. By default amt.") = None,
+    subject: Subject = None,
+    covariate: Covariate = None,
+    input: Input = None,
+    sort: Sort = None,
+    duplicates: Duplicates = None,
+    interpolation: Interpolation = None,
+    lloq: Lloq = None,
+    blq: Blq = None,
+):
+    """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
+    with _errors():
+        plan = {
+            "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
+            "steady": steady, "state": state, "salt": salt,
+        }  # fmt: skip
+        jobs.forecast.run(
+            model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,
+            history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
+        )  # fmt: skip

@@ -6,8 +6,10 @@ Every function returns a matplotlib Figure.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import censoring, prediction, storage
+from nlmebayes import censoring, dosing, prediction, storage, targets
 from nlmebayes.model import ModelError
+from nlmebayes.prospect import Case, course
+from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -173,6 +175,68 @@ def regimens(table):
     return figure
 
 
+def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, columns=2):
+    """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `forecast`.
+    plans : Regimen, Plan or sequence of them
+    aims : Target or sequence of Target
+        Troughs, peaks and averages are green bands, a threshold is a line; the time that a target is about is marked
+        below. The title has the probability that all are met.
+    times : array, optional
+        By default from the first record to the end of the last interval.
+    outcome, history, occasions
+        As in `recommend`.
+    """
+    plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
+    aims = [aims] if isinstance(aims, targets.Target) else list(aims)
+    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions)
+    dosing.check(case, plans)
+    seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
+    figure, axes = _panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
+    for axis, (plan, exposures) in zip(axes, dosing.evaluated(case, plans, aims), strict=True):
+        at = _moments_of(case, plan, aims, times)
+        f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
+        _bands(axis, at, np.nanquantile(f, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))
+        axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
+        for aim in aims:
+            _wanted(axis, aim, aim.window(plan))
+        met = np.all([(x >= t.low) & (x <= t.high) for x, t in zip(exposures, aims, strict=True)], axis=0).mean()
+        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=9)
+    _name_axes(figure, case.patient.time, case.outcome)
+    return figure
+
+
+def _moments_of(case, plan, aims, times):
+    """Times to draw at, with both sides of every jump."""
+    jumps = acts(kept(case.patient, plan, case.history), plan)
+    if times is None:
+        records = case.patient.observations[case.patient.time].to_numpy(float)
+        ends = [aim.window(plan)[1] for aim in aims]
+        last = plan.times[-1] + (plan.every or 0.0)
+        times = np.linspace(min(records.min(), jumps.min()), max(last, records.max(), *ends), 4 * GRID)
+    times = np.asarray(times, dtype=float)
+    inside = jumps[(jumps >= times.min()) & (jumps < times.max())]
+    return np.unique(np.concatenate([times, inside, inside + 1e-6 * np.ptp(times)]))
+
+
+def _wanted(axis, aim, window):
+    """The range of a concentration, or the time that another exposure is about."""
+    green = "#58a063"
+    if isinstance(aim, targets.TimeAbove):
+        axis.axhline(aim.mic / aim.free, color=green, linestyle=":")
+    elif isinstance(aim, targets.Trough | targets.Peak | targets.AverageConcentration):
+        high = aim.high if np.isfinite(aim.high) else max(axis.get_ylim()[1] * aim.scale, aim.low)
+        axis.axhspan(aim.low / aim.scale, high / aim.scale, color=green, alpha=0.15, linewidth=0)
+    if window[0] < window[1]:
+        axis.plot(window, [0.01, 0.01], color=green, linewidth=3, transform=axis.get_xaxis_transform())
+    else:
+        axis.axvline(window[0], color=green, linewidth=0.8)
+
+
 def _before(tree):
     """The forecast's prior in the place of its posterior."""
     found = tree.copy()
@@ -202,11 +266,11 @@ def _quantiles(variable):
     return variable.quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).to_numpy()
 
 
-def _bands(axis, x, f, measured):
+def _bands(axis, x, f, measured=()):
     axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=BANDS[0][2], linewidth=0)
     axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=BANDS[1][2], linewidth=0)
     axis.plot(x, f[2], color="#3b6ea5")
-    for edge in (measured[0], measured[4]):
+    for edge in measured[::4]:
         axis.plot(x, edge, color="#3b6ea5", linestyle="--", linewidth=0.8)
 
 

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "diagnostics", "infer", "approximation", "parametrisation", "start",
-    "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "population", "transport",
-    "censoring", "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data",
-    "parameter",
+    "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
+    "forecasting", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation", "pilot",
+    "accuracy", "prediction", "storage", "evaluation", "model", "population", "transport", "censoring", "design",
+    "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

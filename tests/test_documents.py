@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,12 +51,24 @@ def test_the_system_of_its_page_is_a_model():
     assert (f > 0).all()
 
 
+def test_the_page_of_dosing_runs_as_printed():
+    names = {}
+    for code in blocks("docs/dosing.md"):
+        exec(compile(code, "docs/dosing.md", "exec"), names)
+    assert names["table"]["reduction"].is_monotonic_decreasing
+    plt.close("all")
+
+
 @pytest.mark.parametrize(
     "module",
     [
         "data/dataset.py",
         "infer.py",
         "dosing.py",
+        "regimen.py",
+        "targets.py",
+        "monitoring.py",
+        "search.py",
         "data/bundled.py",
         "structure/linear.py",
         "structure/system.py",

@@ -2,7 +2,7 @@
 
 import importlib
 
-_JOBS = ("arguments", "demo", "fit", "predict", "statement", "zoo")
+_JOBS = ("arguments", "demo", "fit", "forecast", "predict", "statement", "zoo")
 
 
 def __getattr__(name):

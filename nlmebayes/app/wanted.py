@@ -1,0 +1,138 @@
+"""What is wanted of doses, in words: targets such as "trough 10-15 mg/L" or "t>mic 50% mic 4", and lists of numbers."""
+
+import re
+
+import numpy as np
+
+import nlmebayes as nb
+from nlmebayes.app.statement import refused
+from nlmebayes.app.words import StatementError, chosen, number
+
+KINDS = {
+    "trough": nb.Trough, "cmin": nb.Trough, "peak": nb.Peak, "cmax": nb.Peak, "auc": nb.AUC, "auc24": nb.DailyAUC,
+    "average": nb.AverageConcentration, "cavg": nb.AverageConcentration, "t>mic": nb.TimeAbove,
+}  # fmt: skip
+AREAS = (nb.AUC, nb.DailyAUC)
+OPTIONS = {"mic": "mic", "free": "free", "weight": "weight", "at": "time", "from": "start", "to": "end", "dose": "dose"}
+CONCENTRATION = {  # in mg/L
+    "g/l": 1e3, "mg/ml": 1e3, "mg/l": 1.0, "ug/ml": 1.0, "mg/dl": 10.0, "ug/l": 1e-3, "ng/ml": 1e-3, "ng/l": 1e-6,
+    "pg/ml": 1e-6,
+}  # fmt: skip
+EXAMPLES = "'trough 10-15 mg/L', 'auc24 400-600', 'peak 30-40', 't>mic 50% mic 4', 'auc24/mic 400- mic 1 free 0.5'"
+_RANGE = re.compile(r"([0-9.eE+]+)?\s*-\s*([0-9.eE+]+)?%?")
+
+
+def target(text, unit=None):
+    """The target of a text: an exposure, its range, its unit, and options (mic, free, weight, at, from, to, dose).
+
+    Parameters
+    ----------
+    unit : str, optional
+        Of the concentrations of the model, e.g. ``"mg/L"``; a target in another one is converted.
+
+    Raises
+    ------
+    StatementError
+        One line that shows what can be said.
+    """
+    words = _ascii(text).replace("\N{EN DASH}", "-").replace(" %", "%").split()
+    if len(words) < 2:
+        raise StatementError(f"target {text!r}: say what, and its range: {EXAMPLES}")
+    word, _, over = words[0].lower().partition("/")
+    kind = KINDS[chosen(word, KINDS, "exposure", f" in the target {text!r}")]
+    ratio = over == "mic" or kind is nb.TimeAbove
+    low, high, rest = _range(words[1:], text)
+    said, factor = _options(rest, text, kind in AREAS and not ratio, unit)
+    if ratio != ("mic" in said):
+        raise StatementError(f"target {text!r}: {words[0]} needs the MIC, e.g. 'mic 1'" if ratio else
+                             f"target {text!r}: an MIC belongs to {words[0]}/mic")  # fmt: skip
+    if "%" in text and kind is not nb.TimeAbove:
+        raise StatementError(f"target {text!r}: {words[0]} is no percentage; write {EXAMPLES}")
+    if ratio:  # percent and ratios have no unit; what stands there is that of the MIC
+        said["mic"], factor = said["mic"] * factor, 1.0
+    with refused():
+        try:
+            return kind(low * factor, high * factor, **said)
+        except TypeError:
+            raise StatementError(f"target {text!r}: {words[0]} does not take {', '.join(said)}") from None
+
+
+def _ascii(text):
+    return text.replace("\N{MICRO SIGN}", "u").replace("mcg", "ug")
+
+
+def _range(words, text):
+    """Low, high, and the words after them: ``10-15``, ``400-``, ``-15``, ``>400``, ``<15``, ``50%``."""
+    first, rest = words[0], list(words[1:])
+    while rest and (first[-1] in "-<>=" or rest[0].startswith("-")) and re.fullmatch(r"[-0-9.eE+%]+", rest[0]):
+        first += rest.pop(0)
+    sided = re.fullmatch(r"([<>]=?)?([0-9.eE+]+)%?", first)
+    if sided:
+        value, below = _number(sided[2], text), (sided[1] or ">").startswith("<")
+        return (0.0, value, rest) if below else (value, np.inf, rest)
+    both = _RANGE.fullmatch(first)
+    if not both or not (both[1] or both[2]):
+        raise StatementError(f"target {text!r}: {first!r} is no range; write 10-15, 400- or <15")
+    low, high = (_number(part, text) if part else None for part in both.groups())
+    return 0.0 if low is None else low, np.inf if high is None else high, rest
+
+
+def _number(word, text):
+    return float(number(word, f"target {text!r}"))
+
+
+def _options(words, text, area, unit):
+    """Keyword arguments of a target, and the factor of its unit."""
+    said, factor, words = {}, 1.0, list(words)
+    while words:
+        word = words.pop(0)
+        if word.lower() in OPTIONS:
+            if not words:
+                raise StatementError(f"target {text!r}: nothing follows {word!r}")
+            name, value = OPTIONS[word.lower()], words.pop(0)
+            said[name] = _dose(value, text) if name == "dose" else _number(value, text)
+        else:
+            factor = _factor(word, text, area, unit)
+    return said, factor
+
+
+def _dose(word, text):
+    """Position of a dose: the first, the last, or counted from 1."""
+    named = {"first": 0, "last": -1}
+    if word in named:
+        return named[word]
+    count = number(word, f"target {text!r}, dose")
+    if not isinstance(count, int) or count < 1:
+        raise StatementError(f"target {text!r}: a dose is first, last, or its number from 1")
+    return count - 1
+
+
+def _factor(word, text, area, unit):
+    """What a number in this unit is multiplied with, to be in that of the model."""
+    plain = word.lower()
+    if area:
+        plain = re.sub(r"^h[*.·]|[*.·]h(?=/)|[*.·]h$|(?<=g)h(?=/)", "", plain)
+    if plain not in CONCENTRATION:
+        known = ", ".join(CONCENTRATION) + (" times h" if area else "")
+        raise StatementError(f"target {text!r}: {word!r} is no unit and no option; units are {known}; "
+                             f"options are {', '.join(OPTIONS)}")  # fmt: skip
+    return 1.0 if unit is None else CONCENTRATION[plain] / CONCENTRATION[_plain(unit)]
+
+
+def _plain(unit):
+    found = _ascii(unit).lower()
+    if found not in CONCENTRATION:
+        raise StatementError(f"the unit {unit!r} of the model is not known; units are {', '.join(CONCENTRATION)}")
+    return found
+
+
+def numbers(text, option):
+    """Numbers of ``"500,750"`` or ``"250:2000:250"`` (first, last, step); None of nothing."""
+    if text is None:
+        return None
+    if ":" not in text:
+        return [float(number(part.strip(), option)) for part in text.split(",")]
+    parts = [float(number(part, option)) for part in text.split(":")]
+    if len(parts) != 3 or not parts[2] > 0 or parts[1] < parts[0]:
+        raise StatementError(f"{option} {text!r}: write numbers, 500,750,1000, or first:last:step, 250:2000:250")
+    return list(np.arange(parts[0], parts[1] + 1e-9 * parts[2], parts[2]))
