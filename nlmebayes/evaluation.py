@@ -15,7 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import get_mode
 
-from nlmebayes import censoring, population
+from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, barrier
 from nlmebayes.structure.structure import Named
 
@@ -108,7 +108,7 @@ def keep_known(level, draws: Draws, values):
 def evaluator(model, design):
     """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
     unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
-    shared = {name: value for name, (value, _) in population.arrays(design).items()}
+    shared = {name: value for name, (value, _) in hierarchy.arrays(design).items()}
     own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
     names = tuple(o.name for o in design.outcomes)
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
@@ -174,7 +174,7 @@ def _graph(structure, levels, shared, own, names):
         {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in kinds}
         for kinds in (shared, own)
     )
-    phi = population.individual(structure, levels, x, theta, eta)
+    phi = hierarchy.individual(structure, levels, x, theta, eta)
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import censoring, population
+from nlmebayes import censoring, hierarchy
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
@@ -191,10 +191,10 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
-        x = {name: _data(name, *value, fixed) for name, value in population.arrays(design).items()}
-        scale = population.scale_of_data(design)
-        theta, eta = population.add_population(design, model.parameters, scale, variables, information)
-        phi = population.individual(model.structure, design.levels, x, theta, eta)
+        x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
+        scale = hierarchy.scale_of_data(design)
+        theta, eta = hierarchy.add_population(design, model.parameters, scale, variables, information)
+        phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
