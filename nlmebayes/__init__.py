@@ -16,6 +16,7 @@ _HOME = {
     "model": ("Model", "ModelError", "build", "priors"),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
+    "publication": ("population", "published", "published_names"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
