@@ -10,7 +10,7 @@ _HOME = {
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),
     "dosing": ("AUC", "Regimen", "Target", "Trough", "recommend"),
-    "forecasting": ("forecast",),
+    "forecasting": ("Forecaster", "forecast", "forecaster"),
     "formula": ("FormulaError",),
     "infer": ("fit", "sampler"),
     "model": ("Model", "ModelError", "build", "priors"),

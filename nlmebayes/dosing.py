@@ -11,8 +11,8 @@ import pandas as pd
 from nlmebayes import storage
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import draws_of, effects, evaluator
-from nlmebayes.forecasting import KHAT
 from nlmebayes.model import ModelError, check_names
+from nlmebayes.particles import KHAT
 from nlmebayes.prediction import context
 
 NODES = 16  # Gauss-Legendre nodes per panel of an AUC

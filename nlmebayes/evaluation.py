@@ -13,7 +13,9 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pymc.pytensorf import reseed_rngs
 from pytensor.compile.mode import get_mode
+from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, barrier
@@ -190,11 +192,31 @@ def _graph(structure, levels, shared, own, names):
 
 def measure(residual, f, s, rng, positive=False):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
-    prediction, parts = _given(s)
-    variable = censoring.measurement(residual, prediction, Named(**parts), positive)
-    inputs = [prediction, *parts.values()]
-    compute = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=int(rng.integers(2**31)))
+    compute, generators = _measured(residual, tuple(s), positive)
+    reseed_rngs(generators, int(rng.integers(2**31)))
     return compute(f, *(column[:, None] for column in s.values()))
+
+
+@lru_cache(maxsize=32)
+def _measured(residual, parts, positive):
+    """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
+    prediction, tensors = _given(parts)
+    variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
+    compute = pm.compile([prediction, *tensors.values()], variable, mode=UNCOMPILED)
+    return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
+
+
+def natural(structure):
+    """A function of linear predictors (draw, parameter, unit) that gives the parameters, (draw, unit) each."""
+    compute = _natural(structure)
+    return lambda linear: dict(zip((p.name for p in structure.parameters), compute(linear), strict=True))
+
+
+@lru_cache(maxsize=32)
+def _natural(structure):
+    linear = pt.dtensor3("linear")
+    phi = [p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)]
+    return pytensor.function([linear], phi, mode=UNCOMPILED)
 
 
 def log_density(residual, f, s, observed, positive=False):

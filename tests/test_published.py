@@ -113,7 +113,8 @@ def test_a_population_is_stored_and_reloaded(tmp_path):
 
 def test_a_category_has_its_reference():
     theta = {"cl": {"Intercept": 3.0, "sex[male]": 0.2}, "v": 40.0}
-    stated = STATED | {"theta": theta, "omega": {"sd": {"cl": 1e-9, "v": 1e-9}}, "reference": {"sex": ("female", "male")}}
+    none = {"sd": {"cl": 1e-9, "v": 1e-9}}
+    stated = STATED | {"theta": theta, "omega": none, "reference": {"sex": ("female", "male")}}
     tree = nb.population(OneCompartment(), "cl ~ 1 + sex + (1|id)", **stated)
     found = [of(nb.predict(None, tree, patient(sex=sex), random_seed=1), "cl") for sex in ("female", "male")]
     assert found == pytest.approx([3.0, 3.0 * np.exp(0.2)])
