@@ -6,6 +6,7 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 import importlib
 
 _HOME = {
+    "batches": ("Forecasts", "forecast_each"),
     "diagnostics": ("Report", "check", "summary"),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),

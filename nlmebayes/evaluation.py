@@ -206,19 +206,6 @@ def _measured(residual, parts, positive):
     return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
-def natural(structure):
-    """A function of linear predictors (draw, parameter, unit) that gives the parameters, (draw, unit) each."""
-    compute = _natural(structure)
-    return lambda linear: dict(zip((p.name for p in structure.parameters), compute(linear), strict=True))
-
-
-@lru_cache(maxsize=32)
-def _natural(structure):
-    linear = pt.dtensor3("linear")
-    phi = [p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)]
-    return pytensor.function([linear], phi, mode=UNCOMPILED)
-
-
 def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)

@@ -18,9 +18,8 @@ import numpy as np
 from scipy import special
 
 from nlmebayes import charts, exact, particles, prediction, storage
-from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
-from nlmebayes.evaluation import Draws, draws_of, measure, natural
+from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
 from nlmebayes.model import Model, ModelError, check_names
 from nlmebayes.modes import modes
 from nlmebayes.particles import KHAT, Particles
@@ -97,7 +96,7 @@ def forecaster(model, tree):
     model, training = prediction.context(model, tree)
     outcomes = tuple(o.name for o in training.outcomes)
     population = draws_of(tree["posterior"].to_dataset(), training, model, outcomes)
-    return Forecaster(model, tree, storage.training_dataset(tree), training, population)
+    return Forecaster(model, tree, storage.stored(storage.training_dataset(tree)), training, population)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,7 @@ class Forecaster:
 
     model: Model
     tree: object
-    data: Dataset
+    data: object  # the training dataset as it is stored
     training: Design
     population: Draws
 
@@ -205,18 +204,23 @@ class _Labelled:
         return self.target.population.take(self.which)
 
     @cached_property
-    def f(self):
-        return self.target.at(self.z[:, None], self.which)[0]
-
-    @cached_property
     def eta(self):
         return self.target.effects(self.z[:, None], self.which)
 
+    @cached_property
+    def _evaluated(self):
+        """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
+        phi, f, _ = evaluator(self.target.model, self.target.design)(self.population.theta, self.eta)
+        return phi, f
+
+    @property
+    def f(self):
+        return self._evaluated[1]
+
     def dataset(self):
         """The group of these draws."""
-        linear = self.target.linear(self.z[:, None], self.which)
-        phi = natural(self.target.model.structure)(linear)
-        return prediction.labelled(self.target.design, self.population, self.eta, phi, self.f, (1, len(self.which)))
+        sizes = 1, len(self.which)
+        return prediction.labelled(self.target.design, self.population, self.eta, *self._evaluated, sizes)
 
 
 def _prior(target, n, rng):
@@ -292,8 +296,6 @@ def _surprise(prior, rng):
     normal scores; censored samples count at their limits. None without a sample."""
     target, scores = prior.target, []
     for name, seen, records, *_ in target.observed:
-        if not len(seen):
-            continue
         f = prior.f[name][:, seen]
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
                                    target.design.positive)  # fmt: skip

@@ -74,8 +74,8 @@ def middle(population):
 
 def at_modes(target, central, n, rng):
     """`Particles` proposed at the conditional modes; ``central`` is the target under the `middle` population."""
-    if not target.size:
-        return _without_effects(target, n, rng)
+    if not target.size or not target.observed:
+        return _from_prior(target, n, rng)
     found = modes(central)
     share = np.exp(found.mass - np.logaddexp.reduce(found.mass))
     known = min(target.population.size, POPULATIONS)
@@ -100,9 +100,11 @@ def at_modes(target, central, n, rng):
     return weighted(which, z, log_weight)
 
 
-def _without_effects(target, n, rng):
+def _from_prior(target, n, rng):
+    """Of a patient without effects or without samples."""
     which = np.resize(rng.permutation(target.population.size), n)
-    return weighted(which, np.zeros((n, 0)), target.log_density(np.zeros((n, 1, 0)), which)[:, 0])
+    z = rng.standard_normal((n, target.size))
+    return weighted(which, z, target.log_density(z[:, None], which)[:, 0] - log_normal(z))
 
 
 def _centres(target, central, found, used):
@@ -223,8 +225,8 @@ def log_student(deviation, factor):
 def laplace(target, central, n, rng):
     """`Particles` of equal weight from the Gaussian approximation at the conditional modes; populations are drawn by
     their evidence in the same approximation."""
-    if not target.size:
-        return _without_effects(target, n, rng)
+    if not target.size or not target.observed:
+        return _from_prior(target, n, rng)
     found = modes(central)
     used = rng.permutation(target.population.size)[:POPULATIONS]
     centres = _centres(target, central, found, used)

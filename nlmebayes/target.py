@@ -121,6 +121,8 @@ class Target:
         number = {label: i for i, label in enumerate(self.labels)}
         for o in self.design.outcomes:
             seen = np.flatnonzero(np.isfinite(o.values) | o.censored)
+            if not len(seen):
+                continue
             records = o.at(seen)
             owner = np.array([number[label] for label in records.subject], dtype=int)
             sums = sparse.csr_array(
