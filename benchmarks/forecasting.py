@@ -13,7 +13,6 @@ import pandas as pd
 from scipy import optimize
 
 import nlmebayes as nb
-from model_zoo import TwoCompartment
 from nlmebayes import particles
 from nlmebayes.modes import modes
 
@@ -70,7 +69,8 @@ def equations():
     spread = {"sd": dict.fromkeys(("ka", "vmax", "km", "v"), 0.3)}
     uncertainty = {"vmax": 5.0, "v": 5.0}
     tree = nb.population(Saturable(), theta=theta, omega=spread, sigma={"b": 0.15}, uncertainty=uncertainty, draws=1000)
-    return tree, patient([1.0, 4.0, 8.0, 24.0, 30.0], [4.0, 5.0, 3.6, 0.9, 4.4], [(0.0, 400.0, 0.0), (24.0, 400.0, 0.0)])
+    doses = [(0.0, 400.0, 0.0), (24.0, 400.0, 0.0)]
+    return tree, patient([1.0, 4.0, 8.0, 24.0, 30.0], [4.0, 5.0, 3.6, 0.9, 4.4], doses)
 
 
 def by_scipy(target):
@@ -100,7 +100,7 @@ def report(name, tree, chart, nuts):
 
 def batch(tree, n=500):
     rng, ids = np.random.default_rng(1), [f"p{i}" for i in range(n)]
-    covariates = {"crcl": np.repeat(rng.uniform(30, 120, n), 2), "wt": np.repeat(rng.uniform(50, 100, n), 2), "dial": 0.0}
+    covariates = {"crcl": np.repeat(rng.uniform(30, 120, n), 2), "wt": 70.0, "dial": 0.0}
     times, values = np.tile([13.0, 48.0], n), rng.lognormal(2.3, 0.4, 2 * n)
     frame = pd.DataFrame({"id": np.repeat(ids, 2), "time": times, "conc": values} | covariates)
     doses = pd.DataFrame({"id": np.repeat(ids, 2), "time": np.tile([0.0, 24.2], n), "amt": 1500.0, "duration": 2.0})

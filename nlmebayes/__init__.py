@@ -6,6 +6,7 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 import importlib
 
 _HOME = {
+    "averaging": ("Average", "average"),
     "batches": ("Forecasts", "forecast_each"),
     "diagnostics": ("Report", "check", "summary"),
     "data.dataset": ("Dataset",),
@@ -19,6 +20,8 @@ _HOME = {
     "prediction": ("predict", "simulate"),
     "publication": ("population", "published", "published_names"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
+    "updating": ("update",),
+    "validation": ("Retrospect", "retrospect"),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),

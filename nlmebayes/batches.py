@@ -60,17 +60,22 @@ def forecast_each(model: Model, tree, data, *, method="map", client=None, random
     size = TOGETHER if method == "map" else 1 if client is None else max(1, len(labels) // 64)
     parts = [labels[i : i + size] for i in range(0, len(labels), size)]
     seeds = [None if random_seed is None else random_seed + i * size for i in range(len(parts))]
-    work = partial(_some, ready, data, method, options)
     if client is None:
-        found = [work(part, seed) for part, seed in zip(parts, seeds, strict=True)]
+        found = [_some(ready, data, method, options, part, seed) for part, seed in zip(parts, seeds, strict=True)]
     else:
-        found = client.gather(client.map(work, parts, seeds))
+        pieces = [data.sel(**{data.subject: part}) for part in parts]
+        found = client.gather(client.map(partial(_sent, ready.model, tree, method, options), pieces, parts, seeds))
     tables = [each.table for each in found if len(each.table)]
     return Forecasts(
         pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
         {k: v for each in found for k, v in each.trees.items()},
         {k: v for each in found for k, v in each.failures.items()},
     )
+
+
+def _sent(model, tree, method, options, data, labels, seed):
+    """`_some` in another process, to which a `Forecaster` cannot be sent."""
+    return _some(forecaster(model, tree), data, method, options, labels, seed)
 
 
 def _some(ready, data, method, options, labels, seed):

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
-    "publication", "omegas", "diagnostics", "infer", "parametrisation", "start", "compilation",
-    "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
+    "cli", "app", "plot", "dosing", "validation", "averaging", "updating", "batches", "forecasting", "exact",
+    "charts", "particles", "modes", "target", "publication", "omegas", "diagnostics", "infer", "parametrisation",
+    "start", "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy",
+    "transport", "censoring", "design", "grouping", "formula", "residual", "variables", "structure", "solver",
+    "timeline", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
