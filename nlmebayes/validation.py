@@ -1,5 +1,6 @@
 """`retrospect`: how well a population would have forecast the samples of past patients, visit by visit."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,7 +88,9 @@ def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_s
             for used in range(len(visits) if most is None else min(most + 1, len(visits))):
                 seed = None if random_seed is None else random_seed + 1000 * number + used
                 known, judged = visits[:used], visits[used]
-                found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
+                with warnings.catch_warnings():  # what is rare shows in the table, and in a thousand one is
+                    warnings.filterwarnings("ignore", message=".*samples like these are rare in this population")
+                    found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
                 rows += _judged(found, patient, column, judged, label, used)
         except REFUSED as error:
             failures[label] = str(error)

@@ -341,6 +341,7 @@ def test_past_patients_validate_a_population(tree):
 
 
 @pytest.mark.recovery
+@pytest.mark.filterwarnings("ignore:forecast of id p. samples like these are rare")
 def test_importance_sampling_is_nuts_on_twenty_patients(tree):
     """Rich, sparse, censored, with outliers: means within Monte Carlo error, SDs within 12 per cent."""
     rng, ready = np.random.default_rng(8), nb.forecaster(None, tree)

@@ -178,20 +178,12 @@ def test_carrying_a_covariate_backward_is_another_forecast():
 
 def test_piperacillin_with_four_occasions():
     """test_map_iov.R: Monolix' modes of clearance 10.58, 24.0, 18.4, 26.3 by occasion, to one per cent."""
-    tree = nb.population(
-        TwoCompartment(lag=True), "cl ~ 1 + offset(log(tbw / 70)) + (1|id) + (1|occ)", "v1 ~ 1 + (1|id) + (1|occ)",
-        theta={"cl": 17.1, "v1": 7.2, "q": 52.0, "v2": 17.8, "tlag": 0.07},
-        omega={
-            "id": {"variance": {"cl": 0.08507985, "v1": 0.0673745, "q": 0.2247455, "v2": 0.429067, "tlag": 0.1747673}},
-            "occ": {"variance": {"cl": 0.1934626, "v1": 0.05783106}},
-        },
-        sigma={"a": 3.2, "b": 0.253}, residual=nb.Combined("sd"),
-    )  # fmt: skip
+    tree = nb.published("piperacillin_roberts_2010")
     doses = pd.DataFrame({"TIME": np.arange(0.0, 113.0, 8.0), "AMT": 4000.0, "RATE": 500.0, "EVID": 1, "DV": np.nan})
     doses["OCC"] = np.searchsorted([48.0, 72.0, 96.0], doses["TIME"], side="right") + 1
     seen = {"TIME": [47.9, 71.9, 95.9, 120.0], "DV": [63.0, 19.7, 31.0, 16.0], "OCC": [1, 2, 3, 4]}
     frame = pd.concat([doses, pd.DataFrame(seen).assign(EVID=0, AMT=0.0, RATE=0.0)]).sort_values("TIME", kind="stable")
-    frame = frame.assign(ID=1, TBW=92.0)
+    frame = frame.assign(ID=1, WT=92.0)
     patient = nb.Dataset.from_nonmem(frame, levels=("id", "occ"), outcome="conc", interpolation="locf")
     forecast = nb.forecast(None, tree, patient, method="map")["posterior"]
     assert forecast["cl"].to_numpy().ravel() == pytest.approx([10.58, 24.0, 18.4, 26.3], rel=0.01)

@@ -133,6 +133,40 @@ def test_published_models_are_found_by_name_and_can_be_changed():
     assert of(nb.published("vancomycin_goti_2018", sigma={"a": 1.0, "b": 0.1}), "sigma_conc_a") == 1.0
 
 
+def test_the_variances_of_goti_are_the_printed_coefficients_of_variation():
+    """39.8, 81.6 and 57.1 per cent, exactly converted."""
+    printed = nb.published("vancomycin_goti_2018", omega={"id": {"cv_percent": {"cl": 39.8, "v1": 81.6, "v2": 57.1}}})
+    assert of(nb.published("vancomycin_goti_2018"), "omega_id") == pytest.approx(of(printed, "omega_id"), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "expected"),
+    [
+        ("vancomycin_thomson_2009", {"crcl": 100.0, "wt": 80.0},
+         {"cl": 2.99 * (1 + 0.0154 * 34), "v1": 0.675 * 80, "q": 2.28, "v2": 0.732 * 80}),
+        ("vancomycin_buelga_2005", {"crcl": 100.0, "wt": 80.0}, {"cl": 1.08 * 6.0, "v": 0.98 * 80}),
+        ("phenobarbital_neonates_1985", {"wt": 1.2, "apgar_low": 1.0},
+         {"cl": 0.00469555 * 1.2, "v": 0.984258 * 1.2 * 1.15892}),
+        ("gentamicin_xuan_2003", {"crcl": 38.0, "wt": 63.0}, {"k10": 0.047 * 38 / (0.28 * 63), "v1": 0.28 * 63}),
+    ],
+)  # fmt: skip
+def test_typical_values_are_what_the_equations_say(name, columns, expected):
+    tree = nb.published(name)
+    tree["posterior"]["omega_id"][:] = 1e-9
+    found = nb.predict(None, tree, patient(**columns), random_seed=1)
+    assert {k: float(of(found, k)[0]) for k in expected} == pytest.approx(expected)
+
+
+def test_gentamicin_in_rates_is_gentamicin_in_clearance():
+    """The mode that posologyr prints in its README for (cl, v, k12, k21), by a model in which k10 = cl / v varies."""
+    frame = pd.DataFrame({"id": "p", "time": [1.0, 11.0], "conc": [9.0, 2.0], "crcl": 38.0, "wt": 63.0})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 180.0, "duration": 0.5})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    mode, target = nb.forecaster(None, nb.published("gentamicin_xuan_2003")).mode(data)
+    k10, k12, k21, v = target.effects(mode.z[:1, None], np.zeros(1, int))["id"][0, 0]
+    assert (k10 + v, v, k12, k21) == pytest.approx((0.03701064, 0.001447308, 0.08904703, -0.04838898), abs=1e-5)
+
+
 def test_vancomycin_of_goti_is_what_its_equations_say():
     """Cl = 4.5 (CRCL/120)^0.8 0.7^DIAL, V1 = 58.4 (WT/70) 0.5^DIAL, doi:10.1097/FTD.0000000000000490."""
     tree = nb.published("vancomycin_goti_2018", omega={"sd": {"cl": 1e-9, "v1": 1e-9, "v2": 1e-9}})
