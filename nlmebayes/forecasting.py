@@ -36,7 +36,7 @@ LATER = 10_000  # particles of a later round
 
 def forecast(
     model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
-    flatten=1.0, half_life=None, now=None, unusual="error",
+    flatten=1.0, half_life=None, drift=None, now=None, unusual="error",
 ):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
@@ -64,6 +64,9 @@ def forecast(
         Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
     half_life : float, optional
         Weighs a sample down by half for each such time before the last one.
+    drift : str, optional
+        A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
+        before it with a step of variance Omega of that level.
     now : float, optional
         The time of asking: a sample after it is refused, a dose after it is warned of.
     unusual : {"error", "warn"}
@@ -87,7 +90,7 @@ def forecast(
     """
     return forecaster(model, tree).forecast(
         patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
-        flatten=flatten, half_life=half_life, now=now, unusual=unusual,
+        flatten=flatten, half_life=half_life, drift=drift, now=now, unusual=unusual,
     )  # fmt: skip
 
 
@@ -118,7 +121,7 @@ class Forecaster:
         """The mean population, `Draws` of size one."""
         return particles.middle(self.population)
 
-    def target(self, patient, *, flatten=1.0, half_life=None, several=False):
+    def target(self, patient, *, flatten=1.0, half_life=None, drift=None, several=False):
         """The `Target` of a patient's records under all draws, and under the mean population."""
         prediction.same_outcomes(patient, self.training)
         design = resolve(self.model, patient, self.training)
@@ -126,13 +129,15 @@ class Forecaster:
         unknown = charts.unknown_groups(design, self.population, patient, several=several)
         labels = {level.name: level.labels for level in design.levels}
         weights = _weights(design, half_life)
+        if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
+            raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
         found = []
         for population in (self.population, self.middle):
             known = _of_outcomes(population.of_groups(labels), design)
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
-            found.append(Target(self.model, design, known, unknown, patient.subject, weights))
+            found.append(Target(self.model, design, known, unknown, patient.subject, weights, drift))
         return tuple(found)
 
     def mode(self, patient, **options):
@@ -145,7 +150,7 @@ class Forecaster:
 
     def forecast(
         self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
-        half_life=None, now=None, unusual="error",
+        half_life=None, drift=None, now=None, unusual="error",
     ):  # fmt: skip
         """As `forecast`."""
         if method not in get_args(Method):
@@ -154,7 +159,7 @@ class Forecaster:
             raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
         charts.warn_outside(self.tree, patient)
         charts.check_now(patient, now)
-        target, central = self.target(patient, flatten=flatten, half_life=half_life)
+        target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
         rng = np.random.default_rng(random_seed)
         prior = _Labelled(target, rng.integers(target.population.size, size=draws), _prior(target, draws, rng))
         charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
@@ -258,7 +263,10 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
     if method != "nuts" and rounds and target.size and (found.khat > KHAT or found.size < enough):
         other = particles.adapted(target, draws, LATER, rounds, rng)
         found = max(found, other, key=lambda x: (x.khat < KHAT, x.size))
-    if target.size and (method == "nuts" or (method == "auto" and found.khat > KHAT)):
+    if method == "nuts" and target.drift is not None:
+        raise ModelError('forecast: method="nuts" takes no drift; use "importance"')
+    unsure = method == "auto" and found.khat > KHAT and target.drift is None
+    if target.size and (method == "nuts" or unsure):
         log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
         target, chains = exact.sampled(target, draws, rng)
         return target, replace(chains, log_evidence=found.log_evidence)

@@ -36,6 +36,7 @@ class Target:
     unknown: tuple
     subject: str
     weights: dict
+    drift: str | None = None  # the level whose effects are a random walk from group to group of a subject
 
     @cached_property
     def labels(self):
@@ -102,8 +103,8 @@ class Target:
         names = [p.name for p in self.model.structure.parameters]
         found = np.zeros((*self.base.shape, self.size))
         chol = {level.name: self.population.cholesky(level.name) for level, _ in self.unknown}
-        for level, g, j, _, column in self.columns:
-            units = np.flatnonzero(level.of_unit == g)
+        for level, g, j, subject, column in self.columns:
+            units = np.flatnonzero(np.isin(level.of_unit, self._moved(level, g)) & (self.of_unit == subject))
             for k, effect in enumerate(level.effects):
                 factor = chol[level.name][:, k, j]
                 found[:, names.index(effect.parameter), units, column] += factor[:, None] * level.z[units, k]
@@ -184,5 +185,14 @@ class Target:
                     value[:, g] = self.population.eta[level.name][which, place[label]]
         chol = {level.name: self.population.cholesky(level.name)[which] for level, _ in self.unknown}
         for level, g, j, subject, column in self.columns:
-            found[level.name][:, g] += chol[level.name][:, :, j] * z[:, subject, column, None]
+            for moved in self._moved(level, g):
+                found[level.name][:, moved] += chol[level.name][:, :, j] * z[:, subject, column, None]
         return found
+
+    def _moved(self, level, g):
+        """Groups that a step at group g moves: itself, and in a random walk all later ones of its subject."""
+        if level.name != self.drift:
+            return [g]
+        owner = self.of_unit[np.argmax(level.of_unit == g)]
+        own = [h for h in range(len(level.labels)) if self.of_unit[np.argmax(level.of_unit == h)] == owner]
+        return [h for h in own if h >= g]

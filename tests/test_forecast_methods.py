@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -203,6 +205,34 @@ def test_future_occasions_are_drawn_and_past_ones_inform():
     eta = found["eta_occ"].to_numpy()[0, :, :, 0]
     assert eta.std(axis=0)[1] == pytest.approx(0.2, rel=0.05) and eta.std(axis=0)[0] < 0.19
     assert abs(eta.mean(axis=0)[1]) < 0.015
+
+
+def test_a_patient_who_drifts():
+    """A random walk over occasions: normal, so the mode is exact by linear algebra."""
+    omega = {"id": {"sd": {"mu": 1.5}}, "occ": {"sd": {"mu": 0.8}}}
+    tree = nb.population(LinearMixed(), theta={"mu": 3.0}, omega=omega, sigma={"a": 0.7}, outcome="y")
+    y = np.array([3.1, 4.0, 5.2, 6.3])
+    frame = pd.DataFrame({"id": "p", "occ": [1, 2, 3, 4], "y": y})
+    patient = nb.Dataset.from_frame(frame, outcome="y", levels=("id", "id/occ"), subject="id")
+    walk = 1.5**2 + 0.8**2 * np.minimum.outer(np.arange(1, 5), np.arange(1, 5))
+    exact = 3 + walk @ np.linalg.solve(walk + 0.49 * np.eye(4), y - 3)
+    found = nb.forecast(None, tree, patient, method="map", drift="occ")["posterior"]["mu"].to_numpy().ravel()
+    assert found == pytest.approx(exact, abs=1e-5)
+    drawn_ = nb.forecast(None, tree, patient, drift="occ", random_seed=1, draws=8000)
+    assert report(drawn_)["log_evidence"] == pytest.approx(
+        stats.multivariate_normal.logpdf(y, np.full(4, 3.0), walk + 0.49 * np.eye(4)), abs=0.03
+    )
+    assert drawn_["posterior"]["mu"].mean(("chain", "draw")).to_numpy() == pytest.approx(exact, abs=0.05)
+    with pytest.raises(nb.ModelError, match="drift='site' is no level below id"):
+        nb.forecast(None, tree, patient, drift="site")
+
+
+def test_the_page_on_forecasting_runs_as_printed():
+    text = (Path(__file__).parent.parent / "docs" / "forecasting.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names = {}
+    exec(compile(code, "forecasting.md", "exec"), names)
+    assert names["report"]["khat"] < 0.7 and float(names["later"].median()) == pytest.approx(6.597, rel=0.05)
 
 
 def simulated(n, tree, rng, *, times=(2.0, 11.0, 20.0)):
