@@ -191,7 +191,7 @@ class Forecaster:
                 f"population (prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
                 stacklevel=4,
             )
-        tree = storage.attach(prediction.as_tree(groups), model, patient, self.data)
+        tree = storage.attached(groups, model, patient, self.data)
         tree.attrs[REPORT] = json.dumps(report)
         return tree
 

@@ -20,7 +20,8 @@ STEP = 1e-4  # of z, for slopes
 NEGLIGIBLE = 1e-6  # step of Newton's method
 WIDE = 1e-3  # of z, for curvatures
 CLOSE = 1e-5  # last step
-NEAR = 0.03  # step after which Newton's method takes over
+NEAR = 0.1  # step after which Newton's method takes over
+FAR = 0.5  # step of Newton's method that is not believed
 SCATTERED = 64
 CLIMBED = 3
 ROUNDS = 30
@@ -175,14 +176,21 @@ def modes(target, starts=CLIMBED):
 
 
 def _apart(found):
-    """The places of one patient that are modes of their own, the best first."""
-    value, places, kept = found.value[:, 0], found.z[:, 0], []
-    for i in np.argsort(-value, kind="stable"):
-        if np.isfinite(value[i]) and all(np.abs(places[i] - places[k]).max(initial=0.0) > APART for k in kept):
-            kept.append(i)
+    """The places of one patient that are apart and have a density, the best first."""
+    value, places = found.value[:, 0], found.z[:, 0]
+    kept = [i for i in _distinct(places, value) if np.isfinite(value[i])]
     if not kept:
         raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
     return Climb(*(x[kept] for x in vars(found).values()))
+
+
+def _distinct(z, value):
+    """Positions of the places that are no neighbours of a better one, the best first."""
+    kept = []
+    for i in np.argsort(-value, kind="stable"):
+        if all(np.abs(z[i] - z[k]).max(initial=0.0) > APART for k in kept):
+            kept.append(i)
+    return kept
 
 
 def _polished(target, z):
@@ -195,7 +203,7 @@ def _polished(target, z):
         step = np.linalg.solve(exact, slope[..., None])[..., 0]
         if np.abs(step).max(initial=0.0) < NEGLIGIBLE:
             return z, value, exact
-        if np.abs(step).max(initial=0.0) > 10 * NEAR:
+        if np.abs(step).max(initial=0.0) > FAR:
             return None
         z, before = z + step, value
     return None
@@ -242,7 +250,8 @@ def _nearby(target, found, close):
 
 
 def _laplace(z, value, exact):
-    covariance = np.linalg.inv(exact)
+    """`Mode` of the places that are still apart."""
+    kept = _distinct(z, value)
+    z, value, covariance = z[kept], value[kept], np.linalg.inv(exact[kept])
     mass = value + 0.5 * np.linalg.slogdet(covariance)[1] + 0.5 * z.shape[1] * np.log(2 * np.pi)
-    order = np.argsort(-value, kind="stable")
-    return Mode(z[order], value[order], covariance[order], mass[order])
+    return Mode(z, value, covariance, mass)

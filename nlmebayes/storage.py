@@ -89,14 +89,21 @@ def same_model(model, tree):
 
 
 def attach(tree, model, data, training=None):
-    """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree.
-
-    ``training`` may be stored already (`stored`).
-    """
+    """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs[STATEMENT] = statement(model)
-    tree[DATASET] = stored(data)
+    tree[DATASET] = xr.DataTree.from_dict(stored(data))
     if training is not None and training is not data:
-        tree[TRAINING] = training if isinstance(training, xr.DataTree) else stored(training)
+        tree[TRAINING] = xr.DataTree.from_dict(stored(training))
+    return tree
+
+
+def attached(groups, model, data, training):
+    """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
+    groups = dict(groups)
+    for name, parts in ((DATASET, stored(data)), (TRAINING, training)):
+        groups |= {f"{name}{path}".rstrip("/"): part for path, part in parts.items()}
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs[STATEMENT] = statement(model)
     return tree
 
 
@@ -111,12 +118,10 @@ def training_dataset(tree):
 
 
 def stored(data):
-    """The group of a dataset."""
-    frames = {name: _to_xarray(getattr(data, name)) for name in FRAMES}
-    group = xr.DataTree.from_dict(frames)
-    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
-    group.attrs["kind"] = json.dumps(kind)
-    return group
+    """A dataset as xarray Datasets by path."""
+    frames = {f"/{name}": _to_xarray(getattr(data, name)) for name in FRAMES}
+    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in FRAMES}
+    return {"/": xr.Dataset(attrs={"kind": json.dumps(kind)})} | frames
 
 
 def _revived(group):
