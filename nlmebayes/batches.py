@@ -14,7 +14,7 @@ from nlmebayes.model import Model, ModelError
 from nlmebayes.modes import climbed
 
 TOGETHER = 100  # patients whose modes are climbed to at once
-REFUSED = (ModelError, DataError, FormulaError, np.linalg.LinAlgError)
+REFUSED = (ModelError, DataError, FormulaError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +89,14 @@ def _some(ready, data, method, options, labels, seed):
             own = None if seed is None else seed + i
             trees[label] = tree = ready.forecast(patient, method=method, random_seed=own, **options)
             tables.append(_means(tree, ready, patient, label))
-        except REFUSED as error:
-            failures[label] = str(error)
+        except Exception as error:  # whatever it is, the next patient is forecast
+            failures[label] = why(error)
     return Forecasts(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), trees, failures)
+
+
+def why(error):
+    """What the library refuses in its own words; anything else with its kind."""
+    return str(error) if isinstance(error, REFUSED) else f"{type(error).__name__}: {error}"
 
 
 def _means(tree, ready, patient, label):
@@ -107,9 +112,9 @@ def _modes(ready, data, options, labels):
         part = data.sel(**{data.subject: labels})
         _, target = ready.target(part, several=True, **options)
         found = climbed(target)
-    except REFUSED as error:
+    except Exception as error:  # as above
         if len(labels) == 1:
-            return Forecasts(pd.DataFrame(), {}, {labels[0]: str(error)})
+            return Forecasts(pd.DataFrame(), {}, {labels[0]: why(error)})
         each = [_modes(ready, data, options, [label]) for label in labels]
         tables = [x.table for x in each if len(x.table)]
         failures = {k: v for x in each for k, v in x.failures.items()}

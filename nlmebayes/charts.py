@@ -84,6 +84,8 @@ def check_samples(target, patient, f, *, refuse=True):
             value, here = records.values[i], f[name][:, seen[i]]
             time = records.inputs.get("time", np.full(len(records.values), np.nan))[i]
             where = f"{patient.source}, row {records.row[i]}: {name} {value:g}"
+            if not np.isfinite(here).any():
+                continue
             if (here == 0).all():
                 if time < first:
                     _say(

@@ -224,7 +224,7 @@ def log_student(deviation, factor):
 
 def laplace(target, central, n, rng):
     """`Particles` of equal weight from the Gaussian approximation at the conditional modes; populations are drawn by
-    their evidence in the same approximation."""
+    their evidence in the same approximation. ``khat`` is that of the weights that would correct them."""
     if not target.size or not target.observed:
         return _from_prior(target, n, rng)
     found = modes(central)
@@ -234,9 +234,12 @@ def laplace(target, central, n, rng):
     share = np.exp(mass - mass.max())
     mode, position = np.unravel_index(rng.choice(share.size, size=n, p=(share / share.sum()).ravel()), share.shape)
     factor = np.linalg.cholesky(found.covariance)
-    z = centres[mode, position] + np.einsum("nij,nj->ni", factor[mode], rng.standard_normal((n, target.size)))
+    normal = rng.standard_normal((n, target.size))
+    z = centres[mode, position] + np.einsum("nij,nj->ni", factor[mode], normal)
+    proposed = mass[mode, position] + log_normal(normal) - 0.5 * np.linalg.slogdet(found.covariance)[1][mode]
+    ratio = target.log_density(z[:, None], used[position])[:, 0] - proposed
     evidence = float(np.logaddexp.reduce(mass.ravel()) - np.log(len(used)))
-    return Particles(used[position], z, np.full(n, 1 / n), 0.0, evidence)
+    return Particles(used[position], z, np.full(n, 1 / n), smoothed(ratio)[1], evidence)
 
 
 def _mass(target, centres, used, covariance):

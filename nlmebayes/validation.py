@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes.batches import REFUSED
+from nlmebayes.batches import why
 from nlmebayes.forecasting import forecaster
 from nlmebayes.model import ModelError
 
@@ -92,8 +92,8 @@ def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_s
                     warnings.filterwarnings("ignore", message=".*samples like these are rare in this population")
                     found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
                 rows += _judged(found, patient, column, judged, label, used)
-        except REFUSED as error:
-            failures[label] = str(error)
+        except Exception as error:  # whatever it is, the next patient is forecast
+            failures[label] = why(error)
     return Retrospect(pd.DataFrame(rows), failures)
 
 
