@@ -187,6 +187,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     measurements and information are constants, unless they are large; such a model compiles faster.
     """
     check_names(model, design)
+    check_residuals(model, design)
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
@@ -289,8 +290,11 @@ def check_names(model, design):
     for level in design.levels:
         if level.name in {p.name for p in model.structure.parameters}:
             raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
-    if isinstance(model.residual, dict):
-        for name in model.residual:
-            if name not in [o.name for o in design.outcomes]:
-                have = ", ".join(o.name for o in design.outcomes)
-                raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {have}")
+
+
+def check_residuals(model, design):
+    """Every residual is of an outcome that is measured; new data of a fitted model may measure fewer."""
+    have = [o.name for o in design.outcomes]
+    for name in model.residual if isinstance(model.residual, dict) else ():
+        if name not in have:
+            raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {', '.join(have)}")

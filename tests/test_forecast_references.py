@@ -265,3 +265,12 @@ def test_warfarin_with_two_outcomes():
     assert ours == pytest.approx(PRINTED, abs=0.005)
     polished = optimize.minimize(warfarin_objective, ours, method="Nelder-Mead", options={"maxiter": 300})
     assert warfarin_objective(ours) - polished.fun < 1e-4
+
+
+def test_one_of_two_analytes_is_enough():
+    """Concentrations alone: what is known of the response is its population, but for what kinetics say."""
+    patient = warfarin_patient().sel(outcome="cp")
+    forecast = nb.forecast(None, warfarin(), patient, method="map")
+    eta = forecast["posterior"]["eta_id"].to_numpy()[0, 0, 0]
+    assert np.abs(eta[4:]).max() < 1e-6 < np.abs(eta[:4]).max()
+    assert nb.predict(None, forecast, patient.over(time=[100.0]), random_seed=1)["posterior"].sizes["cp_obs"] == 1
