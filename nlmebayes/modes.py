@@ -24,6 +24,9 @@ NEAR = 0.1  # step after which Newton's method takes over
 FAR = 0.5  # step of Newton's method that is not believed
 SCATTERED = 64
 CLIMBED = 3
+NEARBY = (1.0, 0.3, 0.1)  # of the population, around a place that could not be climbed from
+SPREAD = 1.0  # least distance between places that are climbed from
+FORBIDDEN = 1e6  # what a place closer than that loses
 ROUNDS = 30
 APART = 0.1  # modes closer than this are one
 FLAT = 0.05  # least curvature of the log-density that a mode may have; the prior alone gives 1
@@ -231,21 +234,26 @@ def climbed(target, starts=CLIMBED, close=CLOSE):
     return _nearby(target, found, close)
 
 
-def _best(many, value, starts):
-    """The middle, and for each subject the best of the places, (place, subject, column)."""
-    order = np.argsort(-value[1:], axis=0, kind="stable")[: starts - 1] + 1
-    best = np.take_along_axis(many, order[..., None], axis=0)
-    return np.concatenate([many[:1], best])
+def _best(many, value, starts, apart=SPREAD):
+    """The middle, and for each subject the best places ``apart`` from those taken, (place, subject, column)."""
+    chosen, value = [many[0]], np.where(np.isnan(value), -np.inf, value)
+    for _ in range(min(starts, len(many)) - 1):
+        far = np.abs(many - chosen[-1]).max(axis=2) > apart
+        value = np.where(far, value, value - FORBIDDEN)
+        best = np.argmax(value, axis=0)
+        chosen.append(np.take_along_axis(many, best[None, :, None], axis=0)[0])
+    return np.stack(chosen)
 
 
 def _nearby(target, found, close):
     """Climbs from places around the best ones, which may sit at a kink; the better of the two is kept."""
     best = np.take_along_axis(found.z, np.argmax(found.value, axis=0)[None, :, None], axis=0)
     spread = scattered(target.size)
-    many = best + 0.3 * spread[:, None] * target.real
+    near = np.resize(NEARBY, len(spread))[:, None, None]
+    many = best + near * spread[:, None] * target.real
     value = target.log_density(many, np.zeros(len(many), dtype=int))
-    z = np.concatenate([best, _best(many, value, 2)[1:]])
-    again = climb(target, z, np.zeros(len(z), dtype=int), close)
+    z = np.concatenate([best, _best(many, value, CLIMBED, 0.0)[1:]])
+    again = climb(target, z, np.zeros(len(z), dtype=int), close, 2 * ROUNDS)
     return Climb(*(np.concatenate(pair) for pair in zip(vars(found).values(), vars(again).values(), strict=True)))
 
 

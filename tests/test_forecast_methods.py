@@ -12,6 +12,7 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.modes import climb
 
 THETA, OMEGA = {"cl": 3.0, "v": 40.0}, {"sd": {"cl": 0.3, "v": 0.25}}
 
@@ -144,6 +145,24 @@ def test_a_lag_later_than_the_first_sample_is_left():
         lambda z: -target.log_density(z[None, None], which)[0, 0], [(-4, 4)] * 4, seed=1, tol=1e-10, maxiter=300
     )
     assert mode.value[0] > -found.fun - 1e-3
+
+
+def test_no_patient_with_a_lag_stops_in_a_worse_mode():
+    """50 charts, the first sample often before the lag: none is better from the best 30 of 3,000 places."""
+    tree = nb.population(
+        OneCompartment("first-order", lag=True, flip_flop=True), theta={"cl": 3.0, "v": 40.0, "ka": 0.8, "tlag": 1.0},
+        omega={"sd": {"cl": 0.5, "v": 0.4, "ka": 0.7, "tlag": 0.6}}, sigma={"a": 0.1, "b": 0.1}, residual=nb.Combined(),
+    )  # fmt: skip
+    rng, ready = np.random.default_rng(3), nb.forecaster(None, tree)
+    every = [0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 24]
+    for _ in range(50):
+        times = np.sort(rng.choice(every, size=rng.integers(2, 6), replace=False))
+        values = simulated(1, tree, rng, times=times).observations["value"].to_numpy()
+        mode, target = ready.mode(chart(times, np.maximum(values, 0.01), doses=[(0.0, 400.0)]))
+        z = 1.3 * rng.standard_normal((3000, 4))
+        value = target.log_density(z[:, None], np.zeros(len(z), dtype=int))[:, 0]
+        best = climb(target, z[np.argsort(-value)[:30], None], np.zeros(30, dtype=int), 1e-6, 60).value.max()
+        assert mode.value[0] > best - 1e-3
 
 
 def test_flattened_priors_and_old_samples(tree):
