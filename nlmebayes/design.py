@@ -5,6 +5,7 @@ training design (centres, categories, spline knots), which is why `resolve` take
 """
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,11 @@ def _names(text, formula):
 
 def variables(text, formula):
     """Names of the columns that a formulae expression reads."""
+    return list(_variables(text, formula))
+
+
+@lru_cache(maxsize=1024)
+def _variables(text, formula):
     try:
         terms = model_description(text).terms
     except Exception as error:  # formulae raises many kinds, some without a message
@@ -148,7 +154,7 @@ def variables(text, formula):
     for name in found:
         if not isinstance(name, str):
             raise FormulaError(f"formula {formula!r}: cannot read the number {name} as a term; write I({name} * x)")
-    return sorted(set(found))
+    return tuple(sorted(set(found)))
 
 
 def _columns(formulas, data):

@@ -13,9 +13,11 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pymc.pytensorf import reseed_rngs
 from pytensor.compile.mode import get_mode
+from pytensor.tensor.random.type import RandomType
 
-from nlmebayes import censoring, population
+from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, barrier
 from nlmebayes.structure.structure import Named
 
@@ -109,7 +111,7 @@ def keep_known(level, draws: Draws, values):
 def evaluator(model, design):
     """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
     unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
-    shared = {name: value for name, (value, _) in population.arrays(design).items()}
+    shared = {name: value for name, (value, _) in hierarchy.arrays(design).items()}
     own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
     names = tuple(o.name for o in design.outcomes)
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
@@ -175,7 +177,7 @@ def _graph(structure, levels, shared, own, names):
         {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in kinds}
         for kinds in (shared, own)
     )
-    phi = population.individual(structure, levels, x, theta, eta)
+    phi = hierarchy.individual(structure, levels, x, theta, eta)
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
@@ -191,11 +193,18 @@ def _graph(structure, levels, shared, own, names):
 
 def measure(residual, f, s, rng, positive=False):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
-    prediction, parts = _given(s)
-    variable = censoring.measurement(residual, prediction, Named(**parts), positive)
-    inputs = [prediction, *parts.values()]
-    compute = pm.compile(inputs, variable, mode=UNCOMPILED, random_seed=int(rng.integers(2**31)))
+    compute, generators = _measured(residual, tuple(s), positive)
+    reseed_rngs(generators, int(rng.integers(2**31)))
     return compute(f, *(column[:, None] for column in s.values()))
+
+
+@lru_cache(maxsize=32)
+def _measured(residual, parts, positive):
+    """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
+    prediction, tensors = _given(parts)
+    variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
+    compute = pm.compile([prediction, *tensors.values()], variable, mode=UNCOMPILED)
+    return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
 def log_density(residual, f, s, observed, positive=False):

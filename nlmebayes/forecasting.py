@@ -1,37 +1,43 @@
 """`forecast`: the population as prior, the new patient's samples as data.
 
-Importance sampling over population draws s and standardised random effects z of the groups that the tree does not
-know (the patient, an unseen site):
-
     p(s, z | y)  ∝  p(s) Normal(z; 0, 1) p(y | theta_s, eta = chol(Omega_s) z, sigma_s)
 
-so population uncertainty is included, and population draws that explain the patient better count for more.
-Proposals start at the prior and adapt: each round adds a Student t with the weighted moments of all particles so far,
-tempered while the weights rest on few of them, and every particle is weighted by the mixture of all rounds (adaptive
-multiple importance sampling; Cornuet, Marin, Mira and Robert 2012, Scand. J. Stat. 39, 798-812). The prior stays in the
-mixture, so that weights are bounded. They are Pareto-smoothed at the end (Vehtari et al. 2024, JMLR 25(72)); k-hat
-above 0.7 is a warning.
+over population draws s and standardised random effects z of the groups that the tree does not know (the patient, its
+occasions, an unseen site), so population uncertainty is included, and population draws that explain the patient better
+count for more. `target` is this density, `modes` finds its modes, `particles` draws from it.
 """
 
 import json
+import logging
 import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
-from arviz_stats.base import array_stats
-from scipy import stats
+from scipy import special
 
-from nlmebayes import prediction, storage
-from nlmebayes.design import resolve
-from nlmebayes.evaluation import draws_of, evaluator, keep_known, log_density
+from nlmebayes import charts, exact, particles, prediction, storage
+from nlmebayes.design import Design, resolve
+from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
 from nlmebayes.model import Model, ModelError, check_names
+from nlmebayes.modes import modes
+from nlmebayes.particles import KHAT, Particles
+from nlmebayes.target import Target
 
-TAIL = 5  # degrees of freedom of the proposals
-KHAT = 0.7  # above it, importance weights are not to be trusted
-ENOUGH = 2000  # effective sample size beyond which no round is added
-SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
+log = logging.getLogger("nlmebayes")
+
+Method = Literal["auto", "map", "laplace", "importance", "nuts"]
+REPORT = "nlmebayes_forecast"
+FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
+SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
+LATER = 10_000  # particles of a later round
 
 
-def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, rounds=15, random_seed=None):
+def forecast(
+    model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
+    flatten=1.0, half_life=None, drift=None, now=None, unusual="error",
+):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
     Parameters
@@ -39,15 +45,32 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
     model : Model or None
         The model of the tree; ``None`` takes the one stored in it.
     tree : DataTree
-        A fitted population, from `fit`.
+        A population: fitted, from `fit`, or published, from `population`.
     patient : Dataset
         The records of one new unit of the innermost level: its doses, covariates and samples. Its outer groups
         may be known to the tree (a known site keeps its effects). Without a sample yet, give the times of interest
         (``Dataset.from_nonmem(..., unmeasured="predict")``): the forecast is then the population's.
+    method : {"auto", "map", "laplace", "importance", "nuts"}
+        ``"map"``: the most probable effects under the mean population, one draw. ``"laplace"``: normal draws around
+        the conditional mode of each population draw; its k-hat is reported without a warning. ``"importance"``: exact
+        up to Monte Carlo error, with k-hat to tell. ``"nuts"``: a compiled sampler, the reference; exact for one
+        population (`exact` says what becomes of several). ``"auto"``: importance, and NUTS where k-hat is above 0.7.
     draws : int
         Draws of the result, resampled by weight.
     proposals, rounds : int
-        Particles per round, and the most rounds; fewer once the effective sample size is 2000 (or ``draws``).
+        Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
+        half of ``draws`` (or 1000).
+    flatten : float
+        Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
+    half_life : float, optional
+        Weighs a sample down by half for each such time before the last one.
+    drift : str, optional
+        A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
+        before it with a step of variance Omega of that level.
+    now : float, optional
+        The time of asking: a sample after it is refused, a dose after it is warned of.
+    unusual : {"error", "warn"}
+        What a sample is that is hundreds of times off the population's range, or positive before any dose.
 
     Returns
     -------
@@ -55,177 +78,242 @@ def forecast(model: Model, tree, patient, *, draws=2000, proposals=10_000, round
         As `fit` gives it, for this patient: ``posterior`` (population, ``eta_<level>``, individual parameters,
         ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
         `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
-        ``tree.attrs["nlmebayes_forecast"]``: effective sample size, k-hat and log evidence as JSON.
+        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method, effective sample size, k-hat, log evidence, and how
+        far the patient is from the population: for each effect its posterior mean in SDs of the population
+        (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
+        predictive p-value of all samples together (``prior_p``; a warning below 0.001).
 
     Raises
     ------
     ModelError
-        The patient was in the training data, or there are several.
+        The patient was in the training data, or there are several; records that cannot be right.
     """
+    return forecaster(model, tree).forecast(
+        patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
+        flatten=flatten, half_life=half_life, drift=drift, now=now, unusual=unusual,
+    )  # fmt: skip
+
+
+def forecaster(model, tree):
+    """A population made ready for many patients: reads model, design and draws once; see `Forecaster`."""
     model, training = prediction.context(model, tree)
-    prediction.same_outcomes(patient, training)
-    design = resolve(model, patient, training)
-    check_names(model, design)
-    population = draws_of(tree["posterior"].to_dataset(), training, model, patient.outcomes)
-    unknown = _unknown(design, population, patient)
-    population = population.of_groups({level.name: level.labels for level in design.levels})
-    rng = np.random.default_rng(random_seed)
-    target = _Target(model, design, population, unknown)
-    which, z, log_weight = _adapt(target, draws, proposals, rounds, rng)
-    weight, khat = _smoothed(log_weight)
-    report = {
-        "effective_sample_size": float(1 / np.sum(weight**2)),
-        "khat": float(khat),
-        "log_evidence": float(np.logaddexp.reduce(log_weight) - np.log(len(log_weight))),
-    }
-    if khat > KHAT:
-        warnings.warn(
-            f"forecast of {patient.subject} {design.labels[0]}: k-hat {khat:.2f} is above {KHAT}, so the draws may be "
-            "off; take more proposals, or check the patient's records",
-            stacklevel=2,
-        )
-    chosen = _systematic(weight, draws, rng)
-    groups = {"posterior": target.labelled(which[chosen], z[chosen])}
-    prior = rng.integers(population.size, size=draws), rng.standard_normal((draws, z.shape[1]))
-    groups["prior"] = target.labelled(*prior)
-    f = {o.name: groups["posterior"][f"f_{o.name}"].to_numpy()[0] for o in design.outcomes}
-    groups |= prediction.observe(model, design, f, population.take(which[chosen]).sigma, (1, draws), rng)
-    found = storage.attach(prediction.as_tree(groups), model, patient, storage.training_dataset(tree))
-    found.attrs["nlmebayes_forecast"] = json.dumps(report)
-    return found
+    outcomes = tuple(o.name for o in training.outcomes)
+    population = draws_of(tree["posterior"].to_dataset(), training, model, outcomes)
+    return Forecaster(model, tree, storage.stored(storage.training_dataset(tree)), training, population)
 
 
-def _unknown(design, population, patient):
-    """(level, positions of the groups the tree does not know); refuses a known or a second patient."""
-    innermost = patient.levels[-1]
-    several = patient.observations[patient.subject].nunique()
-    if several != 1:
-        raise ModelError(f"forecast takes one patient; the data have {several} of level {patient.subject}")
-    found = []
-    for level in design.levels:
-        new = [g for g, label in enumerate(level.labels) if label not in population.groups.get(level.name, ())]
-        if level.name in (innermost, patient.subject) and len(new) < len(level.labels):
-            raise ModelError(
-                f"{level.name} {level.labels[0]} was in the training data: its samples would count twice. Use predict, "
-                "or give the new patient another label"
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A population ready for patients, from `forecaster`; its methods are `forecast` and `mode` without the reading.
+
+    ``population`` are the draws of the tree; ``middle`` is one population, the mean of the draws on the link scale with
+    the mean SDs and correlations of effects, under which modes are found.
+    """
+
+    model: Model
+    tree: object
+    data: object  # the training dataset as it is stored
+    training: Design
+    population: Draws
+
+    @cached_property
+    def middle(self):
+        """The mean population, `Draws` of size one."""
+        return particles.middle(self.population)
+
+    def target(self, patient, *, flatten=1.0, half_life=None, drift=None, several=False):
+        """The `Target` of a patient's records under all draws, and under the mean population."""
+        prediction.same_outcomes(patient, self.training)
+        design = resolve(self.model, patient, self.training)
+        check_names(self.model, design)
+        unknown = charts.unknown_groups(design, self.population, patient, several=several)
+        labels = {level.name: level.labels for level in design.levels}
+        weights = _weights(design, half_life)
+        if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
+            raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
+        found = []
+        for population in (self.population, self.middle):
+            known = _of_outcomes(population.of_groups(labels), design)
+            if flatten != 1.0:
+                omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
+                known = replace(known, omega=omega)
+            found.append(Target(self.model, design, known, unknown, patient.subject, weights, drift))
+        return tuple(found)
+
+    def mode(self, patient, **options):
+        """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
+
+        Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
+        """
+        _, central = self.target(patient, **options)
+        return modes(central), central
+
+    def forecast(
+        self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
+        half_life=None, drift=None, now=None, unusual="error",
+    ):  # fmt: skip
+        """As `forecast`."""
+        if method not in get_args(Method):
+            raise ModelError(f"forecast: no method {method!r}; there are {', '.join(get_args(Method))}")
+        if unusual not in ("error", "warn"):
+            raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
+        charts.warn_outside(self.tree, patient)
+        charts.check_now(patient, now)
+        target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
+        rng = np.random.default_rng(random_seed)
+        prior = _Labelled(target, rng.integers(target.population.size, size=draws), _prior(target, draws, rng))
+        charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
+        whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
+        if found.khat > KHAT and method != "laplace":
+            warnings.warn(
+                f"forecast of {patient.subject} {target.labels[0]}: k-hat {found.khat:.2f} is above {KHAT}, so the "
+                "draws may be off; take more proposals, or check the patient's records",
+                stacklevel=3,
             )
-        found.append((level, np.array(new, dtype=int)))
-    return found
+        chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
+        posterior = _Labelled(whole, found.which[chosen], found.z[chosen])
+        return self._tree(patient, method, prior, posterior, found, rng)
+
+    def _tree(self, patient, method, prior, posterior, found, rng):
+        design, model, n = posterior.target.design, self.model, len(posterior.which)
+        sigma = posterior.population.sigma
+        groups = {"posterior": posterior.dataset()}
+        groups |= prediction.observe(model, design, posterior.f, sigma, (1, n), rng)
+        groups["prior"] = prior.dataset()
+        report = {
+            "method": method, "effective_sample_size": found.size if method != "map" else 1.0, "khat": found.khat,
+            "log_evidence": found.log_evidence,
+        }  # fmt: skip
+        report |= _distance(posterior, found) | {"prior_p": _surprise(prior, rng)}
+        if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
+            warnings.warn(
+                f"forecast of {patient.subject} {posterior.target.labels[0]}: samples like these are rare in this "
+                f"population (prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
+                stacklevel=4,
+            )
+        tree = storage.attached(groups, model, patient, self.data)
+        tree.attrs[REPORT] = json.dumps(report)
+        return tree
 
 
-class _Target:
-    """Log-density of (population draw, z), and what follows from them."""
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """Draws of a target with what follows from them."""
 
-    def __init__(self, model, design, population, unknown):
-        self.model, self.design, self.population, self.unknown = model, design, population, unknown
-        self.size = sum(len(new) * len(level.effects) for level, new in unknown)
-        self.evaluate = evaluator(model, design)
-        self.chol = {level.name: population.cholesky(level.name) for level, _ in unknown}
+    target: Target
+    which: np.ndarray
+    z: np.ndarray
 
-    def effects(self, population, which, z):
-        """eta by level, (particle, group, effect)."""
-        eta, start = {}, 0
-        for level, new in self.unknown:
-            width = len(level.effects)
-            value = np.empty((len(which), len(level.labels), width))
-            for g in new:
-                part = z[:, start : start + width]
-                value[:, g] = np.einsum("nij,nj->ni", self.chol[level.name][which], part)
-                start += width
-            eta[level.name] = keep_known(level, population, value)
-        return eta
+    @cached_property
+    def population(self):
+        return self.target.population.take(self.which)
 
-    def log_density(self, which, z):
-        """Log prior of z plus log-likelihood, (particle,)."""
-        population = self.population.take(which)
-        _, f, order = self.evaluate(population.theta, self.effects(population, which, z))
-        total = order + stats.norm.logpdf(z).sum(axis=1)
-        for observed in self.design.outcomes:
-            residual = self.model.residual_of(observed.name)
-            seen = np.isfinite(observed.values)  # the others are times at which only a prediction is wanted
-            sigma = population.sigma[observed.name]
-            dense = log_density(residual, f[observed.name][:, seen], sigma, observed.at(seen), self.design.positive)
-            total = total + dense.sum(axis=1)
-        return np.where(np.isnan(total), -np.inf, total)
+    @cached_property
+    def eta(self):
+        return self.target.effects(self.z[:, None], self.which)
 
-    def labelled(self, which, z):
-        """The ``posterior`` group of these particles."""
-        population = self.population.take(which)
-        eta = self.effects(population, which, z)
-        phi, f, _ = self.evaluate(population.theta, eta)
-        return prediction.labelled(self.design, population, eta, phi, f, (1, len(which)))
+    @cached_property
+    def _evaluated(self):
+        """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
+        phi, f, _ = evaluator(self.target.model, self.target.design)(self.population.theta, self.eta)
+        return phi, f
+
+    @property
+    def f(self):
+        return self._evaluated[1]
+
+    def dataset(self):
+        """The group of these draws."""
+        sizes = 1, len(self.which)
+        return prediction.labelled(self.target.design, self.population, self.eta, *self._evaluated, sizes)
 
 
-def _adapt(target, enough, proposals, rounds, rng):
-    """Particles of the rounds up to the best one: population index, z, log weights."""
-    components, which, z, log_target = [None], [], np.zeros((0, target.size)), np.zeros(0)
-    best, quality = None, (False, 0.0)
-    log_each = np.zeros((0, 0))  # log-density of every particle under every component
-    for _ in range(rounds):
-        new = _propose(components[-1], proposals, target.size, rng)
-        indices = np.resize(rng.permutation(target.population.size), proposals)
-        log_target = np.append(log_target, target.log_density(indices, new))
-        which, z = [*which, indices], np.concatenate([z, new])
-        older = np.stack([_log_proposal(c, new) for c in components], axis=1)
-        log_each = np.column_stack([log_each, _log_proposal(components[-1], z[: len(log_each)])])
-        log_each = np.concatenate([log_each, older])
-        log_weight = log_target - np.logaddexp.reduce(log_each, axis=1) + np.log(len(components))
-        if not np.isfinite(log_weight).any():
-            raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
-        weight, khat = _smoothed(log_weight)
-        reached = (khat < KHAT, 1 / np.sum(weight**2))
-        if best is None or reached > quality:
-            best, quality = (np.concatenate(which), z, log_weight), reached
-        if quality >= (True, min(enough, ENOUGH)):
-            break
-        components.append(_moments(log_weight, z))
-    return best
+def _prior(target, n, rng):
+    return rng.standard_normal((n, target.size))
 
 
-def _smoothed(log_weight):
-    """Pareto-smoothed weights that sum to one, and k-hat (0 where all weights are equal, as without samples)."""
-    if np.ptp(log_weight) < 1e-9:
-        return np.full(len(log_weight), 1 / len(log_weight)), 0.0
-    try:
-        smoothed, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
-    except ValueError:  # the largest weights are equal, as of a censored sample that says little: no tail to smooth
-        smoothed, khat = log_weight, 0.0
-    weight = np.exp(smoothed - smoothed.max())
-    return weight / weight.sum(), float(khat)
+def _weights(design, half_life):
+    """Weight of each record's log-density, by outcome."""
+    if half_life is None:
+        return {}
+    times = {o.name: o.inputs["time"] for o in design.outcomes if "time" in o.inputs}
+    if not half_life > 0 or not times:
+        raise ModelError(f"forecast: half_life={half_life} must be positive, and the samples must have times")
+    last = max(
+        t[np.isfinite(o.values)].max(initial=-np.inf) for o, t in zip(design.outcomes, times.values(), strict=True)
+    )
+    return {name: 0.5 ** (np.maximum(last - t, 0.0) / half_life) for name, t in times.items()}
 
 
-def _moments(log_weight, z):
-    """Weighted mean and covariance, with the weights flattened until enough particles carry them."""
-    finite = log_weight - log_weight.max()
-    power = 1.0
-    while True:
-        weight = np.exp(power * finite)
-        weight /= weight.sum()
-        if 1 / np.sum(weight**2) >= SUPPORT * (z.shape[1] + 1) or power < 1e-6:
-            break
-        power *= 0.7
-    mean = weight @ z
-    deviation = z - mean
-    return mean, (weight[:, None] * deviation).T @ deviation + 1e-8 * np.eye(z.shape[1])
+def _of_outcomes(population, design):
+    names = [o.name for o in design.outcomes]
+    return replace(population, sigma={k: v for k, v in population.sigma.items() if k in names})
 
 
-def _propose(component, n, size, rng):
-    """Draws of one proposal component: the prior (None) or a Student t."""
-    if component is None:
-        return rng.standard_normal((n, size))
-    mean, cov = component
-    heavy = rng.standard_normal((n, size)) / np.sqrt(rng.chisquare(TAIL, n) / TAIL)[:, None]
-    return mean + heavy @ np.linalg.cholesky(cov).T
+def _drawn(method, target, central, draws, proposals, rounds, rng):
+    """The target that a method draws from, and its `Particles`."""
+    if method == "map":
+        best = modes(central)
+        mass = float(np.logaddexp.reduce(best.mass))
+        return central, Particles(np.zeros(1, dtype=int), best.z[:1], np.ones(1), 0.0, mass)
+    if method == "laplace":
+        return target, particles.laplace(target, central, draws, rng)
+    found = particles.at_modes(target, central, proposals, rng)
+    enough = FEW * min(draws, particles.ENOUGH)
+    if method != "nuts" and rounds and target.size and (found.khat > KHAT or found.size < enough):
+        other = particles.adapted(target, draws, LATER, rounds, rng)
+        found = max(found, other, key=lambda x: (x.khat < KHAT, x.size))
+    if method == "nuts" and target.drift is not None:
+        raise ModelError('forecast: method="nuts" takes no drift; use "importance"')
+    unsure = method == "auto" and found.khat > KHAT and target.drift is None
+    if target.size and (method == "nuts" or unsure):
+        log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
+        target, chains = exact.sampled(target, draws, rng)
+        return target, replace(chains, log_evidence=found.log_evidence)
+    return target, found
 
 
-def _log_proposal(component, z):
-    if component is None or not z.size:
-        return stats.norm.logpdf(z).sum(axis=1)
-    return np.atleast_1d(stats.multivariate_t(loc=component[0], shape=component[1], df=TAIL).logpdf(z))
+def _distance(posterior, found):
+    """z-scores and overlaps of the effects that were not known, by level, group and effect."""
+    target, weight = posterior.target, found.weight
+    scores, shared = {}, {}
+    several = {level.name: len(new) > 1 for level, new in target.unknown}
+    omega = {level.name: target.population.omega[level.name].mean(axis=0) for level, _ in target.unknown}
+    eta = target.effects(found.z[:, None], found.which)
+    for level, g, k, _, _ in target.columns:
+        scale = omega[level.name][k]
+        values = eta[level.name][:, g, k] / scale if scale > 0 else np.zeros(len(weight))
+        name = f"{level.name} {level.labels[g]}: " if several[level.name] else f"{level.name}: "
+        mean = float(weight @ values)
+        scores[name + level.effects[k].name] = round(mean, 4)
+        if len(weight) > 1:
+            shared[name + level.effects[k].name] = round(_overlap(mean, weight, values), 4)
+    return {"z_scores": scores, "overlap": shared}
 
 
-def _systematic(weight, n, rng):
-    """Systematic resampling: positions of n draws (Carpenter, Clifford and Fearnhead 1999)."""
-    edges = np.cumsum(weight)
-    points = (np.arange(n) + rng.random()) / n
-    return rng.permutation(np.minimum(np.searchsorted(edges / edges[-1], points), len(weight) - 1))
+def _overlap(mean, weight, values):
+    """Area under the lower of the standard normal density and a normal one with the moments of the values."""
+    sd = max(float(np.sqrt(max(weight @ (values - mean) ** 2, 0.0))), 1e-9)
+    x = np.linspace(-8.0, 8.0, 3201)
+    ours = np.exp(-0.5 * ((x - mean) / sd) ** 2) / sd
+    return float(np.minimum(ours, np.exp(-0.5 * x**2)).sum() * (x[1] - x[0]) / np.sqrt(2 * np.pi))
+
+
+def _surprise(prior, rng):
+    """Prior predictive p-value: how often replicates of all samples lie as far out, in Mahalanobis distance of their
+    normal scores; censored samples count at their limits. None without a sample."""
+    target, scores = prior.target, []
+    for name, seen, records, *_ in target.observed:
+        f = prior.f[name][:, seen]
+        drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
+                                   target.design.positive)  # fmt: skip
+        values = np.where(np.isfinite(records.values), records.values, 0.0)
+        both = np.concatenate([values[None], np.where(np.isfinite(drawn), drawn, 0.0)])
+        rank = both.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+        scores.append(special.ndtri((rank + 0.5) / len(both)))
+    if not scores:
+        return None
+    scores = np.concatenate(scores, axis=1)
+    corr = np.atleast_2d(np.corrcoef(scores[1:].T)) + 1e-3 * np.eye(scores.shape[1])
+    distance = (scores * np.linalg.solve(corr, scores.T).T).sum(axis=1)
+    return float((distance[1:] >= distance[0]).mean())

@@ -7,7 +7,7 @@ import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import censoring, population
+from nlmebayes import censoring, hierarchy
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
@@ -187,17 +187,18 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     measurements and information are constants, unless they are large; such a model compiles faster.
     """
     check_names(model, design)
+    check_residuals(model, design)
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
-        x = {name: _data(name, *value, fixed) for name, value in population.arrays(design).items()}
-        scale = population.scale_of_data(design)
-        theta, spread = population.add_law(design, model.parameters, scale, variables)
+        x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
+        scale = hierarchy.scale_of_data(design)
+        theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
         sigma = {o.name: _add_residual(model, o, variables) for o in design.outcomes}
         sharpness = _sharpness(model, sigma, information) if information else None
-        eta = population.add_effects(design, theta, spread, information, sharpness)
-        phi = population.individual(model.structure, design.levels, x, theta, eta)
+        eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
+        phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
@@ -305,8 +306,11 @@ def check_names(model, design):
     for level in design.levels:
         if level.name in {p.name for p in model.structure.parameters}:
             raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
-    if isinstance(model.residual, dict):
-        for name in model.residual:
-            if name not in [o.name for o in design.outcomes]:
-                have = ", ".join(o.name for o in design.outcomes)
-                raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {have}")
+
+
+def check_residuals(model, design):
+    """Every residual is of an outcome that is measured; new data of a fitted model may measure fewer."""
+    have = [o.name for o in design.outcomes]
+    for name in model.residual if isinstance(model.residual, dict) else ():
+        if name not in have:
+            raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {', '.join(have)}")

@@ -17,7 +17,7 @@ from scipy.sparse import linalg
 
 from nlmebayes.evaluation import distances, predictor, slopes
 from nlmebayes.grouping import columns_of, contains, parents, summed
-from nlmebayes.population import centre, scale_of_data, variation
+from nlmebayes.hierarchy import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")
 

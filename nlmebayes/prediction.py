@@ -149,7 +149,21 @@ def _used(coords, dims):
 
 def labelled(design, draws: Draws, eta, phi, f, sizes):
     """The ``posterior`` group: population, random effects, individual parameters and predictions, with labels."""
-    coords = coordinates(design)
+    found = {}
+    for level in (each.name for each in design.levels):
+        found[f"eta_{level}"] = (eta[level], (level, f"{level}_effect"))
+    found |= {name: (value, ("unit",)) for name, value in phi.items()}
+    found |= {f"f_{name}": (value, (f"{name}_obs",)) for name, value in f.items()}
+    return with_chains(_population(design, draws) | found, coordinates(design), sizes)
+
+
+def labelled_population(design, draws: Draws, sizes):
+    """The part of a ``posterior`` group that is no individual's."""
+    return with_chains(_population(design, draws), coordinates(design), sizes)
+
+
+def _population(design, draws):
+    """Arrays and dims of theta, omega, corr and sigma by variable."""
     found = {}
     for name, value in draws.theta.items():
         if value.shape[1]:
@@ -159,12 +173,9 @@ def labelled(design, draws: Draws, eta, phi, f, sizes):
         found[f"omega_{level}"] = (draws.omega[level], (effect,))
         if level in draws.corr:
             found[f"corr_{level}"] = (draws.corr[level], (effect, f"{effect}_other"))
-        found[f"eta_{level}"] = (eta[level], (level, effect))
     for outcome, parts in draws.sigma.items():
         found |= {f"sigma_{outcome}_{part}": (value, ()) for part, value in parts.items()}
-    found |= {name: (value, ("unit",)) for name, value in phi.items()}
-    found |= {f"f_{name}": (value, (f"{name}_obs",)) for name, value in f.items()}
-    return with_chains(found, coords, sizes)
+    return found
 
 
 def with_chains(found, coords, sizes):

@@ -11,8 +11,8 @@ from nlmebayes import pilot as piloting
 from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
+from nlmebayes.hierarchy import location_of
 from nlmebayes.model import Model, ModelError, assemble
-from nlmebayes.population import location_of
 
 log = logging.getLogger("nlmebayes")
 

@@ -91,9 +91,19 @@ def same_model(model, tree):
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs[STATEMENT] = statement(model)
-    tree[DATASET] = _stored(data)
+    tree[DATASET] = xr.DataTree.from_dict(stored(data))
     if training is not None and training is not data:
-        tree[TRAINING] = _stored(training)
+        tree[TRAINING] = xr.DataTree.from_dict(stored(training))
+    return tree
+
+
+def attached(groups, model, data, training):
+    """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
+    groups = dict(groups)
+    for name, parts in ((DATASET, stored(data)), (TRAINING, training)):
+        groups |= {f"{name}{path}".rstrip("/"): part for path, part in parts.items()}
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs[STATEMENT] = statement(model)
     return tree
 
 
@@ -107,12 +117,11 @@ def training_dataset(tree):
     return _revived(tree[TRAINING] if TRAINING in tree.children else tree[DATASET])
 
 
-def _stored(data):
-    frames = {name: _to_xarray(getattr(data, name)) for name in FRAMES}
-    group = xr.DataTree.from_dict(frames)
-    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in frames}
-    group.attrs["kind"] = json.dumps(kind)
-    return group
+def stored(data):
+    """A dataset as xarray Datasets by path."""
+    frames = {f"/{name}": _to_xarray(getattr(data, name)) for name in FRAMES}
+    kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in FRAMES}
+    return {"/": xr.Dataset(attrs={"kind": json.dumps(kind)})} | frames
 
 
 def _revived(group):
@@ -122,7 +131,7 @@ def _revived(group):
 
 
 def _to_xarray(frame):
-    found = xr.Dataset(attrs={"columns": json.dumps(list(frame.columns))})
+    found = {}
     for column in frame.columns:
         values = frame[column]
         attrs = {}
@@ -130,10 +139,10 @@ def _to_xarray(frame):
             attrs["categories"] = json.dumps(list(values.cat.categories))
             values = values.astype(object)
         if not pd.api.types.is_numeric_dtype(values):
-            values = values.astype(object).where(values.notna(), MISSING).astype(str)
+            values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
             attrs["text"] = 1
-        found[f"column {column}"] = ("record", values.to_numpy(dtype=object if attrs else None), attrs)
-    return found
+        found[f"column {column}"] = (("record",), np.asarray(values), attrs)
+    return xr.Dataset(found, attrs={"columns": json.dumps(list(frame.columns))})
 
 
 def _to_frame(stored):

@@ -31,20 +31,34 @@ def in_order(data, columns):
     value that a dose or other event lacks is that of the observation or event that governs its time.
     """
     inner = list(dict.fromkeys([*data.levels, *columns]))
-    observed = data.observations[["row", *inner]].assign(
-        time=data.observations[data.time], position=data.observations["row"], what="observation",
-        place=places(data),
-    )  # fmt: skip
-    doses = data.doses.reindex(columns=["row", *inner, data.time, "position", *DOSE])
-    doses = doses.rename(columns={data.time: "time"}).assign(what="dose", place=-1)
-    events = data.events.reindex(columns=["row", *inner, data.time, "position", "kind"])
-    events = events.rename(columns={data.time: "time", "kind": "what"}).assign(place=-1)
-    parts = [part.astype(object) for part in (observed, doses, events) if len(part)]
-    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*observed.columns, *DOSE])
-    rank = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject]))}
-    keys = (frame["what"].map(ORDER), frame["position"], frame["time"], frame[data.subject].map(rank))
-    frame = frame.iloc[np.lexsort([np.asarray(k, dtype=float) for k in keys])].reset_index(drop=True)
-    return _filled(frame, data, inner)
+    parts = [(data.observations, "row", places(data), "observation"), (data.doses, "position", None, "dose")]
+    parts.append((data.events, "position", None, None))
+    parts = [part for part in parts if len(part[0])]
+    found = {name: _joined([_column(part[0], name) for part in parts]) for name in ("row", *inner)}
+    found["time"] = _joined([_column(part[0], data.time) for part in parts])
+    found["position"] = _joined([_column(part[0], part[1]) for part in parts])
+    found["what"] = _joined([_column(part[0], "kind", part[3]) for part in parts])
+    found["place"] = _joined([np.full(len(part[0]), -1) if part[2] is None else part[2] for part in parts])
+    found |= {
+        name: _joined([_column(f, name) if what == "dose" else np.full(len(f), np.nan) for f, _, _, what in parts])
+        for name in DOSE
+    }
+    rank = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject].tolist()))}
+    place = np.array([ORDER[what] for what in found["what"]], dtype=float)
+    of_subject = np.array([rank[label] for label in found[data.subject]], dtype=float)
+    order = np.lexsort((place, found["position"].astype(float), found["time"].astype(float), of_subject))
+    return _filled({name: values[order] for name, values in found.items()}, data, inner)
+
+
+def _column(frame, name, fill=np.nan):
+    """A column as objects, or ``fill`` where the frame has none or where that is no missing value."""
+    if name not in frame.columns or isinstance(fill, str):
+        return np.full(len(frame), fill, dtype=object)
+    return frame[name].to_numpy(dtype=object)
+
+
+def _joined(parts):
+    return np.concatenate([np.asarray(part, dtype=object) for part in parts])
 
 
 def places(data):
@@ -55,21 +69,22 @@ def places(data):
     return place
 
 
-def _filled(frame, data, inner):
-    """Missing values of doses and events, from the record that governs their time."""
+def _filled(found, data, inner):
+    """The frame, with missing values of doses and events from the record that governs their time."""
     for column in inner:
-        values = frame[column].where(frame[column].notna(), None)
-        if values.isna().any():
-            groups = values.groupby(frame[data.subject].to_numpy(), sort=False)
+        values = found[column]
+        missing = pd.isna(values)
+        if missing.any():
+            values = pd.Series(np.where(missing, None, values), dtype=object)
             near, far = ("bfill", "ffill") if data.interpolation == "nocb" else ("ffill", "bfill")
-            values = getattr(groups, near)()
-            values = getattr(values.groupby(frame[data.subject].to_numpy(), sort=False), far)()
+            for way in (near, far):
+                values = getattr(values.groupby(found[data.subject], sort=False), way)()
         if column in data.observations:
-            values = values.astype(data.observations[column].dtype)
-        frame[column] = values
+            values = pd.Series(values).astype(data.observations[column].dtype)
+        found[column] = values
     for column in ("time", "position", "place", "amount", "rate", "addl", "ii", "ss"):
-        frame[column] = frame[column].astype(float)
-    return frame
+        found[column] = found[column].astype(float)
+    return pd.DataFrame(found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
-    "forecasting", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation", "pilot",
-    "accuracy", "prediction", "storage", "evaluation", "model", "population", "transport", "censoring", "design",
+    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
+    "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation", "pilot",
+    "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring", "design",
     "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

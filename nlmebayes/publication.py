@@ -1,0 +1,360 @@
+"""`population`: a model with stated parameters, as a tree that `forecast`, `predict` and `recommend` take like a fit.
+
+A published model has no training data. In their place stands a small reference dataset (two subjects, every level, the
+reference value of each covariate), in whose state designs are resolved: ``center(wt)`` is the distance from the
+reference weight. `published` reads models that come with the library, one TOML file each, in ``populations/``.
+"""
+
+import json
+import tomllib
+from dataclasses import replace
+from importlib.metadata import entry_points
+from importlib.resources import files
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes import omegas, prediction, storage
+from nlmebayes import residual as residuals
+from nlmebayes.data.dataset import Dataset
+from nlmebayes.design import resolve, variables
+from nlmebayes.evaluation import Draws
+from nlmebayes.formula import parse
+from nlmebayes.model import Model, check_names
+from nlmebayes.structure.compartments import outcome_names
+from nlmebayes.structure.structure import Structure
+from nlmebayes.variables import ModelError
+
+ABOUT = "nlmebayes_published"
+HOME = files("nlmebayes") / "populations"
+KEYS = (
+    "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
+    "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty",
+)  # fmt: skip
+STEP = 1e-6  # relative, of the slope of a link
+
+
+def population(
+    model, *formulas, theta, omega, sigma, residual=None, outcome="conc", levels=None, reference=None, domain=None,
+    about=None, uncertainty=None, draws=None, random_seed=None,
+):  # fmt: skip
+    """A population with stated parameters, such as a published model.
+
+    Parameters
+    ----------
+    model : Model or Structure
+        Of a structure, formulas that are not given follow from the names in ``theta`` and ``omega``.
+    theta : dict of parameter -> number, or dict of term -> number
+        A number, or the term ``"Intercept"``, is the typical value on the parameter's natural scale (L/h, not its
+        logarithm). Other terms are coefficients on the link scale, ``{"cl": {"Intercept": 4.5, "log(crcl/120)": 0.8}}``
+        for ``cl = 4.5 (crcl/120)^0.8``. A fixed exponent may stand in a formula:
+        ``"cl ~ 1 + offset(0.75 * log(wt/70)) + (1|id)"``.
+    omega : dict
+        Spread of the random effects on the link scale, each under the name of what it is: ``{"variance": {"cl": 0.147},
+        "cv_percent": {"v": 30}}``; of several levels by level, outermost first: ``{"id": {...}, "occ": {...}}``. Kinds
+        are ``sd``, ``variance``, ``cv_percent`` (exact, omega = sqrt(log(1 + CV^2))), ``cv_percent_approximate``
+        (omega = CV), ``covariance`` with ``names`` and ``matrix``, and ``correlation`` ``{"cl v": 0.4}``.
+    sigma : dict
+        Parts of the residual as SDs, ``{"a": 3.4, "b": 0.227}``, or ``{"variance": {"a": 0.5}}``; of several outcomes
+        by outcome.
+    residual : Residual, optional
+        Of a structure; by default `Additive` or `Proportional`, as sigma says. ``Combined("sd")`` (SD = a + b f) and
+        ``Combined("variance")`` (variance = a² + b² f²) must be told apart by name.
+    outcome : str
+        Name of the measurements of a structure with one outcome.
+    levels : tuple of str, optional
+        By default those of the formulas, outermost first.
+    reference : dict of covariate -> number or tuple of texts
+        Value at which transforms such as ``center`` stand, or the categories, the first being the reference.
+    domain : dict of covariate -> (low, high) or list of categories
+        Who the model holds for; a patient outside is forecast with a warning that names the range.
+    about : dict
+        What is to be kept with it: name, citation, doi, units, assay.
+    uncertainty : dict of parameter -> RSE %, or dict of term -> RSE %
+        Standard errors of theta in percent of the value; the tree then holds ``draws`` (1000) populations, normal on
+        the link scale and independent. Otherwise one.
+
+    Returns
+    -------
+    DataTree
+        Group ``posterior`` (population only) with everything that the verbs need; it survives ``to_netcdf``.
+
+    Raises
+    ------
+    ModelError, FormulaError
+        Something that is missing, is stated twice, or that the model does not have.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), "v ~ 1 + (1|id)", theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75},
+    ...     "v": 40.0}, omega={"cv_percent": {"cl": 30, "v": 20}}, sigma={"b": 0.15}, reference={"wt": 70.0})
+    >>> tree["posterior"]["omega_id"].to_numpy().round(4).tolist()
+    [[[0.2936, 0.198]]]
+    """
+    omega, levels = _levels(model, formulas, omega, levels)
+    outcomes = _outcomes(model, sigma, outcome)
+    model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
+    data = _reference_data(model, levels, outcomes, reference or {}, domain or {})
+    design = resolve(model, data)
+    check_names(model, _with_a_dose(design))
+    rng = np.random.default_rng(random_seed)
+    size = draws or (1000 if uncertainty else 1)
+    drawn = Draws(
+        theta=_theta(model, design, theta, uncertainty or {}, size, rng), sigma=_sigma(model, outcomes, sigma, size),
+        eta={}, groups={}, **_omega(design, omega, size),
+    )  # fmt: skip
+    posterior = prediction.labelled_population(design, drawn, (1, size))
+    tree = storage.attach(prediction.as_tree({"posterior": posterior}), model, data)
+    kept = {"domain": {k: list(v) for k, v in (domain or {}).items()}} | (about or {})
+    tree.attrs[ABOUT] = json.dumps(kept)
+    return tree
+
+
+def published(name, **changes):
+    """A published model of the library by name, as `population` gives it; `published_names` lists them.
+
+    ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
+
+    Examples
+    --------
+    >>> import json, nlmebayes as nb
+    >>> json.loads(nb.published("vancomycin_goti_2018").attrs["nlmebayes_published"])["doi"]
+    '10.1097/FTD.0000000000000490'
+    """
+    path = HOME / f"{name}.toml"
+    if not path.is_file():
+        raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
+    return read_population(path, **changes)
+
+
+def published_names():
+    """Names of the published models that come with the library."""
+    return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
+
+
+def read_population(path, **changes):
+    """The population of a TOML file: arguments of `population` as keys, ``structure`` a class of the zoo by name."""
+    said = tomllib.loads(path.read_text(encoding="utf-8"))
+    for key in said:
+        if key not in KEYS:
+            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
+    kind = _class(said["structure"], path.name)
+    about = {key: said[key] for key in ("name", "citation", "doi", "note", "units", "assay") if key in said}
+    plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty")
+    given = {key: said[key] for key in plain if key in said}
+    given |= {"levels": tuple(said["levels"])} if "levels" in said else {}
+    given |= {"residual": _residual(said["residual"])} if "residual" in said else {}
+    given |= {"domain": said.get("domain", {}), "about": about} | changes
+    return population(kind(**said.get("options", {})), *said.get("formulas", ()), **given)
+
+
+def outside(tree, patient):
+    """One line for each covariate in which a patient is outside the domain of a published model."""
+    said = json.loads(tree.attrs[ABOUT]) if ABOUT in tree.attrs else {}
+    lines = []
+    for name, allowed in said.get("domain", {}).items():
+        column = next((c for c in patient.observations.columns if c.lower() == name.lower()), None)
+        if column is None:
+            continue
+        values = patient.observations[column].dropna().tolist()
+        if isinstance(allowed[0], str):
+            beyond = [v for v in values if str(v) not in allowed]
+            words = ", ".join(allowed)
+        else:
+            beyond = [v for v in values if not allowed[0] <= float(v) <= allowed[1]]
+            words = f"{allowed[0]:g} to {allowed[1]:g}"
+        if beyond:
+            unit = said.get("units", {}).get(name, "")
+            lines.append(f"{name} {beyond[0]} is outside {words}{' ' + unit if unit else ''}")
+    return lines
+
+
+def _class(name, source):
+    for entry in entry_points(group="nlmebayes.models"):
+        kind = getattr(entry.load(), name, None)
+        if isinstance(kind, type) and issubclass(kind, Structure):
+            return kind
+    raise ModelError(f"{source}: no structure {name!r} in the zoo")
+
+
+def _residual(said):
+    if "kind" not in said:  # by outcome
+        return {name: _residual(each) for name, each in said.items()}
+    return getattr(residuals, said["kind"])(**{key: value for key, value in said.items() if key != "kind"})
+
+
+def _levels(model, formulas, omega, levels):
+    """omega by level, and the levels, outermost first."""
+    texts = model.formulas if isinstance(model, Model) else formulas
+    read = [name for text in texts for term in parse(text).groups for name in term.factors]
+    if omegas.is_spread(omega):
+        level = read[-1] if read else (levels or ("id",))[-1]
+        if len(set(read)) > 1:
+            raise ModelError(f"omega: there are several levels, {', '.join(dict.fromkeys(read))}; state it by level")
+        omega = {level: omega}
+    for level, stated in omega.items():
+        if not isinstance(stated, dict) or not omegas.is_spread(stated):
+            kinds = ", ".join((*omegas.KINDS, *omegas.MATRICES))
+            raise ModelError(f"omega: {level!r} is none of {kinds}, nor a level with a table of them: say what it is")
+    return omega, tuple(levels or dict.fromkeys([*omega, *read]) or ("id",))
+
+
+def _outcomes(model, sigma, outcome):
+    """Names of the outcomes, each with a residual."""
+    structure = model.structure if isinstance(model, Model) else model
+    if not isinstance(structure, Structure):
+        raise ModelError(f"population takes a Model or a structure, such as OneCompartment(); got {model!r}")
+    own = outcome_names(structure)
+    found = tuple(sigma) if own and all(name in own for name in sigma) else (outcome,)
+    for name in found:
+        if own and name not in own:
+            raise ModelError(f"sigma: state it by outcome; the outcomes of {structure.label} are {', '.join(own)}")
+    return found
+
+
+def _stated(model, formulas, theta, omega, sigma, scatter, outcomes):
+    """The `Model`; of a structure, with the formulas that follow from the names in theta and omega."""
+    if isinstance(model, Model):
+        if formulas or scatter is not None:
+            raise ModelError("population: formulas and residual stand in the Model already; leave them out")
+        return model
+    written = {parse(text).parameter: text for text in formulas}
+    names = {level: omegas.named(stated, level) for level, stated in omega.items()}
+    together = {level: omegas.joined(stated, level) for level, stated in omega.items()}
+    for p in model.parameters:
+        terms = theta.get(p.name, {})
+        parts = ["1", *(t for t in terms if t != "Intercept")] if isinstance(terms, dict) else ["1"]
+        for level, effects in names.items():
+            block = "|p|" if p.name in together[level] else "|"
+            parts += [f"(1{block}{level})"] if p.name in effects else []
+        written.setdefault(p.name, f"{p.name} ~ {' + '.join(parts)}")
+    return Model(model, *written.values(), residual=scatter or _simple(sigma, outcomes))
+
+
+def _simple(sigma, outcomes):
+    kinds = {("a",): residuals.Additive(), ("b",): residuals.Proportional()}
+    found = {}
+    for name in outcomes:
+        parts = tuple(_parts(sigma, name, outcomes))
+        if parts not in kinds:
+            raise ModelError(
+                f"sigma has the parts {', '.join(parts)}: say what they are with residual=, e.g. Combined('sd')"
+            )
+        found[name] = kinds[parts]
+    return found if len(found) > 1 else found[outcomes[0]]
+
+
+def _parts(sigma, name, outcomes):
+    """Parts of the residual of an outcome as SDs."""
+    stated = sigma[name] if name in sigma and isinstance(sigma[name], dict) else sigma
+    if len(outcomes) > 1 and name not in sigma:
+        raise ModelError(f"sigma: {name} is not stated")
+    found = {key: value for key, value in stated.items() if key not in ("sd", "variance")}
+    return found | stated.get("sd", {}) | {k: np.sqrt(v) for k, v in stated.get("variance", {}).items()}
+
+
+def _reference_data(model, levels, outcomes, reference, domain):
+    """Two subjects with every level in twos, at the reference covariates."""
+    texts = [parse(text) for text in model.formulas]
+    read = {n for f in texts for text in (f.fixed, *(t.effects for t in f.groups)) for n in _columns(text, f.text)}
+    inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
+    columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
+    most = max([2, *(len(v) for v in columns.values())])
+    groups = list(product(*([range(most)] + [range(2)] * (len(levels) - 1))))
+    frame = pd.DataFrame(groups, columns=list(levels)).astype(str).radd("reference ")
+    for name, values in columns.items():
+        frame[name] = [values[group[0] % len(values)] for group in groups]
+    frame = frame.assign(time=1.0, **dict.fromkeys(outcomes, 1.0))
+    declared = ["/".join(levels[: i + 1]) for i in range(len(levels))]
+    return Dataset.from_frame(frame, outcome=list(outcomes), levels=declared, time="time", source="reference")
+
+
+def _columns(text, formula):
+    return variables(text, formula) if text not in ("0", "1") else []
+
+
+def _typical(name, reference, domain):
+    """Reference values of a covariate."""
+    if name in reference:
+        value = reference[name]
+        return [value] if np.ndim(value) == 0 else list(value)
+    allowed = domain.get(name)
+    if allowed is None:
+        return [1.0]
+    return list(allowed) if isinstance(allowed[0], str) else [float(np.mean(allowed))]
+
+
+def _with_a_dose(design):
+    """The design as `check_names` wants it: a reference subject has been given something."""
+    return design if design.records is None else replace(design, records=pd.DataFrame({"what": ["dose"]}))
+
+
+def _theta(model, design, theta, uncertainty, size, rng):
+    known = {p.name: p for p in model.structure.parameters}
+    for stated, what in ((theta, "theta"), (uncertainty, "uncertainty")):
+        for name in stated:
+            if name not in known:
+                raise ModelError(f"{what}: no parameter {name!r} in {model.structure.label}; it has {', '.join(known)}")
+    found = {}
+    for name, p in known.items():
+        terms = design.fixed[name].terms
+        values = _by_term(theta.get(name), name, terms, "theta")
+        errors = _by_term(uncertainty.get(name, 0.0), name, terms, "uncertainty", fill=0.0)
+        mean, se = np.zeros(len(terms)), np.zeros(len(terms))
+        for i, (term, value) in enumerate(zip(terms, values, strict=True)):
+            mean[i], se[i] = _on_link(p, value, term) if term == "Intercept" else (value, abs(value))
+        found[name] = mean + rng.standard_normal((size, len(terms))) * se * np.array(errors) / 100
+    return found
+
+
+def _on_link(p, value, term):
+    """A typical value on the link scale, and what a relative change of 1 in it would be there."""
+    lower, upper = p.scale.bounds
+    if not lower < value < upper:
+        raise ModelError(f"theta: {p.name} {value:g} is outside ({lower:g}, {upper:g}), its range on the natural scale")
+    here = float(p.scale.forward(value))
+    return here, abs(float(p.scale.forward(value * (1 + STEP))) - here) / STEP
+
+
+def _by_term(stated, name, terms, what, fill=None):
+    """Numbers in the order of the terms."""
+    if stated is None:
+        raise ModelError(f"{what}: {name} is not stated")
+    table = stated if isinstance(stated, dict) else {"Intercept": stated} if "Intercept" in terms else {}
+    plain = {"".join(str(key).split()): value for key, value in table.items()}
+    short = {"".join(term.split()): term for term in terms}
+    unknown = [key for key in plain if key not in short]
+    missing = [term for key, term in short.items() if key not in plain]
+    if unknown or (missing and fill is None):
+        problem = f"no term {unknown[0]!r}" if unknown else f"the term {missing[0]!r} is not stated"
+        raise ModelError(f"{what} of {name}: {problem}; its terms are {', '.join(terms) or 'none'}")
+    return [float(plain.get(key, fill)) for key in short]
+
+
+def _omega(design, omega, size):
+    sds, corrs = {}, {}
+    for level in design.levels:
+        effects = [effect.name for effect in level.effects]
+        sd, corr = omegas.spread(omega.get(level.name, {}), level.name, effects)
+        sds[level.name] = np.tile(sd, (size, 1))
+        if (corr != np.eye(len(corr))).any():
+            corrs[level.name] = np.tile(corr, (size, 1, 1))
+    for level in omega:
+        if level not in sds:
+            raise ModelError(f"omega: no level {level!r} in the formulas; there are {', '.join(sds) or 'none'}")
+    return {"omega": sds, "corr": corrs}
+
+
+def _sigma(model, outcomes, sigma, size):
+    found = {}
+    for name in outcomes:
+        stated, wanted = _parts(sigma, name, outcomes), model.residual_of(name).priors(1.0)
+        if set(stated) != set(wanted):
+            raise ModelError(
+                f"sigma of {name}: {model.residual_of(name)} has the parts {', '.join(wanted)}; got {', '.join(stated)}"
+            )
+        found[name] = {part: np.full(size, float(stated[part])) for part in wanted}
+    return found
