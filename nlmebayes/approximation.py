@@ -9,13 +9,12 @@ Pareto-smoothed (Vehtari et al. 2024, JMLR 25(72)); k-hat says how far they can 
 from dataclasses import dataclass
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy import linalg, optimize
 
 from nlmebayes.variables import ModelError
+from nlmebayes.weights import KHAT, smoothed, systematic
 
 METHODS = ("map", "laplace", "pathfinder")
-KHAT = 0.7  # above it, weights are not to be trusted
 MOST = 3000  # coordinates of a normal law with all its correlations
 STEPS = 1000  # of a search for the mode
 MEMORY = 6  # steps that a curvature is estimated from
@@ -167,8 +166,7 @@ def _resampled(x, log_weight, draws, rng):
     log_weight = np.where(np.isfinite(log_weight), log_weight, -np.inf)
     if not np.isfinite(log_weight).any():
         raise ModelError("no draw of the approximation has a finite density; take method='nuts'")
-    smoothed, khat = array_stats.psislw(-np.maximum(log_weight, log_weight.max() - 700))
-    weight = np.exp(smoothed - smoothed.max())
+    weight, khat = smoothed(np.maximum(log_weight, log_weight.max() - 700))
     if khat > KHAT:
-        weight = np.where(np.isfinite(log_weight), 1.0, 0.0)
-    return x[rng.choice(len(x), size=draws, p=weight / weight.sum())], float(khat)
+        weight = np.isfinite(log_weight) / np.isfinite(log_weight).sum()
+    return x[systematic(weight, draws, rng)], khat

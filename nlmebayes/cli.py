@@ -200,7 +200,12 @@ def predict(
 @app.command()
 def forecast(
     ctx: typer.Context,
-    model: Annotated[Path, typer.Argument(help="The population: a folder of `nlmebayes fit`, or its fit.nc.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+        ),
+    ],
     data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,

@@ -22,8 +22,9 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
 from nlmebayes.model import Model, ModelError, check_names
 from nlmebayes.modes import modes
-from nlmebayes.particles import KHAT, Particles
+from nlmebayes.particles import Particles
 from nlmebayes.target import Target
+from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")
 

@@ -15,16 +15,15 @@ Pareto-smoothed (Vehtari, Simpson, Gelman, Yao and Gabry 2024, JMLR 25(72)).
 from dataclasses import dataclass, replace
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy import special
 
 from nlmebayes.model import ModelError
 from nlmebayes.modes import modes
+from nlmebayes.weights import KHAT, smoothed, systematic
 
 TAIL = 5  # degrees of freedom of the proposals
 WIDER = 1.1  # scale of their covariance
 DEFENSIVE = 0.1  # share of the prior among them
-KHAT = 0.7  # above it, importance weights are not to be trusted
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 POPULATIONS = 1000  # most populations whose modes are found
@@ -48,10 +47,8 @@ class Particles:
         return float(1 / np.sum(self.weight**2)) if self.independent is None else self.independent
 
     def draws(self, n, rng):
-        """Positions of n particles by systematic resampling (Carpenter, Clifford and Fearnhead 1999)."""
-        edges = np.cumsum(self.weight)
-        points = (np.arange(n) + rng.random()) / n
-        return rng.permutation(np.minimum(np.searchsorted(edges / edges[-1], points), len(self.weight) - 1))
+        """Positions of n particles."""
+        return systematic(self.weight, n, rng)
 
 
 def weighted(which, z, log_weight):
@@ -165,18 +162,6 @@ def adapted(target, enough, proposals, rounds, rng):
             break
         components.append(_moments(log_weight, z))
     return best
-
-
-def smoothed(log_weight):
-    """Pareto-smoothed weights that sum to one, and k-hat (0 where all weights are equal, as without samples)."""
-    if np.ptp(log_weight) < 1e-9:
-        return np.full(len(log_weight), 1 / len(log_weight)), 0.0
-    try:
-        ratios, khat = array_stats.psislw(-log_weight)  # it takes the negative, as of a log-likelihood
-    except ValueError:  # the largest weights are equal, as of a censored sample that says little: no tail to smooth
-        ratios, khat = log_weight, 0.0
-    weight = np.exp(ratios - ratios.max())
-    return weight / weight.sum(), float(khat)
 
 
 def _moments(log_weight, z):

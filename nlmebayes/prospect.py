@@ -15,11 +15,11 @@ from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.exposure import Panels, panels
-from nlmebayes.forecasting import KHAT
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.superposition import Superposition
+from nlmebayes.weights import KHAT
 
 ROUNDS = 3  # in which panels that are too wide are cut
 LOOK = 200  # draws that decide on it

@@ -192,7 +192,7 @@ def test_what_cannot_be_forecast_is_one_line_and_writes_nothing(folder, words, m
 
 
 def test_a_population_that_is_none(folder):
-    for name, message in (("nowhere", "no file"), ("patient.csv", "cannot be read as NetCDF"), ("a.toml", "published")):
+    for name, message in (("nowhere", "no file"), ("patient.csv", "cannot be read as NetCDF"), ("a.toml", "a.toml")):
         found = RUN.invoke(
             app, ["forecast", str(folder / name), str(folder / "patient.csv"), "--out", str(folder / "x")]
         )

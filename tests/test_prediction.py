@@ -238,3 +238,29 @@ def test_names_are_found_in_another_case():
 def test_sampling_coordinates_have_dims(nested):
     built = nb.build(linear(), nested)
     assert built.named_vars_to_dims["z_subject"] == ("subject", "subject_effect")
+
+
+@pytest.mark.parametrize("rule", ["nocb", "locf"])
+def test_a_prediction_does_not_depend_on_the_other_times_of_its_grid(rule):
+    """The covariates of the past are those that were recorded, whether the grid has their times or not."""
+    records = pd.DataFrame({"id": "a", "time": [10.0, 30.0, 48.0], "conc": [5.0, 4.0, 3.0], "crcl": [90.0, 90.0, 20.0]})
+    doses = pd.DataFrame({"id": "a", "time": [0.0, 24.0], "amt": 100.0})
+    options = {"outcome": "conc", "time": "time", "levels": "id", "doses": doses, "interpolation": rule}
+    data = nb.Dataset.from_frame(records, **options)
+    model = nb.Model(OneCompartment(), "cl ~ 1 + log(crcl/90)", "v ~ 1")
+    values = {"theta_cl": [1.0, 1.0], "theta_v": [3.0], "sigma_conc_a": 1.0}
+
+    def last(grid):
+        tree = nb.simulate(model, data.over(time=grid), draws=1, values=values, random_seed=1)
+        return float(tree["prior"]["f_conc"][0, 0, -1])
+
+    # By hand: cl = e * crcl / 90; 20 holds from 30 (nocb) or 48 (locf) on.
+    changed = 30.0 if rule == "nocb" else 48.0
+    k = np.exp(1.0) / np.exp(3.0)
+    left = [100 * np.exp(-k * (changed - t) - k * 20 / 90 * (60 - changed)) for t in (0.0, 24.0)]
+    assert last([60.0]) == pytest.approx(sum(left) / np.exp(3.0), rel=1e-9)
+    assert last([60.0]) == pytest.approx(last(np.linspace(0, 60, 121)), rel=1e-9)
+    again = data.over(time=[50.0])
+    assert float(nb.simulate(model, again.over(time=[60.0]), draws=1, values=values)["prior"]["f_conc"][0, 0, -1]) == (
+        pytest.approx(last([60.0]), rel=1e-9)
+    )

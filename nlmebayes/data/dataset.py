@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.grid import over_subjects, over_units
+from nlmebayes.data.grid import over_subjects, over_units, with_observations
 from nlmebayes.data.limits import METHODS
 from nlmebayes.data.nonmem import read_nonmem
 from nlmebayes.data.study import read_study
@@ -232,8 +232,9 @@ class Dataset:
         """The same units and doses with prediction records (no measurement) over a grid of one column.
 
         ``data.over(time=np.linspace(0, 24, 97))`` gives each subject these times for every outcome. Levels below the
-        subject and inputs are those of the record that governs each time (see ``interpolation``). Over an input it is
-        each innermost unit that gets the grid, and the other inputs keep the value of its first record. Outcomes are
+        subject and inputs are those of the record that governs each time (see ``interpolation``); the records
+        stay as events without a prediction, since they govern the intervals of the past. Over an input it is each
+        innermost unit that gets the grid, and the other inputs keep the value of its first record. Outcomes are
         all present, with a missing ``value``.
         """
         if len(grid) != 1:
@@ -248,8 +249,9 @@ class Dataset:
         if not np.isfinite(values).all():
             raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
         followed = self.levels[-1] != self.subject or self.inputs
-        over = over_subjects(self, values) if column == self.time and followed else over_units(self, column, values)
-        return replace(self, observations=over, excluded={})
+        if column != self.time or not followed:
+            return replace(self, observations=over_units(self, column, values), excluded={})
+        return replace(self, observations=over_subjects(self, values), events=with_observations(self), excluded={})
 
     def with_values(self, **measured):
         """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``.

@@ -37,6 +37,16 @@ def over_subjects(data, times):
     return _unmeasured(frame, data)
 
 
+def with_observations(data):
+    """The events, and the observations as events of which nothing is predicted: they govern occasions and inputs."""
+    own = ["outcome", "value", "lower", "upper"]
+    told = data.observations.drop(columns=own).assign(position=data.observations["row"], kind="other")
+    told = told.drop_duplicates([*data.levels, data.time, *data.inputs], keep="last")
+    if not len(data.events):
+        return told.reindex(columns=data.events.columns).reset_index(drop=True)
+    return pd.concat([data.events, told], ignore_index=True)[list(data.events.columns)]
+
+
 def _records(data):
     """Observations, doses and events by time and order, ``number`` their place; columns of the observations."""
     frames = [data.observations.assign(position=data.observations["row"])]
