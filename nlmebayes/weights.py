@@ -7,7 +7,8 @@ KHAT = 0.7  # above it, weights are not to be trusted (Vehtari et al. 2024, JMLR
 
 
 def smoothed(log_weight):
-    """Pareto-smoothed weights that sum to one, and k-hat (0 where all weights are equal, as without samples)."""
+    """Pareto-smoothed weights that sum to one, and k-hat: 0 where all weights are equal, as without samples, and infinite
+    where too few are finite to tell."""
     if np.ptp(log_weight) < 1e-9:
         return np.full(len(log_weight), 1 / len(log_weight)), 0.0
     try:
@@ -15,7 +16,7 @@ def smoothed(log_weight):
     except ValueError:  # the largest weights are equal, as of a censored sample that says little: no tail to smooth
         ratios, khat = log_weight, 0.0
     weight = np.exp(ratios - ratios.max())
-    return weight / weight.sum(), float(khat)
+    return weight / weight.sum(), float(np.inf if np.isnan(khat) else khat)
 
 
 def systematic(weight, n, rng):
