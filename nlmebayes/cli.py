@@ -151,7 +151,9 @@ def fit(
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
     chains: _sampling(int, "By default 4.") = None,
     cores: _sampling(int, "Chains that run at once. By default all cores.") = None,
-    target_accept: _sampling(float, "Towards 1 when draws diverge. By default 0.9.") = None,
+    target_accept: _sampling(
+        float, "Towards 1 when draws diverge. By default 0.8 or 0.9, by the parametrisation."
+    ) = None,
     seed: Seed = None,
 ):
     """Fit a model to a file; the fit, its check, tables, figures and the whole statement go into a folder."""

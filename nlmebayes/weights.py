@@ -7,8 +7,10 @@ KHAT = 0.7  # above it, weights are not to be trusted (Vehtari et al. 2024, JMLR
 
 
 def smoothed(log_weight):
-    """Pareto-smoothed weights that sum to one, and k-hat: 0 where all weights are equal, as without samples, and infinite
-    where too few are finite to tell."""
+    """Pareto-smoothed weights that sum to one, and k-hat.
+
+    That is 0 where all weights are equal, as without samples, and infinite where too few are finite to tell.
+    """
     if np.ptp(log_weight) < 1e-9:
         return np.full(len(log_weight), 1 / len(log_weight)), 0.0
     try:

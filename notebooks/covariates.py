@@ -293,7 +293,7 @@ figure = nb.plot.fits(reason, tree, subjects=["1", "2", "3", "4"])
 #
 # Patient 61 is a poor metaboliser. Before any sample the covariates say what to expect (grey); two samples on the
 # first day say the rest, and creatinine clearance of the later days is taken from the table as it was measured.
-# (In practice it would have to be assumed.)
+# (In practice it would have to be assumed.) The forecast may warn that such samples are rare in this population.
 
 # %%
 early = [6.0, 23.5]

@@ -65,6 +65,7 @@ def test_a_loose_tolerance_is_reported_with_the_mend(fitted):
     assert "fit again with rtol=0.003, atol=0.01" in found[0]
 
 
+@pytest.mark.filterwarnings("ignore:.*rare in this population")
 def test_a_forecast_of_a_system_follows_its_patient(fitted):
     _, tree = fitted
     doses = pd.DataFrame({"id": ["new"], "time": 0.0, "amt": 150.0})

@@ -94,5 +94,6 @@ def runs_to_a_forecast(path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[::2], ids=lambda path: path.stem)  # the others: test_other_notebooks
+@pytest.mark.filterwarnings("ignore:.*rare in this population")
 def test_runs_on_short_chains_to_a_forecast(path, no_figures, capsys, monkeypatch):
     runs_to_a_forecast(path, capsys, monkeypatch)

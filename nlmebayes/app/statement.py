@@ -205,7 +205,7 @@ def prior(text, name):
 def sampling(said):
     """Arguments of `fit`, all of them but the progress bar, with ``seed`` for ``random_seed``."""
     defaults = inspect.signature(nb.fit).parameters
-    found = {key: defaults[key].default for key in ("draws", "tune", "chains", "target_accept")} | {"seed": 1}
+    found = {key: defaults[key].default for key in ("draws", "tune", "chains")} | {"seed": 1}
     found |= {key: converted(value, SAMPLING[key], key) for key, value in said.items()}
     for key in ("draws", "tune", "chains"):
         if found[key] < 1:
