@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes import doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, changes, kept
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.targets import Target
 
@@ -133,6 +133,13 @@ def check(case, plans, now=None):
         kept(case.patient, plan, case.history)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
+    changed, start = changes(case.patient).max(initial=-np.inf), min(plan.start for plan in plans)
+    if case.history == NONE and start < changed:
+        warnings.warn(
+            f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: those "
+            "of the past hold until then; start at the last record",
+            stacklevel=3,
+        )
 
 
 def doubted(case, forecast, plans):

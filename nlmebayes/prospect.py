@@ -177,6 +177,12 @@ class Prospect:
 def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
     windows = tuple(tuple(map(float, target.window(plan))) for target in targets)
+    for target, (start, _) in zip(targets, windows, strict=True):
+        if case.history == regimen.NONE and start < plan.start:
+            raise ModelError(
+                f"the target {target} is about times from {start:g} on, before the regimen {plan} starts at "
+                f"{plan.start:g}, and history='none' leaves out all doses before; count its times from the start"
+            )
     breaks = regimen.acts(regimen.kept(case.patient, plan, case.history), plan)
     grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
     amounts = [part.amount for part in plan.parts] if largest is None else largest

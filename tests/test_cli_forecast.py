@@ -1,6 +1,7 @@
 """``nlmebayes forecast``: words of targets, a patient end to end, and what is refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.app import wanted
+from nlmebayes.app.forecast import planned
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
 
@@ -197,3 +199,14 @@ def test_a_population_that_is_none(folder):
             app, ["forecast", str(folder / name), str(folder / "patient.csv"), "--out", str(folder / "x")]
         )
         assert found.exit_code == 1 and message in found.stderr and len(found.stderr.strip().splitlines()) == 1
+
+
+def test_a_new_start_is_at_the_last_record():
+    """Creatinine clearance fell from 90 to 30: it is the last one that a regimen without a past meets."""
+    frame = pd.DataFrame({"ID": 1, "TIME": [0.0, 12.0, 24.0, 36.0], "AMT": [1000.0, 0, 1000.0, 0], "EVID": [1, 0, 1, 0]})
+    frame = frame.assign(DV=[np.nan, 8.0, np.nan, 14.0], CRCL=[90.0, 90.0, 30.0, 30.0])
+    patient = nb.Dataset.from_nonmem(frame)
+    (plan,) = planned(patient, [500.0], {"every": "24"}, "none")
+    assert plan.start == 36.0 and planned(patient, [500.0], {"every": "24"}, "none", 48.0)[0].start == 48.0
+    later = replace(patient, doses=patient.doses.assign(time=[0.0, 40.0]))
+    assert planned(later, [500.0], {"every": "24"}, "none")[0].start == 40.0

@@ -186,9 +186,11 @@ def planned(patient, amounts, plan, history, now=None):
 
 
 def _begins(patient, history):
-    """Where a regimen begins that does not say so: at the last sample, if that is after the last dose."""
+    """Where a regimen begins that does not say so: at the last sample, if that is after the last dose; where no dose
+    stays, at the last record, whose covariates and occasion hold from there on."""
     if history == "none":
-        return 0.0
+        records = (patient.observations, patient.doses, patient.events)
+        return float(max(frame[patient.time].max() for frame in records if len(frame)))
     doses, seen = patient.doses, patient.observations[patient.time].max()
     last = (doses[patient.time] + doses["addl"] * doses["ii"]).max() if len(doses) else -np.inf
     if not last < seen:
