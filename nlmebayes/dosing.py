@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import doubts, storage
+from nlmebayes import charts, doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
 from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, changes, kept
@@ -86,7 +86,8 @@ def recommend(
         Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
         the last; or each of its doses begins another.
     now : float, optional
-        A dose recorded for a later time is refused, and a regimen that starts earlier.
+        A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
+        earlier.
 
     Returns
     -------
@@ -123,21 +124,20 @@ def recommend(
 
 
 def check(case, plans, now=None):
-    """Refuse plans that cannot be, and a chart that knows the future."""
-    late = None if now is None else doubts.not_yet(case.patient, now)
-    if late:
-        raise ModelError(late)
+    """Refuse plans that cannot be, and a chart that knows the future, as far as it stays."""
     for plan in plans:
         if now is not None and plan.start < now and case.history != NONE:
             raise ModelError(f"the regimen {plan} starts at {plan.start:g}, and now is {now:g}; give a later start=")
-        kept(case.patient, plan, case.history)
+        late = None if now is None else charts.not_yet(kept(case.patient, plan, case.history), now)
+        if late:
+            raise ModelError(late)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
     changed, start = changes(case.patient).max(initial=-np.inf), min(plan.start for plan in plans)
     if case.history == NONE and start < changed:
         warnings.warn(
-            f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: those "
-            "of the past hold until then; start at the last record",
+            f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
+            "those of the past hold until then; start at the last record",
             stacklevel=3,
         )
 

@@ -176,7 +176,7 @@ def test_doubts_are_printed_and_kept(folder):
             "stays: give a later",
         ),
         (["--target", "trough 5-10", "--doses", "9", "--every", "12", "--history", "forget"], "no history 'forget'"),
-        (["--now", "-1"], "row 1, column time: a dose at 0 is recorded as given, and now is -1"),
+        (["--now", "-1"], "row 2: a sample at 2 lies after now=-1; correct one"),
         (["--sample", "14"], "give --target"),
         (["--outcome", "cp"], "'cp'"),
     ],
@@ -193,6 +193,19 @@ def test_what_cannot_be_forecast_is_one_line_and_writes_nothing(folder, words, m
     assert not (folder / "nothing").exists()
 
 
+def test_a_planned_dose_may_be_replaced_and_is_refused_where_it_stays(folder):
+    table = pd.read_csv(folder / "patient.csv")
+    planned = pd.DataFrame({"ID": [99], "TIME": [24.0], "DV": ["."], "AMT": [320], "EVID": [1]})
+    pd.concat([table, planned]).to_csv(folder / "planned.csv", index=False)
+    words = ["--target", "trough 5-10", "--doses", "300", "--every", "12", "--start", "20", "--now", "12", "--force"]
+    words = ["forecast", str(folder / "results"), str(folder / "planned.csv"), *words, "--out", str(folder / "late")]
+    line = "row 4, column time: a dose at 24 is recorded as given, and now is 12"
+    found = RUN.invoke(app, [*words, "--history", "replace"])
+    assert found.exit_code == 0 and line in found.stdout, found.output
+    found = RUN.invoke(app, [*words, "--start", "30"])
+    assert found.exit_code == 1 and line in found.stderr, found.output
+
+
 def test_a_population_that_is_none(folder):
     for name, message in (("nowhere", "no file"), ("patient.csv", "cannot be read as NetCDF"), ("a.toml", "a.toml")):
         found = RUN.invoke(
@@ -203,7 +216,9 @@ def test_a_population_that_is_none(folder):
 
 def test_a_new_start_is_at_the_last_record():
     """Creatinine clearance fell from 90 to 30: it is the last one that a regimen without a past meets."""
-    frame = pd.DataFrame({"ID": 1, "TIME": [0.0, 12.0, 24.0, 36.0], "AMT": [1000.0, 0, 1000.0, 0], "EVID": [1, 0, 1, 0]})
+    frame = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 12.0, 24.0, 36.0], "AMT": [1000.0, 0, 1000.0, 0], "EVID": [1, 0, 1, 0]}
+    )
     frame = frame.assign(DV=[np.nan, 8.0, np.nan, 14.0], CRCL=[90.0, 90.0, 30.0, 30.0])
     patient = nb.Dataset.from_nonmem(frame)
     (plan,) = planned(patient, [500.0], {"every": "24"}, "none")

@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes import doubts, regimen, storage
+from nlmebayes import charts, doubts, regimen, storage
 from nlmebayes.prospect import Case, course, curves, prospect
 
 
@@ -286,6 +286,19 @@ def test_plans_that_cannot_be_are_one_line(bolus, options, message):
     with pytest.raises(nb.ModelError, match=message) as raised:
         recommended(bolus, **options)
     assert "\n" not in str(raised.value)
+
+
+def test_additional_doses_after_now_are_refused_unless_they_go(bolus):
+    """Recorded at 0, 12 and 24 h; now is 13 h."""
+    found, patient = bolus.copy(), storage.stored_dataset(bolus)
+    patient = replace(patient, doses=patient.doses.assign(addl=2, ii=12.0))
+    storage.attach(found, storage.stored_model(bolus), patient, storage.training_dataset(bolus))
+    with pytest.raises(nb.ModelError, match="a dose at 24 is recorded as given, and now is 13; leave it out"):
+        recommended(found, nb.Regimen(100.0, start=30.0), now=13.0)
+    with pytest.warns(UserWarning, match="a dose at 24 is recorded as given, and now is 13"):
+        charts.check_now(patient, 13.0)
+    assert len(recommended(found, nb.Regimen(100.0, start=20.0), now=13.0, history="replace")) == 1
+    assert len(recommended(found, nb.Regimen(100.0, start=20.0), now=13.0, history="none")) == 1
 
 
 @pytest.mark.parametrize(

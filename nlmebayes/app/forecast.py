@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import doubts, publication, storage
+from nlmebayes import publication, storage
 from nlmebayes.app import predict, statement, wanted, whole
 from nlmebayes.app.words import StatementError
 from nlmebayes.regimen import varied
@@ -64,11 +64,8 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
     people = population(path)
     aims = [wanted.target(text, people.unit) for text in targets]
     patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
-    late = None if now is None else doubts.not_yet(patient, now)
-    if late:
-        raise StatementError(late)
     with whole.folder(out, OWN, force=force) as folder, _warned() as warned:
-        forecast = nb.forecast(None, people.tree, patient, random_seed=seed)
+        forecast = nb.forecast(None, people.tree, patient, random_seed=seed, now=now)
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
         forecast.to_netcdf(folder / "forecast.nc")
         _save(nb.plot.forecast(forecast), folder / "forecast.png")
