@@ -13,6 +13,8 @@ import numpy as np
 from nlmebayes import exposure
 from nlmebayes.model import ModelError
 
+ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
+
 
 @dataclass(frozen=True)
 class Target(ABC):
@@ -55,8 +57,8 @@ class Target(ABC):
             raise ValueError(f"{name}: the weight {self.weight} is negative")
         if self.threshold and self.mic is None:
             raise ValueError(f"{name}: give the threshold, mic=")
-        if not self.low < self.most:
-            raise ValueError(f"{name}: low {self.low:g} % is not below {self.most:g} %")
+        if not self.low <= self.most:
+            raise ValueError(f"{name}: low {self.low:g} % is above {self.most:g} %")
         self.check()
 
     @abstractmethod
@@ -219,7 +221,8 @@ class TimeAbove(Windowed):
     most = 100.0
 
     def measure(self, grid, f):
-        return 100 * exposure.time_above(grid, f, self.mic / self.free) / grid.widths.sum()
+        share = self.most * exposure.time_above(grid, f, self.mic / self.free) / grid.widths.sum()
+        return np.where(share > self.most * (1 - ROUNDING), self.most, share)
 
     @property
     def what(self):

@@ -35,6 +35,7 @@ RUN = CliRunner()
         ("peak 30-40 dose first weight 2", nb.Peak(30, 40, dose=0, weight=2.0)),
         ("peak 30-40 dose 3", nb.Peak(30, 40, dose=2)),
         ("t>mic 50% mic 4", nb.TimeAbove(50, mic=4.0)),
+        ("t>mic 100% mic 4", nb.TimeAbove(100, mic=4.0)),
         ("T>MIC 40-60 % mic 4 free 0.7", nb.TimeAbove(40, 60, mic=4.0, free=0.7)),
         ("average 8-14", nb.AverageConcentration(8, 14)),
     ],

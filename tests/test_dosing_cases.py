@@ -251,7 +251,7 @@ LATER = nb.Regimen(100.0, start=24.0)
         (lambda: nb.AUC(400, 600, 24.0), "give both start and end, or neither"),
         (lambda: nb.Peak(30, 40, 24.0, 24.0), "Peak: start 24.0 is not before end 24.0"),
         (lambda: nb.TimeAbove(50), "TimeAbove: give the threshold, mic="),
-        (lambda: nb.TimeAbove(100, mic=1.0), "low 100 % is not below 100 %"),
+        (lambda: nb.TimeAbove(101, mic=1.0), "low 101 % is above 100 %"),
         (lambda: nb.AUC(400, free=1.5), "the free fraction 1.5 is not between 0 and 1"),
         (lambda: nb.Loss(kind="square"), "no kind 'square'; there are outside, relative, log"),
         (lambda: nb.tablets(), "give the sizes of tablets"),
