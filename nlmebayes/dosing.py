@@ -45,10 +45,10 @@ class Loss:
     def of(self, target, exposure):
         """Loss of each exposure, (draw,)."""
         exposure = np.asarray(exposure, dtype=float)
-        under, over = exposure < target.low, exposure > target.high
+        under, over = exposure < target.low, (exposure > target.high) | np.isposinf(exposure)
         if self.kind == "outside":
             return target.weight * (self.below * under + self.above * over)
-        low, high = (limit if limit > 0 else 1.0 for limit in (target.low, target.high))
+        low, high = (limit if 0 < limit < np.inf else 1.0 for limit in (target.low, target.high))
         with np.errstate(divide="ignore"):
             short, long = np.where(under, exposure / low, 1.0), np.where(over, exposure / high, 1.0)
             if self.kind == "log":
@@ -192,7 +192,7 @@ def tabled(plans, targets, exposures, loss, size):
     """One row per plan and target."""
     rows = []
     for plan, each in zip(plans, exposures, strict=True):
-        inside = [(x >= t.low) & (x <= t.high) for x, t in zip(each, targets, strict=True)]
+        inside = [t.met(x) for x, t in zip(each, targets, strict=True)]
         lost = np.sum([loss.of(t, x) for x, t in zip(each, targets, strict=True)], axis=0)
         shared = {
             "p_all": float(np.all(inside, axis=0).mean()), "loss": float(lost.mean()),
@@ -205,7 +205,11 @@ def tabled(plans, targets, exposures, loss, size):
 def _row(plan, target, exposure, hit, size):
     method = "linear" if np.isfinite(exposure).all() else "inverted_cdf"
     low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method=method)
-    shares = {"below": (exposure < target.low).mean(), "in": hit.mean(), "above": (exposure > target.high).mean()}
+    shares = {
+        "below": (exposure < target.low).mean(),
+        "in": hit.mean(),
+        "above": (~hit & (exposure >= target.low)).mean(),
+    }
     errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
     return {
         "regimen": str(plan), "amount": plan.amount, "every": plan.every, "duration": plan.infusion,

@@ -143,7 +143,7 @@ class Aim:
         pairs = list(zip(exposures, self.targets, strict=True))
         if self.optimum == "loss":
             return float(np.mean(np.sum([self.loss.of(t, x) for x, t in pairs], axis=0)))
-        together = np.all([(x >= t.low) & (x <= t.high) for x, t in pairs], axis=0).mean()
+        together = np.all([t.met(x) for x, t in pairs], axis=0).mean()
         far = np.sum([Loss(kind="log").of(t, np.clip(x, 1e-30, 1e30)) for x, t in pairs], axis=0).mean()
         return float(CLOSE * far - together)
 

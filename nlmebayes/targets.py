@@ -79,6 +79,10 @@ class Target(ABC):
     def what(self):
         """The exposure in words."""
 
+    def met(self, exposure):
+        """Whether each exposure is in range; an infinite one, such as without a steady state, is above."""
+        return (exposure >= self.low) & (exposure <= self.high) & np.isfinite(exposure)
+
     @property
     def scale(self):
         """What a concentration is multiplied with."""

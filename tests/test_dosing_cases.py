@@ -194,6 +194,11 @@ def test_a_steady_state_that_is_never_reached_counts_as_above(phenytoin):
     with pytest.warns(UserWarning, match="they count as above"):
         table = nb.recommend(phenytoin, regimen, [nb.TimeAbove(50, 90, mic=100.0), nb.Peak(10, 5000)])
     assert table["p_above"].tolist() == pytest.approx([2 / 3, 1 / 3])
+    with pytest.warns(UserWarning, match="they count as above"):
+        row = nb.recommend(phenytoin, regimen, nb.DailyAUC(10)).iloc[0]
+    assert [row["p_below"], row["p_in"], row["p_above"], row["loss"]] == pytest.approx([0, 2 / 3, 1 / 3, 1 / 3])
+    for kind, lost in (("outside", 3.0), ("relative", np.inf), ("log", np.inf)):
+        assert nb.Loss(1, 3, kind).of(nb.DailyAUC(10), [20.0, np.inf]).tolist() == [0.0, lost]
 
 
 def test_amounts_of_a_saturable_drug_are_searched_for(phenytoin):
