@@ -44,6 +44,7 @@ class Target(ABC):
 
     threshold = False  # whether ``mic`` is a threshold instead of what the exposure is divided by
     most = np.inf  # that the exposure can be
+    timed = False  # whether times are given, in place of a dose
 
     def __post_init__(self):
         name = type(self).__name__
@@ -92,7 +93,17 @@ class Target(ABC):
         free = "free " if self.free < 1 else ""
         over = "/MIC" if self.mic else ""
         limits = f"{self.low:g} to {self.high:g}" if np.isfinite(self.high) else f"at least {self.low:g}"
-        return f"{free}{self.what.replace('(MIC)', over)} {'in ' if np.isfinite(self.high) else ''}{limits}"
+        often = "in " if np.isfinite(self.high) else ""
+        return ", ".join([f"{free}{self.what.replace('(MIC)', over)} {often}{limits}", *self._apart()])
+
+    def _apart(self):
+        """What else sets a target apart from others, in words."""
+        if self.mic and not self.threshold:
+            yield f"mic {self.mic:g}"
+        if self.free < 1:
+            yield f"free {self.free:g}"
+        if self.dose != -1 and not self.timed:
+            yield f"after dose {self.dose + 1}" if self.dose >= 0 else f"after dose {-self.dose} from the last"
 
 
 def interval(plan, dose, name):
@@ -113,6 +124,8 @@ class Trough(Target):
     """Concentration at ``time``, before a dose given at that time; by default at the end of the interval."""
 
     time: float | None = None
+
+    timed = property(lambda self: self.time is not None)
 
     def check(self):
         pass
@@ -135,6 +148,8 @@ class Windowed(Target):
 
     start: float | None = None
     end: float | None = None
+
+    timed = property(lambda self: self.start is not None)
 
     def check(self):
         name = type(self).__name__
@@ -183,7 +198,7 @@ class DailyAUC(Windowed):
 
     @property
     def what(self):
-        return f"AUC(MIC) per day{self.when}"
+        return f"AUC(MIC) per {'day' if self.day == 24 else f'{self.day:g}'}{self.when}"
 
 
 @dataclass(frozen=True)
@@ -218,7 +233,7 @@ class TimeAbove(Windowed):
     --------
     >>> import nlmebayes as nb
     >>> print(nb.TimeAbove(50, mic=4, free=0.7))
-    free % of time above 4 at least 50
+    free % of time above 4 at least 50, free 0.7
     """
 
     threshold = True

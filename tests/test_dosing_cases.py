@@ -269,6 +269,23 @@ def test_what_cannot_be_is_refused(made, message):
         made()
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (nb.DailyAUC(400, mic=2), "AUC/MIC per day at least 400, mic 2"),
+        (nb.DailyAUC(400, 600, mic=0.5, free=0.5), "free AUC/MIC per day in 400 to 600, mic 0.5, free 0.5"),
+        (nb.TimeAbove(50, mic=4, free=0.7, dose=0), "free % of time above 4 at least 50, free 0.7, after dose 1"),
+        (nb.Trough(10, 15, dose=2), "trough in 10 to 15, after dose 3"),
+        (nb.Trough(10, 15, dose=-2), "trough in 10 to 15, after dose 2 from the last"),
+        (nb.Trough(10, 15, 48.0, dose=2), "concentration at 48 in 10 to 15"),
+        (nb.DailyAUC(1, 2, day=1.0), "AUC per 1 in 1 to 2"),
+        (nb.Peak(30, 40), "peak in 30 to 40"),
+    ],
+)
+def test_targets_that_differ_have_other_words(target, words):
+    assert str(target) == words
+
+
 def recommended(forecast, regimen=LATER, target=nb.Trough(0, 9, time=48.0), **options):  # noqa: B008 (frozen)
     return nb.recommend(forecast, regimen, target, **options)
 
