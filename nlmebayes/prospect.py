@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from nlmebayes import regimen, storage
 from nlmebayes.data.validate import DataError
@@ -42,6 +43,7 @@ class Case:
     size: float
     history: str = regimen.FOLLOW
     occasions: str = regimen.NEW
+    drift: str | None = None  # the level whose effects go on from the last group's
 
     @classmethod
     def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW):
@@ -69,7 +71,8 @@ class Case:
             raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions)
+        drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
+        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions, drift)
 
 
 def independent(forecast):
@@ -126,7 +129,30 @@ def course(case, plan, times):
             raise
         mend = "If it is the new occasion that the formula does not know, take occasions='last'"
         raise ModelError(f"{error} {mend}") from error
-    return Course(case, plan, design, effects(design, case.draws, np.random.default_rng(0)))
+    eta = effects(design, case.draws, np.random.default_rng(0))
+    return Course(case, plan, design, _walked(case, design, eta, starts))
+
+
+def _walked(case, design, eta, starts):
+    """The effects, of which those of a drifting level in new occasions are steps away from the last one before."""
+    level = next((each for each in design.levels if each.name == case.drift), None)
+    if level is None or not len(starts):
+        return eta
+    time, labels = case.patient.time, list(level.labels)
+    frames = [frame[[time, level.name]] for frame in (case.patient.observations, case.patient.doses) if len(frame)]
+    records = pd.concat(frames).sort_values(time, kind="stable")
+    past = records[(records[time] <= starts[0]) & records[level.name].isin(case.draws.groups[level.name])]
+    if past.empty:
+        raise ModelError(
+            f"a patient who drifts has no {level.name} before {starts[0]:g} to go on from: give a later start=, or "
+            "take occasions='last'"
+        )
+    last = case.draws.groups[level.name].index(past[level.name].iloc[-1])
+    new = regimen.of_occasions(case.patient, len(starts))
+    new = [labels.index(label) for label in new if label in labels]
+    values = eta[level.name].copy()
+    values[:, new] = case.draws.eta[level.name][:, [last]] + eta[level.name][:, new].cumsum(axis=1)
+    return eta | {level.name: values}
 
 
 def curves(course, largest=None, there=None):

@@ -111,6 +111,30 @@ def test_each_dose_may_begin_an_occasion(occasions):
         assert np.corrcoef(first, second)[0, 1] == pytest.approx(correlation, abs=0.06)
 
 
+def test_new_occasions_of_a_patient_who_drifts_go_on_from_the_last(occasions):
+    """A random walk: n steps after the last occasion the effect has the variance of n, and those share their steps."""
+    drifting = occasions.copy()
+    report = json.loads(occasions.attrs["nlmebayes_forecast"])
+    drifting.attrs["nlmebayes_forecast"] = json.dumps(report | {"drift": "occ"})
+    plan = nb.Regimen(300.0, start=2000.0, every=1000.0, doses=2)
+    areas = [nb.AUC(1, 2, 2000.0, 3000.0), nb.AUC(1, 2, 3000.0, 4000.0)]
+    for kind, steps, shared in (("new", 1, 1.0), ("each", 2, np.sqrt(0.5))):
+        case = Case.of(drifting, occasions=kind)
+        first, second = np.log(300 / CL / np.array(prospect(case, plan, areas).exposures([300.0])))
+        for effect, n in ((first, 1), (second, steps)):
+            sd = BETWEEN * np.sqrt(n)
+            assert abs(effect.mean() - BEFORE[1]) < 4 * sd / np.sqrt(4000) and effect.std() == pytest.approx(
+                sd, rel=0.05
+            )
+        assert np.corrcoef(first, second)[0, 1] == pytest.approx(shared, abs=0.04)
+    early = nb.Regimen(300.0, start=-5.0)
+    with pytest.raises(nb.ModelError, match="who drifts has no occ before -5 to go on from: give a later start="):
+        exposures(drifting, early, nb.AUC(1, 2, 0.0, 5.0), history="none")
+    middle = nb.Regimen(300.0, start=12.0)  # after the first occasion, whose effect is 0.4
+    trough = exposures(drifting, middle, nb.Trough(1, 2, 22.0), history="none")
+    assert np.log(np.log(300 / V / trough) * V / 10 / CL).mean() == pytest.approx(BEFORE[0], abs=0.02)
+
+
 def test_the_past_keeps_its_occasion_up_to_the_dose(occasions):
     """Between the last sample and the first planned dose the clearance is that of the second occasion; with nocb it is
     so from the last record of the first occasion, at 10 h."""
