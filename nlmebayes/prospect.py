@@ -64,15 +64,21 @@ class Case:
         patient = storage.stored_dataset(forecast)
         if not model.structure.doses:
             raise ModelError(f"{model.structure.label} has no doses")
-        if outcome is None and len(patient.outcomes) > 1:
-            raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(patient.outcomes)}")
-        outcome = outcome or patient.outcomes[0]
-        if outcome not in patient.outcomes:
-            raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+        outcome = only(patient, outcome)
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
         drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
         return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions, drift)
+
+
+def only(patient, outcome=None):
+    """The outcome that is meant: the one chosen, or the only one there is."""
+    if outcome is None and len(patient.outcomes) > 1:
+        raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(patient.outcomes)}")
+    outcome = outcome or patient.outcomes[0]
+    if outcome not in patient.outcomes:
+        raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+    return outcome
 
 
 def independent(forecast):

@@ -41,7 +41,7 @@ RUN = CliRunner()
     ],
 )
 def test_a_target_in_words(text, target):
-    assert wanted.target(text) == target
+    assert wanted.target(text, "mg/L") == target
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_a_target_in_another_unit_than_the_model(text, unit, low):
         ("trough 10-15 from 2 to 4", "trough does not take start, end"),
         ("t>mic 50%", "t>mic needs the MIC, e.g. 'mic 1'"),
         ("trough 50%", "trough is no percentage"),
+        ("auc24 400-600 mg/dL", "'mg/dL' is a concentration, and an area is one times h, as in mg*h/L"),
         ("auc24/mic 400-600", "needs the MIC, e.g. 'mic 1'"),
         ("auc24 400-600 mic 1", "an MIC belongs to auc24/mic"),
         ("peak 30-40 dose 0", "a dose is first, last, or its number from 1"),
@@ -78,6 +79,11 @@ def test_a_target_that_cannot_be_read_is_one_line(text, message):
     with pytest.raises(StatementError) as raised:
         wanted.target(text)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_unit_that_cannot_be_converted_is_warned_of():
+    with pytest.warns(UserWarning, match="population's concentrations is not known, so 'ng/mL' is not converted"):
+        assert wanted.target("trough 10-15 ng/mL") == nb.Trough(10, 15)
 
 
 def test_the_unit_of_an_mic_is_converted():
@@ -118,7 +124,7 @@ def run(folder, *words, out="out"):
 
 
 def test_a_patient_end_to_end(folder):
-    words = ["--target", "trough 5-10 mg/L", "--target", "peak -20", "--doses", "100:400:100", "--every", "8,12"]
+    words = ["--target", "trough 5-10", "--target", "peak -20", "--doses", "100:400:100", "--every", "8,12"]
     found = run(folder, *words, "--start", "12", "--until", "72", "--sample", "14,20,23")
     assert found.exit_code == 0, found.output
     assert "id 99: 2 samples, 1 dose records" in found.stdout and "cl " in found.stdout
@@ -149,11 +155,12 @@ def test_without_a_target_there_are_no_doses(folder):
 
 
 def test_doubts_are_printed_and_kept(folder):
-    found = run(folder, "--target", "trough 5000-10000", "--doses", "300", "--every", "12", out="doubts")
+    found = run(folder, "--target", "trough 5000-10000 ug/L", "--doses", "300", "--every", "12", out="doubts")
     assert found.exit_code == 0, found.output
     assert "warning: the target trough in 5000 to 10000: every regimen gives" in found.stdout
     said = json.loads((folder / "doubts" / "forecast.json").read_text(encoding="utf-8"))
-    assert len(said["warnings"]) == 1 and said["warnings"][0].endswith("is it in another unit?")
+    assert "so 'ug/L' is not converted" in said["warnings"][0]
+    assert len(said["warnings"]) == 2 and said["warnings"][1].endswith("is it in another unit?")
 
 
 @pytest.mark.parametrize(

@@ -433,6 +433,8 @@ def test_one_of_several_outcomes_is_aimed_at():
     assert parent["median"].iloc[0] == pytest.approx(np.mean(100 / 3.0 * np.exp([-0.3, 0.3])))
     figure = nb.plot.doses(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
     assert figure.get_supylabel() == "metabolite"
+    with pytest.raises(nb.ModelError, match="several outcomes; choose one with outcome=: conc, metabolite"):
+        nb.next_sample(forecast, [13.0, 20.0], "cl")
     table = nb.next_sample(forecast, [13.0, 20.0], "cl", plan=regimen, outcome="metabolite")
     assert len(table) == 2
 
@@ -457,3 +459,7 @@ def test_an_infusion_that_starts_late_in_some_draws():
     rises = -10 * np.log1p(-2.5 * 3 / 200)
     falls = 0.5 + 10 * np.log(top / 2.5)
     np.testing.assert_allclose(above, 100 * (falls - rises) / 8, rtol=1e-3)
+    once = nb.Regimen(100.0, start=500.0, every=8.0)
+    area = prospect(Case.of(forecast), once, [nb.AUC(1, 2)]).exposures([100.0])[0]
+    error = np.abs(area / (100 / 3 * -np.expm1(-0.1 * (8 - lag))) - 1)
+    assert 1e-6 < error.max() < 5e-3  # a jump of each draw's own inside of a panel

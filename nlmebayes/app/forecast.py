@@ -62,9 +62,10 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         Candidate times of the next sample.
     """
     people = population(path)
-    aims = [wanted.target(text, people.unit) for text in targets]
-    patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
-    with whole.folder(out, OWN, force=force) as folder, _warned() as warned:
+    with _warned() as warned:
+        aims = [wanted.target(text, people.unit) for text in targets]
+        patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
+    with whole.folder(out, OWN, force=force) as folder, _warned(warned):
         forecast = nb.forecast(None, people.tree, patient, random_seed=seed, now=now)
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
         forecast.to_netcdf(folder / "forecast.nc")
@@ -83,9 +84,9 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
 
 
 @contextmanager
-def _warned():
+def _warned(found=None):
     """Texts of the warnings of the library, in a list that fills up."""
-    found = []
+    found = [] if found is None else found
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
 
