@@ -173,7 +173,9 @@ class AUC(Windowed):
 
     Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long
     as the one before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow
-    rates to 3000 per interval.
+    rates to 3000 per interval. A lag of each draw's own puts the kink or jump of a dose inside of a panel. With 2000
+    draws of lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an
+    SD below 2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
     """
 
     def measure(self, grid, f):

@@ -462,4 +462,4 @@ def test_an_infusion_that_starts_late_in_some_draws():
     once = nb.Regimen(100.0, start=500.0, every=8.0)
     area = prospect(Case.of(forecast), once, [nb.AUC(1, 2)]).exposures([100.0])[0]
     error = np.abs(area / (100 / 3 * -np.expm1(-0.1 * (8 - lag))) - 1)
-    assert 1e-6 < error.max() < 5e-3  # a jump of each draw's own inside of a panel
+    assert error.max() < 5e-3 and error.std() < 2e-3  # a jump of each draw's own inside of a panel
