@@ -47,7 +47,7 @@ def warn_outside(tree, patient):
 
 
 def check_now(patient, now):
-    """Nothing has been measured after ``now``; doses after it are planned, and are said to be counted."""
+    """Nothing has been measured after ``now``; a dose after it is warned of."""
     if now is None:
         return
     seen = patient.observations[patient.observations["value"].notna()]
@@ -57,14 +57,20 @@ def check_now(patient, now):
         raise ModelError(
             f"{patient.source}, row {row['row']}: a sample at {row[patient.time]:g} lies after now={now:g}; correct one"
         )
-    planned = patient.doses[patient.doses[patient.time] > now] if len(patient.doses) else patient.doses
-    if len(planned):
-        row = planned.iloc[0]
-        warnings.warn(
-            f"{patient.source}, row {row['row']}: the dose of {row['amount']:g} at {row[patient.time]:g} lies after "
-            f"now={now:g} and counts as given; leave it out if it is only planned",
-            stacklevel=3,
-        )
+    planned = not_yet(patient, now)
+    if planned:
+        warnings.warn(planned, stacklevel=3)
+
+
+def not_yet(patient, now):
+    """A line about the first dose, additional ones included, that is recorded for a time after ``now``, or None."""
+    for dose in patient.doses.to_dict("records"):
+        times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
+        if times[-1] > now:
+            where = f"{patient.source}, row {dose['row']}, column {patient.time}"
+            late = times[times > now][0]
+            return f"{where}: a dose at {late:g} is recorded as given, and now is {now:g}; leave it out, or plan it"
+    return None
 
 
 def check_samples(target, patient, f, *, refuse=True):

@@ -223,7 +223,7 @@ def forecast(
     state: _dosing(str, "State that is dosed, by name or CMT number.") = None,
     salt: _dosing(float, "What part of the amount is the drug.") = None,
     history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
-    now: _dosing(float, "A dose recorded for a later time is refused.") = None,
+    now: _dosing(float, "A sample recorded for later is refused; a dose too, if it stays.") = None,
     about: _dosing(str, "Outcome that the targets are about, if there are several.") = None,
     sample: _dosing(str, "Candidate times of the next sample: 26,30 or first:last:step.") = None,
     level: Level = None,

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import doubts, storage
+from nlmebayes import charts, doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, changes, kept
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.targets import Target
 
@@ -45,10 +45,10 @@ class Loss:
     def of(self, target, exposure):
         """Loss of each exposure, (draw,)."""
         exposure = np.asarray(exposure, dtype=float)
-        under, over = exposure < target.low, exposure > target.high
+        under, over = exposure < target.low, (exposure > target.high) | np.isposinf(exposure)
         if self.kind == "outside":
             return target.weight * (self.below * under + self.above * over)
-        low, high = (limit if limit > 0 else 1.0 for limit in (target.low, target.high))
+        low, high = (limit if 0 < limit < np.inf else 1.0 for limit in (target.low, target.high))
         with np.errstate(divide="ignore"):
             short, long = np.where(under, exposure / low, 1.0), np.where(over, exposure / high, 1.0)
             if self.kind == "log":
@@ -86,7 +86,8 @@ def recommend(
         Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
         the last; or each of its doses begins another.
     now : float, optional
-        A dose recorded for a later time is refused, and a regimen that starts earlier.
+        A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
+        earlier.
 
     Returns
     -------
@@ -123,16 +124,22 @@ def recommend(
 
 
 def check(case, plans, now=None):
-    """Refuse plans that cannot be, and a chart that knows the future."""
-    late = None if now is None else doubts.not_yet(case.patient, now)
-    if late:
-        raise ModelError(late)
+    """Refuse plans that cannot be, and a chart that knows the future, as far as it stays."""
     for plan in plans:
         if now is not None and plan.start < now and case.history != NONE:
             raise ModelError(f"the regimen {plan} starts at {plan.start:g}, and now is {now:g}; give a later start=")
-        kept(case.patient, plan, case.history)
+        late = None if now is None else charts.not_yet(kept(case.patient, plan, case.history), now)
+        if late:
+            raise ModelError(late)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
+    changed, start = changes(case.patient).max(initial=-np.inf), min(plan.start for plan in plans)
+    if case.history == NONE and start < changed:
+        warnings.warn(
+            f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
+            "those of the past hold until then; start at the last record",
+            stacklevel=3,
+        )
 
 
 def doubted(case, forecast, plans):
@@ -185,7 +192,7 @@ def tabled(plans, targets, exposures, loss, size):
     """One row per plan and target."""
     rows = []
     for plan, each in zip(plans, exposures, strict=True):
-        inside = [(x >= t.low) & (x <= t.high) for x, t in zip(each, targets, strict=True)]
+        inside = [t.met(x) for x, t in zip(each, targets, strict=True)]
         lost = np.sum([loss.of(t, x) for x, t in zip(each, targets, strict=True)], axis=0)
         shared = {
             "p_all": float(np.all(inside, axis=0).mean()), "loss": float(lost.mean()),
@@ -198,7 +205,11 @@ def tabled(plans, targets, exposures, loss, size):
 def _row(plan, target, exposure, hit, size):
     method = "linear" if np.isfinite(exposure).all() else "inverted_cdf"
     low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method=method)
-    shares = {"below": (exposure < target.low).mean(), "in": hit.mean(), "above": (exposure > target.high).mean()}
+    shares = {
+        "below": (exposure < target.low).mean(),
+        "in": hit.mean(),
+        "above": (~hit & (exposure >= target.low)).mean(),
+    }
     errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
     return {
         "regimen": str(plan), "amount": plan.amount, "every": plan.every, "duration": plan.infusion,

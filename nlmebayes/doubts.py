@@ -60,16 +60,6 @@ def _infusions(patient):
                 yield f"{where}: the infusion lasts {lasts:g}, the next dose comes after {gap:g}; is the rate right?"
 
 
-def not_yet(patient, now):
-    """A line about the first dose, additional ones included, that is recorded for a time after ``now``, or None."""
-    for dose in patient.doses.to_dict("records"):
-        last = dose[patient.time] + dose["addl"] * dose["ii"]
-        if last > now:
-            where = f"{patient.source}, row {dose['row']}, column {patient.time}"
-            return f"{where}: a dose at {last:g} is recorded as given, and now is {now:g}; leave it out, or plan it"
-    return None
-
-
 def other_unit(target, medians):
     """A line where the median exposures under all regimens are far from the target, or None."""
     lowest, highest = np.min(medians), np.max(medians)

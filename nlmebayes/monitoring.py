@@ -14,7 +14,7 @@ from nlmebayes import regimen, storage
 from nlmebayes.evaluation import draws_of, log_density, measure
 from nlmebayes.model import ModelError
 from nlmebayes.prediction import context, predict
-from nlmebayes.prospect import Case, course, prospect
+from nlmebayes.prospect import Case, course, only, prospect
 from nlmebayes.targets import Target
 
 
@@ -71,7 +71,7 @@ def next_sample(
     Raises
     ------
     ModelError
-        Not a forecast; no such parameter or outcome; an exposure without a plan.
+        Not a forecast; no such parameter or outcome, or several outcomes and none chosen; an exposure without a plan.
 
     Examples
     --------
@@ -85,9 +85,7 @@ def next_sample(
         raise ValueError("next_sample: give times, which are numbers")
     model, training = context(model, forecast)
     patient = storage.stored_dataset(forecast)
-    outcome = outcome or patient.outcomes[0]
-    if outcome not in patient.outcomes:
-        raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+    outcome = only(patient, outcome)
     every = np.unique(np.concatenate(candidates))
     case = None
     if plan is not None:

@@ -204,7 +204,7 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
         axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
         for aim in aims:
             _wanted(axis, aim, aim.window(plan))
-        met = np.all([(x >= t.low) & (x <= t.high) for x, t in zip(exposures, aims, strict=True)], axis=0).mean()
+        met = np.all([t.met(x) for x, t in zip(exposures, aims, strict=True)], axis=0).mean()
         axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=9)
     _name_axes(figure, case.patient.time, case.outcome)
     return figure

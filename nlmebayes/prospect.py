@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from nlmebayes import regimen, storage
 from nlmebayes.data.validate import DataError
@@ -42,6 +43,7 @@ class Case:
     size: float
     history: str = regimen.FOLLOW
     occasions: str = regimen.NEW
+    drift: str | None = None  # the level whose effects go on from the last group's
 
     @classmethod
     def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW):
@@ -62,14 +64,21 @@ class Case:
         patient = storage.stored_dataset(forecast)
         if not model.structure.doses:
             raise ModelError(f"{model.structure.label} has no doses")
-        if outcome is None and len(patient.outcomes) > 1:
-            raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(patient.outcomes)}")
-        outcome = outcome or patient.outcomes[0]
-        if outcome not in patient.outcomes:
-            raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+        outcome = only(patient, outcome)
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions)
+        drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
+        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions, drift)
+
+
+def only(patient, outcome=None):
+    """The outcome that is meant: the one chosen, or the only one there is."""
+    if outcome is None and len(patient.outcomes) > 1:
+        raise ModelError(f"several outcomes; choose one with outcome=: {', '.join(patient.outcomes)}")
+    outcome = outcome or patient.outcomes[0]
+    if outcome not in patient.outcomes:
+        raise ModelError(f"no outcome {outcome!r} in the forecast; its outcomes are {', '.join(patient.outcomes)}")
+    return outcome
 
 
 def independent(forecast):
@@ -126,7 +135,30 @@ def course(case, plan, times):
             raise
         mend = "If it is the new occasion that the formula does not know, take occasions='last'"
         raise ModelError(f"{error} {mend}") from error
-    return Course(case, plan, design, effects(design, case.draws, np.random.default_rng(0)))
+    eta = effects(design, case.draws, np.random.default_rng(0))
+    return Course(case, plan, design, _walked(case, design, eta, starts))
+
+
+def _walked(case, design, eta, starts):
+    """The effects, of which those of a drifting level in new occasions are steps away from the last one before."""
+    level = next((each for each in design.levels if each.name == case.drift), None)
+    if level is None or not len(starts):
+        return eta
+    time, labels = case.patient.time, list(level.labels)
+    frames = [frame[[time, level.name]] for frame in (case.patient.observations, case.patient.doses) if len(frame)]
+    records = pd.concat(frames).sort_values(time, kind="stable")
+    past = records[(records[time] <= starts[0]) & records[level.name].isin(case.draws.groups[level.name])]
+    if past.empty:
+        raise ModelError(
+            f"a patient who drifts has no {level.name} before {starts[0]:g} to go on from: give a later start=, or "
+            "take occasions='last'"
+        )
+    last = case.draws.groups[level.name].index(past[level.name].iloc[-1])
+    new = regimen.of_occasions(case.patient, len(starts))
+    new = [labels.index(label) for label in new if label in labels]
+    values = eta[level.name].copy()
+    values[:, new] = case.draws.eta[level.name][:, [last]] + eta[level.name][:, new].cumsum(axis=1)
+    return eta | {level.name: values}
 
 
 def curves(course, largest=None, there=None):
@@ -177,6 +209,12 @@ class Prospect:
 def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
     windows = tuple(tuple(map(float, target.window(plan))) for target in targets)
+    for target, (start, _) in zip(targets, windows, strict=True):
+        if case.history == regimen.NONE and start < plan.start:
+            raise ModelError(
+                f"the target {target} is about times from {start:g} on, before the regimen {plan} starts at "
+                f"{plan.start:g}, and history='none' leaves out all doses before; count its times from the start"
+            )
     breaks = regimen.acts(regimen.kept(case.patient, plan, case.history), plan)
     grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
     amounts = [part.amount for part in plan.parts] if largest is None else largest

@@ -278,13 +278,18 @@ def beginnings(patient, plan, occasions):
     return plan.times if occasions == EACH else plan.times[:1]
 
 
+def of_occasions(data, count):
+    """Labels of so many occasions to come."""
+    return [f"{data.observations[data.subject].iloc[0]}/next {n}" for n in range(1, count + 1)]
+
+
 def with_occasions(data, starts):
     """The data in which what comes after each of ``starts`` is an occasion of its own, with labels not used before."""
     below = data.levels[data.levels.index(data.subject) + 1 :]
-    label = data.observations[data.subject].iloc[0]
+    names_of = np.array(["", *of_occasions(data, len(starts))], dtype=object)
 
     def relabelled(frame, number):
-        names = [f"{label}/next {n}" for n in number]
+        names = names_of[number]
         new = {level: np.where(number > 0, names, frame[level].to_numpy(object)) for level in below}
         return frame.assign(**pd.DataFrame(new, index=frame.index, dtype=object))
 

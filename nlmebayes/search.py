@@ -129,7 +129,10 @@ class Aim:
     def gap(self, exposures):
         """What is zero where the probability is as asked: a quantile of the exposure minus the limit."""
         share = 1 - self.probability if self.optimum == "at least" else self.probability
-        return float(np.quantile(exposures[0], share)) - self.limit
+        gap = float(np.quantile(exposures[0], share)) - self.limit
+        return (
+            1.0 if gap == 0 and self.limit == self.targets[0].most else gap
+        )  # no plateau of zeros where no more can be
 
     def reached(self, gap):
         """Whether the probability is at least as asked."""
@@ -140,7 +143,7 @@ class Aim:
         pairs = list(zip(exposures, self.targets, strict=True))
         if self.optimum == "loss":
             return float(np.mean(np.sum([self.loss.of(t, x) for x, t in pairs], axis=0)))
-        together = np.all([(x >= t.low) & (x <= t.high) for x, t in pairs], axis=0).mean()
+        together = np.all([t.met(x) for x, t in pairs], axis=0).mean()
         far = np.sum([Loss(kind="log").of(t, np.clip(x, 1e-30, 1e30)) for x, t in pairs], axis=0).mean()
         return float(CLOSE * far - together)
 
@@ -189,7 +192,9 @@ class Search:
         start = self.plan.amount or 1.0
         exposures = self._view(start * FOLD)
         low = self._grown(exposures, start, 1 / FOLD, lambda t, x: (x < t.low).mean())
-        high = self._grown(exposures, start, FOLD, lambda t, x: (x > (t.high if np.isfinite(t.high) else t.low)).mean())
+        high = self._grown(
+            exposures, start, FOLD, lambda t, x: (x > t.high if np.isfinite(t.high) else x >= t.low).mean()
+        )
         return min(low, start / FOLD), max(high, start * FOLD)
 
     def _grown(self, exposures, value, fold, share):

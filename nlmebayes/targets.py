@@ -13,6 +13,8 @@ import numpy as np
 from nlmebayes import exposure
 from nlmebayes.model import ModelError
 
+ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
+
 
 @dataclass(frozen=True)
 class Target(ABC):
@@ -42,6 +44,7 @@ class Target(ABC):
 
     threshold = False  # whether ``mic`` is a threshold instead of what the exposure is divided by
     most = np.inf  # that the exposure can be
+    timed = False  # whether times are given, in place of a dose
 
     def __post_init__(self):
         name = type(self).__name__
@@ -55,8 +58,8 @@ class Target(ABC):
             raise ValueError(f"{name}: the weight {self.weight} is negative")
         if self.threshold and self.mic is None:
             raise ValueError(f"{name}: give the threshold, mic=")
-        if not self.low < self.most:
-            raise ValueError(f"{name}: low {self.low:g} % is not below {self.most:g} %")
+        if not self.low <= self.most:
+            raise ValueError(f"{name}: low {self.low:g} % is above {self.most:g} %")
         self.check()
 
     @abstractmethod
@@ -77,6 +80,10 @@ class Target(ABC):
     def what(self):
         """The exposure in words."""
 
+    def met(self, exposure):
+        """Whether each exposure is in range; an infinite one, such as without a steady state, is above."""
+        return (exposure >= self.low) & (exposure <= self.high) & np.isfinite(exposure)
+
     @property
     def scale(self):
         """What a concentration is multiplied with."""
@@ -86,7 +93,17 @@ class Target(ABC):
         free = "free " if self.free < 1 else ""
         over = "/MIC" if self.mic else ""
         limits = f"{self.low:g} to {self.high:g}" if np.isfinite(self.high) else f"at least {self.low:g}"
-        return f"{free}{self.what.replace('(MIC)', over)} {'in ' if np.isfinite(self.high) else ''}{limits}"
+        often = "in " if np.isfinite(self.high) else ""
+        return ", ".join([f"{free}{self.what.replace('(MIC)', over)} {often}{limits}", *self._apart()])
+
+    def _apart(self):
+        """What else sets a target apart from others, in words."""
+        if self.mic and not self.threshold:
+            yield f"mic {self.mic:g}"
+        if self.free < 1:
+            yield f"free {self.free:g}"
+        if self.dose != -1 and not self.timed:
+            yield f"after dose {self.dose + 1}" if self.dose >= 0 else f"after dose {-self.dose} from the last"
 
 
 def interval(plan, dose, name):
@@ -107,6 +124,8 @@ class Trough(Target):
     """Concentration at ``time``, before a dose given at that time; by default at the end of the interval."""
 
     time: float | None = None
+
+    timed = property(lambda self: self.time is not None)
 
     def check(self):
         pass
@@ -130,6 +149,8 @@ class Windowed(Target):
     start: float | None = None
     end: float | None = None
 
+    timed = property(lambda self: self.start is not None)
+
     def check(self):
         name = type(self).__name__
         if (self.start is None) != (self.end is None):
@@ -152,7 +173,9 @@ class AUC(Windowed):
 
     Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long
     as the one before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow
-    rates to 3000 per interval.
+    rates to 3000 per interval. A lag of each draw's own puts the kink or jump of a dose inside of a panel. With 2000
+    draws of lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an
+    SD below 2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
     """
 
     def measure(self, grid, f):
@@ -177,7 +200,7 @@ class DailyAUC(Windowed):
 
     @property
     def what(self):
-        return f"AUC(MIC) per day{self.when}"
+        return f"AUC(MIC) per {'day' if self.day == 24 else f'{self.day:g}'}{self.when}"
 
 
 @dataclass(frozen=True)
@@ -212,14 +235,15 @@ class TimeAbove(Windowed):
     --------
     >>> import nlmebayes as nb
     >>> print(nb.TimeAbove(50, mic=4, free=0.7))
-    free % of time above 4 at least 50
+    free % of time above 4 at least 50, free 0.7
     """
 
     threshold = True
     most = 100.0
 
     def measure(self, grid, f):
-        return 100 * exposure.time_above(grid, f, self.mic / self.free) / grid.widths.sum()
+        share = self.most * exposure.time_above(grid, f, self.mic / self.free) / grid.widths.sum()
+        return np.where(share > self.most * (1 - ROUNDING), self.most, share)
 
     @property
     def what(self):

@@ -1,6 +1,7 @@
 """``nlmebayes forecast``: words of targets, a patient end to end, and what is refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.app import wanted
+from nlmebayes.app.forecast import planned
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
 
@@ -33,12 +35,13 @@ RUN = CliRunner()
         ("peak 30-40 dose first weight 2", nb.Peak(30, 40, dose=0, weight=2.0)),
         ("peak 30-40 dose 3", nb.Peak(30, 40, dose=2)),
         ("t>mic 50% mic 4", nb.TimeAbove(50, mic=4.0)),
+        ("t>mic 100% mic 4", nb.TimeAbove(100, mic=4.0)),
         ("T>MIC 40-60 % mic 4 free 0.7", nb.TimeAbove(40, 60, mic=4.0, free=0.7)),
         ("average 8-14", nb.AverageConcentration(8, 14)),
     ],
 )
 def test_a_target_in_words(text, target):
-    assert wanted.target(text) == target
+    assert wanted.target(text, "mg/L") == target
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,7 @@ def test_a_target_in_another_unit_than_the_model(text, unit, low):
         ("trough 10-15 from 2 to 4", "trough does not take start, end"),
         ("t>mic 50%", "t>mic needs the MIC, e.g. 'mic 1'"),
         ("trough 50%", "trough is no percentage"),
+        ("auc24 400-600 mg/dL", "'mg/dL' is a concentration, and an area is one times h, as in mg*h/L"),
         ("auc24/mic 400-600", "needs the MIC, e.g. 'mic 1'"),
         ("auc24 400-600 mic 1", "an MIC belongs to auc24/mic"),
         ("peak 30-40 dose 0", "a dose is first, last, or its number from 1"),
@@ -75,6 +79,11 @@ def test_a_target_that_cannot_be_read_is_one_line(text, message):
     with pytest.raises(StatementError) as raised:
         wanted.target(text)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_unit_that_cannot_be_converted_is_warned_of():
+    with pytest.warns(UserWarning, match="population's concentrations is not known, so 'ng/mL' is not converted"):
+        assert wanted.target("trough 10-15 ng/mL") == nb.Trough(10, 15)
 
 
 def test_the_unit_of_an_mic_is_converted():
@@ -115,7 +124,7 @@ def run(folder, *words, out="out"):
 
 
 def test_a_patient_end_to_end(folder):
-    words = ["--target", "trough 5-10 mg/L", "--target", "peak -20", "--doses", "100:400:100", "--every", "8,12"]
+    words = ["--target", "trough 5-10", "--target", "peak -20", "--doses", "100:400:100", "--every", "8,12"]
     found = run(folder, *words, "--start", "12", "--until", "72", "--sample", "14,20,23")
     assert found.exit_code == 0, found.output
     assert "id 99: 2 samples, 1 dose records" in found.stdout and "cl " in found.stdout
@@ -146,11 +155,12 @@ def test_without_a_target_there_are_no_doses(folder):
 
 
 def test_doubts_are_printed_and_kept(folder):
-    found = run(folder, "--target", "trough 5000-10000", "--doses", "300", "--every", "12", out="doubts")
+    found = run(folder, "--target", "trough 5000-10000 ug/L", "--doses", "300", "--every", "12", out="doubts")
     assert found.exit_code == 0, found.output
     assert "warning: the target trough in 5000 to 10000: every regimen gives" in found.stdout
     said = json.loads((folder / "doubts" / "forecast.json").read_text(encoding="utf-8"))
-    assert len(said["warnings"]) == 1 and said["warnings"][0].endswith("is it in another unit?")
+    assert "so 'ug/L' is not converted" in said["warnings"][0]
+    assert len(said["warnings"]) == 2 and said["warnings"][1].endswith("is it in another unit?")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,7 @@ def test_doubts_are_printed_and_kept(folder):
             "stays: give a later",
         ),
         (["--target", "trough 5-10", "--doses", "9", "--every", "12", "--history", "forget"], "no history 'forget'"),
-        (["--now", "-1"], "row 1, column time: a dose at 0 is recorded as given, and now is -1"),
+        (["--now", "-1"], "row 2: a sample at 2 lies after now=-1; correct one"),
         (["--sample", "14"], "give --target"),
         (["--outcome", "cp"], "'cp'"),
     ],
@@ -191,9 +201,35 @@ def test_what_cannot_be_forecast_is_one_line_and_writes_nothing(folder, words, m
     assert not (folder / "nothing").exists()
 
 
+def test_a_planned_dose_may_be_replaced_and_is_refused_where_it_stays(folder):
+    table = pd.read_csv(folder / "patient.csv")
+    planned = pd.DataFrame({"ID": [99], "TIME": [24.0], "DV": ["."], "AMT": [320], "EVID": [1]})
+    pd.concat([table, planned]).to_csv(folder / "planned.csv", index=False)
+    words = ["--target", "trough 5-10", "--doses", "300", "--every", "12", "--start", "20", "--now", "12", "--force"]
+    words = ["forecast", str(folder / "results"), str(folder / "planned.csv"), *words, "--out", str(folder / "late")]
+    line = "row 4, column time: a dose at 24 is recorded as given, and now is 12"
+    found = RUN.invoke(app, [*words, "--history", "replace"])
+    assert found.exit_code == 0 and line in found.stdout, found.output
+    found = RUN.invoke(app, [*words, "--start", "30"])
+    assert found.exit_code == 1 and line in found.stderr, found.output
+
+
 def test_a_population_that_is_none(folder):
     for name, message in (("nowhere", "no file"), ("patient.csv", "cannot be read as NetCDF"), ("a.toml", "a.toml")):
         found = RUN.invoke(
             app, ["forecast", str(folder / name), str(folder / "patient.csv"), "--out", str(folder / "x")]
         )
         assert found.exit_code == 1 and message in found.stderr and len(found.stderr.strip().splitlines()) == 1
+
+
+def test_a_new_start_is_at_the_last_record():
+    """Creatinine clearance fell from 90 to 30: it is the last one that a regimen without a past meets."""
+    frame = pd.DataFrame(
+        {"ID": 1, "TIME": [0.0, 12.0, 24.0, 36.0], "AMT": [1000.0, 0, 1000.0, 0], "EVID": [1, 0, 1, 0]}
+    )
+    frame = frame.assign(DV=[np.nan, 8.0, np.nan, 14.0], CRCL=[90.0, 90.0, 30.0, 30.0])
+    patient = nb.Dataset.from_nonmem(frame)
+    (plan,) = planned(patient, [500.0], {"every": "24"}, "none")
+    assert plan.start == 36.0 and planned(patient, [500.0], {"every": "24"}, "none", 48.0)[0].start == 48.0
+    later = replace(patient, doses=patient.doses.assign(time=[0.0, 40.0]))
+    assert planned(later, [500.0], {"every": "24"}, "none")[0].start == 40.0

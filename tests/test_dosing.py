@@ -12,6 +12,7 @@ import xarray as xr
 import nlmebayes as nb
 from model_zoo import OneCompartment, TwoCompartment
 from nlmebayes import storage
+from nlmebayes.exposure import panels
 from nlmebayes.prospect import Case, course, curves, prospect
 
 
@@ -288,6 +289,19 @@ AT_STEADY = 300 / V / -np.expm1(-12 * K)
 )  # fmt: skip
 def test_exposures_are_those_of_the_closed_form(regimen, target, exact):
     np.testing.assert_allclose(exposures(regimen, target), exact, rtol=1e-8)
+
+
+def test_all_of_the_time_above_is_a_target():
+    """Troughs at steady state of the three draws are 8.2, 4.3 and 1.6."""
+    troughs = AT_STEADY * np.exp(-12 * K)
+    for mic in (0.5, 2.0, 6.0, 9.0):
+        row = nb.recommend(bolus(), STEADY, nb.TimeAbove(100, mic=mic), history="none").iloc[0]
+        assert row["p_in"] == pytest.approx((troughs > mic).mean())
+        assert row["p_below"] == pytest.approx((troughs < mic).mean())
+    least = amount(bolus(), STEADY, nb.TimeAbove(100, mic=6.0), history="none")
+    assert least == pytest.approx(300 * 6.0 / troughs[1], rel=1e-6)
+    grid = panels(0.0, 7.3, np.arange(0.1, 7, 0.37))
+    assert nb.TimeAbove(100, mic=1.0).measure(grid, np.full((1, len(grid.times)), 1.5)) == 100.0
 
 
 def test_the_peak_of_an_infusion_is_at_its_end():

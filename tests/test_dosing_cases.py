@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes import doubts, regimen, storage
+from nlmebayes import charts, doubts, regimen, storage
 from nlmebayes.prospect import Case, course, curves, prospect
 
 
@@ -111,6 +111,30 @@ def test_each_dose_may_begin_an_occasion(occasions):
         assert np.corrcoef(first, second)[0, 1] == pytest.approx(correlation, abs=0.06)
 
 
+def test_new_occasions_of_a_patient_who_drifts_go_on_from_the_last(occasions):
+    """A random walk: n steps after the last occasion the effect has the variance of n, and those share their steps."""
+    drifting = occasions.copy()
+    report = json.loads(occasions.attrs["nlmebayes_forecast"])
+    drifting.attrs["nlmebayes_forecast"] = json.dumps(report | {"drift": "occ"})
+    plan = nb.Regimen(300.0, start=2000.0, every=1000.0, doses=2)
+    areas = [nb.AUC(1, 2, 2000.0, 3000.0), nb.AUC(1, 2, 3000.0, 4000.0)]
+    for kind, steps, shared in (("new", 1, 1.0), ("each", 2, np.sqrt(0.5))):
+        case = Case.of(drifting, occasions=kind)
+        first, second = np.log(300 / CL / np.array(prospect(case, plan, areas).exposures([300.0])))
+        for effect, n in ((first, 1), (second, steps)):
+            sd = BETWEEN * np.sqrt(n)
+            assert abs(effect.mean() - BEFORE[1]) < 4 * sd / np.sqrt(4000) and effect.std() == pytest.approx(
+                sd, rel=0.05
+            )
+        assert np.corrcoef(first, second)[0, 1] == pytest.approx(shared, abs=0.04)
+    early = nb.Regimen(300.0, start=-5.0)
+    with pytest.raises(nb.ModelError, match="who drifts has no occ before -5 to go on from: give a later start="):
+        exposures(drifting, early, nb.AUC(1, 2, 0.0, 5.0), history="none")
+    middle = nb.Regimen(300.0, start=12.0)  # after the first occasion, whose effect is 0.4
+    trough = exposures(drifting, middle, nb.Trough(1, 2, 22.0), history="none")
+    assert np.log(np.log(300 / V / trough) * V / 10 / CL).mean() == pytest.approx(BEFORE[0], abs=0.02)
+
+
 def test_the_past_keeps_its_occasion_up_to_the_dose(occasions):
     """Between the last sample and the first planned dose the clearance is that of the second occasion; with nocb it is
     so from the last record of the first occasion, at 10 h."""
@@ -133,6 +157,10 @@ def test_a_covariate_that_changed_between_doses_acts_as_it_did():
     found = exposures(forecast, nb.Regimen(50.0, start=30.0), target)
     past = 100 * np.exp(-CL / V * (10 * 2 + 10 * 3 + 20 * 3))
     np.testing.assert_allclose(found, (past + 50 * np.exp(-CL / V * 10 * 3)) / V, rtol=1e-9)
+    with pytest.warns(UserWarning, match="the regimen starts at 0, and .* change up to 20: those of the past hold"):
+        nb.recommend(forecast, nb.Regimen(50.0), nb.Trough(0, 2, time=40.0), history="none")
+    with pytest.raises(nb.ModelError, match="is about times from 30 on, before the regimen 50 starts at 40"):
+        exposures(forecast, nb.Regimen(50.0, start=40.0), nb.AUC(1, 2, 30.0, 60.0), history="none")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +218,11 @@ def test_a_steady_state_that_is_never_reached_counts_as_above(phenytoin):
     with pytest.warns(UserWarning, match="they count as above"):
         table = nb.recommend(phenytoin, regimen, [nb.TimeAbove(50, 90, mic=100.0), nb.Peak(10, 5000)])
     assert table["p_above"].tolist() == pytest.approx([2 / 3, 1 / 3])
+    with pytest.warns(UserWarning, match="they count as above"):
+        row = nb.recommend(phenytoin, regimen, nb.DailyAUC(10)).iloc[0]
+    assert [row["p_below"], row["p_in"], row["p_above"], row["loss"]] == pytest.approx([0, 2 / 3, 1 / 3, 1 / 3])
+    for kind, lost in (("outside", 3.0), ("relative", np.inf), ("log", np.inf)):
+        assert nb.Loss(1, 3, kind).of(nb.DailyAUC(10), [20.0, np.inf]).tolist() == [0.0, lost]
 
 
 def test_amounts_of_a_saturable_drug_are_searched_for(phenytoin):
@@ -247,7 +280,7 @@ LATER = nb.Regimen(100.0, start=24.0)
         (lambda: nb.AUC(400, 600, 24.0), "give both start and end, or neither"),
         (lambda: nb.Peak(30, 40, 24.0, 24.0), "Peak: start 24.0 is not before end 24.0"),
         (lambda: nb.TimeAbove(50), "TimeAbove: give the threshold, mic="),
-        (lambda: nb.TimeAbove(100, mic=1.0), "low 100 % is not below 100 %"),
+        (lambda: nb.TimeAbove(101, mic=1.0), "low 101 % is above 100 %"),
         (lambda: nb.AUC(400, free=1.5), "the free fraction 1.5 is not between 0 and 1"),
         (lambda: nb.Loss(kind="square"), "no kind 'square'; there are outside, relative, log"),
         (lambda: nb.tablets(), "give the sizes of tablets"),
@@ -258,6 +291,23 @@ LATER = nb.Regimen(100.0, start=24.0)
 def test_what_cannot_be_is_refused(made, message):
     with pytest.raises(ValueError, match=message):
         made()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (nb.DailyAUC(400, mic=2), "AUC/MIC per day at least 400, mic 2"),
+        (nb.DailyAUC(400, 600, mic=0.5, free=0.5), "free AUC/MIC per day in 400 to 600, mic 0.5, free 0.5"),
+        (nb.TimeAbove(50, mic=4, free=0.7, dose=0), "free % of time above 4 at least 50, free 0.7, after dose 1"),
+        (nb.Trough(10, 15, dose=2), "trough in 10 to 15, after dose 3"),
+        (nb.Trough(10, 15, dose=-2), "trough in 10 to 15, after dose 2 from the last"),
+        (nb.Trough(10, 15, 48.0, dose=2), "concentration at 48 in 10 to 15"),
+        (nb.DailyAUC(1, 2, day=1.0), "AUC per 1 in 1 to 2"),
+        (nb.Peak(30, 40), "peak in 30 to 40"),
+    ],
+)
+def test_targets_that_differ_have_other_words(target, words):
+    assert str(target) == words
 
 
 def recommended(forecast, regimen=LATER, target=nb.Trough(0, 9, time=48.0), **options):  # noqa: B008 (frozen)
@@ -282,6 +332,19 @@ def test_plans_that_cannot_be_are_one_line(bolus, options, message):
     with pytest.raises(nb.ModelError, match=message) as raised:
         recommended(bolus, **options)
     assert "\n" not in str(raised.value)
+
+
+def test_additional_doses_after_now_are_refused_unless_they_go(bolus):
+    """Recorded at 0, 12 and 24 h; now is 13 h."""
+    found, patient = bolus.copy(), storage.stored_dataset(bolus)
+    patient = replace(patient, doses=patient.doses.assign(addl=2, ii=12.0))
+    storage.attach(found, storage.stored_model(bolus), patient, storage.training_dataset(bolus))
+    with pytest.raises(nb.ModelError, match="a dose at 24 is recorded as given, and now is 13; leave it out"):
+        recommended(found, nb.Regimen(100.0, start=30.0), now=13.0)
+    with pytest.warns(UserWarning, match="a dose at 24 is recorded as given, and now is 13"):
+        charts.check_now(patient, 13.0)
+    assert len(recommended(found, nb.Regimen(100.0, start=20.0), now=13.0, history="replace")) == 1
+    assert len(recommended(found, nb.Regimen(100.0, start=20.0), now=13.0, history="none")) == 1
 
 
 @pytest.mark.parametrize(
@@ -370,6 +433,8 @@ def test_one_of_several_outcomes_is_aimed_at():
     assert parent["median"].iloc[0] == pytest.approx(np.mean(100 / 3.0 * np.exp([-0.3, 0.3])))
     figure = nb.plot.doses(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
     assert figure.get_supylabel() == "metabolite"
+    with pytest.raises(nb.ModelError, match="several outcomes; choose one with outcome=: conc, metabolite"):
+        nb.next_sample(forecast, [13.0, 20.0], "cl")
     table = nb.next_sample(forecast, [13.0, 20.0], "cl", plan=regimen, outcome="metabolite")
     assert len(table) == 2
 
@@ -394,3 +459,7 @@ def test_an_infusion_that_starts_late_in_some_draws():
     rises = -10 * np.log1p(-2.5 * 3 / 200)
     falls = 0.5 + 10 * np.log(top / 2.5)
     np.testing.assert_allclose(above, 100 * (falls - rises) / 8, rtol=1e-3)
+    once = nb.Regimen(100.0, start=500.0, every=8.0)
+    area = prospect(Case.of(forecast), once, [nb.AUC(1, 2)]).exposures([100.0])[0]
+    error = np.abs(area / (100 / 3 * -np.expm1(-0.1 * (8 - lag))) - 1)
+    assert error.max() < 5e-3 and error.std() < 2e-3  # a jump of each draw's own inside of a panel

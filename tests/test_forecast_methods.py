@@ -193,7 +193,7 @@ def test_samples_before_any_dose_and_units_are_refused(tree):
 
 
 def test_what_is_planned_is_told_from_what_was_given(tree):
-    with pytest.warns(UserWarning, match="the dose of 400 at 12 lies after now=11.5 and counts as given"):
+    with pytest.warns(UserWarning, match="a dose at 12 is recorded as given, and now is 11.5"):
         nb.forecast(None, tree, CHARTS["sparse"], method="map", now=11.5)
     with pytest.raises(nb.ModelError, match="a sample at 11 lies after now=10"):
         nb.forecast(None, tree, CHARTS["sparse"], now=10.0)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import doubts, publication, storage
+from nlmebayes import publication, storage
 from nlmebayes.app import predict, statement, wanted, whole
 from nlmebayes.app.words import StatementError
 from nlmebayes.regimen import varied
@@ -62,13 +62,11 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         Candidate times of the next sample.
     """
     people = population(path)
-    aims = [wanted.target(text, people.unit) for text in targets]
-    patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
-    late = None if now is None else doubts.not_yet(patient, now)
-    if late:
-        raise StatementError(late)
-    with whole.folder(out, OWN, force=force) as folder, _warned() as warned:
-        forecast = nb.forecast(None, people.tree, patient, random_seed=seed)
+    with _warned() as warned:
+        aims = [wanted.target(text, people.unit) for text in targets]
+        patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
+    with whole.folder(out, OWN, force=force) as folder, _warned(warned):
+        forecast = nb.forecast(None, people.tree, patient, random_seed=seed, now=now)
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
         forecast.to_netcdf(folder / "forecast.nc")
         _save(nb.plot.forecast(forecast), folder / "forecast.png")
@@ -86,9 +84,9 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
 
 
 @contextmanager
-def _warned():
+def _warned(found=None):
     """Texts of the warnings of the library, in a list that fills up."""
-    found = []
+    found = [] if found is None else found
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
 
@@ -186,9 +184,11 @@ def planned(patient, amounts, plan, history, now=None):
 
 
 def _begins(patient, history):
-    """Where a regimen begins that does not say so: at the last sample, if that is after the last dose."""
+    """Where a regimen begins that does not say so: at the last sample, if that is after the last dose; where no dose
+    stays, at the last record, whose covariates and occasion hold from there on."""
     if history == "none":
-        return 0.0
+        records = (patient.observations, patient.doses, patient.events)
+        return float(max(frame[patient.time].max() for frame in records if len(frame)))
     doses, seen = patient.doses, patient.observations[patient.time].max()
     last = (doses[patient.time] + doses["addl"] * doses["ii"]).max() if len(doses) else -np.inf
     if not last < seen:

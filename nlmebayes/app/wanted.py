@@ -1,6 +1,7 @@
 """What is wanted of doses, in words: targets such as "trough 10-15 mg/L" or "t>mic 50% mic 4", and lists of numbers."""
 
 import re
+import warnings
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def target(text, unit=None):
     Parameters
     ----------
     unit : str, optional
-        Of the concentrations of the model, e.g. ``"mg/L"``; a target in another one is converted.
+        Of the concentrations of the model, e.g. ``"mg/L"``; a target in another one is converted. Without it, one that
+        is said is warned of.
 
     Raises
     ------
@@ -109,13 +111,20 @@ def _dose(word, text):
 
 def _factor(word, text, area, unit):
     """What a number in this unit is multiplied with, to be in that of the model."""
-    plain = word.lower()
+    plain, hours = word.lower(), not area
     if area:
-        plain = re.sub(r"^h[*.·]|[*.·]h(?=/)|[*.·]h$|(?<=g)h(?=/)", "", plain)
+        plain, hours = re.subn(r"^h[*.·]|[*.·]h(?=/)|[*.·]h$|(?<=g)h(?=/)", "", plain)
     if plain not in CONCENTRATION:
         known = ", ".join(CONCENTRATION) + (" times h" if area else "")
         raise StatementError(f"target {text!r}: {word!r} is no unit and no option; units are {known}; "
                              f"options are {', '.join(OPTIONS)}")  # fmt: skip
+    if not hours:
+        raise StatementError(f"target {text!r}: {word!r} is a concentration, and an area is one times h, as in mg*h/L")
+    if unit is None:
+        warnings.warn(
+            f"target {text!r}: the unit of the population's concentrations is not known, so {word!r} is not converted",
+            stacklevel=2,
+        )
     return 1.0 if unit is None else CONCENTRATION[plain] / CONCENTRATION[_plain(unit)]
 
 
