@@ -5,6 +5,7 @@ samples at once. The result is that of a joint forecast, without the error that 
 visit.
 """
 
+import json
 from dataclasses import replace
 
 import pandas as pd
@@ -25,7 +26,7 @@ def update(tree, patient, **options):
     patient : Dataset
         What is new: records later than those of the forecast. The earlier ones are in the tree.
     **options
-        Of `forecast`.
+        Of `forecast`; ``flatten``, ``half_life`` and ``drift`` are by default those of the earlier one.
 
     Returns
     -------
@@ -39,17 +40,20 @@ def update(tree, patient, **options):
     """
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")
-    before = storage.stored_dataset(tree)
-    return forecast(None, _population(tree, before), joined(before, patient), **options)
+    before, report = storage.stored_dataset(tree), json.loads(tree.attrs[REPORT])
+    options = {name: report[name] for name in ("flatten", "half_life", "drift") if name in report} | options
+    population = _population(tree, before, report.get("flatten", 1.0))
+    return forecast(None, population, joined(before, patient), **options)
 
 
-def _population(tree, before):
-    """The tree that the forecast was made from, as far as it is kept."""
+def _population(tree, before, flatten):
+    """The tree that the forecast was made from, as far as it is kept; its omega was ``flatten``ed."""
     prior = tree["prior"].to_dataset()
     own = [level for level in before.levels if f"eta_{level}" in prior]
     inner = before.levels[before.levels.index(before.subject) :]
     drop = [f"eta_{level}" for level in own if level in inner]
     population = prior.drop_vars([name for name in drop if name in prior])
+    population = population.assign({k: v / flatten**0.5 for k, v in population.items() if k.startswith("omega_")})
     found = xr.DataTree.from_dict({"posterior": population})
     found.attrs |= {key: value for key, value in tree.attrs.items() if key != REPORT}
     found[storage.DATASET] = tree[storage.TRAINING] if storage.TRAINING in tree.children else tree[storage.DATASET]

@@ -84,3 +84,98 @@ def test_a_dose_is_given_once(tree):
     tidy = pd.DataFrame({"id": "p", "time": [36.0], "conc": 5.0})
     beside = nb.Dataset.from_frame(tidy, outcome="conc", time="time", levels="id", doses=doses)
     assert middle(nb.update(first, beside, method="map"))[0] == pytest.approx(middle(later)[0], rel=1e-6)
+
+
+def test_the_options_of_the_first_forecast_hold_for_the_next(tree):
+    one, two = chart([(0.0, 400.0)], [(2.0, 12.0)]), chart([(12.0, 400.0)], [(14.0, 14.0)])
+    both = chart([(0.0, 400.0), (12.0, 400.0)], [(2.0, 12.0), (14.0, 14.0)])
+    options = {"flatten": 4.0, "half_life": 6.0, "method": "map"}
+    first = nb.forecast(None, tree, one, **options)
+    later, whole = nb.update(first, two, method="map"), nb.forecast(None, tree, both, **options)
+    assert middle(later, "eta_id").ravel() == pytest.approx(middle(whole, "eta_id").ravel(), abs=1e-5)
+    assert later["posterior"]["omega_id"].to_numpy().ravel() == pytest.approx([0.6, 0.5])
+    assert {k: report(later)[k] for k in ("flatten", "half_life", "drift")} == {
+        "flatten": 4.0, "half_life": 6.0, "drift": None,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drifting():
+    """A patient whose clearance was 0.6 above the population's at the last of two occasions."""
+    omega = {"id": {"sd": {"cl": 1e-3}}, "occ": {"sd": {"cl": 0.2}}}
+    tree = nb.population(OneCompartment(), **STATED | {"omega": omega, "sigma": {"b": 0.01}})
+    k = np.exp([0.2, 0.6]) * 3 / 40
+    left = 400 / 40 * np.exp(-k[0] * 24)
+    y = [10 * np.exp(-k[0] * 5), 10 * np.exp(-k[0] * 20), (left + 10) * np.exp(-k[1] * 6)]
+    frame = pd.DataFrame({
+        "ID": "p", "OCC": [1, 1, 1, 2, 2], "TIME": [0.0, 5.0, 20.0, 24.0, 30.0], "AMT": [400.0, 0, 0, 400.0, 0],
+        "EVID": [1, 0, 0, 1, 0], "DV": [np.nan, *y[:2], np.nan, y[2]],
+    })  # fmt: skip
+    return nb.Dataset.from_nonmem(frame, levels=("id", "occ"), outcome="conc"), tree
+
+
+def later(occasions, label="p"):
+    """Records of further occasions, each a day later."""
+    frame = pd.DataFrame({"ID": label, "OCC": occasions, "TIME": 54.0 + 24 * np.arange(len(occasions)), "EVID": 0})
+    dose = pd.DataFrame({"ID": [label], "OCC": occasions[:1], "TIME": 48.0, "AMT": 400.0, "EVID": 1})
+    frame = pd.concat([dose, frame.assign(DV=np.nan)], ignore_index=True)
+    return nb.Dataset.from_nonmem(frame, levels=("id", "occ"), outcome="conc", unmeasured="predict")
+
+
+def test_what_drifts_goes_on_from_where_it_is(drifting):
+    patient, tree = drifting
+    first = nb.forecast(None, tree, patient, drift="occ", random_seed=1, draws=4000)
+    last = first["posterior"]["eta_occ"].to_numpy()[0, :, -1, 0]
+    found = nb.predict(None, first, later([3, 4]), random_seed=2)["posterior"]["eta_occ"].to_numpy()[0, :, :, 0]
+    assert found.mean(axis=0) == pytest.approx([last.mean()] * 2, abs=0.02) and last.mean() > 0.5
+    assert (found - last[:, None]).std(axis=0) == pytest.approx([0.2, 0.2 * np.sqrt(2)], rel=0.05)
+    new, same = (
+        nb.recommend(first, nb.Regimen(400, start=48, every=24, steady=True), nb.DailyAUC(1, 1000), occasions=o)
+        for o in ("new", "last")
+    )
+    assert new["median"].iloc[0] == pytest.approx(same["median"].iloc[0], rel=0.02)
+    with pytest.raises(nb.ModelError, match="the effects of occ are a random walk of id p; forecast q too"):
+        nb.predict(None, first, later([3], label="q"))
+
+
+def test_scores_of_a_walk_are_those_of_its_steps(drifting):
+    patient, tree = drifting
+    scores = report(nb.forecast(None, tree, patient, drift="occ", random_seed=1))["z_scores"]
+    assert scores["occ p/1: cl"] == pytest.approx(0.2 / 0.2, abs=0.1)
+    assert scores["occ p/2: cl"] == pytest.approx(0.6 / (0.2 * np.sqrt(2)), abs=0.15)
+
+
+def test_the_domain_is_kept_for_the_next_visit():
+    domain, theta = {"wt": (40.0, 120.0)}, {"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0}
+    tree = nb.population(OneCompartment(), **STATED | {"theta": theta}, domain=domain)
+    first = nb.forecast(None, tree, chart([(0.0, 400.0)], [(5.0, 7.0)], WT=100.0), method="map")
+    with pytest.warns(UserWarning, match=r"id p: wt 150.* is outside 40 to 120"):
+        nb.update(first, chart([(12.0, 400.0)], [(17.0, 9.0)], WT=150.0), method="map")
+
+
+def test_no_update_loses_populations():
+    tree = nb.population(OneCompartment(), **STATED, uncertainty={"cl": 20.0}, draws=500, random_seed=1)
+    first = nb.forecast(None, tree, chart([(0.0, 400.0)], [(5.0, 7.0)]), draws=500, random_seed=1)
+    second = nb.update(first, chart([(12.0, 400.0)], [(17.0, 9.0)]), draws=500, random_seed=2)
+    assert len(np.unique(second["prior"]["theta_cl"].to_numpy())) == 500
+
+
+def test_samples_below_the_limit_are_no_surprise_where_they_are_expected(tree):
+    rows = pd.DataFrame({"id": "p", "time": [60.0, 70.0, 80.0], "conc": [1.0, 1.0, 1.0]})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 400.0})
+    faster = nb.population(OneCompartment(), **STATED | {"theta": {"cl": 6.0, "v": 40.0}})
+    low = nb.Dataset.from_frame(rows, outcome="conc", time="time", levels="id", doses=doses, lloq=2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert report(nb.forecast(None, faster, low, random_seed=1))["prior_p"] == 1.0
+    early = nb.Dataset.from_frame(
+        rows.assign(time=[1.0, 2.0, 3.0]), outcome="conc", time="time", levels="id", doses=doses, lloq=2.0
+    )
+    assert report(nb.forecast(None, tree, early, random_seed=1))["prior_p"] < 0.02
+
+
+def test_few_draws_say_nothing_of_surprise(tree):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        few = nb.forecast(None, tree, chart([(0.0, 400.0)], [(5.0, 7.0)]), draws=1, method="map")
+    assert report(few)["prior_p"] is None
