@@ -31,6 +31,7 @@ log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 REPORT = "nlmebayes_forecast"
+DENSITY = ("flatten", "half_life", "drift")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
 TELLING = 100  # draws without which there is no p-value
@@ -152,6 +153,13 @@ class Forecaster:
         _, central = self.target(patient, **options)
         return modes(central), central
 
+    def check_samples(self, patient, *, unusual="error", **options):
+        """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
+        target, _ = self.target(patient, **options)
+        charts.check_samples(
+            target, patient, _prior(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
+        )
+
     def forecast(
         self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
         half_life=None, drift=None, now=None, unusual="error",
@@ -165,8 +173,7 @@ class Forecaster:
         charts.check_now(patient, now)
         target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
         rng = np.random.default_rng(random_seed)
-        which = np.resize(rng.permutation(target.population.size), draws)
-        prior = _Labelled(target, which, _prior(target, draws, rng))
+        prior = _prior(target, draws, rng)
         charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
         if found.khat > KHAT and method != "laplace":
@@ -237,7 +244,9 @@ class _Labelled:
 
 
 def _prior(target, n, rng):
-    return rng.standard_normal((n, target.size))
+    """Draws before the samples; populations are as often as each other."""
+    which = np.resize(rng.permutation(target.population.size), n)
+    return _Labelled(target, which, rng.standard_normal((n, target.size)))
 
 
 def _weights(design, half_life):

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes import storage
-from nlmebayes.forecasting import REPORT, forecast
+from nlmebayes.forecasting import DENSITY, REPORT, forecast
 from nlmebayes.model import ModelError
 
 
@@ -41,7 +41,7 @@ def update(tree, patient, **options):
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")
     before, report = storage.stored_dataset(tree), json.loads(tree.attrs[REPORT])
-    options = {name: report[name] for name in ("flatten", "half_life", "drift") if name in report} | options
+    options = {name: report[name] for name in DENSITY if name in report} | options
     population = _population(tree, before, report.get("flatten", 1.0))
     return forecast(None, population, joined(before, patient), **options)
 

@@ -182,3 +182,10 @@ def test_where_a_transform_stands_is_not_guessed():
             nb.population(OneCompartment(), **given, domain=domain)
     known = nb.population(OneCompartment(), **given | {"omega": {"sd": {"cl": 1e-9}}}, reference={"age": 40.0})
     assert of(nb.predict(None, known, patient(age=55.0), random_seed=1), "cl") == pytest.approx(3 * np.exp(0.3))
+
+
+@pytest.mark.parametrize("name", nb.published_names())
+def test_a_published_range_has_finite_ends_or_is_said_to_be_missing(name):
+    about = json.loads(nb.published(name).attrs["nlmebayes_published"])
+    assert about["domain"] or "No range of covariates is stated" in about["note"]
+    assert name != "vancomycin_goti_2018" or about["domain"]["crcl"] == [1.0, 150.0]

@@ -179,3 +179,37 @@ def test_few_draws_say_nothing_of_surprise(tree):
         warnings.simplefilter("error")
         few = nb.forecast(None, tree, chart([(0.0, 400.0)], [(5.0, 7.0)]), draws=1, method="map")
     assert report(few)["prior_p"] is None
+
+
+def test_many_charts_are_checked_as_one_is():
+    domain, theta = {"wt": (40.0, 120.0)}, {"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0}
+    tree = nb.population(OneCompartment(), **STATED | {"theta": theta}, domain=domain)
+    labels = ["right", "late", "heavy", "units"]
+    frame = pd.DataFrame({
+        "id": labels, "time": [5.0, 30.0, 5.0, 5.0], "conc": [7.0, 1.5, 5.0, 7000.0], "wt": [70.0, 70.0, 150.0, 70.0],
+    })  # fmt: skip
+    doses = pd.DataFrame({"id": labels, "time": 0.0, "amt": 400.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    with pytest.warns(UserWarning, match=r"id heavy: wt 150.* is outside 40 to 120"):
+        found = nb.forecast_each(None, tree, data, now=24.0, draws=500)
+    assert set(found.table["id"]) == {"right", "heavy"} and set(found.failures) == {"late", "units"}
+    assert "a sample at 30 lies after now=24" in found.failures["late"]
+    assert "check the units" in found.failures["units"]
+    with pytest.raises(nb.ModelError, match="no option 'flat'; there are flatten,"):
+        nb.forecast_each(None, tree, data, flat=2.0)
+
+
+def test_the_objective_of_an_average_is_that_of_its_options(tree):
+    patient = chart([(0.0, 400.0)], [(2.0, 12.0), (11.0, 3.0)])
+    found = [nb.average({"one": tree}, patient, method="map", flatten=x).table["ofv"][0] for x in (1.0, 4.0)]
+    wide = nb.population(OneCompartment(), **STATED | {"omega": {"sd": {"cl": 0.6, "v": 0.5}}})
+    assert found[1] == pytest.approx(nb.average({"one": wide}, patient, method="map").table["ofv"][0], abs=1e-6)
+    assert found[1] < found[0] - 1
+
+
+def test_only_what_was_measured_is_judged(tree):
+    frame = pd.DataFrame({"id": "p", "time": [2.0, 8.0, 11.0], "conc": [8.0, np.nan, 5.0]})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 400.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses, unmeasured="predict")
+    found = nb.retrospect(None, tree, data, draws=200, random_seed=1)
+    assert not found.failures and found.table["time"].tolist() == [2.0, 11.0]
