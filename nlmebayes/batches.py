@@ -120,7 +120,7 @@ def _means(tree, ready, patient, label):
 def _refused(ready, part, target, options, density):
     """Patients whose charts `forecast` would not take, and why; warns as it does."""
     failures, far = {}, _far(target)
-    every = options.get("now") is not None or publication.ABOUT in ready.tree.attrs
+    every = options.get("now") is not None or publication.outside(ready.tree, part)
     for label in target.labels if every else sorted(far):
         patient = part.sel(**{part.subject: label})
         charts.warn_outside(ready.tree, patient)
