@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import prediction
-from nlmebayes.forecasting import REPORT, forecaster
+from nlmebayes.forecasting import DENSITY, REPORT, forecaster
 from nlmebayes.model import ModelError
 
 SCHEMES = ("evidence", "ofv")
@@ -93,6 +93,7 @@ def average(trees, patient, *, prior=None, scheme="evidence", **options):
     prior = prior or dict.fromkeys(trees, 1.0)
     if set(prior) != set(trees) or not all(value >= 0 for value in prior.values()):
         raise ModelError(f"average: prior must give each of {', '.join(trees)} a probability")
+    own = {name: value for name, value in options.items() if name in DENSITY}
     found, rows = {}, []
     for name, tree in trees.items():
         ready = forecaster(None, tree)
@@ -100,7 +101,7 @@ def average(trees, patient, *, prior=None, scheme="evidence", **options):
             warnings.filterwarnings("ignore", message=".*samples like these are rare in this population")
             found[name] = ready.forecast(patient, **options)
         evidence = json.loads(found[name].attrs[REPORT])["log_evidence"]
-        rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient)})
+        rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, **own)})
     table = pd.DataFrame(rows).assign(prior=[prior[name] for name in trees])
     score = table["log_evidence"] if scheme == "evidence" else -0.5 * table["ofv"]
     with np.errstate(divide="ignore"):
@@ -110,12 +111,13 @@ def average(trees, patient, *, prior=None, scheme="evidence", **options):
     return Average(found, dict(zip(trees, table["weight"].tolist(), strict=True)), table)
 
 
-def objective(ready, patient):
+def objective(ready, patient, **options):
     """The objective of a `Forecaster` at the mode: sum(log var + (y - f)^2 / var) + eta' Omega^-1 eta.
 
     A sample below quantification adds -2 log of its probability; of a residual that is not normal it is -2 log of the
-    density, less log(2 pi) for each sample, so that models are comparable.
+    density, less log(2 pi) for each sample, so that models are comparable. Options are those of `forecast` that change
+    the density: flatten, half_life, drift.
     """
-    mode, target = ready.mode(patient)
+    mode, target = ready.mode(patient, **options)
     measured = sum(int((~records.censored).sum()) for _, _, records, *_ in target.observed)
     return float(-2 * mode.value[0] - (target.size + measured) * np.log(2 * np.pi))

@@ -1,19 +1,22 @@
 """`forecast_each`: every patient of an event table, with no failure stopping the others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from nlmebayes import charts, publication
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
-from nlmebayes.forecasting import forecaster
+from nlmebayes.forecasting import DENSITY, forecaster
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Model, ModelError
 from nlmebayes.modes import climbed
 
+OPTIONS = (*DENSITY, "now", "unusual", "draws", "proposals", "rounds")
 TOGETHER = 100  # patients whose modes are climbed to at once
+FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
 REFUSED = (ModelError, DataError, FormulaError)
 
 
@@ -49,12 +52,20 @@ def forecast_each(model: Model, tree, data, *, method="map", client=None, random
     random_seed : int, optional
         Of the first patient; the others count from it.
     **options
-        Further arguments of `forecast`.
+        Further arguments of `forecast`; modes take no draws.
 
     Returns
     -------
     Forecasts
+
+    Raises
+    ------
+    ModelError
+        An option that `forecast` does not have.
     """
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ModelError(f"forecast_each: no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
     ready = forecaster(model, tree)
     labels = list(dict.fromkeys(data.observations[data.subject]))
     size = TOGETHER if method == "map" else 1 if client is None else max(1, len(labels) // 64)
@@ -106,11 +117,44 @@ def _means(tree, ready, patient, label):
     return pd.DataFrame({patient.subject: label, "unit": posterior["unit"].to_numpy()} | means)
 
 
+def _refused(ready, part, target, options, density):
+    """Patients whose charts `forecast` would not take, and why; warns as it does."""
+    failures, far = {}, _far(target)
+    every = options.get("now") is not None or publication.outside(ready.tree, part)
+    for label in target.labels if every else sorted(far):
+        patient = part.sel(**{part.subject: label})
+        charts.warn_outside(ready.tree, patient)
+        try:
+            charts.check_now(patient, options.get("now"))
+            if label in far:
+                ready.check_samples(patient, unusual=options.get("unusual", "error"), **density)
+        except REFUSED as error:
+            failures[label] = str(error)
+    return failures
+
+
+def _far(target):
+    """Patients with a sample that is far off the typical prediction, so that a closer look is due."""
+    f, _ = target.at(np.zeros((1, len(target.labels), target.size)), np.zeros(1, dtype=int))
+    found = set()
+    for name, seen, records, *_ in target.observed:
+        here, y = f[name][0, seen], records.values
+        off = ~((y < FAR * here) & (y * FAR > here)) & ~records.censored & (y > 0)
+        found |= set(records.subject[off])
+    return found
+
+
 def _modes(ready, data, options, labels):
     """The most probable effects of some patients, together; one by one where they fail."""
+    density = {name: options[name] for name in DENSITY if name in options}
     try:
         part = data.sel(**{data.subject: labels})
-        _, target = ready.target(part, several=True, **options)
+        _, target = ready.target(part, several=True, **density)
+        refused = _refused(ready, part, target, options, density)
+        if refused:
+            others = [label for label in labels if label not in refused]
+            found = _modes(ready, data, options, others) if others else Forecasts(pd.DataFrame(), {}, {})
+            return replace(found, failures=refused | found.failures)
         found = climbed(target)
     except Exception as error:  # as above
         if len(labels) == 1:

@@ -18,10 +18,11 @@ from pytensor.compile.mode import get_mode
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
-from nlmebayes.model import BARRIER, barrier
+from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
+DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
 NODES, WEIGHTS = (x / 2 for x in (np.polynomial.legendre.leggauss(8)[0] + 1, np.polynomial.legendre.leggauss(8)[1]))
 
@@ -32,6 +33,7 @@ class Draws:
 
     ``theta[parameter]`` (sample, term), ``omega[level]`` (sample, effect), ``corr[level]`` (sample, effect, effect),
     ``sigma[outcome][part]`` (sample,), ``eta[level]`` (sample, group, effect) with ``groups[level]`` its labels.
+    ``drift`` is the level whose effects are a random walk of one patient, if there is one.
     """
 
     theta: dict
@@ -40,6 +42,7 @@ class Draws:
     sigma: dict
     eta: dict
     groups: dict
+    drift: str | None = None
 
     @property
     def size(self):
@@ -49,7 +52,7 @@ class Draws:
         """The draws at ``index``."""
         part = [{k: v[index] for k, v in d.items()} for d in (self.theta, self.omega, self.corr)]
         sigma = {o: {k: v[index] for k, v in parts.items()} for o, parts in self.sigma.items()}
-        return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups)
+        return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups, self.drift)
 
     def of_groups(self, labels):
         """The same draws, knowing no more groups than those of ``labels`` (by level)."""
@@ -82,6 +85,7 @@ def draws_of(dataset, design, model, outcomes):
         sigma={o: {p: values(f"sigma_{o}_{p}") for p in found} for o, found in parts.items() if found},
         eta={name: values(f"eta_{name}") for name in levels if f"eta_{name}" in flat},
         groups={name: list(flat[name].to_numpy()) for name in levels if f"eta_{name}" in flat},
+        drift=dataset.attrs.get(DRIFT),
     )
 
 
@@ -95,8 +99,24 @@ def effects(design, draws: Draws, rng):
     eta = {}
     for level in design.levels:
         z = rng.standard_normal((draws.size, len(level.labels), len(level.effects)))
-        eta[level.name] = keep_known(level, draws, z @ draws.cholesky(level.name).transpose(0, 2, 1))
+        values = z @ draws.cholesky(level.name).transpose(0, 2, 1)
+        values = _walked(level, draws, values) if level.name == draws.drift else values
+        eta[level.name] = keep_known(level, draws, values)
     return eta
+
+
+def _walked(level, draws, steps):
+    """Effects of the new groups of a random walk: steps from the last group that is known, in their order."""
+    known = draws.groups.get(level.name, ())
+    place = [g for g, label in enumerate(level.labels) if label in known]
+    new = [g for g, label in enumerate(level.labels) if label not in known]
+    if new and place and new[0] < place[-1]:
+        raise ModelError(
+            f"{level.name} {level.labels[new[0]]} comes before {level.labels[place[-1]]}, which the forecast knows, "
+            "and its effects drift; only later ones can be predicted, or forecast it too"
+        )
+    steps[:, new] = np.cumsum(steps[:, new], axis=1) + (draws.eta[level.name][:, -1:] if known else 0.0)
+    return steps
 
 
 def keep_known(level, draws: Draws, values):

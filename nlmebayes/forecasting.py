@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from nlmebayes import charts, exact, particles, prediction, storage
 from nlmebayes.design import Design, resolve
@@ -23,6 +23,7 @@ from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
 from nlmebayes.model import Model, ModelError, check_names
 from nlmebayes.modes import modes
 from nlmebayes.particles import Particles
+from nlmebayes.publication import ABOUT
 from nlmebayes.target import Target
 from nlmebayes.weights import KHAT
 
@@ -30,8 +31,10 @@ log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 REPORT = "nlmebayes_forecast"
+DENSITY = ("flatten", "half_life", "drift")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
+TELLING = 100  # draws without which there is no p-value
 LATER = 10_000  # particles of a later round
 
 
@@ -79,7 +82,8 @@ def forecast(
         As `fit` gives it, for this patient: ``posterior`` (population, ``eta_<level>``, individual parameters,
         ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
         `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
-        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method, effective sample size, k-hat, log evidence, and how
+        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method, ``flatten``, ``half_life`` and ``drift`` as given,
+        effective sample size, k-hat, log evidence, and how
         far the patient is from the population: for each effect its posterior mean in SDs of the population
         (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
         predictive p-value of all samples together (``prior_p``; a warning below 0.001).
@@ -149,6 +153,13 @@ class Forecaster:
         _, central = self.target(patient, **options)
         return modes(central), central
 
+    def check_samples(self, patient, *, unusual="error", **options):
+        """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
+        target, _ = self.target(patient, **options)
+        charts.check_samples(
+            target, patient, _prior(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
+        )
+
     def forecast(
         self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
         half_life=None, drift=None, now=None, unusual="error",
@@ -162,7 +173,7 @@ class Forecaster:
         charts.check_now(patient, now)
         target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
         rng = np.random.default_rng(random_seed)
-        prior = _Labelled(target, rng.integers(target.population.size, size=draws), _prior(target, draws, rng))
+        prior = _prior(target, draws, rng)
         charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
         if found.khat > KHAT and method != "laplace":
@@ -173,16 +184,17 @@ class Forecaster:
             )
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
         posterior = _Labelled(whole, found.which[chosen], found.z[chosen])
-        return self._tree(patient, method, prior, posterior, found, rng)
+        said = {"method": method, "flatten": flatten, "half_life": half_life, "drift": drift}
+        return self._tree(patient, said, prior, posterior, found, rng)
 
-    def _tree(self, patient, method, prior, posterior, found, rng):
+    def _tree(self, patient, said, prior, posterior, found, rng):
         design, model, n = posterior.target.design, self.model, len(posterior.which)
         sigma = posterior.population.sigma
         groups = {"posterior": posterior.dataset()}
         groups |= prediction.observe(model, design, posterior.f, sigma, (1, n), rng)
         groups["prior"] = prior.dataset()
-        report = {
-            "method": method, "effective_sample_size": found.size if method != "map" else 1.0, "khat": found.khat,
+        report = said | {
+            "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
             "log_evidence": found.log_evidence,
         }  # fmt: skip
         report |= _distance(posterior, found) | {"prior_p": _surprise(prior, rng)}
@@ -193,6 +205,7 @@ class Forecaster:
                 stacklevel=4,
             )
         tree = storage.attached(groups, model, patient, self.data)
+        tree.attrs |= {key: value for key, value in self.tree.attrs.items() if key == ABOUT}
         tree.attrs[REPORT] = json.dumps(report)
         return tree
 
@@ -226,11 +239,14 @@ class _Labelled:
     def dataset(self):
         """The group of these draws."""
         sizes = 1, len(self.which)
-        return prediction.labelled(self.target.design, self.population, self.eta, *self._evaluated, sizes)
+        population = replace(self.population, drift=self.target.drift)
+        return prediction.labelled(self.target.design, population, self.eta, *self._evaluated, sizes)
 
 
 def _prior(target, n, rng):
-    return rng.standard_normal((n, target.size))
+    """Draws before the samples; populations are as often as each other."""
+    which = np.resize(rng.permutation(target.population.size), n)
+    return _Labelled(target, which, rng.standard_normal((n, target.size)))
 
 
 def _weights(design, half_life):
@@ -275,14 +291,14 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
 
 
 def _distance(posterior, found):
-    """z-scores and overlaps of the effects that were not known, by level, group and effect."""
+    """z-scores and overlaps of the effects that were not known, by level, group and effect, in SDs of their prior."""
     target, weight = posterior.target, found.weight
     scores, shared = {}, {}
     several = {level.name: len(new) > 1 for level, new in target.unknown}
     omega = {level.name: target.population.omega[level.name].mean(axis=0) for level, _ in target.unknown}
     eta = target.effects(found.z[:, None], found.which)
     for level, g, k, _, _ in target.columns:
-        scale = omega[level.name][k]
+        scale = omega[level.name][k] * np.sqrt(target.steps(level, g))
         values = eta[level.name][:, g, k] / scale if scale > 0 else np.zeros(len(weight))
         name = f"{level.name} {level.labels[g]}: " if several[level.name] else f"{level.name}: "
         mean = float(weight @ values)
@@ -302,19 +318,27 @@ def _overlap(mean, weight, values):
 
 def _surprise(prior, rng):
     """Prior predictive p-value: how often replicates of all samples lie as far out, in Mahalanobis distance of their
-    normal scores; censored samples count at their limits. None without a sample."""
+    normal scores. What is censored counts at its limit, and so do replicates in the same interval: they lie as far out.
+    None without a sample, or with draws too few to tell."""
     target, scores = prior.target, []
+    if len(prior.which) < TELLING:
+        return None
     for name, seen, records, *_ in target.observed:
         f = prior.f[name][:, seen]
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
                                    target.design.positive)  # fmt: skip
         values = np.where(np.isfinite(records.values), records.values, 0.0)
-        both = np.concatenate([values[None], np.where(np.isfinite(drawn), drawn, 0.0)])
-        rank = both.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-        scores.append(special.ndtri((rank + 0.5) / len(both)))
+        drawn = np.where(np.isfinite(drawn), drawn, 0.0)
+        hidden = records.censored & (drawn >= records.lower) & (drawn <= records.upper)
+        both = np.concatenate([values[None], np.where(hidden, values, drawn)])
+        scores.append(special.ndtri((stats.rankdata(both, axis=0) - 0.5) / len(both)))
     if not scores:
         return None
     scores = np.concatenate(scores, axis=1)
+    spread = scores[1:].std(axis=0)
+    scores = scores[:, spread > 0]  # a limit that every replicate shares tells nothing
+    if not scores.shape[1]:
+        return 1.0
     corr = np.atleast_2d(np.corrcoef(scores[1:].T)) + 1e-3 * np.eye(scores.shape[1])
     distance = (scores * np.linalg.solve(corr, scores.T).T).sum(axis=1)
     return float((distance[1:] >= distance[0]).mean())

@@ -13,7 +13,17 @@ import xarray as xr
 
 from nlmebayes import storage
 from nlmebayes.design import resolve
-from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, effects, evaluator, improper, log_density, measure
+from nlmebayes.evaluation import (
+    DRIFT,
+    UNCOMPILED,
+    Draws,
+    draws_of,
+    effects,
+    evaluator,
+    improper,
+    log_density,
+    measure,
+)  # fmt: skip
 from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
 
 
@@ -53,6 +63,8 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     design = resolve(model, data, training)
     check_names(model, design)
     draws = draws_of(tree["posterior"].to_dataset(), training, model, data.outcomes)
+    if draws.drift:
+        _same_patient(data, storage.stored_dataset(tree), draws.drift)
     sizes = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
     rng = np.random.default_rng(random_seed)
     eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
@@ -79,6 +91,16 @@ def same_outcomes(data, training):
     for name in data.outcomes:
         if name not in have:
             raise ModelError(f"the outcome {name!r} is not one that was fitted: {', '.join(have)}; rename it")
+
+
+def _same_patient(data, own, drift):
+    """A random walk is that of the patient who was forecast."""
+    theirs, ours = (set(x.observations[x.subject]) for x in (data, own))
+    if theirs != ours:
+        raise ModelError(
+            f"predict: the effects of {drift} are a random walk of {own.subject} {', '.join(sorted(ours))}; forecast "
+            f"{', '.join(sorted(theirs - ours)) or 'the others'} too"
+        )
 
 
 def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
@@ -154,7 +176,8 @@ def labelled(design, draws: Draws, eta, phi, f, sizes):
         found[f"eta_{level}"] = (eta[level], (level, f"{level}_effect"))
     found |= {name: (value, ("unit",)) for name, value in phi.items()}
     found |= {f"f_{name}": (value, (f"{name}_obs",)) for name, value in f.items()}
-    return with_chains(_population(design, draws) | found, coordinates(design), sizes)
+    attrs = {DRIFT: draws.drift} if draws.drift else {}
+    return with_chains(_population(design, draws) | found, coordinates(design), sizes).assign_attrs(attrs)
 
 
 def labelled_population(design, draws: Draws, sizes):

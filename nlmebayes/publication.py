@@ -6,6 +6,7 @@ reference weight. `published` reads models that come with the library, one TOML 
 """
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -14,6 +15,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from formulae.transforms import TRANSFORMS
 
 from nlmebayes import omegas, prediction, storage
 from nlmebayes import residual as residuals
@@ -32,6 +34,9 @@ KEYS = (
     "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
     "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty",
 )  # fmt: skip
+STATEFUL = re.compile(
+    rf"\b({'|'.join(name for name, f in TRANSFORMS.items() if getattr(f, '__stateful_transform__', False))})\s*\("
+)
 STEP = 1e-6  # relative, of the slope of a link
 
 
@@ -260,6 +265,7 @@ def _reference_data(model, levels, outcomes, reference, domain):
     """Two subjects with every level in twos, at the reference covariates."""
     texts = [parse(text) for text in model.formulas]
     read = {n for f in texts for text in (f.fixed, *(t.effects for t in f.groups)) for n in _columns(text, f.text)}
+    _stand_somewhere([(text, f.text) for f in texts for text in (f.fixed, *(t.effects for t in f.groups))], reference)
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
     columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
     most = max([2, *(len(v) for v in columns.values())])
@@ -270,6 +276,22 @@ def _reference_data(model, levels, outcomes, reference, domain):
     frame = frame.assign(time=1.0, **dict.fromkeys(outcomes, 1.0))
     declared = ["/".join(levels[: i + 1]) for i in range(len(levels))]
     return Dataset.from_frame(frame, outcome=list(outcomes), levels=declared, time="time", source="reference")
+
+
+def _stand_somewhere(texts, reference):
+    """Refuse a transform of a column whose centre or scale would have to be guessed."""
+    for text, formula in texts:
+        for call in STATEFUL.finditer(text):
+            end, depth = call.end(), 1
+            while depth and end < len(text):
+                depth += {"(": 1, ")": -1}.get(text[end], 0)
+                end += 1
+            for name in _columns(f"{call[1]}({text[call.end() : end]}", formula):
+                if name not in reference:
+                    raise ModelError(
+                        f"population: {text[call.start() : end]} in {formula!r} depends on the data; state "
+                        f"reference={{{name!r}: ...}}, the value at which it stands"
+                    )
 
 
 def _columns(text, formula):

@@ -189,6 +189,10 @@ class Target:
                 found[level.name][:, moved] += chol[level.name][:, :, j] * z[:, subject, column, None]
         return found
 
+    def steps(self, level, g):
+        """How many steps of the prior the effects of group g are the sum of: one, but in a random walk."""
+        return sum(g in self._moved(level, h) for h in range(len(level.labels)))
+
     def _moved(self, level, g):
         """Groups that a step at group g moves: itself, and in a random walk all later ones of its subject."""
         if level.name != self.drift:

@@ -69,7 +69,7 @@ def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_s
     Returns
     -------
     Retrospect
-        Censored samples are used, but not judged.
+        Censored samples are used, but not judged; a record without a measurement is neither.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _judged(found, patient, column, visit, label, used):
     rows = []
     for outcome in patient.outcomes:
         frame = patient.observations[patient.observations["outcome"] == outcome]
-        here = np.flatnonzero((frame[column] == visit).to_numpy() & frame["lower"].isna().to_numpy())
+        here = np.flatnonzero(((frame[column] == visit) & frame["lower"].isna() & frame["value"].notna()).to_numpy())
         f = found["posterior"][f"f_{outcome}"].to_numpy()[0][:, here]
         drawn = found["posterior_predictive"][outcome].to_numpy()[0][:, here]
         edge = (1 - INTERVAL) / 2

@@ -45,6 +45,7 @@ def moments(forecast):
 
 
 @pytest.mark.parametrize("samples", [[4.2], [4.2, 6.1], [30.0, 31.0, 29.0]])
+@pytest.mark.filterwarnings("ignore:forecast of id U/new. samples like these are rare")
 def test_new_patient_at_a_new_site(trained, samples):
     """mu ~ Normal(theta, OMEGA^2 + OMEGA_SITE^2), y ~ Normal(mu, SIGMA): conjugate, evidence included."""
     model, data = trained

@@ -173,3 +173,19 @@ def test_vancomycin_of_goti_is_what_its_equations_say():
     found = nb.predict(None, tree, patient(crcl=65.0, wt=80.0, dial=1.0), random_seed=1)
     expected = (4.5 * (65 / 120) ** 0.8 * 0.7, 58.4 * 80 / 70 * 0.5, 6.5, 38.4)
     assert tuple(float(of(found, name)[0]) for name in ("cl", "v1", "q", "v2")) == pytest.approx(expected)
+
+
+def test_where_a_transform_stands_is_not_guessed():
+    given = STATED | {"theta": {"cl": {"Intercept": 3.0, "center(age)": 0.02}, "v": 40.0}}
+    for domain in (None, {"age": (20.0, 90.0)}):
+        with pytest.raises(nb.ModelError, match=r"center\(age\) in 'cl ~ .* state reference={'age': ...}"):
+            nb.population(OneCompartment(), **given, domain=domain)
+    known = nb.population(OneCompartment(), **given | {"omega": {"sd": {"cl": 1e-9}}}, reference={"age": 40.0})
+    assert of(nb.predict(None, known, patient(age=55.0), random_seed=1), "cl") == pytest.approx(3 * np.exp(0.3))
+
+
+@pytest.mark.parametrize("name", nb.published_names())
+def test_a_published_range_has_finite_ends_or_is_said_to_be_missing(name):
+    about = json.loads(nb.published(name).attrs["nlmebayes_published"])
+    assert about["domain"] or "No range of covariates is stated" in about["note"]
+    assert name != "vancomycin_goti_2018" or about["domain"]["crcl"] == [1.0, 150.0]

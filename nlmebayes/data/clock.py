@@ -15,11 +15,13 @@ SPELLED = {"m": "month", "d": "day", "y": "year"}
 CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
 LAST20 = 50  # NM-TRAN's default: the last two-digit year of this century
+EPOCH = date(1970, 1, 1).toordinal()
 YEARLESS = 2001  # of dates without a year; no leap year
 
 
 def hours(frame, subject, source):
-    """Times (record,) of the column TIME: as they are, or since the first record of each ``subject``.
+    """Times (record,) of the column TIME: as they are, or since the first record of each ``subject``; and the zeros of
+    the latter, subject -> (kind of date, hours).
 
     The latter where TIME holds clock times (hh:mm or hh:mm:ss, as NM-TRAN beside plain hours) or dates with times
     (yyyy-mm-dd hh:mm, without a zone), or where there is a column of dates.
@@ -29,22 +31,22 @@ def hours(frame, subject, source):
     DataError
         Text that is neither, a missing date, a clock that goes back without dates; names row and column.
     """
-    days = _days(frame, source)
+    days, kind = _days(frame, source)
     if _holds_moments(frame["TIME"]):
         if days is not None:
             raise DataError(f"{source}: dates stand in {days.name} and in TIME; leave one out")
-        return _since_first(_moments(frame, source), 0.0, subject)
+        return _since_first(_moments(frame, source), 0.0, subject, "date")
     clock = ":" in "".join(_text(frame["TIME"]))
     time = clock_hours(frame, "TIME", source)
     validate.finite(frame.assign(TIME=time), ("TIME",), source)
     if days is not None:
         over = clock & _text(frame["TIME"]).str.contains(":") & (time > 24)
         validate.refuse(frame, over, "TIME", "{} is later than 24:00 of its day", source)
-        return _since_first(days, time, subject)
+        return _since_first(days, time, subject, kind)
     if not clock:
-        return time
+        return time, {}
     _never_back(frame, time, subject, source)
-    return _since_first(0 * time, time, subject)
+    return _since_first(0 * time, time, subject, "clock")
 
 
 def clock_hours(frame, column, source):
@@ -93,14 +95,18 @@ def _moments(frame, source):
     return values
 
 
-def _since_first(days, time, subject):
-    """Hours since the first record: of moments, or of days and hours of the day."""
+def _since_first(days, time, subject, kind):
+    """Hours since the first record, of moments, or of days and hours of the day; and when that was."""
     groups = np.asarray(subject)
+    first = days.groupby(groups).min()
     day = days - days.groupby(groups).transform("min")
     if pd.api.types.is_timedelta64_dtype(day):
-        return day / pd.Timedelta(hours=1)
+        zero = (first - pd.Timestamp(0)) / pd.Timedelta(hours=1)
+        return day / pd.Timedelta(hours=1), {label: (kind, float(x)) for label, x in zero.items()}
     total = 24.0 * day + time
-    return total - total.groupby(groups).transform("min")
+    least = total.groupby(groups)
+    zero = 24.0 * first + least.min()
+    return total - least.transform("min"), {label: (kind, float(x)) for label, x in zero.items()}
 
 
 def _never_back(frame, time, subject, source):
@@ -110,16 +116,16 @@ def _never_back(frame, time, subject, source):
 
 
 def _days(frame, source):
-    """Number of the day of each record, or None where there are no dates."""
+    """Number of the day of each record and kind of date, or None where there are no dates."""
     names = [name for name in DATES if name in frame.columns and (_text(frame[name]) != "").any()]
     if not names:
-        return None
+        return None, None
     if len(names) > 1:
         raise DataError(f"{source}: dates stand in {' and in '.join(names)}; leave one out")
     name = names[0]
     validate.refuse(frame, _text(frame[name]) == "", name, "is missing; every record needs its date", source)
     if pd.api.types.is_datetime64_any_dtype(frame[name]):
-        return (frame[name].dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days.rename(name)
+        return (frame[name].dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days.rename(name), "date"
     text = _text(frame[name])
     found = {cell: _day(cell, PARTS[name]) for cell in text.unique()}
     bad = text.map({cell: day is None for cell, day in found.items()}).to_numpy(dtype=bool)
@@ -129,7 +135,7 @@ def _days(frame, source):
     kinds = text.map({cell: kind for cell, (kind, _) in found.items()})
     problem = f"{{!r}} is another kind of date than {text.iloc[0]!r} in row {frame['row'].iloc[0]}"
     validate.refuse(frame, kinds != kinds.iloc[0], name, problem, source)
-    return text.map({cell: day for cell, (_, day) in found.items()}).rename(name)
+    return text.map({cell: day for cell, (_, day) in found.items()}).rename(name), kinds.iloc[0]
 
 
 def _other_order(bad):
@@ -155,4 +161,4 @@ def _day(cell, order):
         day = date(century + int(year), int(named["m"]), int(named["d"]))
     except ValueError:
         return None
-    return ("date" if "y" in named else "month and day"), day.toordinal()
+    return ("date" if "y" in named else "month and day"), day.toordinal() - EPOCH

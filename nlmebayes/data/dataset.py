@@ -54,6 +54,8 @@ class Dataset:
         Where the value of an input on a record holds: from the previous record up to it, or from it up to the next.
     blq : {"M3", "M1", "M4"}
         What becomes of measurements below a limit of quantification; see `from_frame`.
+    origin : dict
+        Subject -> (kind of date, hours) of its time zero, where times came as dates or by the clock.
     """
 
     observations: pd.DataFrame
@@ -69,6 +71,7 @@ class Dataset:
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
     interpolation: str = "nocb"
     blq: str = "M3"
+    origin: dict = field(default_factory=dict)
 
     @classmethod
     def from_frame(

@@ -26,7 +26,7 @@ def read_nonmem(
     names = tidy.level_names(declared)
     subject = "id" if "id" in names else names[-1]
     found = tidy.labelled_levels(frame, declared, source)
-    found["time"] = hours(frame, found[subject], source)
+    found["time"], origin = hours(frame, found[subject], source)
     validate.finite(found.rename(columns={"time": "TIME"}), ("TIME",), source)
     event = records(frame, source)
     measured, outcomes, why, raw = _measured(frame, event["evid"], outcome, unmeasured, lloq, uloq, blq, source)
@@ -49,7 +49,7 @@ def read_nonmem(
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
     return tidy.followed(observations, doses, events, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
-        "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
+        "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
     }  # fmt: skip
 
 
