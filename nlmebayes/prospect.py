@@ -135,7 +135,7 @@ def course(case, plan, times):
             raise
         mend = "If it is the new occasion that the formula does not know, take occasions='last'"
         raise ModelError(f"{error} {mend}") from error
-    eta = effects(design, case.draws, np.random.default_rng(0))
+    eta = effects(design, replace(case.draws, drift=None), np.random.default_rng(0))  # `_walked` knows the start
     return Course(case, plan, design, _walked(case, design, eta, starts))
 
 
