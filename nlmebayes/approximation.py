@@ -66,20 +66,20 @@ def found(density, starts, method, draws, rng):
 
 def _path(density, start):
     """Places (step, coordinate) that a search of the mode passes, their gradients, and the height of the last."""
-    trail = []
+    height, slope = density(start)
+    if not np.isfinite(height):
+        raise ModelError("no finite density where the search for the mode starts; look at the priors")
+    trail, tried = [(start, slope)], {}  # the slopes of this step's places, of which one is passed
 
     def negative(x):
         value, slope = density(x)
+        tried[x.tobytes()] = slope
         return (-value, -slope) if np.isfinite(value) else (1e300, np.zeros_like(x))
-
-    first = density(start)
-    if not np.isfinite(first[0]):
-        raise ModelError("no finite density where the search for the mode starts; look at the priors")
-    trail.append((start, first[1]))
 
     def passed(intermediate_result):
         x = intermediate_result.x.copy()
-        trail.append((x, density(x)[1]))
+        trail.append((x, tried[x.tobytes()]))
+        tried.clear()
 
     end = optimize.minimize(
         negative, start, jac=True, method="L-BFGS-B", callback=passed,
@@ -100,8 +100,11 @@ def _normal(density, mode, rng, draws):
     values, vectors = linalg.eigh((hessian + hessian.T) / 2)
     root = vectors / np.sqrt(np.maximum(values, 1e-4 * values.max()))
     z = rng.standard_normal((draws, n))
-    x = mode + z @ root.T
-    log_q = -0.5 * (z**2).sum(axis=1)
+    return _weighed(density, mode + z @ root.T, -0.5 * (z**2).sum(axis=1))
+
+
+def _weighed(density, x, log_q):
+    """Draws and their log-weights."""
     return x, np.array([density(row)[0] for row in x]) - log_q
 
 
@@ -112,22 +115,21 @@ def _along(density, path, rng, draws):
     """
     places, slopes, _ = path
     alpha, pairs, best, bound = np.ones(places.shape[1]), [], None, -np.inf
-    for before, after in zip(range(len(places) - 1), range(1, len(places)), strict=True):
-        s, y = places[after] - places[before], slopes[before] - slopes[after]
+    for place, slope, s, y in zip(
+        places[1:], slopes[1:], np.diff(places, axis=0), -np.diff(slopes, axis=0), strict=True
+    ):
         if s @ y > 1e-12 * (y @ y) > 0:
             alpha = _diagonal(alpha, s, y)
             pairs = [*pairs, (s, y)][-MEMORY:]
         if not pairs:
             continue
-        law = _Curved(places[after], slopes[after], alpha, pairs)
-        x, log_q = law.drawn(rng, TRIED)
-        value = np.mean([density(row)[0] for row in x] - log_q)
+        law = _Curved(place, slope, alpha, pairs)
+        value = _weighed(density, *law.drawn(rng, TRIED))[1].mean()
         if value > bound:
             best, bound = law, value
     if best is None:
         raise ModelError('method="pathfinder" found no normal law with a finite density; take method="nuts"')
-    x, log_q = best.drawn(rng, draws)
-    return x, np.array([density(row)[0] for row in x]) - log_q
+    return _weighed(density, *best.drawn(rng, draws))
 
 
 def _diagonal(alpha, s, y):

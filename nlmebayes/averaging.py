@@ -9,14 +9,13 @@ large a part of the population explains the samples (log |Omega| and the curvatu
 """
 
 import json
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes import prediction
-from nlmebayes.forecasting import DENSITY, REPORT, forecaster
+from nlmebayes.forecasting import DENSITY, REPORT, forecaster, rare_allowed
 from nlmebayes.model import ModelError
 
 SCHEMES = ("evidence", "ofv")
@@ -97,8 +96,7 @@ def average(trees, patient, *, prior=None, scheme="evidence", **options):
     found, rows = {}, []
     for name, tree in trees.items():
         ready = forecaster(None, tree)
-        with warnings.catch_warnings():  # a patient whom one of the models has rarely is what they are compared for
-            warnings.filterwarnings("ignore", message=".*samples like these are rare in this population")
+        with rare_allowed():  # a patient whom one of the models has rarely is what they are compared for
             found[name] = ready.forecast(patient, **options)
         evidence = json.loads(found[name].attrs[REPORT])["log_evidence"]
         rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, **own)})

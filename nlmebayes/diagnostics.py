@@ -16,6 +16,7 @@ from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.model import ModelError, assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
+from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported
@@ -242,11 +243,7 @@ def _approximated(tree):
     settings = json.loads(tree.attrs.get("nlmebayes_fit", "{}"))
     if settings.get("khat") is not None:
         khat = settings["khat"]
-        use = (
-            "its draws are weighted to the posterior"
-            if khat <= PARETO_K
-            else "its draws are not those of the posterior"
-        )
+        use = "its draws are weighted to the posterior" if khat <= KHAT else "its draws are not those of the posterior"
         yield f"an approximation by {settings['method']}, k-hat {khat:.2f}: {use}. Before you report, fit with nuts"
 
 

@@ -24,7 +24,7 @@ from nlmebayes.structure.structure import Named
 UNCOMPILED = "FAST_COMPILE"
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
-NODES, WEIGHTS = (x / 2 for x in (np.polynomial.legendre.leggauss(8)[0] + 1, np.polynomial.legendre.leggauss(8)[1]))
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,10 +284,10 @@ def distances(residual, f, s, observed, positive=False):
     found, at, y = np.zeros(len(f)), f[here], observed.values[here]
     both = (at > 0) & (y > 0)
     ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
-    share = NODES[:, None]
+    share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
     each = np.exp(heights(residual, x.ravel(), s)).reshape(x.shape)
-    found[here] = WEIGHTS @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
+    found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 
 

@@ -10,6 +10,7 @@ count for more. `target` is this density, `modes` finds its modes, `particles` d
 import json
 import logging
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
@@ -33,6 +34,7 @@ Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 REPORT = "nlmebayes_forecast"
 DENSITY = ("flatten", "half_life", "drift")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
+RARE = "samples like these are rare in this population"
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
 TELLING = 100  # draws without which there is no p-value
 LATER = 10_000  # particles of a later round
@@ -97,6 +99,14 @@ def forecast(
         patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
         flatten=flatten, half_life=half_life, drift=drift, now=now, unusual=unusual,
     )  # fmt: skip
+
+
+@contextmanager
+def rare_allowed():
+    """Without the warning of a patient who is rare in a population."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".*{RARE}")
+        yield
 
 
 def forecaster(model, tree):
@@ -200,8 +210,8 @@ class Forecaster:
         report |= _distance(posterior, found) | {"prior_p": _surprise(prior, rng)}
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
             warnings.warn(
-                f"forecast of {patient.subject} {posterior.target.labels[0]}: samples like these are rare in this "
-                f"population (prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
+                f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
+                f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
                 stacklevel=4,
             )
         tree = storage.attached(groups, model, patient, self.data)

@@ -172,9 +172,9 @@ class Sampler:
         starts = [self.start(int(rng.integers(2**31))) for _ in range(paths)]
         found = approximation.found(compilation.density(self.compiled), starts, method, draws, rng)
         values = compilation.expanded(self.compiled, found.draws)
-        named = {name: (x, tuple(self.built.named_vars_to_dims.get(name, ()))) for name, x in values.items()}
+        dims = self.built.named_vars_to_dims
+        named = {name: (values[name], tuple(dims.get(name, ()))) for name in _kept(self.built)}
         coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
-        named = {name: (x, dims) for name, (x, dims) in named.items() if name in _kept(self.built)}
         tree = self._tree(prediction.with_chains(named, coords, (1, len(found.draws))), rng)
         settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed, "height": found.height}
         tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"khat": None if method == "map" else found.khat})

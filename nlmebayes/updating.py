@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes import storage
+from nlmebayes.data.grid import last_position
 from nlmebayes.forecasting import DENSITY, REPORT, forecast
 from nlmebayes.model import ModelError
 
@@ -76,10 +77,7 @@ def joined(before, after):
     if after.observations[after.time].min() <= last:
         raise ModelError(f"update: a record at {after.observations[after.time].min():g} is not later than {last:g}")
     _given_once(before, after, last)
-    offset = max(
-        [before.observations["row"].max(), *(f["position"].max() for f in (before.doses, before.events) if len(f))]
-    )
-    frames = {}
+    offset, frames = last_position(before), {}
     for name in ("observations", "doses", "events"):
         old, new = getattr(before, name), getattr(after, name).copy()
         old = seen if name == "observations" else old

@@ -1,13 +1,12 @@
 """`retrospect`: how well a population would have forecast the samples of past patients, visit by visit."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes.batches import why
-from nlmebayes.forecasting import forecaster
+from nlmebayes.forecasting import forecaster, rare_allowed
 from nlmebayes.model import ModelError
 
 INTERVAL = 0.9
@@ -88,8 +87,7 @@ def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_s
             for used in range(len(visits) if most is None else min(most + 1, len(visits))):
                 seed = None if random_seed is None else random_seed + 1000 * number + used
                 known, judged = visits[:used], visits[used]
-                with warnings.catch_warnings():  # what is rare shows in the table, and in a thousand one is
-                    warnings.filterwarnings("ignore", message=".*samples like these are rare in this population")
+                with rare_allowed():  # what is rare shows in the table, and in a thousand one is
                     found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
                 rows += _judged(found, patient, column, judged, label, used)
         except Exception as error:  # whatever it is, the next patient is forecast

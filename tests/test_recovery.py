@@ -156,27 +156,32 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.recovery
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
-def test_truth_is_covered_at_the_expected_rate(case):
+def refitted(case, replicates, seed, **settings):
+    """Truth and posterior of the population, datasets, of replicates whose truth is drawn from the prior."""
     model, data = case()
-    simulated = nb.simulate(model, data, draws=REPLICATES, random_seed=11)
+    simulated = nb.simulate(model, data, draws=replicates, random_seed=seed)
     truths = simulated["prior"].to_dataset()
-    names = [v for v in truths if v.startswith(("theta_", "omega_", "sigma_"))]
+    truths = truths[[v for v in truths if v.startswith(("theta_", "omega_", "sigma_"))]]
 
     def values(k):
         return {name: simulated["prior_predictive"][name][0, k].to_numpy() for name in data.outcomes}
 
-    first = data.with_values(**values(0))
-    compiled = nb.sampler(model, first)
-    inside = {}
-    for k in range(REPLICATES):
+    compiled = nb.sampler(model, data.with_values(**values(0)))
+    for k in range(replicates):
         tree = compiled.with_values(**values(k)).sample(
-            draws=500, tune=500, chains=2, target_accept=0.95, random_seed=k, progressbar=False
+            chains=2, target_accept=0.95, random_seed=k, progressbar=False, **settings
         )
-        low, high = (tree["posterior"].to_dataset()[names].quantile(q, dim=("chain", "draw")) for q in (0.05, 0.95))
-        for name in names:
-            hit = (truths[name][0, k] >= low[name]) & (truths[name][0, k] <= high[name])
+        yield truths.isel(chain=0, draw=k), tree["posterior"].to_dataset()[list(truths)]
+
+
+@pytest.mark.recovery
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
+def test_truth_is_covered_at_the_expected_rate(case):
+    inside = {}
+    for truth, drawn in refitted(case, REPLICATES, seed=11, draws=500, tune=500):
+        low, high = (drawn.quantile(q, dim=("chain", "draw")) for q in (0.05, 0.95))
+        for name in truth:
+            hit = (truth[name] >= low[name]) & (truth[name] <= high[name])
             for i, value in enumerate(np.atleast_1d(hit.to_numpy())):
                 inside.setdefault((name, i), []).append(bool(value))
     least = stats.binom.ppf(0.001, REPLICATES, 0.9)
@@ -207,23 +212,11 @@ def test_ranks_of_the_truth_are_uniform(case):
     """Simulation-based calibration with 200 replicates: the rank of the truth among 19 draws that are nearly
     independent is uniform on 0 to 19, for every parameter of the population."""
     replicates, bins = 200, 20
-    model, data = case()
-    simulated = nb.simulate(model, data, draws=replicates, random_seed=7)
-    truths = simulated["prior"].to_dataset()
-    names = [v for v in truths if v.startswith(("theta_", "omega_", "sigma_"))]
-
-    def values(k):
-        return {name: simulated["prior_predictive"][name][0, k].to_numpy() for name in data.outcomes}
-
-    compiled, ranks = nb.sampler(model, data.with_values(**values(0))), {}
-    for k in range(replicates):
-        tree = compiled.with_values(**values(k)).sample(
-            draws=380, tune=400, chains=2, target_accept=0.95, random_seed=k, progressbar=False
-        )
-        drawn = tree["posterior"].to_dataset()[names].stack(s=("chain", "draw")).isel(s=slice(20, None, 40))
-        for name in names:
-            below = (drawn[name] < truths[name][0, k]).sum("s")
-            for i, rank in enumerate(np.atleast_1d(below.to_numpy())):
+    ranks = {}
+    for truth, drawn in refitted(case, replicates, seed=7, draws=380, tune=400):
+        few = drawn.stack(s=("chain", "draw")).isel(s=slice(20, None, 40))
+        for name in truth:
+            for i, rank in enumerate(np.atleast_1d((few[name] < truth[name]).sum("s").to_numpy())):
                 ranks.setdefault((name, i), []).append(int(rank))
     p_values = {}
     for key, found in ranks.items():

@@ -77,8 +77,12 @@ def _crossed(data, values, n):
     return outcomes, np.tile(values, len(data.outcomes) * n)
 
 
+def last_position(data):
+    """The largest number of a record of a dataset."""
+    return max([data.observations["row"].max(), *(f["position"].max() for f in (data.doses, data.events) if len(f))])
+
+
 def _unmeasured(frame, data):
     """Without measurements, and numbered after every record there is, so that a dose at the same time comes first."""
-    last = max([data.observations["row"].max(), *(f["position"].max() for f in (data.doses, data.events) if len(f))])
     nothing = {"value": np.nan, "lower": np.nan, "upper": np.nan}
-    return frame.assign(**nothing, row=int(last) + 1 + np.arange(len(frame)))
+    return frame.assign(**nothing, row=int(last_position(data)) + 1 + np.arange(len(frame)))
