@@ -128,7 +128,7 @@ def _spelled(formulas, data):
         data = replace(data, **{
             part: frame.assign(**{new: frame[old] for new, old in other.items() if old in frame})
             for part, frame in frames.items()
-        })  # fmt: skip
+        }, inputs=(*data.inputs, *(new for new, old in other.items() if old in data.inputs)))  # fmt: skip
     spelled = [
         replace(f, groups=tuple(replace(t, factors=tuple(map(column, t.factors))) for t in f.groups)) for f in formulas
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes import charts, doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, changes, kept
+from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.targets import Target
 
@@ -133,13 +133,19 @@ def check(case, plans, now=None):
             raise ModelError(late)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
-    changed, start = changes(case.patient).max(initial=-np.inf), min(plan.start for plan in plans)
+    changed, start = _last_change(case.patient), min(plan.start for plan in plans)
     if case.history == NONE and start < changed:
         warnings.warn(
             f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
             "those of the past hold until then; start at the last record",
             stacklevel=3,
         )
+
+
+def _last_change(patient):
+    """Time of the last record whose occasion or covariates may be others than before."""
+    changing = patient.inputs or patient.levels[-1] != patient.subject
+    return patient.observations[patient.time].max() if changing else -np.inf
 
 
 def doubted(case, forecast, plans):

@@ -114,7 +114,7 @@ def _quantity(of, forecast, model, case, plan):
 
 def _curve(forecast, model, patient, outcome, times):
     """Predictions (draw, time) under the doses recorded."""
-    wanted = np.union1d(times, regimen.changes(patient)) if patient.time else times
+    wanted = np.unique(times)
     grid = patient.over(time=wanted)
     f = predict(model, forecast, grid, random_seed=0)["posterior"][f"f_{outcome}"].to_numpy()
     return f.reshape(-1, f.shape[-1])[:, np.searchsorted(wanted, times)]

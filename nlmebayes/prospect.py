@@ -122,8 +122,7 @@ def course(case, plan, times):
     data = regimen.kept(case.patient, plan, case.history)
     starts = regimen.beginnings(data, plan, case.occasions)
     data = replace(data, outcomes=(case.outcome,))
-    every = np.concatenate([times, starts, regimen.changes(data)])
-    data = regimen.with_doses(data.over(**{data.time: every}), plan)
+    data = regimen.with_doses(data.over(**{data.time: np.concatenate([times, starts])}), plan)
     # Numbered before every dose; a record where an occasion begins ends the one before it.
     data = replace(data, observations=data.observations.assign(row=-1 - np.arange(len(data.observations))))
     if len(starts):
