@@ -25,6 +25,7 @@ from nlmebayes.model import Model, ModelError, check_names
 from nlmebayes.modes import modes
 from nlmebayes.particles import Particles
 from nlmebayes.publication import ABOUT
+from nlmebayes.sampling_times import with_nodes
 from nlmebayes.target import Target
 from nlmebayes.weights import KHAT
 
@@ -32,7 +33,7 @@ log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 REPORT = "nlmebayes_forecast"
-DENSITY = ("flatten", "half_life", "drift")  # options that change the density
+DENSITY = ("flatten", "half_life", "drift", "time_sd")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
@@ -42,7 +43,7 @@ LATER = 10_000  # particles of a later round
 
 def forecast(
     model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
-    flatten=1.0, half_life=None, drift=None, now=None, unusual="error",
+    flatten=1.0, half_life=None, drift=None, time_sd=None, now=None, unusual="error",
 ):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
@@ -73,6 +74,10 @@ def forecast(
     drift : str, optional
         A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
         before it with a step of variance Omega of that level.
+    time_sd : float or str, optional
+        SD of the error of the sampling times, in the unit of time, or the column that holds it (0 where a time is
+        exact). The posterior integrates over the true times, which lie on the same side of every dose as the recorded
+        ones (`sampling_times`); predictions are those at the recorded times.
     now : float, optional
         The time of asking: a sample after it is refused, a dose after it is warned of.
     unusual : {"error", "warn"}
@@ -84,8 +89,8 @@ def forecast(
         As `fit` gives it, for this patient: ``posterior`` (population, ``eta_<level>``, individual parameters,
         ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
         `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
-        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method, ``flatten``, ``half_life`` and ``drift`` as given,
-        effective sample size, k-hat, log evidence, and how
+        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method and the options that change the density as given,
+        effective sample size, k-hat, log evidence, with ``time_sd`` the posterior of the ``sampling_times``, and how
         far the patient is from the population: for each effect its posterior mean in SDs of the population
         (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
         predictive p-value of all samples together (``prior_p``; a warning below 0.001).
@@ -97,7 +102,7 @@ def forecast(
     """
     return forecaster(model, tree).forecast(
         patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
-        flatten=flatten, half_life=half_life, drift=drift, now=now, unusual=unusual,
+        flatten=flatten, half_life=half_life, drift=drift, time_sd=time_sd, now=now, unusual=unusual,
     )  # fmt: skip
 
 
@@ -136,12 +141,14 @@ class Forecaster:
         """The mean population, `Draws` of size one."""
         return particles.middle(self.population)
 
-    def target(self, patient, *, flatten=1.0, half_life=None, drift=None, several=False):
+    def target(self, patient, *, flatten=1.0, half_life=None, drift=None, time_sd=None, several=False):
         """The `Target` of a patient's records under all draws, and under the mean population."""
         prediction.same_outcomes(patient, self.training)
-        design = resolve(self.model, patient, self.training)
-        check_names(self.model, design)
-        unknown = charts.unknown_groups(design, self.population, patient, several=several)
+        nodes, plain = {}, None
+        if time_sd is not None:
+            plain = self._designed(patient, several)
+            patient, nodes = with_nodes(patient, time_sd)
+        design, unknown = self._designed(patient, several)
         labels = {level.name: level.labels for level in design.levels}
         weights = _weights(design, half_life)
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
@@ -152,8 +159,14 @@ class Forecaster:
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
-            found.append(Target(self.model, design, known, unknown, patient.subject, weights, drift))
+            found.append(Target(self.model, design, known, unknown, patient.subject, weights, drift, nodes, plain))
         return tuple(found)
+
+    def _designed(self, patient, several):
+        """The design of a patient's records, and its groups that the tree does not know."""
+        design = resolve(self.model, patient, self.training)
+        check_names(self.model, design)
+        return design, charts.unknown_groups(design, self.population, patient, several=several)
 
     def mode(self, patient, **options):
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
@@ -165,14 +178,14 @@ class Forecaster:
 
     def check_samples(self, patient, *, unusual="error", **options):
         """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
-        target, _ = self.target(patient, **options)
+        target = self.target(patient, **options)[0].recorded
         charts.check_samples(
             target, patient, _prior(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
         )
 
     def forecast(
         self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
-        half_life=None, drift=None, now=None, unusual="error",
+        half_life=None, drift=None, time_sd=None, now=None, unusual="error",
     ):  # fmt: skip
         """As `forecast`."""
         if method not in get_args(Method):
@@ -181,10 +194,11 @@ class Forecaster:
             raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
         charts.warn_outside(self.tree, patient)
         charts.check_now(patient, now)
-        target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
+        options = {"flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd}
+        target, central = self.target(patient, **options)
         rng = np.random.default_rng(random_seed)
         prior = _prior(target, draws, rng)
-        charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
+        charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
         if found.khat > KHAT and method != "laplace":
             warnings.warn(
@@ -194,20 +208,20 @@ class Forecaster:
             )
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
         posterior = _Labelled(whole, found.which[chosen], found.z[chosen])
-        said = {"method": method, "flatten": flatten, "half_life": half_life, "drift": drift}
-        return self._tree(patient, said, prior, posterior, found, rng)
+        return self._tree(patient, {"method": method} | options, prior, posterior, found, rng)
 
     def _tree(self, patient, said, prior, posterior, found, rng):
-        design, model, n = posterior.target.design, self.model, len(posterior.which)
-        sigma = posterior.population.sigma
+        target, model, n = posterior.target, self.model, len(posterior.which)
+        sigma, exact = posterior.population.sigma, not target.nodes
         groups = {"posterior": posterior.dataset()}
-        groups |= prediction.observe(model, design, posterior.f, sigma, (1, n), rng)
+        groups |= prediction.observe(model, target.recorded.design, posterior.f, sigma, (1, n), rng, density=exact)
         groups["prior"] = prior.dataset()
         report = said | {
             "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
             "log_evidence": found.log_evidence,
         }  # fmt: skip
         report |= _distance(posterior, found) | {"prior_p": _surprise(prior, rng)}
+        report |= {} if exact else {"sampling_times": _times(posterior)}
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
             warnings.warn(
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
@@ -239,7 +253,7 @@ class _Labelled:
     @cached_property
     def _evaluated(self):
         """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
-        phi, f, _ = evaluator(self.target.model, self.target.design)(self.population.theta, self.eta)
+        phi, f, _ = evaluator(self.target.model, self.target.recorded.design)(self.population.theta, self.eta)
         return phi, f
 
     @property
@@ -250,7 +264,7 @@ class _Labelled:
         """The group of these draws."""
         sizes = 1, len(self.which)
         population = replace(self.population, drift=self.target.drift)
-        return prediction.labelled(self.target.design, population, self.eta, *self._evaluated, sizes)
+        return prediction.labelled(self.target.recorded.design, population, self.eta, *self._evaluated, sizes)
 
 
 def _prior(target, n, rng):
@@ -318,6 +332,21 @@ def _distance(posterior, found):
     return {"z_scores": scores, "overlap": shared}
 
 
+def _times(posterior):
+    """Posterior mean and SD of the time of each sample, by outcome and row."""
+    target, found = posterior.target, {}
+    f, _ = target.at(posterior.z[:, None], posterior.which)
+    for samples in target.observed:
+        dense = target.densities(samples, f[samples.name][:, samples.places], posterior.which)
+        share = (samples.counted(dense)[1] / samples.weights).mean(axis=0)
+        time = target.nodes[samples.name].time
+        mean, square = (np.add.reduceat(share * x, samples.starts) for x in (time, time**2))
+        sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+        rows = samples.records.row[samples.first]
+        found |= {f"{samples.name} row {r}": [float(m), float(s)] for r, m, s in zip(rows, mean, sd, strict=True)}
+    return found
+
+
 def _overlap(mean, weight, values):
     """Area under the lower of the standard normal density and a normal one with the moments of the values."""
     sd = max(float(np.sqrt(max(weight @ (values - mean) ** 2, 0.0))), 1e-9)
@@ -333,8 +362,10 @@ def _surprise(prior, rng):
     target, scores = prior.target, []
     if len(prior.which) < TELLING:
         return None
-    for name, seen, records, *_ in target.observed:
-        f = prior.f[name][:, seen]
+    f_at = target.at(prior.z[:, None], prior.which)[0] if target.nodes else prior.f
+    for samples in target.observed:
+        name, records = samples.name, samples.records.at(samples.first)
+        f = samples.drawn(f_at[name][:, samples.places], rng)
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
                                    target.design.positive)  # fmt: skip
         values = np.where(np.isfinite(records.values), records.values, 0.0)
