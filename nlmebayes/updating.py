@@ -27,7 +27,7 @@ def update(tree, patient, **options):
     patient : Dataset
         What is new: records later than those of the forecast. The earlier ones are in the tree.
     **options
-        Of `forecast`; ``flatten``, ``half_life`` and ``drift`` are by default those of the earlier one.
+        Of `forecast`; those that change the density are by default those of the earlier one.
 
     Returns
     -------
