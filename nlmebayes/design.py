@@ -239,7 +239,7 @@ def _matrix(text, units, data, formula, trained):
         return nothing
     state = trained.state if trained is not None else common
     values = np.asarray(common.design_matrix, dtype=float).reshape(len(units), -1)
-    kinds = [(t.kind, text) for t in state.terms.values() for text in t.labels]
+    kinds = _kinds(state)
     is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
     labels = tuple(text for kind, text in kinds if kind != "offset")
     if not np.isfinite(values).all():
@@ -247,6 +247,20 @@ def _matrix(text, units, data, formula, trained):
         where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
         raise DataError(f"formula {formula!r}: term {kinds[column][1]} is not finite for {where}")
     return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
+
+
+def _kinds(state):
+    """(kind, label) of each column of formulae's matrix."""
+    return [(t.kind, text) for t in state.terms.values() for text in t.labels]
+
+
+def evaluated(matrix, units):
+    """Values (unit, term) and sum of the offsets (unit,) of a matrix at other units."""
+    if matrix.state is None:
+        return np.zeros((len(units), 0)), np.zeros(len(units))
+    values = np.asarray(matrix.state.evaluate_new_data(units).design_matrix, dtype=float).reshape(len(units), -1)
+    is_offset = np.array([kind == "offset" for kind, _ in _kinds(matrix.state)], dtype=bool)
+    return values[:, ~is_offset], values[:, is_offset].sum(axis=1)
 
 
 def _observed(model, data, name, of_record):

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 
 from nlmebayes.model import ModelError
-from nlmebayes.modes import modes
+from nlmebayes.modes import climb, modes
 from nlmebayes.weights import KHAT, smoothed, systematic
 
 TAIL = 5  # degrees of freedom of the proposals
@@ -26,6 +26,7 @@ WIDER = 1.1  # scale of their covariance
 DEFENSIVE = 0.1  # share of the prior among them
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
+CLIMB = 6  # steps to the mode of a population with covariates of its own
 POPULATIONS = 1000  # most populations whose modes are found
 
 
@@ -109,6 +110,8 @@ def _centres(target, central, found, used):
     centres = np.repeat(found.z[:, None], len(used), axis=1)
     if target.population.size == 1:
         return centres
+    if target.imputed is not None:  # covariates differ too much for the slopes of one population
+        return np.stack([climb(target, z[:, None], used, rounds=CLIMB).z[:, 0] for z in centres])
     for k, z in enumerate(found.z):
         slopes = _slopes(central, z)
         for _ in range(2):

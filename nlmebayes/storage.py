@@ -20,6 +20,7 @@ from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
+IMPUTED = "nlmebayes_imputed"  # covariates that a forecast drew, and the values at which its records stand
 FRAMES = ("observations", "doses", "events")
 MISSING = "\N{SYMBOL FOR NULL}"  # a missing label; NetCDF strings cannot be missing, and end at a true null
 

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from nlmebayes.design import Design, ObservedOutcome
 from nlmebayes.evaluation import Draws, log_density, predictor
+from nlmebayes.imputation import Imputed
 from nlmebayes.model import Model, ModelError
 
 LOG_2PI = np.log(2 * np.pi)
@@ -87,6 +88,7 @@ class Target:
     drift: str | None = None  # the level whose effects are a random walk from group to group of a subject
     nodes: dict = field(default_factory=dict)
     plain: tuple | None = None
+    imputed: Imputed | None = None  # covariates that differ between populations
 
     @cached_property
     def recorded(self):

@@ -17,10 +17,11 @@ def on_lines(data):
     """The inputs of a dataset that lie on lines: numbers, but no indicators, which are 0 and 1 only."""
     if data.interpolation != "linear" or data.time is None:
         return ()
-    return tuple(name for name in data.inputs if _continuous(data.observations[name]))
+    return tuple(name for name in data.inputs if continuous(data.observations[name]))
 
 
-def _continuous(values):
+def continuous(values):
+    """Whether a column holds numbers, and not indicators."""
     return pd.api.types.is_numeric_dtype(values) and not values.dropna().isin([0, 1]).all()
 
 
