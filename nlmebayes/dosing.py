@@ -1,7 +1,7 @@
 """`recommend`: which regimen brings the exposures of a patient into their range, with what probability."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from nlmebayes import charts, doubts, storage
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, prospect
+from nlmebayes.publication import outside
 from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.targets import Target
@@ -58,8 +59,9 @@ class Loss:
 
 
 def recommend(
-    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, now=None
-):
+    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, covariates=None,
+    now=None,
+):  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
@@ -85,6 +87,9 @@ def recommend(
     occasions : {"new", "last", "each"}
         Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
         the last; or each of its doses begins another.
+    covariates : dict, optional
+        Covariates to come: ``{"crcl": 40.0}`` from the start of the regimen on, ``{"crcl": {72.0: 40.0, 96.0: 65.0}}``
+        from each time on. Without it the last recorded values hold.
     now : float, optional
         A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
         earlier.
@@ -112,7 +117,8 @@ def recommend(
     targets = [targets] if isinstance(targets, Target) else list(targets)
     if not plans or not targets:
         raise ValueError("recommend: needs at least one regimen and one target")
-    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
     check(case, plans, now)
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
@@ -152,6 +158,11 @@ def doubted(case, forecast, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
     for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
         warnings.warn(doubt, stacklevel=3)
+    for name, said in case.covariates.items():
+        values = list(said.values()) if isinstance(said, dict) else [said]
+        stated = replace(case.patient, observations=pd.DataFrame({name: values}))
+        for line in outside(forecast, stated):
+            warnings.warn(f"covariates: {line}, the range of the published model; it extrapolates", stacklevel=3)
 
 
 def _into_a_state(part, structure):

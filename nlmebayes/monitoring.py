@@ -38,7 +38,7 @@ class Samples:
 
 def next_sample(
     forecast, times, of, *, plan=None, model=None, outcome=None, lloq=None, replicates=400, history=regimen.FOLLOW,
-    occasions=regimen.NEW, random_seed=None,
+    occasions=regimen.NEW, covariates=None, random_seed=None,
 ):  # fmt: skip
     """How much a sample at each of some times is expected to say of a parameter or an exposure.
 
@@ -57,7 +57,7 @@ def next_sample(
         A sample below it will say no more than that.
     replicates : int
         Simulated samples per time.
-    model, outcome, history, occasions
+    model, outcome, history, occasions, covariates
         As in `recommend`.
 
     Returns
@@ -88,8 +88,11 @@ def next_sample(
     outcome = only(patient, outcome)
     every = np.unique(np.concatenate(candidates))
     case = None
+    if plan is None and covariates:
+        raise ModelError("next_sample: covariates to come need the doses to come, plan=")
     if plan is not None:
-        case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+        case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                       covariates=covariates)  # fmt: skip
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(forecast, model, patient, outcome, every) if case is None else _planned(case, plan, every)
     sigma = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes).sigma[outcome]

@@ -175,7 +175,7 @@ def regimens(table):
     return figure
 
 
-def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, columns=2):
+def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, columns=2):
     """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
 
     Parameters
@@ -188,12 +188,12 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
         below. The title has the probability that all are met.
     times : array, optional
         By default from the first record to the end of the last interval.
-    outcome, history, occasions
+    outcome, history, occasions, covariates
         As in `recommend`.
     """
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
-    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions)
+    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
     dosing.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = _panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))

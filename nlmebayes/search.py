@@ -21,13 +21,13 @@ DOUBLINGS = 30
 
 def optimise(
     forecast, regimen, targets, *, optimum="in range", probability=None, vary="amount", between=None, given=None,
-    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, now=None,
+    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, now=None,
 ):  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
     Parameters
     ----------
-    forecast, targets, loss, model, outcome, history, occasions, now
+    forecast, targets, loss, model, outcome, history, occasions, covariates, now
         As in `recommend`.
     regimen : Regimen or Plan
         What is not varied; of a plan the last part is varied. Its own amount is where the search starts.
@@ -63,7 +63,8 @@ def optimise(
     """
     targets = [targets] if isinstance(targets, Target) else list(targets)
     aim = Aim(optimum, probability, loss or Loss(), tuple(targets))
-    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
     check(case, [regimen], now)
     if vary not in ("amount", "every", "duration", "rate"):
         raise ValueError(f"optimise: cannot vary {vary!r}; write amount, every, duration or rate")

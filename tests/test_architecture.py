@@ -15,12 +15,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
-    "validation", "averaging", "updating", "batches", "forecasting", "labelled", "exact", "charts", "particles",
-    "modes", "target", "sampling_times", "publication", "omegas", "diagnostics", "infer", "approximation",
-    "parametrisation", "start", "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model", "hierarchy",
-    "transport", "censoring", "design", "grouping", "formula", "residual", "variables", "structure", "solver",
-    "timeline", "data", "parameter", "weights",
+    "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "outlook",
+    "regimen", "validation", "averaging", "updating", "batches", "forecasting", "labelled", "exact", "charts",
+    "particles", "modes", "target", "sampling_times", "publication", "omegas", "diagnostics", "infer",
+    "approximation", "parametrisation", "start", "compilation", "pilot", "accuracy", "prediction", "storage",
+    "evaluation", "imputation", "model", "hierarchy", "transport", "censoring", "design", "grouping", "formula",
+    "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
