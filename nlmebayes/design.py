@@ -4,6 +4,7 @@ Group terms are indexed over *observed* combinations only. The design of new dat
 training design (centres, categories, spline knots), which is why `resolve` takes it.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -189,11 +190,11 @@ def _units(model, data, columns):
     keys = [*data.levels, *columns]
     followed = model.structure.doses and data.time is not None
     records = in_order(data, columns) if followed else data.observations
-    number = records.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
-    units = records[keys].drop_duplicates().reset_index(drop=True)
+    number, first = _numbered(records, keys)
+    units = records[keys].iloc[first].reset_index(drop=True)
     if not followed:
         return units, number, None
-    of_subject = records.groupby(data.subject, sort=False).ngroup().to_numpy()
+    of_subject, _ = _numbered(records, [data.subject])
     records = records.assign(unit=number, subject=of_subject)
     seen = (records["what"] == "observation").to_numpy()
     in_outcome = np.empty(seen.sum(), dtype=int)
@@ -201,12 +202,28 @@ def _units(model, data, columns):
     return units, in_outcome[places(data)], records
 
 
+def _numbered(records, keys):
+    """The number of each record's combination of values, in order of appearance, and where each stands first."""
+    columns = [pd.factorize(records[key], use_na_sentinel=False)[0].tolist() for key in keys]
+    seen, first = {}, []
+    number = np.empty(len(records), dtype=int)
+    for i, combination in enumerate(zip(*columns, strict=True)):
+        place = seen.setdefault(combination, len(first))
+        if place == len(first):
+            first.append(i)
+        number[i] = place
+    return number, first
+
+
 def _unit_labels(data, units):
-    innermost = units[data.levels[-1]].astype(str)
-    repeated = innermost.duplicated(keep=False)
+    innermost = [str(text) for text in units[data.levels[-1]].tolist()]
+    count = Counter(innermost)
     rest = [c for c in units.columns if c not in data.levels]
-    extra = units[rest].apply(lambda x: " ".join(f"{k}={label(v)}" for k, v in x.items()), axis=1) if rest else ""
-    return tuple(np.where(repeated, innermost + " " + extra, innermost)) if rest else tuple(innermost)
+    columns = [[f"{name}={label(value)}" for value in units[name].tolist()] for name in rest]
+    extra = [" ".join(parts) for parts in zip(*columns, strict=True)] if rest else [""] * len(units)
+    return tuple(
+        f"{text} {more}" if count[text] > 1 and rest else text for text, more in zip(innermost, extra, strict=True)
+    )
 
 
 def _one_unit_per_subject(data, columns):

@@ -68,7 +68,8 @@ def _joined(parts):
 
 def places(data):
     """Position of each observation when outcomes follow one another in the order of ``data.outcomes``."""
-    number = data.observations["outcome"].map({name: i for i, name in enumerate(data.outcomes)}).to_numpy()
+    position = {name: i for i, name in enumerate(data.outcomes)}
+    number = np.array([position[name] for name in data.observations["outcome"].tolist()])
     place = np.empty(len(number), dtype=int)
     place[np.argsort(number, kind="stable")] = np.arange(len(number))
     return place
