@@ -18,9 +18,9 @@ ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "outlook",
     "regimen", "validation", "averaging", "updating", "batches", "forecasting", "labelled", "exact", "charts",
     "particles", "modes", "target", "sampling_times", "publication", "omegas", "diagnostics", "infer",
-    "approximation", "parametrisation", "start", "compilation", "pilot", "accuracy", "prediction", "storage",
-    "evaluation", "imputation", "model", "hierarchy", "transport", "censoring", "design", "grouping", "formula",
-    "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
+    "approximation", "parametrisation", "start", "compilation", "callback", "pilot", "accuracy", "prediction",
+    "storage", "evaluation", "imputation", "model", "hierarchy", "transport", "censoring", "design", "grouping",
+    "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
