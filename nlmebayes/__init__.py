@@ -6,25 +6,25 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 import importlib
 
 _HOME = {
-    "averaging": ("Average", "average"),
-    "batches": ("Forecasts", "forecast_each"),
+    "forecasting.averaging": ("Average", "average"),
+    "forecasting.batches": ("Forecasts", "forecast_each"),
     "diagnostics": ("Report", "check", "summary"),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),
-    "dosing": ("Loss", "recommend"),
-    "forecasting": ("Forecaster", "forecast", "forecaster"),
+    "dosing.recommendation": ("Loss", "recommend"),
+    "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),
     "formula": ("FormulaError",),
     "infer": ("fit", "sampler"),
     "model": ("Model", "ModelError", "build", "priors"),
-    "monitoring": ("next_sample",),
+    "dosing.monitoring": ("next_sample",),
     "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
     "publication": ("population", "published", "published_names"),
-    "regimen": ("Plan", "Regimen", "regimens", "tablets"),
+    "dosing.regimen": ("Plan", "Regimen", "regimens", "tablets"),
     "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
-    "search": ("optimise",),
-    "updating": ("update",),
-    "validation": ("Retrospect", "retrospect"),
+    "dosing.search": ("optimise",),
+    "forecasting.updating": ("update",),
+    "forecasting.validation": ("Retrospect", "retrospect"),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
@@ -35,7 +35,7 @@ _HOME = {
     "structure.mammillary": ("Disposition", "Mammillary"),
     "structure.structure": ("Named", "Structure"),
     "structure.superposition": ("Superposition",),
-    "targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
+    "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 _ROOMS = {"datasets": "data.bundled", "plot": "plot"}

@@ -9,7 +9,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import exact
+from nlmebayes.forecasting import exact
 
 CL, V, OMEGA, SIGMA = 5.0, 20.0, 0.4, 0.1
 DOSES = [0.0, 12.0]

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from nlmebayes.forecasting.modes import climb, modes
 from nlmebayes.model import ModelError
-from nlmebayes.modes import climb, modes
 from nlmebayes.weights import KHAT, smoothed, systematic
 
 TAIL = 5  # degrees of freedom of the proposals

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nlmebayes import regimen, storage
+from nlmebayes import storage
+from nlmebayes.dosing import regimen
+from nlmebayes.dosing.prospect import Case, course, only, prospect
+from nlmebayes.dosing.targets import Target
 from nlmebayes.evaluation import draws_of, log_density, measure
 from nlmebayes.model import ModelError
 from nlmebayes.prediction import context, predict
-from nlmebayes.prospect import Case, course, only, prospect
-from nlmebayes.targets import Target
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes import outlook, regimen, storage
+from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
+from nlmebayes.dosing import outlook, regimen
+from nlmebayes.dosing.exposure import Panels, panels
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
-from nlmebayes.exposure import Panels, panels
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
 from nlmebayes.structure.linear import LinearSystem

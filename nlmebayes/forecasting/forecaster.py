@@ -17,16 +17,17 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from nlmebayes import charts, exact, imputation, particles, prediction, storage
+from nlmebayes import imputation, prediction, storage
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of
-from nlmebayes.labelled import Labelled, distance, prior_of, surprise, times
+from nlmebayes.forecasting import charts, exact, particles
+from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
+from nlmebayes.forecasting.modes import modes
+from nlmebayes.forecasting.particles import Particles
+from nlmebayes.forecasting.sampling_times import with_nodes
+from nlmebayes.forecasting.target import Target
 from nlmebayes.model import Model, ModelError, check_names
-from nlmebayes.modes import modes
-from nlmebayes.particles import Particles
 from nlmebayes.publication import ABOUT
-from nlmebayes.sampling_times import with_nodes
-from nlmebayes.target import Target
 from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")

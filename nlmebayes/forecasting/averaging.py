@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import prediction
-from nlmebayes.forecasting import DENSITY, REPORT, forecaster, rare_allowed
+from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecaster, rare_allowed
 from nlmebayes.model import ModelError
 
 SCHEMES = ("evidence", "ofv")

@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from nlmebayes import charts, publication
+from nlmebayes import publication
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
-from nlmebayes.forecasting import DENSITY, forecaster
+from nlmebayes.forecasting import charts
+from nlmebayes.forecasting.forecaster import DENSITY, forecaster
+from nlmebayes.forecasting.modes import climbed
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Model, ModelError
-from nlmebayes.modes import climbed
 
 OPTIONS = (*DENSITY, "now", "unusual", "draws", "proposals", "rounds")
 TOGETHER = 100  # patients whose modes are climbed to at once

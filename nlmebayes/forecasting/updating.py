@@ -14,7 +14,7 @@ import xarray as xr
 
 from nlmebayes import storage
 from nlmebayes.data.grid import last_position
-from nlmebayes.forecasting import DENSITY, REPORT, forecast
+from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecast
 from nlmebayes.imputation import filled, known
 from nlmebayes.model import ModelError
 

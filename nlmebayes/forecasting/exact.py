@@ -21,8 +21,8 @@ from pytensor.graph.traversal import ancestors
 
 from nlmebayes import censoring, compilation, hierarchy, storage
 from nlmebayes.evaluation import Draws, Effects
+from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import barrier
-from nlmebayes.particles import Particles
 from nlmebayes.structure.structure import Named
 
 CHAINS, TUNE = 4, 500

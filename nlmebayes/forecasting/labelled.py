@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from nlmebayes import prediction
 from nlmebayes.evaluation import evaluator, measure
-from nlmebayes.target import Target
+from nlmebayes.forecasting.target import Target
 
 TELLING = 100  # draws without which there is no p-value
 

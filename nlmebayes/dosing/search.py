@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from nlmebayes.dosing import Loss, check, doubted, evaluated, known, tabled
-from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, varied
-from nlmebayes.targets import Target
+from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.recommendation import Loss, check, doubted, evaluated, known, tabled
+from nlmebayes.dosing.regimen import FOLLOW, NEW, varied
+from nlmebayes.dosing.targets import Target
 
 SURE = 0.98  # share of draws on the wrong side beyond which no better amount is looked for
 GRID = 21  # values compared in a search without a root, and again around the best of them

@@ -7,13 +7,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import charts, doubts, storage
+from nlmebayes import storage
+from nlmebayes.dosing import doubts
+from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.dosing.targets import Target
+from nlmebayes.forecasting import charts
 from nlmebayes.model import ModelError
-from nlmebayes.prospect import Case, prospect
 from nlmebayes.publication import outside
-from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.structure.superposition import Superposition
-from nlmebayes.targets import Target
 
 
 @dataclass(frozen=True)
