@@ -22,7 +22,9 @@ ROOMS = (
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
-    "dosing": ("monitoring", "search", "recommendation", "doubts", "prospect", "targets", "exposure", "outlook", "regimen"),
+    "dosing": (
+        "monitoring", "search", "recommendation", "doubts", "prospect", "targets", "exposure", "outlook", "regimen",
+    ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
         "modes", "target", "sampling_times",
