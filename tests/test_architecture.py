@@ -17,10 +17,10 @@ PACKAGE = ROOT / "nlmebayes"
 ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
     "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
-    "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation",
-    "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
-    "weights",
+    "publication", "omegas", "diagnostics", "infer", "streaming", "approximation", "parametrisation", "start",
+    "compilation", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy",
+    "transport", "censoring", "design", "grouping", "formula", "residual", "variables", "structure",
+    "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
