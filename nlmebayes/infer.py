@@ -9,6 +9,7 @@ import numpy as np
 import nutpie
 import pymc as pm
 import xarray as xr
+from arviz_stats import ess
 
 from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage, streaming
 from nlmebayes.censoring import limits
@@ -23,6 +24,7 @@ from nlmebayes.start import initial_points, pilot
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
+SLOW = 0.3  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
@@ -171,7 +173,7 @@ class Sampler:
             ready = self._continued(resume, chains)
         elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
             rest = tune - tune // 2
-            ready = self._recalibrated(tune // 2, rng, options)
+            ready, options = self._recalibrated(tune // 2, rng, options)
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         with streaming.raw(store) as folder:
             found = _whole(*ready._run(draws, rest, rng, options | folder), draws)
@@ -187,13 +189,16 @@ class Sampler:
         return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
 
     def _recalibrated(self, steps, rng, options):
-        """The same with information from the last fifth of that many steps of a warm-up."""
+        """The same with information from the last fifth of that many steps of a warm-up, and options that suit: where
+        these draws hang together, trajectories go on for twice as long after their turn, which the many effects that
+        are independent of each other would set."""
         last = steps // 5
         drawn, stats = self._run(last, steps - last, rng, options)
         if not np.isfinite(stats["logp"]).all():
             raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
         draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
-        return self._piloted(recalibrated(self.model, self.design, self.pilot, draws))
+        longer = {"extra_doublings": 1} if _least(drawn) < SLOW and options.get("sampler", "nuts") == "nuts" else {}
+        return self._piloted(recalibrated(self.model, self.design, self.pilot, draws)), longer | options
 
     def _continued(self, tree, chains):
         """The same with the information of a tree, and its chains' last points as starts."""
@@ -270,6 +275,12 @@ def _whole(drawn, stats, draws):
         f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}", stacklevel=3
     )
     return (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
+
+
+def _least(drawn):
+    """The least number of effective draws per draw, over all population variables."""
+    found = ess(drawn[[v for v in drawn if v.startswith(("theta_", "omega_", "sigma_"))]])
+    return min(float(x.min()) for x in found.data_vars.values()) / (drawn.sizes["chain"] * drawn.sizes["draw"])
 
 
 def _ends(tree, chains, size):
