@@ -47,8 +47,8 @@ def fit(
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
     target_accept : float, optional
-        By default 0.8 where all random effects are transported and the warm-up goes well, 0.9 elsewhere. Raise it towards 1 when `check` reports
-        divergences.
+        By default 0.8 where all random effects are transported and the warm-up goes well, 0.9 elsewhere. Raise it
+        towards 1 when `check` reports divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder"}
@@ -85,12 +85,11 @@ def fit(
     """
     if method not in ("nuts", *approximation.METHODS):
         raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
+    streaming.check(store, method, resume)
     if resume is not None:
         _same_fit(model, data, resume)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
-        if store is not None:
-            raise ModelError(f"store: an approximation ({method}) is kept in memory; store= takes method='nuts'")
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
     return ready.sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
@@ -158,8 +157,7 @@ class Sampler:
         resume=None, store=None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
-        if store is not None and resume is not None:
-            raise ModelError("store: draws that are appended to a tree (resume=) are kept in memory; give one of both")
+        streaming.check(store, resume=resume)
         if min(draws, tune, chains) < 1:
             raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
         rng = np.random.default_rng(random_seed)
@@ -191,9 +189,9 @@ class Sampler:
         return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
 
     def _recalibrated(self, steps, rng, options):
-        """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the last
-        of them still hang together. Then trajectories should go on after their turn, which the many effects that are
-        independent of each other would set."""
+        """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
+        last of them still hang together. Then trajectories should go on after their turn, which comes too early: the
+        many effects that are independent of each other set it."""
         ready, parts = self, 1 if steps < LEARN else 2
         for _ in range(parts):
             size = steps // parts
