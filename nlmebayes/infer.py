@@ -47,8 +47,8 @@ def fit(
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
     target_accept : float, optional
-        By default 0.8 where all random effects are transported, 0.9 elsewhere. Raise it towards 1 when `check` reports
-        divergences.
+        By default 0.8 where all random effects are transported and the warm-up goes well, 0.9 elsewhere. Raise it
+        towards 1 when `check` reports divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder"}
@@ -85,12 +85,11 @@ def fit(
     """
     if method not in ("nuts", *approximation.METHODS):
         raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
+    streaming.check(store, method, resume)
     if resume is not None:
         _same_fit(model, data, resume)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
-        if store is not None:
-            raise ModelError(f"store: an approximation ({method}) is kept in memory; store= takes method='nuts'")
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
     return ready.sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
@@ -158,22 +157,23 @@ class Sampler:
         resume=None, store=None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
-        if store is not None and resume is not None:
-            raise ModelError("store: draws that are appended to a tree (resume=) are kept in memory; give one of both")
+        streaming.check(store, resume=resume)
         if min(draws, tune, chains) < 1:
             raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
         rng = np.random.default_rng(random_seed)
-        if target_accept is None:
-            target_accept = EVEN if all(row["parametrisation"] == TRANSPORT for row in self.chosen) else UNEVEN
+        even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
             options = {"store_divergences": True} | options
-        options |= {"chains": chains, "cores": cores, "progress_bar": progressbar, "target_accept": target_accept}
+        options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
+        options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
         ready, rest = self, tune
         if resume is not None:
             ready = self._continued(resume, chains)
         elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
+            ready, slow = self._recalibrated(tune // 2, rng, options)
             rest = tune - tune // 2
-            ready, options = self._recalibrated(tune // 2, rng, options)
+            if slow and options.get("sampler", "nuts") == "nuts":
+                options = {"extra_doublings": 1} | options | {"target_accept": target_accept or UNEVEN}
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         with streaming.raw(store) as folder:
             found = _whole(*ready._run(draws, rest, rng, options | folder), draws)
@@ -189,16 +189,19 @@ class Sampler:
         return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
 
     def _recalibrated(self, steps, rng, options):
-        """The same with information from the last fifth of that many steps of a warm-up, and options that suit: where
-        these draws hang together, trajectories go on for twice as long after their turn, which the many effects that
-        are independent of each other would set."""
-        last = steps // 5
-        drawn, stats = self._run(last, steps - last, rng, options)
-        if not np.isfinite(stats["logp"]).all():
-            raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
-        draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
-        longer = {"extra_doublings": 1} if _least(drawn) < SLOW and options.get("sampler", "nuts") == "nuts" else {}
-        return self._piloted(recalibrated(self.model, self.design, self.pilot, draws)), longer | options
+        """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
+        last of them still hang together. Then trajectories should go on after their turn, which comes too early: the
+        many effects that are independent of each other set it."""
+        ready, parts = self, 1 if steps < LEARN else 2
+        for _ in range(parts):
+            size = steps // parts
+            last = size // 4
+            drawn, stats = ready._run(last, size - last, rng, options)
+            if not np.isfinite(stats["logp"]).all():
+                raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
+            draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
+            ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
+        return ready, _least(drawn) < SLOW
 
     def _continued(self, tree, chains):
         """The same with the information of a tree, and its chains' last points as starts."""

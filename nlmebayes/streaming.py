@@ -13,23 +13,35 @@ from nlmebayes.variables import ModelError
 NUMBERS = 2_000_000  # in the arrays of one block of draws, about
 
 
-@contextmanager
-def raw(store):
-    """Options of the sampler that make it write its draws beside the folder ``store`` of the tree, until the end.
+def check(store, method="nuts", resume=None):
+    """Refuse a store before anything is compiled.
 
     Raises
     ------
     ModelError
-        There is something of that name.
+        There is something of that name; what is asked for is kept in memory.
     """
+    if store is None:
+        return
+    if method != "nuts" or resume is not None:
+        what = f"an approximation ({method})" if method != "nuts" else "what is appended to a tree (resume=)"
+        raise ModelError(f"store: {what} is kept in memory; leave store= out")
+    for path in (Path(store), _beside(store)):
+        if path.exists():
+            raise ModelError(f"store: {path} exists; delete it, or name another folder")
+
+
+def _beside(store):
+    return Path(store).with_name(Path(store).name + ".sampling")
+
+
+@contextmanager
+def raw(store):
+    """Options of the sampler that make it write its draws beside the folder ``store`` of the tree, until the end."""
     if store is None:
         yield {}
         return
-    store = Path(store)
-    folder = store.with_name(store.name + ".sampling")
-    for path in (store, folder):
-        if path.exists():
-            raise ModelError(f"store: {path} exists; delete it, or name another folder")
+    folder = _beside(store)
     folder.mkdir(parents=True)
     try:
         yield {"zarr_store": nutpie.zarr_store.LocalStore(str(folder))}

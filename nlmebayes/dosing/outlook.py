@@ -14,7 +14,8 @@ from nlmebayes.model import ModelError
 
 
 def checked(covariates, patient, read):
-    """The covariates to come, name -> number or {time: value}, of which ``read`` are those that the formulas read.
+    """The covariates to come, name -> number or {time: value}, as the patient's records spell their names; ``read`` are
+    those that the formulas read.
 
     Raises
     ------
@@ -23,8 +24,10 @@ def checked(covariates, patient, read):
     """
     known = {name.lower() for name in read}
     there = [name for name in (*patient.covariates, *patient.inputs) if name.lower() in known]
+    found = {}
     for name, said in (covariates or {}).items():
-        if name not in there:
+        alike = [name] if name in there else [own for own in there if own.lower() == str(name).lower()]
+        if len(alike) != 1:
             raise ModelError(
                 f"covariates: {name!r} is no covariate that the model and the patient's records have; there are "
                 f"{', '.join(there) or 'none'}"
@@ -32,8 +35,9 @@ def checked(covariates, patient, read):
         for time, value in said.items() if isinstance(said, dict) else ((0.0, said),):
             if not isinstance(time, int | float | np.number) or not np.isfinite(time):
                 raise ModelError(f"covariates: {name} from {time!r} on, which is no time")
-            _check_value(name, value, patient.observations[name])
-    return dict(covariates or {})
+            _check_value(name, value, patient.observations[alike[0]])
+        found[alike[0]] = said
+    return found
 
 
 def _check_value(name, value, column):

@@ -303,3 +303,11 @@ def acts(patient, plan):
         times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
         found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]
     return np.unique(np.concatenate(found))
+
+
+def restarts(patient, plan):
+    """Times at which the states are what they are by a reset or a steady state, in place of what was."""
+    found = [part.start for part in plan.parts if part.steady]
+    found += [dose[patient.time] for dose in patient.doses.to_dict("records") if dose["ss"] == 1]
+    found += [event[patient.time] for event in patient.events.to_dict("records") if event["kind"] == "reset"]
+    return np.array(found, dtype=float)
