@@ -34,7 +34,8 @@ class Matrix:
 class ObservedOutcome:
     """The records of one outcome: their units, subjects (label and number), inputs and values.
 
-    A censored value lies between ``lower`` and ``upper``, which are missing for a measured one.
+    A censored value lies between ``lower`` and ``upper``, which are missing for a measured one. ``columns`` are those
+    that the residual reads, ``scales`` the designs (record, term) of its parts that have a formula.
     """
 
     name: str
@@ -46,6 +47,8 @@ class ObservedOutcome:
     values: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    columns: dict = field(default_factory=dict)
+    scales: dict = field(default_factory=dict)
 
     @property
     def censored(self):
@@ -272,4 +275,24 @@ def _observed(model, data, name, of_record):
     return ObservedOutcome(
         name, frame["row"].to_numpy(), of_record[here], subjects, np.array([number[s] for s in subjects]), inputs,
         *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
+        {part: _read(frame, c, model.residual_of(name), data) for part, c in model.residual_of(name).columns.items()},
     )  # fmt: skip
+
+
+def _read(frame, column, residual, data):
+    """A column that a residual reads, or a number for every record."""
+    if not isinstance(column, str):
+        return np.full(len(frame), float(column))
+    if column not in frame.columns or column in RESERVED:
+        have = ", ".join(c for c in frame.columns if c not in (*RESERVED, *data.levels)) or "none"
+        raise DataError(f"{residual} reads the column {column!r}, which the data do not have; columns are {have}")
+    try:
+        values = frame[column].to_numpy(dtype=float)
+    except ValueError as error:
+        raise DataError(f"{data.source}, column {column}: {residual} needs numbers there: {error}") from error
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"{data.source}, row {frame['row'].iloc[bad[0]]}, column {column}: is missing, and {residual} needs it"
+        )
+    return values

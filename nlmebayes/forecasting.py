@@ -336,7 +336,7 @@ def _surprise(prior, rng):
     for name, seen, records, *_ in target.observed:
         f = prior.f[name][:, seen]
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
-                                   target.design.positive)  # fmt: skip
+                                   target.design.positive, records)  # fmt: skip
         values = np.where(np.isfinite(records.values), records.values, 0.0)
         drawn = np.where(np.isfinite(drawn), drawn, 0.0)
         hidden = records.censored & (drawn >= records.lower) & (drawn <= records.upper)

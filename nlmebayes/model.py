@@ -196,7 +196,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         scale = hierarchy.scale_of_data(design)
         theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
         sigma = {o.name: _add_residual(model, o, variables) for o in design.outcomes}
-        sharpness = _sharpness(model, sigma, information) if information else None
+        sharpness = _sharpness(model, design, sigma, information) if information else None
         eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
         phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
@@ -205,7 +205,8 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            _add_outcome(model, design, observed, f[observed.name], sigma[observed.name])
+            s = _at_records(observed, sigma[observed.name], fixed)
+            _add_outcome(model, design, observed, f[observed.name], s)
         variables.finish()
     return built, variables
 
@@ -234,19 +235,31 @@ def coordinates(design: Design):
 
 
 def _add_residual(model, observed, variables):
-    """The parts of an outcome's residual."""
+    """The free parts of an outcome's residual by name."""
     parts = model.residual_of(observed.name).priors(scale_of(observed.values))
-    return Named(**{k: variables.add(f"sigma_{observed.name}_{k}", p, None, ()) for k, p in parts.items()})
+    return {part: variables.add(f"sigma_{observed.name}_{part}", prior, None, ()) for part, prior in parts.items()}
 
 
-def _sharpness(model, sigma, information):
+def _at_records(observed, parts, fixed):
+    """Parts and columns of a residual as its likelihood takes them."""
+    name = observed.name
+    data = {part: _data(f"{name}_{part}", x, f"{name}_obs", fixed) for part, x in observed.columns.items()}
+    return Named(**parts, **data)
+
+
+def _on_average(observed, parts):
+    """Parts and columns of a residual at the mean record."""
+    return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
+
+
+def _sharpness(model, design, sigma, information):
     """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
     by the one here, at the predictions that stand for all."""
     data = {name: pm.Data(name, value) for name, value in information.scatter().items()}
     height = []
-    for k, (name, s) in enumerate(sigma.items()):
-        f = data["transport_f"][k]
-        height.append(pm.logp(model.residual_of(name).likelihood(f, s), f).mean())
+    for k, observed in enumerate(design.outcomes):
+        s = _on_average(observed, sigma[observed.name])
+        height.append(model.residual_of(observed.name).height(data["transport_f"][k], s).mean())
     return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
 
 
@@ -269,13 +282,17 @@ def _add_outcome(model, design, observed, f, s):
 
 def _possible(observed, residual, positive):
     """Measured values have a density."""
-    if residual.positive or positive:
-        bad = np.flatnonzero((observed.values <= 0) & ~observed.censored)
-        if bad.size:
-            why = (
-                f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
-            )
-            raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and {why}")
+    measured = ~observed.censored & np.isfinite(observed.values)
+    bad = np.flatnonzero(measured & residual.outside(observed.values, observed.columns))
+    if bad.size:
+        columns = "".join(f", {name} = {x[bad[0]]:g}" for name, x in observed.columns.items())
+        raise ModelError(
+            f"row {observed.row[bad[0]]}: {observed.name} = {observed.values[bad[0]]:g}{columns}, to which {residual} "
+            f"gives no density; use another residual (this one takes {residual.values})"
+        )
+    bad = np.flatnonzero(measured & (observed.values <= 0)) if positive else bad
+    if bad.size:
+        raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and blq='M4' says it is")
 
 
 def check_names(model, design):

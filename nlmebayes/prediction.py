@@ -216,7 +216,7 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
         name, dims = observed.name, (f"{observed.name}_obs",)
         known = np.isfinite(observed.values).all()
         residual = model.residual_of(name)
-        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive), dims)
+        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive, observed), dims)
         if known:
             seen[name] = (dims, observed.values)
         if known and density:

@@ -267,6 +267,7 @@ def _reference_data(model, levels, outcomes, reference, domain):
     read = {n for f in texts for text in (f.fixed, *(t.effects for t in f.groups)) for n in _columns(text, f.text)}
     _stand_somewhere([(text, f.text) for f in texts for text in (f.fixed, *(t.effects for t in f.groups))], reference)
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
+    read |= {c for name in outcomes for c in model.residual_of(name).columns.values() if isinstance(c, str)}
     columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
     most = max([2, *(len(v) for v in columns.values())])
     groups = list(product(*([range(most)] + [range(2)] * (len(levels) - 1))))

@@ -27,6 +27,12 @@ class Residual(ABC):
     """
 
     positive = False  # whether only positive measurements have a density
+    values = "positive numbers"  # what has a density, in words
+
+    @property
+    def columns(self):
+        """Columns of the data that the law reads at each record (or numbers), by the name under which ``s`` has them."""
+        return {}
 
     @abstractmethod
     def priors(self, scale) -> dict[str, Prior]:
@@ -39,8 +45,21 @@ class Residual(ABC):
     def likelihood(self, f, s):
         """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
 
-        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts by name, scalars or (draw, 1).
+        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts and the columns by name, of shapes that
+        broadcast with it.
         """
+
+    def information(self, f, s):
+        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
+        return None
+
+    def height(self, f, s):
+        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there."""
+        return pm.logp(self.likelihood(f, s), f)
+
+    def outside(self, y, s):
+        """Which measurements (record,) have no density; ``s``: the columns by name, arrays (record,)."""
+        return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
     def log_tails(self, f, s, y):
         """Log-probabilities of a measurement below ``y`` and above it: (log F(y), log(1 - F(y))).
