@@ -212,7 +212,7 @@ def _graph(structure, levels, shared, own, names):
 
 
 def parts_at(residual, s, observed=None):
-    """What a residual needs at the records: its parts and columns by name, (sample, 1), (1, record) or (sample, record).
+    """Parts and columns of a residual by name, of shape (sample, 1), (1, record) or (sample, record).
 
     ``s`` holds the parts, (sample,), or (sample, term) of those with a formula.
     """

@@ -2,14 +2,15 @@
 
 ``f`` is the mean on the family's natural scale (a probability, a rate, an amount), so that the link of a structure's
 parameter makes the generalised linear mixed model: a logit link with `Binomial`, a log link with `Poisson`. Only
-`OrderedLogistic` takes ``f`` on the logit scale. Dispersions are like standard deviations, not precisions: ``a`` is zero
-without overdispersion, so that its prior can say that there is little.
+`OrderedLogistic` takes ``f`` on the logit scale. Dispersions are like standard deviations, not precisions: ``a`` is
+zero without overdispersion, so that its prior can say that there is little.
 
 Each family gives the expected information on ``f``, which makes the pilot iteratively reweighted least squares.
 """
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pymc as pm
@@ -282,8 +283,8 @@ class OrderedLogistic(Family):
 
     .. math:: P(y > k) = \operatorname{logit}^{-1}(f - c_k), \qquad c_1 = 0, \quad c_k = c_{k-1} + step_k
 
-    ``f`` is on the logit scale: its structure has an identity link, and its intercept is the place of the first cutpoint.
-    The parts are the steps between cutpoints, ``step2``, ..., ``step{K-1}``. Priors: step ~ Gamma(2, 1).
+    ``f`` is on the logit scale: its structure has an identity link, and its intercept is the place of the first
+    cutpoint. The parts are the steps between cutpoints, ``step2``, ..., ``step{K-1}``. Priors: step ~ Gamma(2, 1).
 
     Parameters
     ----------
@@ -317,8 +318,7 @@ class OrderedLogistic(Family):
     def _log_probabilities(self, f, s):
         above = self._above(f, s)
         inner = [
-            -pt.softplus(-low) - pt.softplus(high) + pt.log(-pt.expm1(high - low))
-            for low, high in zip(above, above[1:], strict=False)
+            -pt.softplus(-low) - pt.softplus(high) + pt.log(-pt.expm1(high - low)) for low, high in pairwise(above)
         ]
         return pt.stack([-pt.softplus(above[0]), *inner, -pt.softplus(-above[-1])], axis=-1)
 

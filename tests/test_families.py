@@ -14,11 +14,11 @@ from pymc.initial_point import make_initial_point_fn
 from scipy import special, stats
 
 import nlmebayes as nb
+from model_zoo import LinearMixed
 from nlmebayes import evaluation, storage
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
 from nlmebayes.structure.structure import Named
-from model_zoo import LinearMixed
 
 COUNTS = np.array([0.0, 1.0, 3.0, 17.0])
 
@@ -111,7 +111,7 @@ def test_gradients_are_those_of_finite_differences(family, parts, columns, f, y,
 
 @EVERY
 def test_information_is_the_expected_square_of_the_slope(family, parts, columns, f, y, law):
-    if y.max() < 1 and len(y) == 3 or family == nb.Gamma():  # continuous: by quadrature
+    if (y.max() < 1 and len(y) == 3) or family == nb.Gamma():  # continuous: by quadrature
         end = 1.0 if family == nb.Beta() else 60.0
         nodes, weights = np.polynomial.legendre.leggauss(20)
         y = (end * (np.arange(200)[:, None] + (nodes + 1) / 2) / 200).ravel()
@@ -194,7 +194,7 @@ def test_options_are_checked():
         nb.ZeroInflated(nb.Gamma())
 
 
-# --- in a model --------------------------------------------------------------------------------------------------------
+# --- in a model
 
 
 @dataclass(frozen=True)
