@@ -31,7 +31,7 @@ class Residual(ABC):
 
     @property
     def columns(self):
-        """Columns of the data that the law reads at each record (or numbers), by the name under which ``s`` has them."""
+        """Columns of the data (or numbers) that the law reads at each record, by their name in ``s``."""
         return {}
 
     @abstractmethod
