@@ -15,7 +15,10 @@ from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import RESERVED, DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
 from nlmebayes.grouping import Level, group_terms
+from nlmebayes.hazards import Nodes, nodes_of
+from nlmebayes.structure.curve import Curve
 from nlmebayes.timeline import in_order, places
+from nlmebayes.variables import ModelError
 
 NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
 
@@ -49,6 +52,7 @@ class ObservedOutcome:
     upper: np.ndarray
     columns: dict = field(default_factory=dict)
     scales: dict = field(default_factory=dict)
+    nodes: Nodes | None = None  # of times to an event: where the hazard is asked for
 
     @property
     def censored(self):
@@ -60,9 +64,37 @@ class ObservedOutcome:
         values = {
             name: {k: v[chosen] for k, v in value.items()} if isinstance(value, dict) else value[chosen]
             for name, value in vars(self).items()
-            if name != "name"
+            if name not in ("name", "nodes")
         }
-        return replace(self, **values)
+        return replace(self, **values, nodes=self.nodes and self.nodes.at(chosen))
+
+    @property
+    def asked(self):
+        """The records at which the structure is asked: these, or those of all nodes as records of their own.
+
+        Of a node the value is 1 where it is the time of an event that was seen, and ``weight`` that of the hazard.
+        """
+        if self.nodes is None:
+            return self
+        time, cumulative = self.nodes.asked
+        many = time.shape[1]
+        own = replace(self, nodes=None, columns={}).at(np.repeat(np.arange(len(self.row)), many))
+        inputs = own.inputs | ({"time": time.ravel()} if "time" in own.inputs else {})
+        inputs |= {"cumulative": np.tile(cumulative, len(time))} if self.nodes.cumulative.any() else {}
+        return replace(own, inputs=inputs, **self.nodes.counts())
+
+    @property
+    def fitted(self):
+        """The same without nodes that only a simulation needs."""
+        return self if self.nodes is None else replace(self, nodes=self.nodes.fitted)
+
+    def read(self, f):
+        """What is reported of predictions (sample, record): of a hazard, the cumulative one."""
+        return f if self.nodes is None else self.nodes.total(f)
+
+    def folded(self, f):
+        """Predictions at what is `asked`, (sample, node), as (sample, record, column) where records have several."""
+        return f if self.nodes is None else f.reshape(len(f), len(self.row), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,28 +287,61 @@ def _matrix(text, units, data, formula, trained):
 def _observed(model, data, name, of_record):
     here = (data.observations["outcome"] == name).to_numpy()
     frame = data.observations[here]
-    inputs = {}
-    for wanted in model.structure.inputs:
-        column = model.inputs.get(wanted) or (data.time if wanted == "time" else wanted)
-        if column is None or column not in frame.columns:
-            have = ", ".join(c for c in frame.columns if c not in (*RESERVED, *data.levels))
-            raise DataError(
-                f"{model.structure.label} needs the input {wanted!r}, which is no column of the data ({have}); "
-                f"name it: Model(..., inputs={{{wanted!r}: 'column'}})"
-                + (" or Dataset.from_frame(..., time='column')" if wanted == "time" else "")
-            )
-        values = frame[column].to_numpy(dtype=float)
-        if not np.isfinite(values).all():
-            row = frame["row"].to_numpy()[np.flatnonzero(~np.isfinite(values))[0]]
-            raise DataError(f"{data.source}, row {row}, column {column}: is missing, and the model needs it")
-        inputs[wanted] = values
+    residual = model.residual_of(name)
+    inputs = {
+        wanted: _input(model, data, frame, wanted)
+        for wanted in model.structure.inputs
+        if not (residual.folds and wanted == "time")
+    }
     subjects = frame[data.subject].to_numpy()
     number = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject]))}
-    return ObservedOutcome(
+    found = ObservedOutcome(
         name, frame["row"].to_numpy(), of_record[here], subjects, np.array([number[s] for s in subjects]), inputs,
         *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
-        {part: _read(frame, c, model.residual_of(name), data) for part, c in model.residual_of(name).columns.items()},
+        {part: _read(frame, c, residual, data) for part, c in residual.columns.items()},
     )  # fmt: skip
+    return _with_nodes(model, data, frame, found) if residual.folds else found
+
+
+def _input(model, data, frame, wanted):
+    """An input of the structure at the records of an outcome."""
+    column = model.inputs.get(wanted) or (data.time if wanted == "time" else wanted)
+    if column is None or column not in frame.columns:
+        have = ", ".join(c for c in frame.columns if c not in (*RESERVED, *data.levels))
+        raise DataError(
+            f"{model.structure.label} needs the input {wanted!r}, which is no column of the data ({have}); "
+            f"name it: Model(..., inputs={{{wanted!r}: 'column'}})"
+            + (" or Dataset.from_frame(..., time='column')" if wanted == "time" else "")
+        )
+    values = frame[column].to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        row = frame["row"].to_numpy()[np.flatnonzero(~np.isfinite(values))[0]]
+        raise DataError(f"{data.source}, row {row}, column {column}: is missing, and the model needs it")
+    return values
+
+
+def _with_nodes(model, data, frame, o):
+    """An event outcome with its nodes. A record without an event time is one at which survival is predicted."""
+    structure = model.structure
+    if not isinstance(structure, Curve):
+        raise ModelError(
+            f"{structure.label} cannot give the hazard of {o.name}: TimeToEvent takes a Curve, whose prediction is a "
+            "formula of the time"
+        )
+    if data.blq == "M4":
+        raise ModelError(f"{o.name} is the time of an event, which blq='M4' does not know; use blq='M3'")
+    ahead = np.isnan(o.values)
+    if ahead.any() and data.time is None:
+        raise DataError(f"{data.source}: {o.name} without a value is predicted at a time; give time='column'")
+    until = frame[data.time].to_numpy(dtype=float) if ahead.any() else o.values
+    lower, upper = np.where(ahead, until, o.lower), np.where(ahead, np.inf, o.upper)
+    ends = np.concatenate([o.values, lower, upper, [1.0]])
+    nodes = nodes_of(
+        model.residual_of(o.name), structure, o.name, o.row, o.values, lower, upper, o.columns["entry"],
+        ends[np.isfinite(ends)].max(),
+    )  # fmt: skip
+    inputs = o.inputs | ({"time": nodes.end} if "time" in structure.inputs else {})
+    return replace(o, inputs=inputs, columns=nodes.columns(), nodes=nodes)
 
 
 def _read(frame, column, residual, data):

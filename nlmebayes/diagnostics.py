@@ -202,9 +202,8 @@ def _predictive(tree):
     for name, observed in tree["observed_data"].data_vars.items():
         replicated = tree["posterior_predictive"][name].stack(sample=("chain", "draw")).to_numpy()  # (record, sample)
         if f"lower_{name}" in limits:  # censored records are compared at their limits
-            replicated = np.clip(
-                replicated, *quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
-            )
+            ends = quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
+            replicated, observed = np.clip(replicated, *ends), observed.clip(*ends)
         p = {k: _tail(t(replicated, axis=0), t(observed.to_numpy())) for k, t in STATISTICS.items()}
         rows.append({"outcome": name, **p})
     return pd.DataFrame(rows)

@@ -144,7 +144,8 @@ def evaluator(model, design):
         parts = [compute(*(v[i : i + step] for v in values), *data) for i in range(0, len(values[0]), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         phi = dict(zip(theta, found, strict=False))
-        return phi, dict(zip(names, found[len(phi) : -1], strict=True)), found[-1]
+        f = {o.name: o.folded(x) for o, x in zip(design.outcomes, found[len(phi) : -1], strict=True)}
+        return phi, f, found[-1]
 
     return evaluate
 
@@ -160,7 +161,7 @@ def predictor(model, design):
     def predict(linear):
         parts = [compute(linear[i : i + step], *own.values()) for i in range(0, len(linear), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-        return dict(zip(names, found[:-1], strict=True)), found[-1]
+        return {o.name: o.folded(x) for o, x in zip(design.outcomes, found[:-1], strict=True)}, found[-1]
 
     return predict
 
@@ -223,7 +224,7 @@ def parts_at(residual, s, observed=None):
         found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
     if residual.columns and observed is None:
         raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
-    return found | {part: observed.columns[part][None] for part in residual.columns}
+    return found | ({part: x[None] for part, x in observed.columns.items()} if residual.columns else {})
 
 
 def _cut(parts, rows, here):
@@ -233,11 +234,13 @@ def _cut(parts, rows, here):
 
 def _shapes(parts):
     """Names of parts, and which of their axes are of length one whatever the data: what a graph depends on."""
-    return tuple((name, 1 if len(x) == 1 else None, 1 if x.shape[1] == 1 else None) for name, x in parts.items())
+    return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
 
 def measure(residual, f, s, rng, positive=False, observed=None):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
+    if residual.folds:
+        return residual.draw(f, observed.nodes, rng)
     parts = parts_at(residual, s, observed)
     compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
@@ -247,7 +250,7 @@ def measure(residual, f, s, rng, positive=False, observed=None):
 @lru_cache(maxsize=32)
 def _measured(residual, parts, positive):
     """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
-    prediction, tensors = _given(parts)
+    prediction, tensors = _given(residual, parts)
     variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
     inputs = [prediction, *tensors.values()]
     compute = pm.compile(inputs, variable, mode=UNCOMPILED, on_unused_input="ignore")
@@ -258,8 +261,9 @@ def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
     parts = parts_at(residual, s, observed)
-    found = np.empty_like(f)
-    special = observed.censored | positive  # tails cost much more than a density
+    found = np.empty(f.shape[:2])
+    special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
+    f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
     for censored, here in ((False, ~special), (True, special)):
         if not here.any():
             continue
@@ -322,7 +326,7 @@ def _heights(residual, f, parts):
 
 @lru_cache(maxsize=32)
 def _height(residual, parts):
-    prediction, tensors = _given(parts)
+    prediction, tensors = _given(residual, parts)
     mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
     inputs = [prediction, *tensors.values()]
     return pytensor.function(inputs, residual.height(prediction, Named(**tensors)), mode=mode, on_unused_input="ignore")
@@ -361,8 +365,9 @@ def _slopes(residual, parts, censored, positive):
     return pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
 
 
-def _given(parts):
-    return pt.dmatrix("f"), {name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts}
+def _given(residual, parts):
+    kind = pt.dtensor3 if residual.folds else pt.dmatrix
+    return kind("f"), {name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts}
 
 
 @lru_cache(maxsize=32)
@@ -375,10 +380,11 @@ def _density(residual, parts, censored, positive):
 
 
 def _terms(residual, parts, censored, positive):
-    prediction, tensors = _given(parts)
+    prediction, tensors = _given(residual, parts)
     s, limits = Named(**tensors), [pt.drow("measured"), pt.drow("lower"), pt.drow("upper")]
     if censored:
         density = censoring.log_density(residual, prediction, s, *limits, positive)
     else:
-        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(prediction))
+        first = prediction[..., 0] if residual.folds else prediction
+        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(first))
     return prediction, tensors, limits, density

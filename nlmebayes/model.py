@@ -1,6 +1,6 @@
 """`Model`, the whole statement with no data in it, and `build`, which makes a PyMC model of it on a dataset."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
+from nlmebayes.hazards import Rows
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
 from nlmebayes.structure.compartments import outcome_names
@@ -188,6 +189,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     """
     check_names(model, design)
     check_residuals(model, design)
+    design = replace(design, outcomes=tuple(o.fitted for o in design.outcomes))
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
@@ -209,6 +211,14 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
             _add_outcome(model, design, observed, f[observed.name], s)
         variables.finish()
     return built, variables
+
+
+def by_node(model, design):
+    """A model and design in which the nodes of event times are records of their own, as a pilot takes them."""
+    residuals = {o.name: Rows() if o.nodes is not None else model.residual_of(o.name) for o in design.outcomes}
+    stated = {f.name: getattr(model, f.name) for f in fields(model)} | {"residual": residuals}
+    rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
+    return Model(stated.pop("structure"), *stated.pop("formulas"), **stated), rows
 
 
 def _data(name, value, dims, fixed):
@@ -243,7 +253,8 @@ def _add_residual(model, observed, variables):
 def _at_records(observed, parts, fixed):
     """Parts and columns of a residual as its likelihood takes them."""
     name = observed.name
-    data = {part: _data(f"{name}_{part}", x, f"{name}_obs", fixed) for part, x in observed.columns.items()}
+    dims = {1: (f"{name}_obs",), 2: None}
+    data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
     return Named(**parts, **data)
 
 
@@ -266,12 +277,16 @@ def _sharpness(model, design, sigma, information):
 def _add_outcome(model, design, observed, f, s):
     name, residual = observed.name, model.residual_of(observed.name)
     _possible(observed, residual, design.positive)
-    f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
+    if residual.folds:
+        f = f.reshape((len(observed.row), -1))
+        pm.Deterministic(f"f_{name}", (f * (s.until + s.within)).sum(axis=-1), dims=f"{name}_obs")
+    else:
+        f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
     if model.structure.fallible:  # a point without a prediction has no density, but its gradient is finite
         known = ~pt.isnan(f)
         pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
         f = pt.switch(known, f, 1.0)
-    if observed.censored.any() or design.positive:
+    if not residual.folds and (observed.censored.any() or design.positive):
         limits = observed.values, observed.lower, observed.upper
         censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
         return

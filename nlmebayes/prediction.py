@@ -175,7 +175,7 @@ def labelled(design, draws: Draws, eta, phi, f, sizes):
     for level in (each.name for each in design.levels):
         found[f"eta_{level}"] = (eta[level], (level, f"{level}_effect"))
     found |= {name: (value, ("unit",)) for name, value in phi.items()}
-    found |= {f"f_{name}": (value, (f"{name}_obs",)) for name, value in f.items()}
+    found |= {f"f_{o.name}": (o.read(f[o.name]), (f"{o.name}_obs",)) for o in design.outcomes if o.name in f}
     attrs = {DRIFT: draws.drift} if draws.drift else {}
     return with_chains(_population(design, draws) | found, coordinates(design), sizes).assign_attrs(attrs)
 

@@ -28,6 +28,7 @@ class Residual(ABC):
 
     positive = False  # whether only positive measurements have a density
     values = "positive numbers"  # what has a density, in words
+    folds = False  # whether a record has several predictions, on a last axis
 
     @property
     def columns(self):

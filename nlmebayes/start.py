@@ -12,7 +12,7 @@ from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
 from nlmebayes.hierarchy import location_of
-from nlmebayes.model import Model, ModelError, assemble
+from nlmebayes.model import Model, ModelError, assemble, by_node
 
 log = logging.getLogger("nlmebayes")
 
@@ -32,7 +32,7 @@ def pilot(model: Model, design):
     for o in design.outcomes:
         parts = model.residual_of(o.name).priors(1.0)
         sigma[o.name] = {part: float(start[f"sigma_{o.name}_{part}"]) for part in parts}
-    return piloting.run(model, design, theta, sigma, prior)
+    return piloting.run(*by_node(model, design), theta, sigma, prior)
 
 
 def _pooled(model, design):

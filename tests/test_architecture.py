@@ -19,7 +19,7 @@ ROOMS = (
     "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
     "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation",
     "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "formula", "families", "residual", "variables", "structure", "solver",
+    "design", "grouping", "formula", "hazards", "families", "residual", "variables", "structure", "solver",
     "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
