@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from formulae import design_matrices, model_description
 
+from nlmebayes.autocorrelation import series
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import RESERVED, DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
@@ -61,6 +62,8 @@ class ObservedOutcome:
 
     def at(self, chosen):
         """The records where ``chosen`` is true."""
+        if "before" in self.columns and not (chosen.dtype == bool and chosen.all()):
+            raise ModelError(f"{self.name}: records with correlated residuals cannot be taken apart")
         values = {
             name: {k: v[chosen] for k, v in value.items()} if isinstance(value, dict) else value[chosen]
             for name, value in vars(self).items()
@@ -300,6 +303,8 @@ def _observed(model, data, name, of_record):
         *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
         {part: _read(frame, c, residual, data) for part, c in residual.columns.items()},
     )  # fmt: skip
+    if residual.correlated:
+        return series(residual, data, frame, found)
     return _with_nodes(model, data, frame, found) if residual.folds else found
 
 

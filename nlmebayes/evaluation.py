@@ -18,6 +18,7 @@ from pytensor.compile.mode import get_mode
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
+from nlmebayes.autocorrelation import order_of
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 
@@ -241,10 +242,20 @@ def measure(residual, f, s, rng, positive=False, observed=None):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
     if residual.folds:
         return residual.draw(f, observed.nodes, rng)
+    if residual.correlated:
+        return _series(residual, f, s, rng, observed)
     parts = parts_at(residual, s, observed)
     compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
     return compute(f, *parts.values()).astype(float)
+
+
+def _series(residual, f, s, rng, observed):
+    """Draws of whole series of correlated residuals."""
+    parts = parts_at(residual, s, observed)
+    scatter = np.exp(-_heights(residual.residual, f, parts)) / np.sqrt(2 * np.pi)
+    gap, before = observed.columns["gap"], observed.columns["before"].astype(int)
+    return residual.draw(f, scatter, gap, np.ravel(s["rho"]), order_of(gap, before), rng)
 
 
 @lru_cache(maxsize=32)
@@ -326,7 +337,7 @@ def _heights(residual, f, parts):
 
 @lru_cache(maxsize=32)
 def _height(residual, parts):
-    prediction, tensors = _given(residual, parts)
+    prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
     mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
     inputs = [prediction, *tensors.values()]
     return pytensor.function(inputs, residual.height(prediction, Named(**tensors)), mode=mode, on_unused_input="ignore")

@@ -21,7 +21,7 @@ from pytensor.graph.traversal import ancestors
 
 from nlmebayes import censoring, compilation, hierarchy, storage
 from nlmebayes.evaluation import Draws, Effects
-from nlmebayes.model import barrier
+from nlmebayes.model import ModelError, barrier
 from nlmebayes.particles import Particles
 from nlmebayes.structure.structure import Named
 
@@ -179,6 +179,8 @@ def _built(target, vector, data):
 
 def _add_samples(target, name, f, s, x, censored):
     residual = target.model.residual_of(name)
+    if residual.columns:
+        raise ModelError(f"forecast: {residual} reads columns of the data, which method='nuts' does not know")
     f = f[x[f"{name}_seen"]]
     if target.model.structure.fallible:
         known = ~pt.isnan(f)

@@ -23,7 +23,8 @@ import pytensor.tensor as pt
 from nlmebayes.families import Family
 from nlmebayes.variables import ModelError
 
-LEFT, SEEN, WITHIN = 0, 1, 2  # what a record says: at risk to the end of follow-up, an event then, or in an interval
+# What a record says: at risk to the end of follow-up, an event then, or in an interval; nothing, survival is predicted.
+LEFT, SEEN, WITHIN, AHEAD = 0, 1, 2, 3
 LEAST = 5  # nodes of a panel
 PANELS = 4  # of the times that are simulated, at least
 KNOTS = 33  # of a closed cumulative hazard that is inverted
@@ -156,7 +157,8 @@ class Nodes:
         """Values and columns of the nodes as records of their own, see `Rows`: (record and column,)."""
         many = self.later.shape[1]
         value, weight = np.zeros_like(self.time), self.until + self.within
-        value[:, -1] = self.seen != LEFT  # in an interval: as if at its end
+        value[:, -1] = (self.seen == SEEN) | (self.seen == WITHIN)  # in an interval: as if at its end
+        value[self.seen == AHEAD] = np.nan
         value, weight = (np.pad(x, ((0, 0), (0, many))).ravel() for x in (value, weight))
         return {"values": value, "lower": np.full(value.size, np.nan), "upper": np.full(value.size, np.nan),
                 "columns": {"weight": weight}}  # fmt: skip
@@ -218,7 +220,7 @@ def nodes_of(residual, structure, outcome, row, values, lower, upper, entry, hor
     censored = lower < upper
     start = np.where(censored, np.maximum(np.where(np.isfinite(lower), lower, entry), entry), values)
     end = np.where(censored & np.isfinite(upper), upper, start)
-    seen = np.where(~censored, SEEN, np.where(np.isfinite(upper), WITHIN, LEFT))
+    seen = np.where(~censored, SEEN, np.where(np.isfinite(upper), WITHIN, np.where(np.isnan(values), AHEAD, LEFT)))
     last = np.where(seen == SEEN, values, np.where(seen == WITHIN, upper, lower))
     for bad, why in (
         (~np.isfinite(last) | ~np.isfinite(entry), "is missing"),

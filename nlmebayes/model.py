@@ -214,8 +214,15 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
 
 
 def by_node(model, design):
-    """A model and design in which the nodes of event times are records of their own, as a pilot takes them."""
-    residuals = {o.name: Rows() if o.nodes is not None else model.residual_of(o.name) for o in design.outcomes}
+    """A model and design as a pilot takes them: the nodes of event times are records of their own, and correlated
+    residuals independent."""
+    each = {o.name: model.residual_of(o.name) for o in design.outcomes}
+    if not any(residual.folds or residual.correlated for residual in each.values()):
+        return model, design
+    residuals = {}
+    for o in design.outcomes:
+        residual = each[o.name]
+        residuals[o.name] = Rows() if o.nodes is not None else residual.residual if residual.correlated else residual
     stated = {f.name: getattr(model, f.name) for f in fields(model)} | {"residual": residuals}
     rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
     return Model(stated.pop("structure"), *stated.pop("formulas"), **stated), rows

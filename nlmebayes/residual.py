@@ -28,6 +28,7 @@ class Residual(ABC):
 
     positive = False  # whether only positive measurements have a density
     values = "positive numbers"  # what has a density, in words
+    correlated = False  # whether records depend on one another
     folds = False  # whether a record has several predictions, on a last axis
 
     @property
@@ -81,7 +82,7 @@ class Residual(ABC):
         raise ModelError(f"{type(self).__name__} has no log_tails(f, s, y), which censored measurements need")
 
 
-class _Gaussian(Residual):
+class Gaussian(Residual):
     """y ~ Normal(f, w), where w is the scatter at the prediction."""
 
     @abstractmethod
@@ -103,7 +104,7 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 
 
 @dataclass(frozen=True)
-class Additive(_Gaussian):
+class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
 
     def priors(self, scale):
@@ -114,7 +115,7 @@ class Additive(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Proportional(_Gaussian):
+class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
 
     def priors(self, scale):
@@ -125,7 +126,7 @@ class Proportional(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Combined(_Gaussian):
+class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
 
     ``Combined("sd")``: y ~ Normal(f, a + b |f|) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
@@ -150,7 +151,7 @@ class Combined(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Power(_Gaussian):
+class Power(Gaussian):
     """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
 
     def priors(self, scale):

@@ -30,7 +30,7 @@ def pilot(model: Model, design):
         theta[p.name] = np.atleast_1d(start.get(f"theta_{p.name}", np.zeros(0)))
     sigma = {}
     for o in design.outcomes:
-        parts = model.residual_of(o.name).priors(1.0)
+        parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
         sigma[o.name] = {part: float(start[f"sigma_{o.name}_{part}"]) for part in parts}
     return piloting.run(*by_node(model, design), theta, sigma, prior)
 
