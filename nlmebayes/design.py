@@ -17,6 +17,7 @@ from nlmebayes.data.validate import RESERVED, DataError, changes
 from nlmebayes.formula import Formula, FormulaError, parse
 from nlmebayes.grouping import Level, group_terms
 from nlmebayes.hazards import Nodes, nodes_of
+from nlmebayes.scales import is_scale, scale_formulas
 from nlmebayes.structure.curve import Curve
 from nlmebayes.timeline import in_order, places
 from nlmebayes.variables import ModelError
@@ -116,6 +117,7 @@ class Design:
     positive: bool  # whether all measurements are known to be positive (M4)
     random: dict = field(default_factory=dict)  # (parameter, term) -> Matrix, the state of slopes
     level_of: dict = field(default_factory=dict)  # columns of a group term -> the columns that say it all
+    scales: dict = field(default_factory=dict)  # (outcome, part of its residual) -> Matrix of its records
 
 
 def resolve(model, data, training=None):
@@ -134,16 +136,41 @@ def resolve(model, data, training=None):
             key = (f.parameter, term.effects)
             random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
     levels, level_of = group_terms(model, data, units, formulas, random, training)
-    outcomes = tuple(_observed(model, data, name, of_record) for name in data.outcomes)
+    scales = _scales(model, data, training)
+    outcomes = tuple(_observed(model, data, name, of_record, scales) for name in data.outcomes)
     return Design(
         units, _unit_labels(data, units), formulas, fixed, levels, outcomes, records, data.interpolation, data.source,
-        data.blq == "M4", random, level_of,
+        data.blq == "M4", random, level_of, scales,
     )  # fmt: skip
+
+
+def _scales(model, data, training):
+    """Designs of the residual parts that have a formula, over the records of their outcome."""
+    known = [c for c in data.observations.columns if c not in RESERVED]
+    found = {}
+    measured = [o.name for o in training.outcomes] if training else data.outcomes
+    for (outcome, part), f in scale_formulas(model, measured).items():
+        if outcome not in data.outcomes:
+            continue
+        frame = data.observations[data.observations["outcome"] == outcome]
+        names = _names(f.fixed, f.text)
+        for name in names:
+            if name not in known:
+                raise FormulaError(f"formula {f.text!r}: no column {name!r} in the data; there are {', '.join(known)}")
+            missing = np.flatnonzero(frame[name].isna())
+            if missing.size:
+                row = frame["row"].iloc[missing[0]]
+                raise DataError(f"{data.source}, row {row}, column {name}: is missing, and {f.text!r} needs it")
+        trained = training.scales[outcome, part] if training else None
+        found[outcome, part] = _matrix(f.fixed, frame[["row", *names]].reset_index(drop=True), data, f.text, trained)
+        if not found[outcome, part].terms:
+            raise FormulaError(f"formula {f.text!r}: has no terms")
+    return found
 
 
 def _formulas(model, data):
     """The formula of every parameter; one that is not stated varies at every level of the data."""
-    stated = {f.parameter: f for f in map(parse, model.formulas)}
+    stated = {f.parameter: f for f in map(parse, model.formulas) if not is_scale(f.text)}
     several = [level for level in data.levels if data.observations[level].nunique() > 1]
     default = "".join(f" + (1|{level})" for level in several)
     return tuple(
@@ -287,7 +314,7 @@ def _matrix(text, units, data, formula, trained):
     return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
 
 
-def _observed(model, data, name, of_record):
+def _observed(model, data, name, of_record, scales):
     here = (data.observations["outcome"] == name).to_numpy()
     frame = data.observations[here]
     residual = model.residual_of(name)
@@ -302,6 +329,7 @@ def _observed(model, data, name, of_record):
         name, frame["row"].to_numpy(), of_record[here], subjects, np.array([number[s] for s in subjects]), inputs,
         *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
         {part: _read(frame, c, residual, data) for part, c in residual.columns.items()},
+        {part: matrix.values for (outcome, part), matrix in scales.items() if outcome == name},
     )  # fmt: skip
     if residual.correlated:
         return series(residual, data, frame, found)

@@ -156,7 +156,10 @@ def summary(tree, *, model=None) -> pd.DataFrame:
         for i, j in _pairs(level):
             names = level.effects[i].name, level.effects[j].name
             drawn[f"corr_{level.name} {names[0]}, {names[1]}"] = posterior[f"corr_{level.name}"][..., i, j]
-    drawn |= {v: posterior[v] for v in posterior if v.startswith("sigma_")}
+    for name in (v for v in posterior if v.startswith("sigma_")):
+        terms = posterior[f"{name}_term"].to_numpy() if f"{name}_term" in posterior[name].dims else ()
+        drawn |= {f"{name}: {term}": posterior[name].sel({f"{name}_term": term}) for term in terms}
+        drawn |= {} if len(terms) else {name: posterior[name]}
     return pd.DataFrame([_describe(name, values, notes.get(name, {})) for name, values in drawn.items()])
 
 

@@ -327,8 +327,11 @@ def _expects(residual):
 
 def heights(residual, f, s, observed=None):
     """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
-    return _heights(residual, f[None], {part: x.mean(axis=1, keepdims=True) for part, x in
-                                        parts_at(residual, _one(s), observed).items()})[0]  # fmt: skip
+    parts = parts_at(residual, _one(s), observed)
+    mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
+    scales = [part for part, values in s.items() if np.ndim(values)]  # the mean on the scale of their formula
+    mean |= {part: np.exp(np.log(parts[part]).mean(axis=1, keepdims=True)) for part in scales}
+    return _heights(residual, f[None], mean)[0]
 
 
 def _heights(residual, f, parts):

@@ -72,7 +72,7 @@ class _Vector:
         self.parts += [("omega", name, np.log(np.maximum(v, 1e-12))) for name, v in population.omega.items()]
         self.parts += [
             ("sigma", (o, part), np.log(np.maximum(v, 1e-12))[:, None])
-            for o, each in population.sigma.items()
+            for o, each in _plain(population.sigma).items()
             for part, v in each.items()
         ]
         self.parts += [("eta", name, value.reshape(len(value), -1)) for name, value in population.eta.items()]
@@ -175,6 +175,15 @@ def _built(target, vector, data):
                 }
                 _add_samples(target, name, f[name], Named(**s), x, records.censored.any())
     return built
+
+
+def _plain(sigma):
+    """Parts of residuals, none of which has a formula."""
+    for outcome, parts in sigma.items():
+        for part, values in parts.items():
+            if values.ndim == 2:
+                raise ModelError(f"forecast: sigma_{outcome}_{part} has a formula, which method='nuts' does not know")
+    return sigma
 
 
 def _add_samples(target, name, f, s, x, censored):

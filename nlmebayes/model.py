@@ -15,6 +15,7 @@ from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
+from nlmebayes.scales import is_scale, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
@@ -76,7 +77,7 @@ class Model:
                 raise ModelError(f"a formula is a text such as 'cl ~ 1 + (1|id)'; got {text!r}")
         names = [p.name for p in self.structure.parameters]
         where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
-        stated = [parse(text).parameter for text in self.formulas]
+        stated = [parse(text).parameter for text in self.formulas if not is_scale(text)]
         for name in (*stated, *self.typical):
             if name not in names:
                 raise FormulaError(f"no parameter {name!r} in {where}")
@@ -121,10 +122,11 @@ class Model:
     def __repr__(self):
         lines = [f"Model: {self.structure.label}"]
         stated = {parse(text).parameter: parse(text).text for text in self.formulas}
+        scales = [f"  {parse(text).text}   [log link]" for text in self.formulas if is_scale(text)]
         for p in self.structure.parameters:
             default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
             lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
-        lines.append(f"  residual: {self.residual}")
+        lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
 
 
@@ -197,7 +199,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
         scale = hierarchy.scale_of_data(design)
         theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
-        sigma = {o.name: _add_residual(model, o, variables) for o in design.outcomes}
+        sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
         sharpness = _sharpness(model, design, sigma, information) if information else None
         eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
         phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
@@ -248,13 +250,20 @@ def coordinates(design: Design):
             f"{level.name}_effect": names,
             f"{level.name}_effect_other": names,
         }
+    coords |= {f"sigma_{o}_{part}_term": list(matrix.terms) for (o, part), matrix in design.scales.items()}
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
-def _add_residual(model, observed, variables):
-    """The free parts of an outcome's residual by name."""
-    parts = model.residual_of(observed.name).priors(scale_of(observed.values))
-    return {part: variables.add(f"sigma_{observed.name}_{part}", prior, None, ()) for part, prior in parts.items()}
+def _add_residual(model, design, observed, variables):
+    """The free parts of an outcome's residual by name: numbers, or coefficients of those with a formula, (term,)."""
+    found = {}
+    for part, prior in model.residual_of(observed.name).priors(scale_of(observed.values)).items():
+        name, matrix = f"sigma_{observed.name}_{part}", design.scales.get((observed.name, part))
+        if matrix is None:
+            found[part] = variables.add(name, prior, None, ())
+        else:
+            found[part] = variables.add(name, scale_prior(prior, matrix), f"{name}_term", matrix.terms)
+    return found
 
 
 def _at_records(observed, parts, fixed):
@@ -262,11 +271,15 @@ def _at_records(observed, parts, fixed):
     name = observed.name
     dims = {1: (f"{name}_obs",), 2: None}
     data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
+    each = {part: (f"X_sigma_{name}_{part}", x, (*dims[1], f"sigma_{name}_{part}_term"))
+            for part, x in observed.scales.items()}  # fmt: skip
+    parts = parts | {part: pt.exp(_data(*given, fixed) @ parts[part]) for part, given in each.items()}
     return Named(**parts, **data)
 
 
 def _on_average(observed, parts):
     """Parts and columns of a residual at the mean record."""
+    parts = parts | {part: pt.exp(pt.dot(x.mean(axis=0), parts[part])) for part, x in observed.scales.items()}
     return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
 
 

@@ -197,7 +197,9 @@ def _population(design, draws):
         if level in draws.corr:
             found[f"corr_{level}"] = (draws.corr[level], (effect, f"{effect}_other"))
     for outcome, parts in draws.sigma.items():
-        found |= {f"sigma_{outcome}_{part}": (value, ()) for part, value in parts.items()}
+        for part, value in parts.items():
+            name = f"sigma_{outcome}_{part}"
+            found[name] = (value, (f"{name}_term",) if value.ndim == 2 else ())
     return found
 
 

@@ -24,6 +24,7 @@ from nlmebayes.design import resolve, variables
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
 from nlmebayes.model import Model, check_names
+from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 from nlmebayes.variables import ModelError
@@ -99,6 +100,8 @@ def population(
     >>> tree["posterior"]["omega_id"].to_numpy().round(4).tolist()
     [[[0.2936, 0.198]]]
     """
+    for text in filter(is_scale, model.formulas if isinstance(model, Model) else formulas):
+        raise ModelError(f"population: sigma is stated as numbers, not by a formula: {text!r}")
     omega, levels = _levels(model, formulas, omega, levels)
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)

@@ -31,7 +31,7 @@ def pilot(model: Model, design):
     sigma = {}
     for o in design.outcomes:
         parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
-        sigma[o.name] = {part: float(start[f"sigma_{o.name}_{part}"]) for part in parts}
+        sigma[o.name] = {part: np.asarray(start[f"sigma_{o.name}_{part}"]) for part in parts}
     return piloting.run(*by_node(model, design), theta, sigma, prior)
 
 

@@ -16,11 +16,11 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
-    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
-    "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start", "compilation",
-    "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "formula", "autocorrelation", "hazards", "families", "residual", "variables", "structure",
-    "solver", "timeline", "data", "parameter", "weights",
+    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes",
+    "target", "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start",
+    "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport",
+    "censoring", "design", "grouping", "scales", "formula", "autocorrelation", "hazards", "families", "residual",
+    "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
