@@ -6,6 +6,7 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 import importlib
 
 _HOME = {
+    "aggregate": ("Aggregate",),
     "autocorrelation": ("Autoregressive",),
     "averaging": ("Average", "average"),
     "batches": ("Forecasts", "forecast_each"),

@@ -54,7 +54,7 @@ class Autoregressive(Residual):
     correlated = True
 
     def __post_init__(self):
-        if not isinstance(self.residual, Gaussian):
+        if not isinstance(self.residual, Gaussian) or self.residual.columns:
             raise ModelError(
                 f"Autoregressive takes a normal residual (Additive, Proportional, Combined, Power); got {self.residual}"
             )

@@ -328,7 +328,7 @@ def _observed(model, data, name, of_record, scales):
     found = ObservedOutcome(
         name, frame["row"].to_numpy(), of_record[here], subjects, np.array([number[s] for s in subjects]), inputs,
         *(frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper")),
-        {part: _read(frame, c, residual, data) for part, c in residual.columns.items()},
+        {part: _read(frame, c, residual, data, part) for part, c in residual.columns.items()},
         {part: matrix.values for (outcome, part), matrix in scales.items() if outcome == name},
     )  # fmt: skip
     if residual.correlated:
@@ -377,7 +377,7 @@ def _with_nodes(model, data, frame, o):
     return replace(o, inputs=inputs, columns=nodes.columns(), nodes=nodes)
 
 
-def _read(frame, column, residual, data):
+def _read(frame, column, residual, data, part):
     """A column that a residual reads, or a number for every record."""
     if not isinstance(column, str):
         return np.full(len(frame), float(column))
@@ -389,6 +389,8 @@ def _read(frame, column, residual, data):
     except ValueError as error:
         raise DataError(f"{data.source}, column {column}: {residual} needs numbers there: {error}") from error
     bad = np.flatnonzero(~np.isfinite(values))
+    if part in residual.optional:
+        return np.where(np.isnan(values), 0.0, values)
     if bad.size:
         raise DataError(
             f"{data.source}, row {frame['row'].iloc[bad[0]]}, column {column}: is missing, and {residual} needs it"

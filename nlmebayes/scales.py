@@ -1,8 +1,8 @@
 """Formulas of residual parts: ``"sigma ~ 1 + period"``, on the log scale.
 
 ``sigma`` is the part of a residual that has only one, in a model of one outcome; ``sigma_<outcome>`` that of an
-outcome, ``sigma_<outcome>_<part>`` any. The coefficients are ``sigma_<outcome>_<part>`` in the posterior, with the terms
-as coordinate; the part of a record is the exponential of its linear predictor.
+outcome, ``sigma_<outcome>_<part>`` any. The coefficients are ``sigma_<outcome>_<part>`` in the posterior, with the
+terms as coordinate; the part of a record is the exponential of its linear predictor.
 """
 
 import numpy as np

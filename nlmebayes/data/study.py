@@ -11,7 +11,7 @@ from nlmebayes.data.validate import DataError
 
 def read_study(
     frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
-    censored, limit, lloq, uloq, blq, source, status=None,
+    censored, limit, lloq, uloq, blq, source, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
     frame, name = read_table(frame, "data")
@@ -34,11 +34,15 @@ def read_study(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
+    validate.columns_exist(frame, tidy.named(complete), source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
         labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
         blq=blq, source=source, status=status,
     )  # fmt: skip
+    for column in tidy.named(complete):
+        lost = frame[column].iloc[observations["row"] - 1].isna().to_numpy()
+        why = why.mask(lost & why.isna().to_numpy(), f"{column} is missing")
     if time is not None:
         validate.finite(observations, (time,), source)
         order = tidy.time_order(observations, subject, time, sort, source)
