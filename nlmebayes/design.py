@@ -4,6 +4,7 @@ Group terms are indexed over *observed* combinations only. The design of new dat
 training design (centres, categories, spline knots), which is why `resolve` takes it.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -18,11 +19,12 @@ from nlmebayes.formula import Formula, FormulaError, parse
 from nlmebayes.grouping import Level, group_terms
 from nlmebayes.hazards import Nodes, nodes_of
 from nlmebayes.scales import is_scale, scale_formulas
+from nlmebayes.smooth import Smooth, smooth_of
 from nlmebayes.structure.curve import Curve
 from nlmebayes.timeline import in_order, places
 from nlmebayes.variables import ModelError
 
-NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt}
+NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt, "s": Smooth}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,11 @@ class Matrix:
     values: np.ndarray
     offset: np.ndarray
     state: object
+
+    @property
+    def smooths(self):
+        """The smooth that shrinks each term, or None."""
+        return tuple(smooth_of(term) for term in self.terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +141,10 @@ def resolve(model, data, training=None):
     for f in formulas:
         for term in f.groups:
             key = (f.parameter, term.effects)
+            if re.search(r"(?<![\w.])s\(", term.effects):
+                raise FormulaError(
+                    f"formula {f.text!r}: a smooth is no random effect; write s(x):group for a smooth of each group"
+                )
             random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
     levels, level_of = group_terms(model, data, units, formulas, random, training)
     scales = _scales(model, data, training)
@@ -307,6 +318,8 @@ def _matrix(text, units, data, formula, trained):
     kinds = [(t.kind, text) for t in state.terms.values() for text in t.labels]
     is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
     labels = tuple(text for kind, text in kinds if kind != "offset")
+    for text in labels:
+        smooth_of(text, formula)
     if not np.isfinite(values).all():
         unit, column = np.argwhere(~np.isfinite(values))[0]
         where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())

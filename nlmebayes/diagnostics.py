@@ -147,6 +147,8 @@ def summary(tree, *, model=None) -> pd.DataFrame:
                 notes[name] = {"unit": p.unit}
             else:
                 drawn[f"{name}: {term}"] = values
+        for smooth in posterior[f"{name}_smooth"].to_numpy() if f"omega_{name}_smooth" in posterior else ():
+            drawn[f"omega {name}: {smooth}"] = posterior[f"omega_{name}_smooth"].sel({f"{name}_smooth": smooth})
     for level in design.levels:
         for k, effect in enumerate(level.effects):
             key = f"omega_{level.name} {effect.name}"

@@ -5,7 +5,7 @@ Nothing is compiled: one evaluation serves all draws at NumPy speed, without wai
 `log_density` the measurements.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ class Draws:
     eta: dict
     groups: dict
     drift: str | None = None
+    smooth: dict = field(default_factory=dict)  # SDs of the smooths of a parameter, (sample, smooth)
 
     @property
     def size(self):
@@ -53,7 +54,8 @@ class Draws:
         """The draws at ``index``."""
         part = [{k: v[index] for k, v in d.items()} for d in (self.theta, self.omega, self.corr)]
         sigma = {o: {k: v[index] for k, v in parts.items()} for o, parts in self.sigma.items()}
-        return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups, self.drift)
+        eta, smooth = ({k: v[index] for k, v in d.items()} for d in (self.eta, self.smooth))
+        return Draws(*part, sigma, eta, self.groups, self.drift, smooth)
 
     def of_groups(self, labels):
         """The same draws, knowing no more groups than those of ``labels`` (by level)."""
@@ -87,6 +89,7 @@ def draws_of(dataset, design, model, outcomes):
         eta={name: values(f"eta_{name}") for name in levels if f"eta_{name}" in flat},
         groups={name: list(flat[name].to_numpy()) for name in levels if f"eta_{name}" in flat},
         drift=dataset.attrs.get(DRIFT),
+        smooth={p: values(f"omega_{p}_smooth") for p in design.fixed if f"omega_{p}_smooth" in flat},
     )
 
 

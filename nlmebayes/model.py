@@ -242,7 +242,10 @@ def barrier(gap):
 def coordinates(design: Design):
     """Coordinates of the PyMC model and of the tree."""
     coords = {"unit": list(design.labels)}
-    coords |= {f"{name}_term": list(matrix.terms) for name, matrix in design.fixed.items()}
+    for name, matrix in design.fixed.items():
+        coords[f"{name}_term"] = list(matrix.terms)
+        smooths = list(dict.fromkeys(filter(None, matrix.smooths)))
+        coords |= {f"{name}_smooth": smooths} if smooths else {}
     for level in design.levels:
         names = [effect.name for effect in level.effects]
         coords |= {

@@ -191,6 +191,8 @@ def _population(design, draws):
     for name, value in draws.theta.items():
         if value.shape[1]:
             found[f"theta_{name}"] = (value, (f"{name}_term",))
+    for name, value in draws.smooth.items():
+        found[f"omega_{name}_smooth"] = (value, (f"{name}_smooth",))
     for level in (each.name for each in design.levels):
         effect = f"{level}_effect"
         found[f"omega_{level}"] = (draws.omega[level], (effect,))

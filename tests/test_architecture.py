@@ -19,8 +19,8 @@ ROOMS = (
     "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes",
     "target", "publication", "omegas", "diagnostics", "infer", "approximation", "parametrisation", "start",
     "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport",
-    "censoring", "design", "grouping", "scales", "formula", "aggregate", "autocorrelation", "hazards", "families",
-    "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
+    "censoring", "design", "grouping", "scales", "smooth", "formula", "aggregate", "autocorrelation", "hazards",
+    "families", "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
