@@ -39,6 +39,7 @@ _HOME = {
     "updating": ("update",),
     "validation": ("Retrospect", "retrospect"),
     "structure.absorption": ("Absorption", "Elimination"),
+    "structure.covariate": ("LatentCovariate",),
     "structure.curve": ("Curve",),
     "structure.stable": ("bateman", "decay_ratio"),
     "structure.compartments": ("Route",),

@@ -103,7 +103,9 @@ def _add_fixed(p, matrix, prior, scale, variables):
     spread = Prior("HalfNormal", sigma=dict.fromkeys(smooths, centre(p, scale)[2]))
     omega = variables.add(f"omega_{p.name}_smooth", spread, f"{p.name}_smooth", smooths)
     index = [smooths.index(smooth) if smooth else -1 for smooth in matrix.smooths]
-    return variables.add_shrunk(name, prior, dim, matrix.terms, omega, index, Shrunk)
+    weight = (matrix.values**2).sum(axis=0) / centre(p, scale)[2] ** 2  # as if a unit told its value to its own spread
+    transform = Shrunk(np.array(index) >= 0, weight)
+    return variables.add_shrunk(name, prior, dim, matrix.terms, omega, index, transform)
 
 
 def add_effects(design, theta, spread, information=None, sharpness=None):

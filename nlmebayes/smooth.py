@@ -23,19 +23,30 @@ COLUMN = re.compile(r"(?<![\w.])s\((?:[^()]|\([^()]*\))*\)\[(\d+)\]")
 
 
 class Smooth:
-    """The function ``s`` of formulas: remembers the basis of the data it saw first."""
+    """The function ``s`` of formulas: remembers the basis of the data it saw first.
+
+    The curved columns are rotated to be orthogonal to the line and to one another over these data, which changes
+    neither the functions nor their penalty but the sampler's work; their signs are fixed by their largest values, so
+    that the basis is the same on every machine.
+    """
 
     __stateful_transform__ = True  # what formulae asks for
 
     def __init__(self):
         self.spline = None
-        self.size = None
+        self.along = None  # how much of the line is in each curved column
+        self.turn = None  # (column, column): rotation and scale
 
     def __call__(self, x, k=10):
         """Columns (record, k - 1): the standardised covariate, then the curved ones."""
         x = np.asarray(x, dtype=float)
-        if self.spline is not None:
-            return self._scaled(self.spline.to_random(self.spline.eval(x)))
+        if self.spline is None:
+            self._start(x, k)
+        basis = self.spline.to_random(self.spline.eval(x))
+        line = basis[:, :1]
+        return np.hstack([line, (basis[:, 1:] - line * self.along) @ self.turn])
+
+    def _start(self, x, k):
         if not isinstance(k, int) or k < 4:
             raise ValueError(f"s(x, k={k}): k must be a whole number from 4")
         if len(np.unique(x)) < k:
@@ -43,11 +54,11 @@ class Smooth:
         self.spline = ThinPlateRegressionSpline()
         self.spline(x, df=k - 1)
         basis = self.spline.to_random()
-        self.size = np.sqrt((basis[:, 1:] ** 2).sum(axis=1).mean())
-        return self._scaled(basis)
-
-    def _scaled(self, basis):
-        return np.column_stack([basis[:, 0], basis[:, 1:] / self.size])
+        line, curved = basis[:, :1], basis[:, 1:]
+        self.along = (line * curved).mean(axis=0)
+        left, size, right = np.linalg.svd(curved - line * self.along, full_matrices=False)
+        sign = np.sign(left[np.abs(left).argmax(axis=0), np.arange(len(size))])
+        self.turn = right.T * sign / np.sqrt((size**2).sum() / len(x))
 
 
 def smooth_of(term, formula=""):
@@ -61,15 +72,20 @@ def smooth_of(term, formula=""):
 
 
 class Shrunk(Transform):
-    """Coefficients of a smooth in units of its SD, so that a smooth without curvature is no funnel."""
+    """Coefficients of a smooth in units of about their own posterior SD, (1 / omega^2 + weight)^-1/2.
+
+    A smooth without curvature is then no funnel (units of omega), nor is one that the data know well a ridge (units
+    that do not change). The weight is a guess of what the data say of a coefficient; any gives the same posterior.
+    """
 
     name = "shrunk"
 
-    def __init__(self, curved):
-        self.curved = np.asarray(curved)
+    def __init__(self, curved, weight):
+        self.curved, self.weight = np.asarray(curved), np.asarray(weight)
 
     def _scale(self, inputs):
-        return pt.switch(self.curved, inputs[-1], 1.0)  # the last input of a normal law is its SD
+        omega = pt.switch(self.curved, inputs[-1], 1.0)  # the last input of a normal law is its SD
+        return pt.switch(self.curved, omega / pt.sqrt(1 + self.weight * omega**2), 1.0)
 
     def forward(self, value, *inputs):
         return value / self._scale(inputs)

@@ -40,7 +40,7 @@ class Variables:
             text = f"Normal(mu=0, sigma={omega.name}[{place}])" if place >= 0 else f"Normal(mu={m:g}, sigma={s:g})"
             self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
         scale = pt.switch(curved, omega[np.maximum(index, 0)], sigma)
-        return pm.Normal(name, np.where(curved, 0.0, mu), scale, dims=dim, default_transform=transform(curved))
+        return pm.Normal(name, np.where(curved, 0.0, mu), scale, dims=dim, default_transform=transform)
 
     def add_correlation(self, level, block, n):
         """Cholesky factor of a correlation matrix; its prior may be given under either name, with or without ``n``."""
