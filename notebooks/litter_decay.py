@@ -153,7 +153,7 @@ print(f"{table['inside'].sum()} of {len(table)} bags lie in their 90 % interval"
 #
 # - A normal error of constant size gives some bags less than nothing, or more than was put out. Real bags do
 #   gain weight by soil that gets in, but the scatter is smaller when nearly nothing is left.
-# - Some litter hardly decays at all. `LitterDecay(asymptote=True)` has a fraction that stays; on such data
+# - Some litter hardly decays at all. `LitterDecay(form="asymptotic")` has a fraction that stays; on such data
 #   the single exponential finds a rate that falls with the length of the study.
 # - Sites with more plots count for somewhat more in the typical rate. That is right only if the number of
 #   plots has nothing to do with the rate.

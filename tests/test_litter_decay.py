@@ -18,7 +18,7 @@ def asymptotic(k, a, time):
 
 EVERY = pytest.mark.parametrize(
     ("structure", "law"),
-    [(LitterDecay(), exponential), (LitterDecay(asymptote=True), asymptotic)],
+    [(LitterDecay(), exponential), (LitterDecay(form="asymptotic"), asymptotic)],
     ids=["exponential", "asymptotic"],
 )
 
@@ -49,7 +49,7 @@ def test_litter_is_whole_at_first_and_ends_at_its_asymptote(asymptote, end):
 
 def test_litter_without_an_asymptote_is_the_limit():
     t = np.linspace(0, 10, 5)
-    limit, _ = curve(LitterDecay(asymptote=True))(k=0.5, a=1e-15, time=t)
+    limit, _ = curve(LitterDecay(form="asymptotic"))(k=0.5, a=1e-15, time=t)
     assert limit == pytest.approx(curve(LitterDecay())(k=0.5, time=t)[0], rel=1e-11)
 
 
@@ -68,13 +68,13 @@ def test_what_can_decay_decays_at_the_rate_k(asymptote, a):
 
 
 def test_the_unit_of_time_does_not_matter():
-    years, _ = curve(LitterDecay(asymptote=True))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
-    months, _ = curve(LitterDecay(asymptote=True))(k=0.5 / 12, a=0.25, time=[0.0, 12.0, 84.0])
+    years, _ = curve(LitterDecay(form="asymptotic"))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
+    months, _ = curve(LitterDecay(form="asymptotic"))(k=0.5 / 12, a=0.25, time=[0.0, 12.0, 84.0])
     assert months == pytest.approx(years, rel=1e-14)
 
 
 def test_the_fraction_that_stays_is_between_0_and_1():
-    (fraction,) = [p for p in LitterDecay(asymptote=True).parameters if p.name == "a"]
+    (fraction,) = [p for p in LitterDecay(form="asymptotic").parameters if p.name == "a"]
     assert fraction.scale.inverse(pt.as_tensor([-50.0, 0.0, 50.0])).eval(mode="FAST_COMPILE") == pytest.approx(
         [0.0, 0.5, 1.0], abs=1e-15
     )
