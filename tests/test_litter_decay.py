@@ -1,11 +1,15 @@
 """`LitterDecay`: formula, slopes, limits."""
 
 import numpy as np
+import pandas as pd
 import pytensor.tensor as pt
 import pytest
 from laws import curve, records, slopes, values
+from scipy.integrate import quad
 
+import nlmebayes as nb
 from model_zoo import LitterDecay
+from nlmebayes.structure.structure import Named
 
 
 def exponential(k, time):
@@ -16,10 +20,18 @@ def asymptotic(k, a, time):
     return a + (1 - a) * np.exp(-k * time)
 
 
+def double(k, a, k_slow, time):
+    return a * np.exp(-k_slow * time) + (1 - a) * np.exp(-k * time)
+
+
 EVERY = pytest.mark.parametrize(
     ("structure", "law"),
-    [(LitterDecay(), exponential), (LitterDecay(form="asymptotic"), asymptotic)],
-    ids=["exponential", "asymptotic"],
+    [
+        (LitterDecay(), exponential),
+        (LitterDecay(form="asymptotic"), asymptotic),
+        (LitterDecay(form="double"), double),
+    ],
+    ids=["exponential", "asymptotic", "double"],
 )
 
 
@@ -78,3 +90,42 @@ def test_the_fraction_that_stays_is_between_0_and_1():
     assert fraction.scale.inverse(pt.as_tensor([-50.0, 0.0, 50.0])).eval(mode="FAST_COMPILE") == pytest.approx(
         [0.0, 0.5, 1.0], abs=1e-15
     )
+
+
+def test_two_pools_become_one_at_equal_rates_and_an_asymptote_without_the_slow():
+    t, both = np.linspace(0, 10, 7), curve(LitterDecay(form="double"))
+    alike, _ = both(k=0.5, a=0.3, k_slow=0.5, time=t)
+    assert alike == pytest.approx(curve(LitterDecay())(k=0.5, time=t)[0], rel=1e-14)
+    stays, _ = both(k=0.5, a=0.3, k_slow=1e-15, time=t)
+    assert stays == pytest.approx(curve(LitterDecay(form="asymptotic"))(k=0.5, a=0.3, time=t)[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(("form", "law"), [("single", exponential), ("double", double)])
+def test_the_time_that_litter_stays_is_the_area_under_its_curve(form, law):
+    p = {"k": 0.9, "a": 0.3, "k_slow": 0.2}
+    p = {q.name: p[q.name] for q in LitterDecay(form=form).parameters}
+    expected, _ = quad(lambda t: law(**p, time=t), 0, np.inf, epsabs=1e-12)
+    assert LitterDecay(form=form).residence(p) == pytest.approx(expected, rel=1e-9)
+    assert np.isinf(LitterDecay(form="asymptotic").residence({"k": 0.9, "a": 0.3}))
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="no form 'triple'; there are single, asymptotic, double"):
+        LitterDecay(form="triple")
+
+
+def test_the_fast_rate_is_kept_above_the_slow():
+    (gap,) = LitterDecay(form="double").order
+    at = [gap(Named(k=k, k_slow=0.2)).eval(mode="FAST_COMPILE") for k in (pt.as_tensor(0.9), pt.as_tensor(0.1))]
+    assert at == pytest.approx([np.log(4.5), np.log(0.5)])
+    assert LitterDecay().order == ()
+
+
+def test_a_climate_slope_is_the_logarithm_of_q10():
+    """Sites 10 degrees apart: rates in the ratio of Q10 = 2."""
+    frame = pd.DataFrame({"site": ["cold", "warm"], "celsius": [5.0, 15.0], "time": 1.0, "mass": 0.7})
+    data = nb.Dataset.from_frame(frame, outcome="mass", time="time", levels="site")
+    model = nb.Model(LitterDecay(), "k ~ 1 + I((celsius - 10) / 10)")
+    tree = nb.simulate(model, data, values={"theta_k": [-1.0, np.log(2.0)]}, draws=1)
+    cold, warm = tree["prior"]["k"].to_numpy().ravel()
+    assert warm / cold == pytest.approx(2.0, rel=1e-12)
