@@ -9,7 +9,7 @@ import numpy as np
 from nlmebayes import censoring, dosing, prediction, storage, targets
 from nlmebayes.model import ModelError
 from nlmebayes.prospect import Case, course
-from nlmebayes.ranking import pooling
+from nlmebayes.ranks import pooling
 from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))

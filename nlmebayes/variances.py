@@ -1,6 +1,6 @@
 """Mean and variance of measurements given the population: by slopes in the random effects, or by simulation.
 
-The mathematics of `partition`, on arrays whose first axis is the draw.
+The mathematics of `variation`, on arrays whose first axis is the draw.
 """
 
 from dataclasses import dataclass

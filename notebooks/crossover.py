@@ -25,8 +25,8 @@
 #
 # The data are simulated, so that the answer is known. Sequences are those of Williams, in which each formulation
 # follows each other one equally often; twenty-four volunteers, two measurements of the logarithm of the exposure in
-# each period, one period in twelve missed. Formulation B is 5 % below A (the reference), C as A, D 30 % above. See Jones
-# and Kenward (2014), *Design and Analysis of Cross-Over Trials*. The last volunteer is put aside.
+# each period, one period in twelve missed. Formulation B is 5 % below A (the reference), C as A, D 30 % above. See
+# Jones and Kenward (2014), *Design and Analysis of Cross-Over Trials*. The last volunteer is put aside.
 
 # %%
 import matplotlib.pyplot as plt

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "nlmebayes"
 ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
     "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
-    "publication", "omegas", "partition", "ranking", "variances", "diagnostics", "infer", "approximation",
+    "publication", "omegas", "variation", "ranks", "variances", "diagnostics", "infer", "approximation",
     "parametrisation", "start", "compilation",
     "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
     "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
