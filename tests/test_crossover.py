@@ -40,7 +40,7 @@ SIMPLE = Crossover()
 @pytest.fixture(scope="module")
 def tree():
     model = nb.Model(SIMPLE, *SIMPLE.formulas)
-    return nb.fit(model, dataset(two_by_two()), draws=1000, chains=2, random_seed=1, progressbar=False)
+    return nb.fit(model, dataset(two_by_two()), draws=1000, tune=400, chains=2, random_seed=1, progressbar=False)
 
 
 def test_the_treatment_of_a_2x2_is_half_the_difference_of_differences(tree):
@@ -133,7 +133,7 @@ def test_all_effects_of_a_design_with_missing_periods_are_found_again():
     values = {"omega_subject": [2.0, 0.3], "corr_subject": np.eye(2), "omega_subject_period": [0.5], "sigma_y_a": 0.4}
     truth = stated(model, data, theta_mu=[known.get(t, 0.0) for t in terms], **values)
     drawn = data.with_values(y=truth["prior_predictive"]["y"].to_numpy().ravel())
-    tree = nb.fit(model, drawn, draws=300, chains=2, random_seed=1, progressbar=False)
+    tree = nb.fit(model, drawn, draws=300, tune=400, chains=2, random_seed=1, progressbar=False)
     agrees(tree, {f"mu: {t}": known.get(t, 0.0) for t in terms if t != "Intercept"}, within=3)
     agrees(tree, {"omega_subject mu:period": 0.3, "omega_subject_period mu": 0.5, "sigma_y_a": 0.4}, within=3)
 

@@ -79,7 +79,7 @@ def test_dose_in_plate_in_line_in_patient_is_found_again():
     data, model = organoids(), nb.Model(STRUCTURE, *FORMULAS)
     truth = stated(model, data, seed=2, **TRUTH)
     drawn = data.with_values(viability=truth["prior_predictive"]["viability"].to_numpy().ravel())
-    tree = nb.fit(model, drawn, draws=250, chains=2, random_seed=1, progressbar=False)
+    tree = nb.fit(model, drawn, draws=250, tune=400, chains=2, random_seed=1, progressbar=False)
     known = {"top": 1.0, "bottom": 0.2, "ec50": np.exp(-0.7), "hill": np.exp(0.4), "sigma_viability_a": 0.07}
     agrees(tree, known | {"omega_patient ec50": 0.9, "omega_line ec50": 0.4, "omega_plate ec50": 0.25}, within=3)
     eta = {k: t["posterior"]["eta_patient"].sel(patient_effect="ec50") for k, t in (("fit", tree), ("true", truth))}

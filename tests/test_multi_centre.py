@@ -27,7 +27,7 @@ def trial(sites=12, seed=1):
 
 @pytest.fixture(scope="module")
 def tree():
-    return nb.fit(MODEL, trial(), draws=400, chains=2, random_seed=1, progressbar=False)
+    return nb.fit(MODEL, trial(), draws=400, tune=400, chains=2, random_seed=1, progressbar=False)
 
 
 def test_the_truth_is_found_again(tree):

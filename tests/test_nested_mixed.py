@@ -16,7 +16,7 @@ VALUES = {"theta_mu": [60.0], "omega_batch": SD[:1], "omega_cask": SD[1:2], "sig
 
 @pytest.fixture(scope="module")
 def tree():
-    settings = {"draws": 600, "chains": 2, "target_accept": 0.95, "random_seed": 1, "progressbar": False}
+    settings = {"draws": 600, "tune": 400, "chains": 2, "target_accept": 0.95, "random_seed": 1, "progressbar": False}
     return nb.fit(MODEL, nb.datasets.pastes(), **settings)
 
 

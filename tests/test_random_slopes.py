@@ -15,7 +15,7 @@ from model_zoo import RandomSlopes
 def tree():
     """Intercepts and slopes are independent, as in Bambi."""
     model = nb.Model(RandomSlopes(group="Subject", condition="Days"), "mu ~ 1 + Days + (1 + Days||Subject)")
-    return nb.fit(model, nb.datasets.sleepstudy(), draws=700, chains=2, random_seed=1, progressbar=False)
+    return nb.fit(model, nb.datasets.sleepstudy(), draws=700, tune=400, chains=2, random_seed=1, progressbar=False)
 
 
 def test_sleepstudy_agrees_with_lme4(tree):
@@ -78,6 +78,6 @@ def test_what_a_moderator_explains_is_the_variance_that_is_gone():
 def test_a_cross_level_interaction_is_found_again():
     data, model = donors(), nb.Model(MODERATED, *MODERATED.formulas)
     drawn = truth(MODERATED, data, seed=3)["prior_predictive"]["y"].to_numpy().ravel()
-    tree = nb.fit(model, data.with_values(y=drawn), draws=300, chains=2, random_seed=1, progressbar=False)
+    tree = nb.fit(model, data.with_values(y=drawn), draws=300, tune=400, chains=2, random_seed=1, progressbar=False)
     known = {f"mu: {term}": value for term, value in TRUTH["theta_mu"].items() if term != "Intercept"}
     agrees(tree, known | {"omega_donor mu:condition": 0.8, "sigma_y_a": 0.7}, within=2.5)

@@ -97,7 +97,7 @@ def test_a_harmful_treatment_spares_nobody():
 def test_ratio_and_risks_of_simulated_strata_are_found_again():
     data = strata()
     drawn = stated(MODEL, data, seed=3, **TRUTH)["prior_predictive"]["event"].to_numpy().ravel()
-    tree = nb.fit(MODEL, data.with_values(event=drawn), draws=250, chains=2, random_seed=1, progressbar=False)
+    tree = nb.fit(MODEL, data.with_values(event=drawn), draws=250, tune=400, chains=2, random_seed=1, progressbar=False)
     known = {"risk": special.expit(-1.4), "risk: score": 0.9, "ratio": 0.7, "omega_centre risk": 0.3}
     agrees(tree, known | {"sigma_event_a": 0.02}, within=3)
 

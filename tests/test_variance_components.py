@@ -14,7 +14,7 @@ VALUES = {"theta_mu": [1527.5], "omega_Batch": [42.0], "sigma_Yield_a": 49.5}
 
 @pytest.fixture(scope="module")
 def tree():
-    return nb.fit(MODEL, nb.datasets.dyestuff(), draws=500, chains=2, random_seed=1, progressbar=False)
+    return nb.fit(MODEL, nb.datasets.dyestuff(), draws=500, tune=400, chains=2, random_seed=1, progressbar=False)
 
 
 def test_dyestuff_agrees_with_lme4(tree):

@@ -30,7 +30,7 @@ def choices(cls, option):
     columns, the default."""
     if option.type in (bool, "bool"):
         return (False, True)
-    if isinstance(option.default, Structure) or option.type in (str, tuple):
+    if isinstance(option.default, Structure) or option.type in (str, tuple[str, ...]):
         return (option.default,)
     listed = re.search(rf"^ *{option.name} : {{(.+)}}$", cls.__doc__, re.MULTILINE)
     assert listed, f"{cls.__name__}: no line '{option.name} : {{...}}' in its docstring"

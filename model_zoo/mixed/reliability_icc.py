@@ -29,7 +29,7 @@ class ReliabilityICC(Curve):
     Altman (1986), Lancet 327, 307-310, doi:10.1016/S0140-6736(86)90837-8.
     """
 
-    features: tuple = ("feature",)
+    features: tuple[str, ...] = ("feature",)
 
     @property
     def parameters(self):
