@@ -63,7 +63,7 @@ def organoids(seed=1, patients=14):
         for line in range(rng.integers(1, 3)):
             rows += [(patient, line, plate, dose) for plate in range(rng.integers(1, 3)) for dose in doses * 2]
     frame = pd.DataFrame(rows, columns=["patient", "line", "plate", "dose"]).assign(viability=1.0)
-    levels = ("patient", "patient/line", "line/plate")
+    levels = ("patient", "patient/line", "patient/line/plate")
     return nb.Dataset.from_frame(frame, outcome="viability", levels=levels, inputs=["dose"], duplicates="keep")
 
 

@@ -53,9 +53,9 @@ def test_records_are_reached_through_formulas_and_units(structure, law):
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("asymptote", "end"), [(False, 0.0), (True, 0.25)])
-def test_litter_is_whole_at_first_and_ends_at_its_asymptote(asymptote, end):
-    value, _ = curve(LitterDecay(asymptote=asymptote))(k=0.5, a=0.25, time=[0.0, 1e5])
+@pytest.mark.parametrize(("form", "end"), [("single", 0.0), ("asymptotic", 0.25)])
+def test_litter_is_whole_at_first_and_ends_at_its_asymptote(form, end):
+    value, _ = curve(LitterDecay(form=form))(k=0.5, a=0.25, time=[0.0, 1e5])
     assert value.tolist() == [1.0, end]
 
 
@@ -73,9 +73,9 @@ def test_the_lifetimes_of_olson():
     assert np.round(1 - value, 2).tolist() == [0.5, 0.95, 0.99]
 
 
-@pytest.mark.parametrize(("asymptote", "a"), [(False, 0.0), (True, 0.25)])
-def test_what_can_decay_decays_at_the_rate_k(asymptote, a):
-    value, slopes_at = curve(LitterDecay(asymptote=asymptote))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
+@pytest.mark.parametrize(("form", "a"), [("single", 0.0), ("asymptotic", 0.25)])
+def test_what_can_decay_decays_at_the_rate_k(form, a):
+    value, slopes_at = curve(LitterDecay(form=form))(k=0.5, a=0.25, time=[0.0, 1.0, 7.0])
     assert slopes_at["time"] == pytest.approx(-0.5 * (value - a), rel=1e-12)
 
 

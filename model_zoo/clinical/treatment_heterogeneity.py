@@ -73,7 +73,7 @@ class TreatmentHeterogeneity(Curve):
             ``icer = cost / (gain benefit)``; ``net = price gain benefit - cost``, and ``p_worth`` that it is above 0.
             Ratios are of posterior means.
         """
-        drawn = tree["posterior"][["risk", "ratio"]].to_dataset().stack(sample=("chain", "draw"), create_index=False)
+        drawn = tree["posterior"].to_dataset()[["risk", "ratio"]].stack(sample=("chain", "draw"), create_index=False)
         benefit = self.benefit(drawn).transpose("unit", "sample")
         mean, net = benefit.mean("sample").to_numpy(), price * gain * benefit - cost
         low, high = np.quantile(benefit.to_numpy(), [0.05, 0.95], axis=1)
