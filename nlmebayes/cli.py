@@ -49,7 +49,7 @@ Covariate = _data(list[str], "Column that must have one value per innermost unit
 Input = _data(list[str], "Column that varies from record to record, or INPUT=COLUMN of the model; repeat it.")
 Sort = _data(bool, "Sort each subject by time instead of refusing disorder.")
 Duplicates = _data(str, "Records that agree in all: error (by default), or keep them as replicates.")
-Interpolation = _data(str, "Covariates between records: nocb or locf.")
+Interpolation = _data(str, "Covariates between records: nocb, locf or linear.")
 Lloq = _data(list[str], "Lower limit of quantification, or OUTCOME=LIMIT; repeat it.")
 Blq = _data(str, "Records below it: M1, M3 or M4.")
 Seed = _sampling(int, "Random seed. By default 1.")

@@ -12,8 +12,10 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes import charts, doubts, regimen, storage
-from nlmebayes.prospect import Case, course, curves, prospect
+from nlmebayes import storage
+from nlmebayes.dosing import doubts, regimen
+from nlmebayes.dosing.prospect import Case, course, curves, prospect
+from nlmebayes.forecasting import charts
 
 
 def known(model, training, patient, values, draws, **effects):

@@ -13,7 +13,7 @@ import nlmebayes as nb
 from nlmebayes import publication, storage
 from nlmebayes.app import predict, statement, wanted, whole
 from nlmebayes.app.words import StatementError
-from nlmebayes.regimen import varied
+from nlmebayes.dosing.regimen import varied
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from nlmebayes import exposure
+from nlmebayes.dosing import exposure
 from nlmebayes.model import ModelError
 
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it

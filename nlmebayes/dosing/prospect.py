@@ -6,16 +6,17 @@ evaluations serve any number of amounts: f = base + amount * unit. That is check
 
 import json
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes import regimen, storage
+from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
+from nlmebayes.dosing import outlook, regimen
+from nlmebayes.dosing.exposure import Panels, panels
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
-from nlmebayes.exposure import Panels, panels
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
 from nlmebayes.structure.linear import LinearSystem
@@ -44,9 +45,10 @@ class Case:
     history: str = regimen.FOLLOW
     occasions: str = regimen.NEW
     drift: str | None = None  # the level whose effects go on from the last group's
+    covariates: dict = field(default_factory=dict)  # to come, as in `recommend`
 
     @classmethod
-    def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW):
+    def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW, covariates=None):
         """From the tree of a forecast.
 
         Raises
@@ -68,7 +70,9 @@ class Case:
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
         drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
-        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions, drift)
+        coming = outlook.checked(covariates, patient, training.units.columns)
+        size = min(draws.size, size)
+        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
 
 
 def only(patient, outcome=None):
@@ -119,11 +123,10 @@ class Course:
 
 def course(case, plan, times):
     """The `Course` of a plan, read at ``times``; an exposure at the time of a dose is that before it."""
-    data = regimen.kept(case.patient, plan, case.history)
+    data = outlook.with_covariates(regimen.kept(case.patient, plan, case.history), plan, case.covariates)
     starts = regimen.beginnings(data, plan, case.occasions)
     data = replace(data, outcomes=(case.outcome,))
-    every = np.concatenate([times, starts, regimen.changes(data)])
-    data = regimen.with_doses(data.over(**{data.time: every}), plan)
+    data = regimen.with_doses(data.over(**{data.time: np.concatenate([times, starts])}), plan)
     # Numbered before every dose; a record where an occasion begins ends the one before it.
     data = replace(data, observations=data.observations.assign(row=-1 - np.arange(len(data.observations))))
     if len(starts):
@@ -216,6 +219,7 @@ def prospect(case, plan, targets, largest=None):
                 f"{plan.start:g}, and history='none' leaves out all doses before; count its times from the start"
             )
     breaks = regimen.acts(regimen.kept(case.patient, plan, case.history), plan)
+    breaks = np.union1d(breaks, [time for time, *_ in outlook.changes(case.covariates, plan)])
     grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
     amounts = [part.amount for part in plan.parts] if largest is None else largest
     for left in reversed(range(ROUNDS + 1)):

@@ -265,12 +265,6 @@ def with_doses(patient, regimen):
     return replace(patient, doses=doses.astype(dict.fromkeys(deeper, object)))
 
 
-def changes(patient):
-    """Times of the records whose occasion or covariates govern intervals of the past."""
-    changing = patient.inputs or patient.levels[-1] != patient.subject
-    return np.unique(patient.observations[patient.time].to_numpy(float)) if changing else np.zeros(0)
-
-
 def beginnings(patient, plan, occasions):
     """Times at which new occasions of the patient begin under a plan: none where nothing lies below the subject."""
     if patient.levels[-1] == patient.subject or occasions == LAST:
