@@ -16,7 +16,7 @@ from nlmebayes import storage
 from nlmebayes.design import Design, ObservedOutcome, resolve
 from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
 from nlmebayes.prediction import context, same_outcomes
-from nlmebayes.residual import LogNormal, Residual, StudentT, _Gaussian
+from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
 from nlmebayes.variables import ModelError
@@ -35,7 +35,7 @@ def residual_moments(residual: Residual, f, s):
 
 
 @residual_moments.register
-def _(residual: _Gaussian, f, s):
+def _(residual: Additive | Proportional | Combined | Power, f, s):
     scatter = residual.scatter(pt.as_tensor(f), Named(**s)).eval(mode=UNCOMPILED)
     return f, np.broadcast_to(scatter**2, f.shape)
 
