@@ -81,8 +81,8 @@ def test_warfarin_and_its_response_agree_with_nlmixr(external):
     """32 people, nlmixr's SAEM (running document on multiple endpoints): log theta, logit of imax, and their SE.
 
     One transit stage before absorption as there; ktr and ka are weakly identified (CV 89 and 59 %) and left out. The
-    printed imax, 2.95 (0.422) on the logit scale, is not met, nor the printed residual of the response, 4.08: these data
-    are more likely by far under our estimates than under those printed, which the test shows in their place.
+    printed imax, 2.95 (0.422) on the logit scale, is not met, nor the printed residual of the response, 4.08: the data
+    are far more likely under our estimates than under those printed, which the test shows in their place.
     """
     frame = pd.read_csv(f"{external}/warfarin.csv")
     frame = frame.assign(dvid=frame["dvid"].map({"cp": 1, "pca": 2}), MDV=(frame["evid"] > 0).astype(int))
