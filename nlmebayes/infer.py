@@ -27,7 +27,7 @@ LEARN = 200  # least warm-up whose first half the information of transported eff
 SLOW = 0.3  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
+UNKEPT_STATS = ("divergence_", "transformation_update")  # ragged, or text with missing values: not for NetCDF
 
 
 def fit(
