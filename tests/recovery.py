@@ -22,6 +22,8 @@ from model_zoo import (
     AntibodyDecay,
     CarTExpansion,
     CarTPredatorPrey,
+    Crossover,
+    DoseResponseNested,
     Emax,
     Gompertz,
     IndirectResponse,
@@ -29,8 +31,12 @@ from model_zoo import (
     LitterDecay,
     LogisticGrowth,
     MichaelisMenten,
+    MultiCentre,
     OneCompartment,
+    RandomSlopes,
+    ReliabilityICC,
     TargetMediatedDisposition,
+    TreatmentHeterogeneity,
     TumourGrowth,
     TumourGrowthInhibition,
 )
@@ -157,10 +163,77 @@ def antibody_decay():
     return mechanistic(AntibodyDecay(), [0.0, 14, 28, 60, 120, 240], ("a0", "thalf"))
 
 
+def litter_of_two_pools():
+    frame = design([0.25, 0.5, 1, 2, 4, 8], 24).assign(site=lambda x: x["id"] // 4)
+    priors = {"theta_k": normal(0.5, 0.3), "theta_a": normal(0.0, 0.3), "theta_k_slow": normal(-2.3, 0.3)}
+    priors |= {"omega_site": half(0.3), "omega_id": half(0.2), "sigma_y_a": half(0.05)}
+    formulas = ("k ~ 1 + (1|site/id)", "a ~ 1", "k_slow ~ 1")
+    return nb.Model(LitterDecay("double"), *formulas, priors=priors), dataset(frame, levels=("site", "id"))
+
+
+def declared(structure, frame, priors, levels, **options):
+    """The model that a class of linear predictors declares."""
+    data = nb.Dataset.from_frame(frame, outcome="y", levels=levels, duplicates="keep", **options)
+    return nb.Model(structure, *structure.formulas, priors=priors), data
+
+
+def crossover():
+    words = ("ABDC", "BCAD", "CDBA", "DACB")
+    rows = [(i, words[i % 4], k + 1.0, words[i % 4][k]) for i in range(24) for k in range(4) for _ in range(2)]
+    frame = pd.DataFrame(rows, columns=["subject", "sequence", "period", "treatment"])
+    structure = Crossover(carry="carry", by_period=True)
+    frame = frame.assign(carry=structure.carried(frame, "A"), y=np.arange(float(len(frame)))).drop(range(0, 150, 13))
+    priors = {"theta_mu": normal(0, 1), "omega_subject": half(1.0), "omega_subject_period": half(0.5)}
+    return declared(structure, frame, priors | {"sigma_y_a": half(0.5)}, "subject")
+
+
+def random_slopes():
+    frame = design([0.0, 1, 0, 1, 0, 1], 30).rename(columns={"id": "donor", "time": "condition"})
+    frame["age"] = np.random.default_rng(1).normal(size=30).round(2)[frame["donor"]]
+    priors = {"theta_mu": normal(0, 1), "omega_donor": half(1.0), "sigma_y_a": half(1.0)}
+    return declared(RandomSlopes(moderator="age"), frame, priors, "donor")
+
+
+def multi_centre():
+    frame = design(np.arange(8.0), 20).rename(columns={"id": "site"})
+    frame = frame.assign(treatment=np.where(frame["time"] % 2, "new", "control"))
+    priors = {"theta_mu": normal(0, 1), "omega_site": half(1.0), "sigma_y_a": half(1.0)}
+    return declared(MultiCentre(), frame, priors, "site")
+
+
+def reliability_icc():
+    features = ("one", "two", "three")
+    frame = design([0.0, 1, 2], 25).assign(**{f: np.arange(75.0) for f in features}).drop(columns="y")
+    frame.loc[::7, "two"] = np.nan
+    data = nb.Dataset.from_frame(frame, outcome=features, time="time", levels="id")
+    priors = {f"theta_mu_{f}": normal(0, 1) for f in features} | {f"sigma_{f}_a": half(1.0) for f in features}
+    return nb.Model(ReliabilityICC(features), priors=priors | {"omega_id": half(1.0)}), data
+
+
+def dose_response():
+    frame = design([0.0, *np.geomspace(0.01, 30, 8)], 24).rename(columns={"id": "plate", "time": "dose"})
+    frame["patient"] = frame["plate"] // 2
+    priors = {"theta_top": normal(1.0, 0.1), "theta_bottom": normal(0.2, 0.1), "theta_ec50": normal(-0.7, 0.5)}
+    priors |= {"theta_hill": normal(0.3, 0.3), "omega_patient": half(0.5), "omega_plate": half(0.2)}
+    formulas = ("top ~ 1", "bottom ~ 1", "ec50 ~ 1 + (1|patient/plate)", "hill ~ 1")
+    model = nb.Model(DoseResponseNested(), *formulas, priors=priors | {"sigma_y_a": half(0.1)})
+    return model, nb.Dataset.from_frame(frame, outcome="y", levels=("patient", "plate"), inputs=["dose"])
+
+
+def treatment_heterogeneity():
+    frame = design(np.arange(10.0), 16).rename(columns={"id": "centre"})
+    frame = frame.assign(treated=frame["time"] % 2, score=frame["time"] // 2 - 2.0)
+    priors = {"theta_risk": normal({"Intercept": -1.4, "score": 0.7}, 0.3), "theta_ratio": normal(-0.3, 0.3)}
+    priors |= {"omega_centre": half(0.5), "sigma_y_a": half(0.05)}
+    model = nb.Model(TreatmentHeterogeneity(), "risk ~ 1 + score + (1|centre)", "ratio ~ 1", priors=priors)
+    return model, nb.Dataset.from_frame(frame, outcome="y", levels="centre", inputs=["treated"])
+
+
 CASES = [
     one_compartment, emax, linear_mixed, gompertz, logistic_growth, litter_decay, michaelis_menten,
     target_mediated_disposition, indirect_response, tumour_growth, tumour_growth_inhibition, car_t_predator_prey,
-    car_t_expansion, antibody_decay,
+    car_t_expansion, antibody_decay, litter_of_two_pools, crossover, random_slopes, multi_centre, reliability_icc,
+    dose_response, treatment_heterogeneity,
 ]  # fmt: skip
 
 

@@ -50,8 +50,9 @@ class Dataset:
     events : DataFrame
         Records of a NONMEM table that are neither: ``row``, the levels, the time column, ``position``, ``kind``
         (``"reset"`` of every state, or ``"other"``: a time at which covariates change), and every covariate and input.
-    interpolation : {"nocb", "locf"}
-        Where the value of an input on a record holds: from the previous record up to it, or from it up to the next.
+    interpolation : {"nocb", "locf", "linear"}
+        Where the value of an input on a record holds: from the previous record up to it, from it up to the next, or
+        there alone, on a line from each to the next.
     blq : {"M3", "M1", "M4"}
         What becomes of measurements below a limit of quantification; see `from_frame`.
     origin : dict
@@ -77,7 +78,7 @@ class Dataset:
     def from_frame(
         cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
         subject=None, sort=False, duplicates="error", unmeasured="exclude", censored=None, limit=None, lloq=None,
-        uloq=None, blq="M3", interpolation="nocb", source=None,
+        uloq=None, blq="M3", interpolation="nocb", source=None, status=None, complete=(),
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -116,6 +117,12 @@ class Dataset:
             Columns that say which measurements of a single outcome are limits: 1 if it is known only that the
             measurement is below the recorded value (and above ``limit``, where there is one), -1 if it is above it
             (and below ``limit``), 0 if it was measured. This is the convention of CENS and LIMIT.
+        complete : str or sequence of str
+            Columns without which a record is left out, and counted in ``excluded``; elsewhere a missing covariate is an
+            error of the model that reads it.
+        status : str or dict of outcome -> str, optional
+            Of outcomes that are times to an event: the column that says whether it was seen then (1), or only that it
+            had not happened by then (0, right-censored). Other intervals: ``censored`` and ``limit``.
         lloq, uloq : float, str or dict, optional
             Limits of quantification: a number, a column, or a number for each outcome. Values below ``lloq`` or
             above ``uloq`` (not those that equal it) are censored at it; missing ones stay missing.
@@ -123,9 +130,10 @@ class Dataset:
             What becomes of measurements that are censored from below, by the names of Beal (2001),
             doi:10.1023/A:1012299115260. M3: each is known to lie in its interval. M1: left out and counted. M4: as
             M3, of measurements that are all known to be positive.
-        interpolation : {"nocb", "locf"}
+        interpolation : {"nocb", "locf", "linear"}
             Where the value of an input on a record holds: from the previous record up to it, as in NONMEM, or from
-            it up to the next.
+            it up to the next. ``"linear"``: numbers change on a line from record to record, as `data.lines` says;
+            columns of text, and indicators (0 and 1 only), are carried as by ``"nocb"``.
 
         Raises
         ------
@@ -143,7 +151,8 @@ class Dataset:
         parts = read_study(
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
-            limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source,
+            limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source, status=status,
+            complete=complete,
         )  # fmt: skip
         return cls(**parts, interpolation=interpolation)
 
@@ -279,4 +288,4 @@ def _check_options(duplicates, unmeasured, blq, interpolation):
     validate.option("duplicates", duplicates, ("error", "keep"))
     validate.option("unmeasured", unmeasured, ("exclude", "predict"))
     validate.option("blq", blq, METHODS)
-    validate.option("interpolation", interpolation, ("nocb", "locf"))
+    validate.option("interpolation", interpolation, ("nocb", "locf", "linear"))

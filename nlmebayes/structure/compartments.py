@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pytensor.tensor as pt
@@ -74,8 +75,9 @@ class Compartments(Structure):
         read = self._read(outcomes)
         amounts, unknown = self.amounts(p, x, read)
         found = {}
+        alone = sum(key.startswith("place_") for key in x) == 1  # no other outcome in the data
         for name in outcomes:
-            own = slice(None) if len(outcomes) == 1 else x[f"place_{name}"]
+            own = slice(None) if alone else x[f"place_{name}"]
             here = amounts[..., own]
             unread = dict.fromkeys(self.states, pt.constant(np.nan))  # by the predictions of these outcomes
             y = Named(**unread | {state: here[..., i, :] for i, state in enumerate(read)})
@@ -140,6 +142,7 @@ class Compartments(Structure):
         return given[name] if name in given else next(iter(given.values()))
 
 
+@lru_cache(maxsize=64)
 def outcome_names(structure):
     """Names of the outcomes of a structure; empty if it has one, which takes its name from the data."""
     if not isinstance(structure, Compartments):
