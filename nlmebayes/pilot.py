@@ -55,7 +55,7 @@ class Pilot:
         found = {"rounds": self.rounds} | {f"theta_{name}": values.tolist() for name, values in self.theta.items()}
         found |= {f"omega_{name}": np.linalg.norm(factor, axis=1).tolist() for name, factor in self.factor.items()}
         parts = [(outcome, part, value) for outcome, each in self.sigma.items() for part, value in each.items()]
-        return found | {f"sigma_{outcome}_{part}": float(value) for outcome, part, value in parts}
+        return found | {f"sigma_{outcome}_{part}": np.asarray(value).tolist() for outcome, part, value in parts}
 
 
 def run(model, design, theta, sigma, prior, seed=0):
@@ -70,7 +70,7 @@ def run(model, design, theta, sigma, prior, seed=0):
     -------
     Pilot
     """
-    problem = _Problem(model, design, prior)
+    problem = Problem(model, design, prior)
     try:
         found = _found(problem, theta, sigma, np.random.default_rng(seed))
     except (np.linalg.LinAlgError, RuntimeError) as error:  # equations without a solution, dense or sparse
@@ -123,10 +123,10 @@ def _nothing(problem, theta, sigma):
     )  # fmt: skip
 
 
-class _Problem:
+class Problem:
     """A model on a design as numbers x: all fixed effects, then the standardised effects u of each level, eta = A u."""
 
-    def __init__(self, model, design, prior):
+    def __init__(self, model, design, prior=None):
         self.model, self.design = model, design
         self.names = [p.name for p in model.parameters]
         self.predict = predictor(model, design)
@@ -137,8 +137,10 @@ class _Problem:
         self.offset = np.stack([design.fixed[name].offset for name in self.names], axis=1)
         self.terms = sum(len(design.fixed[name].terms) for name in self.names)
         self.matrix = self._matrix()
-        self.mean = np.concatenate([prior[name][0] for name in self.names] + [np.zeros(self._effects)])
-        self.precision = np.concatenate([prior[name][1] for name in self.names] + [np.ones(self._effects)])
+        none = {name: (np.zeros(len(design.fixed[name].terms)),) * 2 for name in self.names}
+        each = [(none | (prior or {}))[name] for name in self.names]
+        self.mean = np.concatenate([mean for mean, _ in each] + [np.zeros(self._effects)])
+        self.precision = np.concatenate([precision for _, precision in each] + [np.ones(self._effects)])
         self._subjects()
 
     @property
@@ -235,7 +237,11 @@ class _Problem:
         ``drawn``: measurements that are `FAR` off draw their predictions in proportion to the distance; the likelihood
         itself hardly slopes where a prediction with proportional scatter is many times too large.
         """
-        linear, n = self.linear(x[None], factor)[0], len(self.names)
+        return self.around(self.linear(x[None], factor)[0], sigma, drawn=drawn)
+
+    def around(self, linear, sigma, *, drawn):
+        """`derivatives` at linear predictors (unit, parameter)."""
+        n = len(self.names)
         moved = np.repeat(linear[None], 2 * n + 1, axis=0)
         for i, length in enumerate(self.lengths):
             moved[1 + 2 * i, :, i] += length
@@ -367,15 +373,27 @@ def _residual(problem, each, variance, sigma):
             spread += np.einsum("ra,rab,rb->r", z, variance[level.name][level.of_unit[o.unit]], z)
         names = list(sigma[o.name])
 
-        def negative(values, o=o, f=f, spread=spread, names=names):
-            parts = {o.name: dict(zip(names, np.exp(values), strict=True))}
+        def negative(values, o=o, f=f, spread=spread):
+            parts = {o.name: _parts(values, sigma[o.name])}
             value, _, curvature = problem.density(o, f, parts)
             total = (value - 0.5 * curvature * spread).sum()
             return -total if np.isfinite(total) else 1e300
 
-        start = np.log([sigma[o.name][name] for name in names])
+        start = _numbers(sigma[o.name])
         if names and negative(start) < 1e300:
             best = optimize.minimize(negative, start, method="Nelder-Mead", options={"maxiter": 60, "xatol": 0.01})
             start = np.clip(best.x, start - 1.5, start + 1.5)
-        found[o.name] = dict(zip(names, np.exp(start), strict=True))
+        found[o.name] = _parts(start, sigma[o.name])
     return found
+
+
+def _numbers(sigma):
+    """Parts of a residual on the whole line: logarithms of numbers, coefficients of a formula as they are."""
+    return np.concatenate([np.zeros(0), *(np.ravel(x) if np.ndim(x) else [np.log(x)] for x in sigma.values())])
+
+
+def _parts(values, like):
+    """The parts of `_numbers`, shaped as ``like``."""
+    ends = np.cumsum([np.size(x) for x in like.values()])[:-1]
+    each = zip(like.items(), np.split(values, ends), strict=True) if like else ()
+    return {name: part if np.ndim(x) else float(np.exp(part[0])) for (name, x), part in each}

@@ -11,6 +11,7 @@ from nlmebayes.dosing import recommendation, targets
 from nlmebayes.dosing.prospect import Case, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 from nlmebayes.model import ModelError
+from nlmebayes.ranks import pooling
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -109,6 +110,30 @@ def _loop(axis, x, y):
         axis.plot(x[i : i + 2], y[i : i + 2], color="#3b6ea5", alpha=0.25 + 0.75 * i / len(x))
     i = int(np.argmax(np.hypot(np.diff(x) / (np.ptp(x) or 1), np.diff(y) / (np.ptp(y) or 1))))
     axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": "#3b6ea5"})
+
+
+def shrinkage(tree, level=None, effect=None, *, outcome=None):
+    """Each group's effect as estimated alone (open circles) and by the model (with its 90 % interval), which draws it
+    towards the typical group the more, the fewer its records.
+
+    Parameters
+    ----------
+    level, effect, outcome : str, optional
+        As in `pooling`, which has the numbers.
+    """
+    table = pooling(tree, level, effect, outcome=outcome).sort_values("estimate")
+    place = np.arange(len(table))
+    size = (5.2, min(1.2 + 0.18 * len(table), 12.0))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.axvline(0.0, color="grey", linewidth=0.8)
+    axis.hlines(place, table["q05"], table["q95"], color="#3b6ea5", linewidth=1.2, alpha=0.6)
+    axis.hlines(place, table["estimate"], table["alone"], color="grey", linewidth=0.6, linestyle=":")
+    axis.plot(table["alone"], place, "o", color="black", fillstyle="none", markersize=4, label="alone")
+    axis.plot(table["estimate"], place, "o", color="#3b6ea5", markersize=4, label="in the model")
+    axis.set_yticks(place if len(table) <= 40 else [], table.index if len(table) <= 40 else None, fontsize=7)
+    axis.set(xlabel=f"deviation of {effect or 'the group'} from the typical one", ylabel=table.index.name)
+    axis.legend(frameon=False, fontsize=8)
+    return figure
 
 
 def prior(tree, *, x=None, outcome=None, bins=8):

@@ -26,7 +26,8 @@ from nlmebayes.forecasting.modes import modes
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
-from nlmebayes.model import Model, ModelError, check_names
+from nlmebayes.hazards import WITHIN
+from nlmebayes.model import Model, ModelError, by_node, check_names
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
 
@@ -158,7 +159,12 @@ class Forecaster:
             patient, nodes = with_nodes(patient, time_sd)
         design, unknown = self._designed(patient, several)
         labels = {level.name: level.labels for level in design.levels}
-        weights = _weights(design, half_life)
+        model, asked = by_node(self.model, design)
+        for o in design.outcomes:
+            if self.model.residual_of(o.name).correlated or (o.nodes is not None and (o.nodes.seen == WITHIN).any()):
+                what = "an event known to an interval" if o.nodes is not None else "a residual with a memory"
+                raise ModelError(f"forecast: {o.name} has {what}, which it does not know; fit all patients together")
+        weights = _weights(asked, half_life)
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
         pair = (self.population, None), (self.middle, None)
@@ -171,8 +177,8 @@ class Forecaster:
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
-            parts = design, known, unknown, patient.subject, weights, drift, nodes, plain, imputed
-            found.append(Target(self.model, *parts))
+            parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
+            found.append(Target(model, *parts))
         return tuple(found)
 
     def _complete(self, patient, missing):
@@ -248,7 +254,7 @@ class Forecaster:
         target, model, n = posterior.target, self.model, len(posterior.which)
         sigma, exact = posterior.population.sigma, not target.nodes
         groups = {"posterior": posterior.dataset(moved=True)}
-        groups |= prediction.observe(model, target.recorded.design, posterior.f, sigma, (1, n), rng, density=exact)
+        groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
         groups["prior"] = prior.dataset(moved=False)
         report = said | {
             "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,

@@ -33,7 +33,7 @@ class Labelled:
     @cached_property
     def _evaluated(self):
         """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
-        phi, f, _ = evaluator(self.target.model, self.target.recorded.design)(self.population.theta, self.eta)
+        phi, f, _ = evaluator(self.target.model, self.target.recorded.reported)(self.population.theta, self.eta)
         return phi, f
 
     @property
@@ -44,7 +44,7 @@ class Labelled:
         """The group of these draws; with ``moved`` intercepts where covariates are imputed, or those of the tree."""
         sizes, target = (1, len(self.which)), self.target
         population = replace(self.population, drift=target.drift)
-        found = prediction.labelled(target.recorded.design, population, self.eta, *self._evaluated, sizes)
+        found = prediction.labelled(target.recorded.reported, population, self.eta, *self._evaluated, sizes)
         return found if target.imputed is None else target.imputed.told(found, self.which, moved=moved)
 
 
@@ -105,11 +105,11 @@ def surprise(prior, rng):
     if target.nodes:
         prior = Labelled(target, prior.which[:FEW], prior.z[:FEW])
     f_at = target.at(prior.z[:, None], prior.which)[0] if target.nodes else prior.f
-    for samples in target.observed:
+    for samples in target.judged:
         name, records = samples.name, samples.records.at(samples.first)
         f = samples.drawn(f_at[name][:, samples.places], rng)
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
-                                   target.design.positive)  # fmt: skip
+                                   target.design.positive, records)  # fmt: skip
         values = np.where(np.isfinite(records.values), records.values, 0.0)
         drawn = np.where(np.isfinite(drawn), drawn, 0.0)
         hidden = records.censored & (drawn >= records.lower) & (drawn <= records.upper)

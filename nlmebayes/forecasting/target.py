@@ -90,12 +90,21 @@ class Target:
     plain: tuple | None = None
     imputed: Imputed | None = None  # covariates that differ between populations
 
+    reported: Design | None = None  # that of the results, where times to an event are records and not their nodes
+
     @cached_property
     def recorded(self):
         """The target with sampling times as they were recorded."""
         if self.plain is None:
             return self
-        return replace(self, design=self.plain[0], unknown=self.plain[1], nodes={}, plain=None)
+        design, unknown = self.plain
+        return replace(self, design=design, reported=design, unknown=unknown, nodes={}, plain=None)
+
+    @cached_property
+    def judged(self):
+        """Those of `observed` whose records can be compared with what the population expects: not event times."""
+        nodes = [o.name for o in self.reported.outcomes if o.nodes is not None]
+        return [samples for samples in self.observed if samples.name not in nodes]
 
     @cached_property
     def labels(self):

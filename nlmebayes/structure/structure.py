@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 from nlmebayes.parameter import Parameter
 
@@ -43,11 +43,14 @@ class Structure(ABC):
     needs_doses = True  # of those on which doses act: whether nothing happens without one
     fallible = False  # whether there may be parameters without a prediction, which is then NaN
     changing = True  # whether parameters may change within a subject
+    closed = False  # of hazards: whether it gives the cumulative hazard where ``x.cumulative`` is 1
+    breaks: tuple = ()  # of hazards: times at which they jump or bend
 
     def __post_init__(self):
         """Options that are a choice (``Literal``) are one of their values, the others of their type."""
         for option in dataclasses.fields(self):
-            known, value, name = get_args(option.type), getattr(self, option.name), type(self).__name__
+            value, name = getattr(self, option.name), type(self).__name__
+            known = get_args(option.type) if get_origin(option.type) is Literal else ()
             if known and value not in known:
                 raise ValueError(f"{name}: no {option.name} {value!r}; there are {', '.join(map(str, known))}")
             if isinstance(option.type, type) and not isinstance(value, option.type):

@@ -33,6 +33,7 @@ FUNCTIONS = {
 PASSED = (DimShuffle, DeepCopyOp, ScalarFromTensor, TensorFromScalar)
 SIGNS = {"Add": "", "Sub": "+-", "Neg": "-"}  # of the terms of a sum; all "+" of the first
 CYCLES = {"Add": 4, "Sub": 4, "Neg": 1, "Mul": 4, "Sqr": 4, "TrueDiv": 13, "Reciprocal": 13}  # about; others take 30
+LATE = 1000  # cycles
 SIMPLER = ("canonicalize", "stabilize", "specialize")
 
 
@@ -40,7 +41,7 @@ class ExpressionError(ValueError):
     """An expression that cannot be compiled; its message is the whole explanation."""
 
 
-def function(name, inputs, outputs, *, inverses=False):
+def function(name, inputs, outputs, *, inverses=False, late=()):
     """Source of a function of numbers that returns a tuple.
 
     Parameters
@@ -52,6 +53,8 @@ def function(name, inputs, outputs, *, inverses=False):
     inverses : bool
         Whether a quotient is a product with inverses of the factors below, each computed once. Derivatives divide by
         powers and products of a few numbers again and again, and a division costs as much as ten products.
+    late : collection of str
+        Inputs that are ready later than the others: products end with them.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def function(name, inputs, outputs, *, inverses=False):
         if output.ndim:
             raise ExpressionError(f"an expression has {output.ndim} dimensions where one number is needed: {output}")
     outputs = simplified([pt.as_tensor(o, dtype="float64") for o in outputs])
-    writer = _Writer(inputs, outputs, inverses)
+    writer = _Writer(inputs, outputs, inverses, late)
     found = "".join(f"{writer.name(variable)}, " for variable in outputs)
     return "\n".join([f"def {name}({', '.join(inputs)}):", *writer.lines, f"    return ({found})"]) + "\n"
 
@@ -75,14 +78,15 @@ def simplified(outputs):
 class _Writer:
     """Lines of a function of numbers.
 
-    A sum that is an output, such as a rate, begins with what is ready first: the stages of a step wait for each other,
-    so what counts is the way from a state to its slope, not the number of operations. Sums inside stay as they are.
+    Products, and sums that are outputs, such as rates, begin with what is ready first: the stages of a step wait for
+    each other, so what counts is the way from a state to its slope, not the number of operations. Sums inside stay as
+    they are: large flows that cancel must meet where they were written to meet.
     """
 
-    def __init__(self, inputs, outputs, inverses):
+    def __init__(self, inputs, outputs, inverses, late):
         self.names = {variable: label for label, variable in inputs.items()}
-        self.lines, self.inverses, self.inverse = [], inverses, {}
-        self.given, self.ready, absorbed = frozenset(self.names), {}, set()
+        self.lines, self.inverses, self.inverse, absorbed = [], inverses, {}, set()
+        self.given, self.ready = frozenset(self.names), {inputs[label]: LATE for label in late}
         nodes = list(toposort(outputs, blockers=list(self.names)))
         self.uses = Counter([*outputs, *(variable for node in nodes for variable in node.inputs)])
         terms = {out: list(self._terms(out, absorbed)) for out in outputs if self._is_sum(out)}
@@ -123,12 +127,16 @@ class _Writer:
                 yield both, part
 
     def _text(self, node):
-        operation, before = _operation(node), max((self.ready.get(v, 0) for v in node.inputs), default=0)
-        self.ready[node.outputs[0]] = before + CYCLES.get(operation, 30)
+        operation, given = _operation(node), node.inputs
+        self.ready[node.outputs[0]] = max((self.ready.get(v, 0) for v in given), default=0) + CYCLES.get(operation, 30)
         if self.inverses and operation == "TrueDiv":
-            below = [self._inverse(factor) for factor in self._factors(node.inputs[1])]
-            return " * ".join([self.name(node.inputs[0]), *below])
-        return _term(node, [self.name(variable) for variable in node.inputs])
+            factors = self._factors(given[1])
+            each = [(self.ready.get(v, 0) + CYCLES[operation], self._inverse(v)) for v in factors]
+            each = sorted([*each, (self.ready.get(given[0], 0), self.name(given[0]))])
+            return "(" + " * ".join(text for _, text in each) + ")"
+        if operation == "Mul":
+            given = sorted(given, key=lambda v: self.ready.get(v, 0))
+        return _term(node, [self.name(variable) for variable in given])
 
     def _factors(self, variable):
         """The variables whose product a variable is, itself if it is no product."""

@@ -29,17 +29,18 @@ def source(t, states, parameters, rates):
     n, m = len(states), len(parameters)
     own = {"t": t} | {f"y{i}": y for i, y in enumerate(states)} | {f"p{j}": p for j, p in enumerate(parameters)}
     given = {f"r{i}": pt.dscalar(f"r{i}") for i in range(n)}
-    matrix = [_gradient(f, [*states, t, *parameters]) for f in rates]
-    every = [(i, j) for i in range(n) for j in range(n + 1 + m) if not _zero(matrix[i][j])]
-    entries, pulled = [e for e in every if e[1] <= n], [e for e in every if e[1] != n]
+    w = {f"w{i}": pt.dscalar(f"w{i}") for i in range(n)}
+    slopes = _gradient(sum(a * f for a, f in zip(w.values(), rates, strict=True)), [*states, *parameters])
+    matrix = [_gradient(f, [*states, t]) for f in rates]
+    entries = [(i, j) for i in range(n) for j in range(n + 1) if not _zero(matrix[i][j])]
     g = {f"g{i}_{j}": pt.dscalar(f"g{i}_{j}") for i, j in entries}
     bent = sum((a * matrix[i][j] for a, (i, j) in zip(g.values(), entries, strict=True)), pt.constant(0.0))
     parts = [
         expressions.function("field_", own | given, [f + r for f, r in zip(rates, given.values(), strict=True)]),
-        expressions.function("slopes_", own, [matrix[i][j] for i, j in pulled], inverses=True),
+        expressions.function("pull_", own | w, slopes, inverses=True, late=w),
         expressions.function("jacobian_", own, [matrix[i][j] for i, j in entries], inverses=True),
         expressions.function("bend_", own | g, _gradient(bent, [*states, *parameters]), inverses=True),
-        written.slopes_pulled(n, m, pulled), written.field(n, m), written.pull(n, m), written.jacobian(n, m, entries),
+        written.field(n, m), written.pull(n, m), written.jacobian(n, m, entries),
         explicit.step(n, m), explicit.unstep(n, m), rosenbrock.step(n, m, entries), rosenbrock.unstep(n, m, entries),
     ]  # fmt: skip
     collecting = [j for j in range(n) if all(_zero(matrix[i][j]) for i in range(n))]
@@ -54,9 +55,8 @@ def located(text):
     """
     env = {"__name__": "nlmebayes.solver.kernel", **numbers.NAMES}
     exec(text, env)
-    for name in ("field_", "slopes_", "pull_", "jacobian_", "bend_"):
-        liberties = SAFE if name == "field_" else SAFE | {"reassoc"}
-        env[name] = njit(error_model="numpy", fastmath=liberties, forceinline=True)(env[name])
+    for name in ("field_", "pull_", "jacobian_", "bend_"):
+        env[name] = njit(error_model="numpy", fastmath=SAFE, forceinline=True)(env[name])
     found = tuple(_compiled(text, name, env).address for name in FUNCTIONS)
     for name, address in zip(FUNCTIONS, found, strict=True):
         llvm.add_symbol(symbol(text, name), address)

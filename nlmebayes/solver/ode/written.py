@@ -37,19 +37,6 @@ def field(n, m):
     return "\n".join(lines + [f"    out[{i}] = f{i}" for i in range(n)]) + "\n"
 
 
-def slopes_pulled(n, m, entries):
-    """``pull_``: w df/dy and w df/dpar, of the slopes ``entries``, places (i, j) of [df/dy, df/dt, df/dpar].
-
-    The slopes do not depend on w, so a processor has them ready when w, for which each stage waits, arrives.
-    """
-    own = listed(["t"], names("y", n), names("p", m))
-    lines = [f"def pull_({own}, {listed(names('w', n))}):"]
-    lines += [assign(names("j", len(entries)), f"slopes_({own})")] if entries else []
-    columns = [*range(n), *range(n + 1, n + 1 + m)]
-    given = [[f"w{i} * j{k}" for k, (i, j) in enumerate(entries) if j == column] for column in columns]
-    return "\n".join([*lines, f"    return ({listed([' + '.join(g) or '0.0' for g in given])},)"]) + "\n"
-
-
 def pull(n, m):
     lines = ["def pull(t, y, par, w, ybar, parbar):", *head(n, m), *load("w", n, "w[{}]")]
     call = f"pull_({listed(['t'], names('y', n), names('p', m), names('w', n))})"
