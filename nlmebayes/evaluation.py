@@ -241,7 +241,8 @@ def parts_at(residual, s, observed=None):
         found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
     if residual.columns and observed is None:
         raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
-    return found | ({part: x[None] for part, x in observed.columns.items()} if residual.columns else {})
+    columns = observed.columns if residual.columns else {}
+    return found | {part: np.asarray(x, dtype=float)[None] for part, x in columns.items()}
 
 
 def _cut(parts, rows, here):
