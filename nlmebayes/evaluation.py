@@ -219,12 +219,7 @@ def _graph(structure, levels, shared, own, names):
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
-    inputs = [
-        *theta.values(),
-        *eta.values(),
-        *x.values(),
-        *arrays.values(),
-    ]
+    inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
     return pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore")
 
@@ -241,7 +236,8 @@ def parts_at(residual, s, observed=None):
         found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
     if residual.columns and observed is None:
         raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
-    return found | ({part: x[None] for part, x in observed.columns.items()} if residual.columns else {})
+    columns = observed.columns if residual.columns else {}
+    return found | {part: np.asarray(x, dtype=float)[None] for part, x in columns.items()}
 
 
 def _cut(parts, rows, here):
