@@ -6,10 +6,12 @@ Every function returns a matplotlib Figure.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import censoring, dosing, prediction, storage, targets
+from nlmebayes import censoring, prediction, storage
+from nlmebayes.dosing import recommendation, targets
+from nlmebayes.dosing.prospect import Case, course
+from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 from nlmebayes.model import ModelError
-from nlmebayes.prospect import Case, course
-from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
+from nlmebayes.ranks import pooling
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -110,6 +112,30 @@ def _loop(axis, x, y):
     axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": "#3b6ea5"})
 
 
+def shrinkage(tree, level=None, effect=None, *, outcome=None):
+    """Each group's effect as estimated alone (open circles) and by the model (with its 90 % interval), which draws it
+    towards the typical group the more, the fewer its records.
+
+    Parameters
+    ----------
+    level, effect, outcome : str, optional
+        As in `pooling`, which has the numbers.
+    """
+    table = pooling(tree, level, effect, outcome=outcome).sort_values("estimate")
+    place = np.arange(len(table))
+    size = (5.2, min(1.2 + 0.18 * len(table), 12.0))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.axvline(0.0, color="grey", linewidth=0.8)
+    axis.hlines(place, table["q05"], table["q95"], color="#3b6ea5", linewidth=1.2, alpha=0.6)
+    axis.hlines(place, table["estimate"], table["alone"], color="grey", linewidth=0.6, linestyle=":")
+    axis.plot(table["alone"], place, "o", color="black", fillstyle="none", markersize=4, label="alone")
+    axis.plot(table["estimate"], place, "o", color="#3b6ea5", markersize=4, label="in the model")
+    axis.set_yticks(place if len(table) <= 40 else [], table.index if len(table) <= 40 else None, fontsize=7)
+    axis.set(xlabel=f"deviation of {effect or 'the group'} from the typical one", ylabel=table.index.name)
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def prior(tree, *, x=None, outcome=None, bins=8):
     """Prior predictive check of a tree from `simulate`: observed percentiles over bands of those simulated a priori."""
     if "prior_predictive" not in tree.children:
@@ -175,7 +201,7 @@ def regimens(table):
     return figure
 
 
-def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, columns=2):
+def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, columns=2):
     """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
 
     Parameters
@@ -188,16 +214,16 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
         below. The title has the probability that all are met.
     times : array, optional
         By default from the first record to the end of the last interval.
-    outcome, history, occasions
+    outcome, history, occasions, covariates
         As in `recommend`.
     """
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
-    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions)
-    dosing.check(case, plans)
+    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
+    recommendation.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = _panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
-    for axis, (plan, exposures) in zip(axes, dosing.evaluated(case, plans, aims), strict=True):
+    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):
         at = _moments_of(case, plan, aims, times)
         f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
         _bands(axis, at, np.nanquantile(f, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))

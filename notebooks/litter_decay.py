@@ -50,11 +50,10 @@ design = nb.Dataset.from_frame(frame, outcome="mass", time="year", levels=("site
 #
 # One parameter, the decay rate `k` per year. `(1|site/plot)` lets its logarithm deviate by site and, within a
 # site, by plot. The true standard deviations are 0.41 among sites and 0.15 among plots, and a bag scatters by
-# 0.12 around its curve. A site has many bags, a plot few: the effects of the sites are sampled centred, those
-# of the plots, by default, not.
+# 0.12 around its curve.
 
 # %%
-model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)", parametrisation={"site": "centred"})
+model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)")
 print(model)
 
 truth = pd.Series({"k": 0.35, "omega_site k": 0.41, "omega_plot k": 0.15, "sigma_mass_a": 0.12})
@@ -123,6 +122,38 @@ print(f"{inside.sum()} of {len(actual)} plots have their true rate in the interv
 figure = nb.plot.fits(model, tree)
 
 # %% [markdown]
+# Where is the variation in what a bag shows? Early all bags are alike, and late as well, when little is left; in
+# between the rate of the site counts most. The split is by simulation, for the curve is no line.
+
+# %%
+shares = {}
+for year in (0.5, 2.0, 5.0):
+    bag = pd.DataFrame({"site": ["any"], "plot": [1], "year": [year], "mass": [np.nan]})
+    bag = nb.Dataset.from_frame(bag, outcome="mass", time="year", levels=data.levels, unmeasured="predict")
+    shares[year] = nb.intervals(nb.partition(tree, bag, draws=100, random_seed=1)["share"])["estimate"]
+print(pd.DataFrame(shares).rename_axis(columns="years").round(3).to_string())
+
+# %% [markdown]
+# Rates depend on the climate. With the temperature of the sites as a covariate, `k ~ 1 + I((celsius - 10) / 10) +
+# (1|site/plot)`, the slope is the logarithm of Q10, the factor per 10 degrees. Of litter that has a part which is quick
+# to go and one which is slow, `LitterDecay(form="double")` has both: here is what the three forms say of the same time.
+
+# %%
+years = np.linspace(0, 8, 81)
+p = {"k": 1.0, "a": 0.5, "k_slow": 0.1}
+curves = {
+    "single": np.exp(-0.35 * years),
+    "asymptotic": p["a"] + (1 - p["a"]) * np.exp(-p["k"] * years),
+    "double": p["a"] * np.exp(-p["k_slow"] * years) + (1 - p["a"]) * np.exp(-p["k"] * years),
+}
+figure, axis = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
+for form, mass in curves.items():
+    at = {"k": 0.35} if form == "single" else p
+    axis.plot(years, mass, label=f"{form}: a gram stays {LitterDecay(form=form).residence(at):.1f} years")
+axis.set(xlabel="time (years)", ylabel="fraction of mass remaining", ylim=(0, 1.02))
+legend = axis.legend(frameon=False, fontsize=8)
+
+# %% [markdown]
 # ## Forecast
 #
 # Plot 1 of site S03 was not in the fit, but the other plots of the site were. Its first two bags are known.
@@ -153,7 +184,7 @@ print(f"{table['inside'].sum()} of {len(table)} bags lie in their 90 % interval"
 #
 # - A normal error of constant size gives some bags less than nothing, or more than was put out. Real bags do
 #   gain weight by soil that gets in, but the scatter is smaller when nearly nothing is left.
-# - Some litter hardly decays at all. `LitterDecay(asymptote=True)` has a fraction that stays; on such data
+# - Some litter hardly decays at all. `LitterDecay(form="asymptotic")` has a fraction that stays; on such data
 #   the single exponential finds a rate that falls with the length of the study.
 # - Sites with more plots count for somewhat more in the typical rate. That is right only if the number of
 #   plots has nothing to do with the rate.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arviz_stats import mcse
+from mixed import alike
 
 import nlmebayes as nb
 from model_zoo import Gompertz, LinearMixed, LitterDecay, LogisticGrowth, OneCompartment
@@ -31,6 +32,16 @@ def test_pastes_agrees_with_lme4():
     table = nb.summary(nb.fit(model, nb.datasets.pastes(), target_accept=0.95, random_seed=1, progressbar=False))
     printed = {"mu": 60.0533, "omega_cask mu": 2.9041, "omega_batch mu": 1.2874, "sigma_strength_a": 0.8234}
     assert all(spread_from(table, name, value) < 1 for name, value in printed.items())
+
+
+def test_machines_agrees_with_bambi():
+    """Workers, and machines within workers, as levels; the machine is a fixed effect."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + Machine + (1|Worker) + (1|Worker:Machine)")
+    settings = {"draws": 700, "target_accept": 0.95, "random_seed": 1, "progressbar": False}
+    tree = nb.fit(model, nb.datasets.machines(), **settings)
+    names = {f"theta_mu {m}": m for m in ("Machine[B]", "Machine[C]")} | {"theta_mu Intercept": "Intercept"}
+    names |= {"omega_Worker": "1|Worker_sigma", "omega_Worker_Machine": "1|Worker:Machine_sigma"}
+    alike(tree, "machines", names | {"sigma_score_a": "sigma"})
 
 
 def test_orange_agrees_with_nlme():

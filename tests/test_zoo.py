@@ -26,10 +26,11 @@ DIMENSIONLESS = {"gamma"}  # exponents
 
 
 def choices(cls, option):
-    """Values of an option: both of a switch; those that its docstring lists in braces; of a part, the default."""
+    """Values of an option: both of a switch; those that its docstring lists in braces; of a part, or of names of
+    columns, the default."""
     if option.type in (bool, "bool"):
         return (False, True)
-    if isinstance(option.default, Structure):
+    if isinstance(option.default, Structure) or option.type in (str, tuple[str, ...]):
         return (option.default,)
     listed = re.search(rf"^ *{option.name} : {{(.+)}}$", cls.__doc__, re.MULTILINE)
     assert listed, f"{cls.__name__}: no line '{option.name} : {{...}}' in its docstring"

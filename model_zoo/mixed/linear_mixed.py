@@ -1,10 +1,10 @@
 from dataclasses import dataclass
 
-from nlmebayes import Curve, Parameter
+from nlmebayes import LinearPredictor
 
 
 @dataclass(frozen=True)
-class LinearMixed(Curve):
+class LinearMixed(LinearPredictor):
     r"""Linear mixed model: the prediction is the linear predictor itself.
 
     .. math:: f_j = \mu_j = X_j \theta + \sum_L Z_j \eta_L
@@ -16,7 +16,4 @@ class LinearMixed(Curve):
     Source: Laird and Ware (1982), Biometrics 38, 963-974, doi:10.2307/2529876, eq. 2.1.
     """
 
-    parameters = (Parameter("mu", "outcome", typical=None, link="identity"),)
-
-    def curve(self, p, x):
-        return p.mu
+    formulas = ()

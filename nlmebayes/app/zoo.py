@@ -3,7 +3,7 @@
 from dataclasses import fields
 from importlib.metadata import entry_points
 from inspect import isabstract
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import nlmebayes as nb
 
@@ -22,7 +22,8 @@ def variants(kind):
     """(option, instance): the default, then every other value of each switch or choice, one at a time."""
     yield "", kind()
     for option in fields(kind):
-        values = (False, True) if option.type is bool else get_args(option.type)
+        listed = get_args(option.type) if get_origin(option.type) is Literal else ()
+        values = (False, True) if option.type is bool else listed
         for value in values:
             if value != option.default:
                 yield f"{option.name}={value!r}", kind(**{option.name: value})

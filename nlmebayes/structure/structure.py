@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 from nlmebayes.parameter import Parameter
 
@@ -49,7 +49,8 @@ class Structure(ABC):
     def __post_init__(self):
         """Options that are a choice (``Literal``) are one of their values, the others of their type."""
         for option in dataclasses.fields(self):
-            known, value, name = get_args(option.type), getattr(self, option.name), type(self).__name__
+            value, name = getattr(self, option.name), type(self).__name__
+            known = get_args(option.type) if get_origin(option.type) is Literal else ()
             if known and value not in known:
                 raise ValueError(f"{name}: no {option.name} {value!r}; there are {', '.join(map(str, known))}")
             if isinstance(option.type, type) and not isinstance(value, option.type):

@@ -1,0 +1,114 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from nlmebayes import LinearPredictor, intervals
+
+
+@dataclass(frozen=True)
+class Crossover(LinearPredictor):
+    r"""Treatments compared within subjects, who take them in turn: 2x2 and higher designs.
+
+    .. math::
+        y_{ik} = \mu_{ik} + e_{ik}, \qquad
+        \mu_{ik} = \beta_0 + \gamma_{seq(i)} + \pi_k + \tau_{d(i,k)} + \lambda_{d(i,k-1)} + b_i + l_i\, k + c_{ik}
+
+    ``mu`` expected value of subject i in period k (unit of the outcome): sequence, period, treatment and carry-over
+    of the treatment before; b_i effect of the subject, l_i its slope of learning, c_ik its effect in the period, which
+    several records of a period tell from the error. A period that was missed is a row that is not there. Variances are
+    alike in all periods.
+
+    Parameters
+    ----------
+    subject, period, treatment : str
+        Columns; periods are numbers, treatments text.
+    sequence, carry : str
+        Columns of the sequence and of the treatment before (see `carried`), or nothing.
+    learning, by_period : bool
+        Whether subjects differ in the slope over periods, and from period to period.
+
+    Source: Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
+    """
+
+    subject: str = "subject"
+    period: str = "period"
+    treatment: str = "treatment"
+    sequence: str = "sequence"
+    carry: str = ""
+    learning: bool = False
+    by_period: bool = False
+
+    @property
+    def formulas(self):
+        fixed = [self.sequence, f"C({self.period})", self.treatment, self.carry]
+        random = [f"(1{f' + {self.period}' if self.learning else ''}|{self.subject})"]
+        random += [f"(1|{self.subject}:{self.period})"] if self.by_period else []
+        return (f"mu ~ 1 + {' + '.join([*filter(None, fixed), *random])}",)
+
+    def carried(self, frame, reference):
+        """The treatment of the period before of each row, for the column ``carry``.
+
+        In the first period it is ``reference``, of which nothing is carried over, so that effects of the others are
+        differences from it. A subject needs a row for every period before its last one (the outcome may be missing,
+        not the treatment), and the design must tell carry-over from the other effects, which the 2x2 does not unless
+        sequences are taken as alike (``sequence=""``).
+
+        Returns
+        -------
+        Series of the frame's index
+        """
+        given = frame.drop_duplicates([self.subject, self.period]).set_index([self.subject, self.period])
+        periods = sorted(frame[self.period].unique())
+        before = dict(zip(periods[1:], periods, strict=False))
+        found = []
+        for who, when in zip(frame[self.subject], frame[self.period], strict=True):
+            key = (who, before.get(when))
+            if when in before and (key not in given.index or pd.isna(given.loc[key, self.treatment])):
+                raise ValueError(
+                    f"carry-over in period {when} of {self.subject} {who}: the treatment of period {before[when]} is "
+                    "not known; add a row for it, whose outcome may be missing"
+                )
+            found.append(given.loc[key, self.treatment] if when in before else reference)
+        found = pd.Series(found, index=frame.index, name=self.carry or "carry")
+        self._told_apart(frame, found)
+        return found
+
+    def _told_apart(self, frame, carried):
+        columns = [frame[c].astype(str) for c in (self.sequence, self.period, self.treatment) if c]
+        others, whole = (_indicators(each) for each in (columns, [*columns, carried.astype(str)]))
+        if np.linalg.matrix_rank(whole) < np.linalg.matrix_rank(others) + carried.nunique() - 1:
+            raise ValueError(
+                "this design does not tell carry-over from the effects of sequence, period and treatment; leave "
+                "sequences out (sequence='') or the carry-over"
+            )
+
+    def contrasts(self, tree):
+        """Differences between treatments, (chain, draw, contrast), each labelled ``"B - A"``."""
+        theta = tree["posterior"]["theta_mu"]
+        names = [t for t in theta["mu_term"].to_numpy() if t.startswith(f"{self.treatment}[")]
+        if not names:
+            raise ValueError(f"contrasts: no treatments {self.treatment}[...] in mu; make the column text")
+        effects = {t[len(self.treatment) + 1 : -1]: theta.sel(mu_term=t, drop=True) for t in names}
+        known = np.unique(tree["dataset/observations"][f"column {self.treatment}"].to_numpy().astype(str))
+        (reference,) = [label for label in known if label not in effects]
+        effects = {reference: xr.zeros_like(next(iter(effects.values())))} | effects
+        pairs = [(a, b) for i, a in enumerate(effects) for b in list(effects)[i + 1 :]]
+        index = pd.Index([f"{b} - {a}" for a, b in pairs], name="contrast")
+        found = xr.concat([effects[b] - effects[a] for a, b in pairs], index)
+        return found.transpose("chain", "draw", "contrast")
+
+    def equivalence(self, tree, low=0.8, high=1.25):
+        """Of the logarithm of an outcome: the ratio of treatments with its 90 % interval, and the probability that it
+        is from ``low`` to ``high``, by contrast."""
+        difference = self.contrasts(tree)
+        within = ((difference > np.log(low)) & (difference < np.log(high))).mean(("chain", "draw"))
+        table = np.exp(intervals(difference)[["estimate", "q05", "q95"]]).rename(columns={"estimate": "ratio"})
+        return table.assign(p_within=within.to_series())
+
+
+def _indicators(columns):
+    """A column of ones and one for each value of the columns."""
+    each = [pd.get_dummies(c, dtype=float).to_numpy() for c in columns]
+    return np.concatenate([np.ones((len(columns[0]), 1)), *each], axis=1)

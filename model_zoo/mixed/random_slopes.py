@@ -1,0 +1,73 @@
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from nlmebayes import LinearPredictor
+
+
+@dataclass(frozen=True)
+class RandomSlopes(LinearPredictor):
+    r"""The effect of a condition that differs among donors, and a covariate of the donor that explains it.
+
+    .. math::
+        y_{ij} = \mu_{ij} + e_{ij}, \qquad
+        \mu_{ij} = \beta_0 + b_{0i} + \gamma_0 m_i + (\beta_1 + b_{1i} + \gamma_1 m_i)\, x_{ij}
+
+    ``mu`` expected value (unit of the outcome), x the condition, m a covariate of the donor; (b_0, b_1) are correlated.
+    gamma_1 is the cross-level interaction.
+
+    Parameters
+    ----------
+    group, condition, moderator : str
+        Columns. Condition and moderator are numbers, as 0 and 1; the moderator may be left out.
+
+    Source: Raudenbush and Bryk (2002), Hierarchical Linear Models, 2nd ed., Sage, chapter 4; for the share of a
+    variance that a covariate explains.
+    """
+
+    group: str = "donor"
+    condition: str = "condition"
+    moderator: str = ""
+
+    @property
+    def formulas(self):
+        fixed = f"{self.condition} * {self.moderator}" if self.moderator else self.condition
+        return (f"mu ~ 1 + {fixed} + (1 + {self.condition}|{self.group})",)
+
+    def slope(self, tree, moderator=0.0):
+        """The effect of the condition in a new group, for every draw.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit` with the class's own formula.
+        moderator : float
+            Value of the moderator, if there is one.
+
+        Returns
+        -------
+        Dataset (chain, draw)
+            ``average`` effect at that value; ``spread`` among groups; ``positive``, the probability that it is above 0
+            in a new group.
+        """
+        theta = tree["posterior"]["theta_mu"]
+        average = theta.sel(mu_term=self.condition, drop=True)
+        if self.moderator:
+            average = average + moderator * theta.sel(mu_term=f"{self.condition}:{self.moderator}", drop=True)
+        spread = self._spread(tree)
+        positive = xr.apply_ufunc(special.ndtr, average / np.maximum(spread, 1e-300))
+        return xr.Dataset({"average": average, "spread": spread, "positive": positive})
+
+    def explained(self, tree, without):
+        """Share of the variance of slopes that the moderator explains, ``1 - omega^2 / omega_without^2``.
+
+        ``without`` is a tree of the same size from a fit without the moderator; the draws of the two are independent,
+        and a share below 0 says that nothing is explained. (chain, draw)
+        """
+        return 1 - self._spread(tree) ** 2 / self._spread(without) ** 2
+
+    def _spread(self, tree):
+        effect = {f"{self.group}_effect": f"mu:{self.condition}"}
+        return tree["posterior"][f"omega_{self.group}"].sel(effect, drop=True)

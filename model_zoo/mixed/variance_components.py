@@ -1,0 +1,52 @@
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from nlmebayes import LinearPredictor, partition
+
+
+@dataclass(frozen=True)
+class VarianceComponents(LinearPredictor):
+    r"""Variance of a measurement between and within sites, such as house effects of biobanks.
+
+    .. math::
+        y_{sj} = \mu + b_s + e_{sj}, \qquad ICC = \frac{\sigma_b^2}{\sigma_b^2 + \sigma_w^2}, \qquad
+        SE^2(\bar y) = \frac{1}{s}\left(\sigma_b^2 + \frac{\sigma_w^2}{n}\right)
+
+    ``mu`` expected value (unit of the outcome), s sites of n records each. The default model has an effect at every
+    level of the data; `gain` asks for one level.
+
+    Source: Searle, Casella and McCulloch (1992), Variance Components, Wiley, doi:10.1002/9780470316856, chapter 3.
+    """
+
+    formulas = ()
+
+    def gain(self, tree, sites, each, *, factor=0.5, random_seed=None):
+        """What a smaller variance between sites would buy, for every draw.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit`, with one level.
+        sites, each : int
+            Of a future study: sites, and records of each.
+        factor : float
+            By what the variance between sites is multiplied.
+
+        Returns
+        -------
+        Dataset (chain, draw)
+            ``se`` of the mean, ``se_then`` with the smaller variance, ``sites_then`` the sites that are then needed for
+            the old ``se``, ``icc_then``.
+        """
+        variance = partition(tree, draws=2**31, random_seed=random_seed)["variance"]
+        if variance.sizes["source"] != 2:
+            levels = ", ".join(variance["source"].to_numpy()[:-1])
+            raise ValueError(f"gain is about one level, and the tree has {levels}; NestedMixed takes more")
+        between, within = variance.isel(source=0, drop=True), variance.isel(source=1, drop=True)
+        now, then = (b + within / each for b in (between, factor * between))
+        return xr.Dataset({
+            "se": np.sqrt(now / sites), "se_then": np.sqrt(then / sites), "sites_then": sites * then / now,
+            "icc_then": factor * between / (factor * between + within),
+        })  # fmt: skip

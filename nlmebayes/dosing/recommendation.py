@@ -1,0 +1,244 @@
+"""`recommend`: which regimen brings the exposures of a patient into their range, with what probability."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes import storage
+from nlmebayes.dosing import doubts
+from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.dosing.targets import Target
+from nlmebayes.forecasting import charts
+from nlmebayes.model import ModelError
+from nlmebayes.publication import outside
+from nlmebayes.structure.superposition import Superposition
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What it costs to be outside of a target's range.
+
+    ``kind="outside"``: ``below`` if the exposure E is below low, ``above`` if it is above high.
+    ``"relative"``: below * (low - E) / low, above * (E - high) / high. ``"log"``: below * log(low / E),
+    above * log(E / high). A target's loss is multiplied by its ``weight``; losses of several targets add up.
+
+    Examples
+    --------
+    Too much is three times as bad as too little:
+
+    >>> import nlmebayes as nb
+    >>> nb.Loss(below=1.0, above=3.0).of(nb.Trough(10, 15), [8.0, 12.0, 20.0])
+    array([1., 0., 3.])
+    """
+
+    below: float = 1.0
+    above: float = 1.0
+    kind: Literal["outside", "relative", "log"] = "outside"
+
+    def __post_init__(self):
+        if self.kind not in ("outside", "relative", "log"):
+            raise ValueError(f"Loss: no kind {self.kind!r}; there are outside, relative, log")
+        if not (self.below >= 0 and self.above >= 0):
+            raise ValueError(f"Loss: below {self.below} and above {self.above} must not be negative")
+
+    def of(self, target, exposure):
+        """Loss of each exposure, (draw,)."""
+        exposure = np.asarray(exposure, dtype=float)
+        under, over = exposure < target.low, (exposure > target.high) | np.isposinf(exposure)
+        if self.kind == "outside":
+            return target.weight * (self.below * under + self.above * over)
+        low, high = (limit if 0 < limit < np.inf else 1.0 for limit in (target.low, target.high))
+        with np.errstate(divide="ignore"):
+            short, long = np.where(under, exposure / low, 1.0), np.where(over, exposure / high, 1.0)
+            if self.kind == "log":
+                short, long = 1 - np.log(np.maximum(short, 0)), 1 + np.log(long)
+                return target.weight * (self.below * (short - 1) + self.above * (long - 1))
+        return target.weight * (self.below * (1 - short) + self.above * (long - 1))
+
+
+def recommend(
+    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, covariates=None,
+    now=None,
+):  # fmt: skip
+    """Probability that each regimen brings each exposure below, into and above its range.
+
+    Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
+    that uncertainty about the patient and about the population both count. The patient's past doses count.
+
+    Parameters
+    ----------
+    forecast : DataTree
+        From `forecast`.
+    regimens : sequence of Regimen or Plan
+        Future doses to compare; `regimens` makes them from amounts, intervals and durations.
+    targets : Target or sequence of Target
+        With several, ``p_all`` is the probability that every one is met at once.
+    model : Model, optional
+        By default the one stored in the forecast.
+    outcome : str, optional
+        Which outcome, if there are several.
+    loss : Loss, optional
+        Ranks the regimens by expected loss; without one, by ``p_all``.
+    history : {"follow", "replace", "none"}
+        What becomes of the recorded doses: all stay, and the regimen follows; those from its start on are replaced by
+        it; or all are left out, as if the patient started anew.
+    occasions : {"new", "last", "each"}
+        Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
+        the last; or each of its doses begins another.
+    covariates : dict, optional
+        Covariates to come: ``{"crcl": 40.0}`` from the start of the regimen on, ``{"crcl": {72.0: 40.0, 96.0: 65.0}}``
+        from each time on. Without it the last recorded values hold.
+    now : float, optional
+        A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
+        earlier.
+
+    Returns
+    -------
+    DataFrame
+        One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above`` with Monte Carlo
+        errors ``mcse_below``, ``mcse``, ``mcse_above`` (from the forecast's effective sample size), quantiles of the
+        exposure, ``p_all``, and the expected ``loss`` over all targets with ``mcse_loss``.
+
+    Raises
+    ------
+    ModelError
+        Not a forecast; a regimen that does not start after the last recorded dose, unless it replaces it; an unknown
+        outcome or state. Amounts or targets that look like another unit are warnings.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in (100, 200, 300)]
+    >>> table = nb.recommend(forecast, regimens, nb.Trough(5, 10, time=96))  # doctest: +SKIP
+    """
+    plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
+    targets = [targets] if isinstance(targets, Target) else list(targets)
+    if not plans or not targets:
+        raise ValueError("recommend: needs at least one regimen and one target")
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
+    check(case, plans, now)
+    doubted(case, forecast, plans)
+    each = [exposures for _, exposures in evaluated(case, plans, targets)]
+    for target, column in zip(targets, zip(*each, strict=True), strict=True):
+        doubt = doubts.other_unit(target, [np.median(x) for x in column])
+        if doubt:
+            warnings.warn(doubt, stacklevel=2)
+    return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
+
+
+def check(case, plans, now=None):
+    """Refuse plans that cannot be, and a chart that knows the future, as far as it stays."""
+    for plan in plans:
+        if now is not None and plan.start < now and case.history != NONE:
+            raise ModelError(f"the regimen {plan} starts at {plan.start:g}, and now is {now:g}; give a later start=")
+        late = None if now is None else charts.not_yet(kept(case.patient, plan, case.history), now)
+        if late:
+            raise ModelError(late)
+        for part in plan.parts:
+            _into_a_state(part, case.model.structure)
+    changed, start = _last_change(case.patient), min(plan.start for plan in plans)
+    if case.history == NONE and start < changed:
+        warnings.warn(
+            f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
+            "those of the past hold until then; start at the last record",
+            stacklevel=3,
+        )
+
+
+def _last_change(patient):
+    """Time of the last record whose occasion or covariates may be others than before."""
+    changing = patient.inputs or patient.levels[-1] != patient.subject
+    return patient.observations[patient.time].max() if changing else -np.inf
+
+
+def doubted(case, forecast, plans):
+    """Warn of what in the chart and the plans can hardly be meant."""
+    for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
+        warnings.warn(doubt, stacklevel=3)
+    for name, said in case.covariates.items():
+        values = list(said.values()) if isinstance(said, dict) else [said]
+        stated = replace(case.patient, observations=pd.DataFrame({name: values}))
+        for line in outside(forecast, stated):
+            warnings.warn(f"covariates: {line}, the range of the published model; it extrapolates", stacklevel=3)
+
+
+def _into_a_state(part, structure):
+    states = getattr(structure, "states", ())
+    known = [*states, *map(str, range(1, len(states) + 1))]
+    if part.state is not None and part.state not in known:
+        raise ModelError(f"the regimen {part}: no state {part.state!r}; there are {', '.join(known) or 'none'}")
+    if isinstance(structure, Superposition) and (part.infusion or part.steady):
+        raise ModelError(f"the regimen {part}: {structure.label}, a superposition of responses, takes boluses only")
+
+
+def evaluated(case, plans, targets):
+    """(plan, exposures of each target) in the order of the plans; those that differ in amounts only share work."""
+    groups = {}
+    for plan in plans:
+        groups.setdefault(_shape(plan), []).append(plan)
+    found = {}
+    for same in groups.values():
+        amounts = {id(plan): [part.amount for part in plan.parts] for plan in same}
+        largest = np.max(list(amounts.values()), axis=0) if len(same) > 1 else None
+        view = prospect(case, same[0], targets, largest)
+        found |= {id(plan): [known(x, plan) for x in view.exposures(amounts[id(plan)])] for plan in same}
+    return [(plan, found[id(plan)]) for plan in plans]
+
+
+def _shape(plan):
+    """All of a plan but its amounts."""
+    return tuple((p.start, p.every, p.doses, p.infusion, p.state, p.salt, p.steady, p.rate) for p in plan.parts)
+
+
+def known(exposure, plan):
+    """Exposures without a prediction, as of a steady state that is never reached, count as above every limit."""
+    unknown = np.isnan(exposure)
+    if unknown.any():
+        warnings.warn(
+            f"the regimen {plan} has no solution in {100 * unknown.mean():.2g} % of the draws, such as no steady "
+            "state; they count as above",
+            stacklevel=4,
+        )
+    return np.where(unknown, np.inf, exposure)
+
+
+def tabled(plans, targets, exposures, loss, size):
+    """One row per plan and target."""
+    rows = []
+    for plan, each in zip(plans, exposures, strict=True):
+        inside = [t.met(x) for x, t in zip(each, targets, strict=True)]
+        lost = np.sum([loss.of(t, x) for x, t in zip(each, targets, strict=True)], axis=0)
+        shared = {
+            "p_all": float(np.all(inside, axis=0).mean()), "loss": float(lost.mean()),
+            "mcse_loss": float(lost.std() / np.sqrt(size)) if np.isfinite(lost).all() else np.inf,
+        }  # fmt: skip
+        rows += [_row(plan, t, x, hit, size) | shared for t, x, hit in zip(targets, each, inside, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _row(plan, target, exposure, hit, size):
+    method = "linear" if np.isfinite(exposure).all() else "inverted_cdf"
+    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method=method)
+    shares = {
+        "below": (exposure < target.low).mean(),
+        "in": hit.mean(),
+        "above": (~hit & (exposure >= target.low)).mean(),
+    }
+    errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
+    return {
+        "regimen": str(plan), "amount": plan.amount, "every": plan.every, "duration": plan.infusion,
+        "target": str(target), **{f"p_{name}": float(p) for name, p in shares.items()},
+        "mcse": errors["in"], "mcse_below": errors["below"], "mcse_above": errors["above"],
+        "q05": float(low), "median": float(median), "q95": float(high),
+    }  # fmt: skip
+
+
+def ranked(table, loss=None):
+    """The table with the best regimen first: least expected loss, or without a loss the largest ``p_all``."""
+    by, up = ("loss", True) if loss is not None else ("p_all", False)
+    return table.sort_values(by, ascending=up, kind="stable").reset_index(drop=True)

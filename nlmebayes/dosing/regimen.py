@@ -1,0 +1,313 @@
+"""`Regimen` and `Plan`: schedules of doses, and the patient's data with them."""
+
+from dataclasses import KW_ONLY, dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.model import ModelError
+
+FOLLOW, REPLACE, NONE = HISTORY = "follow", "replace", "none"
+NEW, LAST, EACH = OCCASIONS = "new", "last", "each"
+
+
+@dataclass(frozen=True)
+class Regimen:
+    """A schedule of equal doses.
+
+    Parameters
+    ----------
+    amount : float
+        Of one dose, in the unit of the data (mg).
+    start : float
+        Time of the first one.
+    every : float, optional
+        Interval between doses (h); needed for more than one.
+    doses : int
+        Number of doses.
+    duration : float, optional
+        Of the infusion of each; by default they are given at once. No longer than the interval.
+    state : str, optional
+        Which state is dosed, by name or CMT number; by default the structure's own.
+    rate : float, optional
+        Of the infusion of each, in place of ``duration``, which is then amount / rate.
+    salt : float
+        What part of the amount is the drug that the data are about: 0.8 of a salt or prodrug whose amounts are written
+        as they are on the package.
+    steady : bool
+        Whether the first dose finds the steady state of the regimen, in place of what the patient has had (SS=1).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.Regimen(300, start=24, every=12, doses=6, duration=0.5))
+    300 over 0.5 every 12 x 6
+    """
+
+    amount: float
+    start: float = 0.0
+    every: float | None = None
+    doses: int = 1
+    duration: float | None = None
+    state: str | None = None
+    _: KW_ONLY
+    rate: float | None = None
+    salt: float = 1.0
+    steady: bool = False
+
+    def __post_init__(self):
+        if not (self.amount >= 0 and np.isfinite(self.amount)):
+            raise ValueError(f"Regimen: the amount {self.amount} is not a dose")
+        if not np.isfinite(self.start):
+            raise ValueError(f"Regimen: the start {self.start} is not a time")
+        if self.doses < 1 or (self.doses > 1 and not (self.every and self.every > 0)):
+            raise ValueError(f"Regimen: {self.doses} doses every {self.every}; more than one needs an interval, every=")
+        if self.steady and not self.every:
+            raise ValueError("Regimen: a steady state needs an interval, every=")
+        for name in ("duration", "rate", "salt"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and np.isfinite(value)):
+                what = "salt factor" if name == "salt" else f"{name} of an infusion"
+                raise ValueError(f"Regimen: the {what}, {value}, is not positive")
+        if self.duration is not None and self.rate is not None:
+            raise ValueError("Regimen: duration and rate say the same; give one")
+        if self.infusion and self.every and self.infusion > self.every * (1 + 1e-9):
+            raise ValueError(
+                f"Regimen: an infusion over {self.infusion:g} is longer than the interval of {self.every:g}; give it "
+                "over the interval at most"
+            )
+
+    @property
+    def infusion(self):
+        """How long each infusion lasts, or None."""
+        return self.duration if self.rate is None else self.amount / self.rate or None
+
+    @property
+    def times(self):
+        """Times of the doses."""
+        return self.start + (self.every or 0.0) * np.arange(self.doses)
+
+    @property
+    def parts(self):
+        return (self,)
+
+    def __str__(self):
+        over = f" over {self.infusion:g}" if self.infusion else ""
+        often = f" every {self.every:g} x {self.doses}" if self.doses > 1 else ""
+        return f"{self.amount:g}{over}" + (f" every {self.every:g} at steady state" if self.steady else often)
+
+
+@dataclass(frozen=True, init=False)
+class Plan:
+    """Regimens one after the other: a loading dose, then maintenance.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.Plan(nb.Regimen(2000, duration=2), nb.Regimen(1000, start=12, every=12, doses=6, duration=1)))
+    2000 over 2, then 1000 over 1 every 12 x 6
+    """
+
+    parts: tuple[Regimen, ...]
+
+    def __init__(self, *parts):
+        object.__setattr__(self, "parts", tuple(parts))
+        if not parts or not all(isinstance(part, Regimen) for part in parts):
+            raise ValueError("Plan: give regimens, e.g. Plan(Regimen(900), Regimen(300, start=12, every=12, doses=6))")
+        for one, other in pairwise(parts):
+            if other.steady:
+                raise ValueError(f"Plan: the steady state of {other} would replace what {one} did; leave one out")
+            if other.start <= one.times[-1]:
+                raise ValueError(
+                    f"Plan: {other} starts at {other.start:g}, before the last dose of {one} at {one.times[-1]:g}"
+                )
+
+    @property
+    def amount(self):
+        """Of one dose of the last part."""
+        return self.parts[-1].amount
+
+    start = property(lambda self: self.parts[0].start)
+    every = property(lambda self: self.parts[-1].every)
+    infusion = property(lambda self: self.parts[-1].infusion)
+
+    @property
+    def times(self):
+        return np.concatenate([part.times for part in self.parts])
+
+    def __str__(self):
+        return ", then ".join(map(str, self.parts))
+
+
+def varied(plan, name, value):
+    """The plan with another ``amount``, ``every``, ``duration`` or ``rate`` of its last part."""
+    *first, last = plan.parts
+    last = replace(last, **{name: float(value)})
+    return Plan(*first, last) if first else last
+
+
+def regimens(amounts, *, every=None, duration=None, rate=None, **same):
+    """Every `Regimen` of the given amounts, intervals, and infusion durations or rates.
+
+    Parameters
+    ----------
+    amounts : sequence of float
+        What can be given, e.g. ``range(250, 2001, 250)`` or `tablets`.
+    every, duration, rate : float or sequence of float, optional
+    **same
+        The other arguments of `Regimen`. In place of ``doses``, ``until`` is the time by which the last interval ends
+        at the latest.
+
+    Returns
+    -------
+    list of Regimen
+        Without those whose infusion would be longer than their interval.
+
+    Raises
+    ------
+    ValueError
+        No regimen is possible.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> for regimen in nb.regimens([500, 750], every=(12, 24), start=48, until=96):
+    ...     print(regimen)
+    500 every 12 x 4
+    500 every 24 x 2
+    750 every 12 x 4
+    750 every 24 x 2
+    """
+    until, found, refused = same.pop("until", None), [], None
+    for amount in np.atleast_1d(amounts):
+        for interval in np.atleast_1d(every):
+            for over in np.atleast_1d(duration):
+                for speed in np.atleast_1d(rate):
+                    given = {"amount": float(amount), "every": interval, "duration": over, "rate": speed} | same
+                    if until is not None:
+                        given["doses"] = _doses_until(until, same.get("start", 0.0), interval)
+                    try:
+                        found.append(Regimen(**given))
+                    except ValueError as error:
+                        if "longer than the interval" not in str(error):
+                            raise
+                        refused = error
+    if not found:
+        raise refused or ValueError("regimens: no amounts are given")
+    return found
+
+
+def _doses_until(until, start, every):
+    if every is None:
+        raise ValueError("regimens: until= needs an interval, every=")
+    return max(1, int((until - start) / every + 1e-9))
+
+
+def tablets(*sizes, most=4, halves=False):
+    """Amounts that can be given with at most so many tablets of these sizes, halved where that is allowed.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.tablets(100, 250, most=2)
+    [100.0, 200.0, 250.0, 350.0, 500.0]
+    """
+    pieces = [float(size) / (2 if halves else 1) for size in sizes]
+    if not pieces or min(pieces) <= 0:
+        raise ValueError("tablets: give the sizes of tablets, which are positive")
+    sums = {0.0}
+    for _ in range(most * (2 if halves else 1)):
+        sums |= {round(total + piece, 9) for total in sums for piece in pieces}
+    return sorted(sums - {0.0})
+
+
+def kept(patient, plan, history):
+    """The patient's data with the recorded doses and resets that stay: all, those before the plan, or none."""
+    doses, events, start = patient.doses, patient.events, plan.parts[0].start
+    if history != FOLLOW and len(events):
+        gone = (events["kind"] == "reset") & ((history == NONE) | (events[patient.time] >= start))
+        patient = replace(patient, events=events[~gone])
+    if history == NONE or not len(doses):
+        return replace(patient, doses=doses.iloc[:0])
+    times, more = doses[patient.time].to_numpy(float), doses["addl"].to_numpy(float)
+    if history == REPLACE:
+        interval = doses["ii"].to_numpy(float)
+        before = np.ceil((start - times) / np.where(interval > 0, interval, 1.0)) - 1
+        addl = np.where(interval > 0, np.minimum(more, before), more)
+        return replace(patient, doses=doses.assign(addl=addl.astype(int))[times < start])
+    last = (times + more * doses["ii"].to_numpy(float)).max()
+    if start <= last:
+        raise ModelError(
+            f"the regimen {plan} starts at {start:g}; the patient's last recorded dose, at {last:g}, stays: give a "
+            "later start=, or take history='replace' if the doses from there on have not been given"
+        )
+    return patient
+
+
+def with_doses(patient, regimen):
+    """The patient's data with a regimen after the doses already there; a new dose acts after samples at its time.
+
+    ``row`` of a new dose is minus the number of its part of the plan, ``position`` is infinite.
+    """
+    first = patient.observations.iloc[0]
+    followed = patient.levels[: patient.levels.index(patient.subject) + 1]
+    levels = {level: first[level] for level in followed}  # an occasion follows from the time
+    added = pd.DataFrame([
+        {"row": -1 - number, **levels, patient.time: time, "amount": float(part.amount * part.salt), "position": np.inf,
+         "state": part.state, "rate": part.amount * part.salt / part.infusion if part.infusion else 0.0,
+         "addl": 0, "ii": part.every if part.steady and time == part.start else 0.0,
+         "ss": int(part.steady and time == part.start)}
+        for number, part in enumerate(regimen.parts) for time in part.times
+    ])  # fmt: skip
+    doses = pd.DataFrame([*patient.doses.to_dict("records"), *added.to_dict("records")], columns=patient.doses.columns)
+    deeper = [level for level in patient.levels if level not in followed]
+    return replace(patient, doses=doses.astype(dict.fromkeys(deeper, object)))
+
+
+def beginnings(patient, plan, occasions):
+    """Times at which new occasions of the patient begin under a plan: none where nothing lies below the subject."""
+    if patient.levels[-1] == patient.subject or occasions == LAST:
+        return np.zeros(0)
+    return plan.times if occasions == EACH else plan.times[:1]
+
+
+def of_occasions(data, count):
+    """Labels of so many occasions to come."""
+    return [f"{data.observations[data.subject].iloc[0]}/next {n}" for n in range(1, count + 1)]
+
+
+def with_occasions(data, starts):
+    """The data in which what comes after each of ``starts`` is an occasion of its own, with labels not used before."""
+    below = data.levels[data.levels.index(data.subject) + 1 :]
+    names_of = np.array(["", *of_occasions(data, len(starts))], dtype=object)
+
+    def relabelled(frame, number):
+        names = names_of[number]
+        new = {level: np.where(number > 0, names, frame[level].to_numpy(object)) for level in below}
+        return frame.assign(**pd.DataFrame(new, index=frame.index, dtype=object))
+
+    seen = np.searchsorted(starts, data.observations[data.time].to_numpy(float), side="left")
+    given = np.searchsorted(starts, data.doses[data.time].to_numpy(float), side="right")
+    planned = np.isinf(data.doses["position"].to_numpy(float))
+    return replace(
+        data, observations=relabelled(data.observations, seen),
+        doses=relabelled(data.doses, np.where(planned, given, 0)),
+    )  # fmt: skip
+
+
+def acts(patient, plan):
+    """Times at which recorded and planned doses, and their infusions of known rate, start and end, in order."""
+    found = [part.times + lasts for part in plan.parts for lasts in (0.0, part.infusion or 0.0)]
+    for dose in patient.doses.to_dict("records"):
+        times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
+        found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]
+    return np.unique(np.concatenate(found))
+
+
+def restarts(patient, plan):
+    """Times at which the states are what they are by a reset or a steady state, in place of what was."""
+    found = [part.start for part in plan.parts if part.steady]
+    found += [dose[patient.time] for dose in patient.doses.to_dict("records") if dose["ss"] == 1]
+    found += [event[patient.time] for event in patient.events.to_dict("records") if event["kind"] == "reset"]
+    return np.array(found, dtype=float)

@@ -1,0 +1,257 @@
+"""Targets: an exposure of the individual prediction and the range it should be in.
+
+Where no times are given, an exposure is that of the interval after one of the planned doses: ``dose=-1`` is the last
+one, ``dose=0`` the first. Concentrations are the model's times ``free`` (the unbound fraction); exposures are divided
+by ``mic`` where there is one.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from nlmebayes.dosing import exposure
+from nlmebayes.model import ModelError
+
+ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
+
+
+@dataclass(frozen=True)
+class Target(ABC):
+    """An exposure and the range, ``low`` to ``high``, that it should be in.
+
+    Parameters
+    ----------
+    low, high : float
+        Both limits count as in range; without ``high`` there is no upper one.
+    weight : float
+        How much it counts in the loss, where there are several.
+    free : float
+        Fraction of the drug that is unbound: exposures are of the free concentration.
+    mic : float, optional
+        Minimal inhibitory concentration, in the unit of the outcome.
+    dose : int
+        Position of the planned dose whose interval is meant where no times are given.
+    """
+
+    low: float
+    high: float = np.inf
+    _: KW_ONLY
+    weight: float = 1.0
+    free: float = 1.0
+    mic: float | None = None
+    dose: int = -1
+
+    threshold = False  # whether ``mic`` is a threshold instead of what the exposure is divided by
+    most = np.inf  # that the exposure can be
+    timed = False  # whether times are given, in place of a dose
+    integral = False  # whether all that matters is the area
+
+    def __post_init__(self):
+        name = type(self).__name__
+        if not self.low < self.high:
+            raise ValueError(f"{name}: low {self.low} is not below high {self.high}")
+        if not 0 < self.free <= 1:
+            raise ValueError(f"{name}: the free fraction {self.free} is not between 0 and 1")
+        if self.mic is not None and not self.mic > 0:
+            raise ValueError(f"{name}: the MIC {self.mic} is not positive")
+        if not self.weight >= 0:
+            raise ValueError(f"{name}: the weight {self.weight} is negative")
+        if self.threshold and self.mic is None:
+            raise ValueError(f"{name}: give the threshold, mic=")
+        if not self.low <= self.most:
+            raise ValueError(f"{name}: low {self.low:g} % is above {self.most:g} %")
+        self.check()
+
+    @abstractmethod
+    def check(self):
+        """Refuse what is wrong with the times."""
+
+    @abstractmethod
+    def window(self, plan):
+        """(start, end) of the times that matter under a plan; the same time twice for a point."""
+
+    @abstractmethod
+    def measure(self, grid, f):
+        """Exposure (draw,) of predictions (draw, time) at the times of the window: `exposure.Panels`, None for a
+        point, or `exposure.Ends`, of which the predictions are areas."""
+
+    @property
+    @abstractmethod
+    def what(self):
+        """The exposure in words."""
+
+    def met(self, exposure):
+        """Whether each exposure is in range; an infinite one, such as without a steady state, is above."""
+        return (exposure >= self.low) & (exposure <= self.high) & np.isfinite(exposure)
+
+    @property
+    def scale(self):
+        """What a concentration is multiplied with."""
+        return self.free / (self.mic or 1.0)
+
+    def __str__(self):
+        free = "free " if self.free < 1 else ""
+        over = "/MIC" if self.mic else ""
+        limits = f"{self.low:g} to {self.high:g}" if np.isfinite(self.high) else f"at least {self.low:g}"
+        often = "in " if np.isfinite(self.high) else ""
+        return ", ".join([f"{free}{self.what.replace('(MIC)', over)} {often}{limits}", *self._apart()])
+
+    def _apart(self):
+        """What else sets a target apart from others, in words."""
+        if self.mic and not self.threshold:
+            yield f"mic {self.mic:g}"
+        if self.free < 1:
+            yield f"free {self.free:g}"
+        if self.dose != -1 and not self.timed:
+            yield f"after dose {self.dose + 1}" if self.dose >= 0 else f"after dose {-self.dose} from the last"
+
+
+def interval(plan, dose, name):
+    """(start, end) of the interval after a planned dose: up to the next, or as long as the last one's interval."""
+    times = plan.times
+    if not -len(times) <= dose < len(times):
+        raise ModelError(f"{name}: the regimen {plan} has no dose number {dose}; it has {len(times)}")
+    place = dose % len(times)
+    if place + 1 < len(times):
+        return times[place], times[place + 1]
+    if not plan.every:
+        raise ModelError(f"{name}: the interval of the regimen {plan} is not known; give it every=, or times here")
+    return times[place], times[place] + plan.every
+
+
+@dataclass(frozen=True)
+class Trough(Target):
+    """Concentration at ``time``, before a dose given at that time; by default at the end of the interval."""
+
+    time: float | None = None
+
+    timed = property(lambda self: self.time is not None)
+
+    def check(self):
+        pass
+
+    def window(self, plan):
+        time = interval(plan, self.dose, "Trough")[1] if self.time is None else self.time
+        return time, time
+
+    def measure(self, grid, f):
+        return f[:, 0] * self.scale
+
+    @property
+    def what(self):
+        return "trough(MIC)" if self.time is None else f"concentration(MIC) at {self.time:g}"
+
+
+@dataclass(frozen=True)
+class Windowed(Target):
+    """A target over the time from ``start`` to ``end``."""
+
+    start: float | None = None
+    end: float | None = None
+
+    timed = property(lambda self: self.start is not None)
+
+    def check(self):
+        name = type(self).__name__
+        if (self.start is None) != (self.end is None):
+            raise ValueError(f"{name}: give both start and end, or neither")
+        if self.start is not None and not self.start < self.end:
+            raise ValueError(f"{name}: start {self.start} is not before end {self.end}")
+
+    def window(self, plan):
+        given = self.start is not None
+        return (self.start, self.end) if given else interval(plan, self.dose, type(self).__name__)
+
+    @property
+    def when(self):
+        return "" if self.start is None else f" from {self.start:g} to {self.end:g}"
+
+
+@dataclass(frozen=True)
+class AUC(Windowed):
+    """Area under the concentration from ``start`` to ``end``; with ``mic`` AUC/MIC.
+
+    Of a linear system it is one more state (`structure.area`), exact under any lags. Otherwise Gauss-Legendre
+    quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long as the one
+    before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow rates to 3000
+    per interval. A lag of each draw's own then puts the kink or jump of a dose inside of a panel. With 2000 draws of
+    lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an SD below
+    2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
+    """
+
+    integral = True
+
+    def measure(self, grid, f):
+        return exposure.integral(grid, f) * self.scale
+
+    @property
+    def what(self):
+        return f"AUC(MIC){self.when}"
+
+
+@dataclass(frozen=True)
+class DailyAUC(Windowed):
+    """Area under the concentration per day: that from ``start`` to ``end``, times ``day`` / (end - start).
+
+    With a regimen at steady state, or late in a long one, it is the AUC24 of guidelines whatever the interval.
+    """
+
+    day: float = 24.0
+    integral = True
+
+    def measure(self, grid, f):
+        return exposure.integral(grid, f) * self.scale * self.day / grid.widths.sum()
+
+    @property
+    def what(self):
+        return f"AUC(MIC) per {'day' if self.day == 24 else f'{self.day:g}'}{self.when}"
+
+
+@dataclass(frozen=True)
+class AverageConcentration(Windowed):
+    """Mean concentration from ``start`` to ``end``."""
+
+    integral = True
+
+    def measure(self, grid, f):
+        return exposure.integral(grid, f) * self.scale / grid.widths.sum()
+
+    @property
+    def what(self):
+        return f"average concentration(MIC){self.when}"
+
+
+@dataclass(frozen=True)
+class Peak(Windowed):
+    """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, in between."""
+
+    def measure(self, grid, f):
+        return exposure.maximum(grid, f) * self.scale
+
+    @property
+    def what(self):
+        return f"peak(MIC){self.when}"
+
+
+@dataclass(frozen=True)
+class TimeAbove(Windowed):
+    """Percent of the time from ``start`` to ``end`` that the (free) concentration is above ``mic``, any threshold.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.TimeAbove(50, mic=4, free=0.7))
+    free % of time above 4 at least 50, free 0.7
+    """
+
+    threshold = True
+    most = 100.0
+
+    def measure(self, grid, f):
+        share = self.most * exposure.time_above(grid, f, self.mic / self.free) / grid.widths.sum()
+        return np.where(share > self.most * (1 - ROUNDING), self.most, share)
+
+    @property
+    def what(self):
+        return f"% of time above {self.mic:g}{self.when}"

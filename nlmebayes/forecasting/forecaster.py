@@ -1,0 +1,320 @@
+"""`forecast`: the population as prior, the new patient's samples as data.
+
+    p(s, z | y)  ∝  p(s) Normal(z; 0, 1) p(y | theta_s, eta = chol(Omega_s) z, sigma_s)
+
+over population draws s and standardised random effects z of the groups that the tree does not know (the patient, its
+occasions, an unseen site), so population uncertainty is included, and population draws that explain the patient better
+count for more. `target` is this density, `modes` finds its modes, `particles` draws from it.
+"""
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+
+from nlmebayes import imputation, prediction, storage
+from nlmebayes.design import Design, resolve
+from nlmebayes.evaluation import Draws, draws_of
+from nlmebayes.forecasting import charts, exact, particles
+from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
+from nlmebayes.forecasting.modes import modes
+from nlmebayes.forecasting.particles import Particles
+from nlmebayes.forecasting.sampling_times import with_nodes
+from nlmebayes.forecasting.target import Target
+from nlmebayes.hazards import WITHIN
+from nlmebayes.model import Model, ModelError, by_node, check_names
+from nlmebayes.publication import ABOUT
+from nlmebayes.weights import KHAT
+
+log = logging.getLogger("nlmebayes")
+
+Method = Literal["auto", "map", "laplace", "importance", "nuts"]
+REPORT = "nlmebayes_forecast"
+DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
+FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
+RARE = "samples like these are rare in this population"
+SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
+LATER = 10_000  # particles of a later round
+
+
+def forecast(
+    model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
+    flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", now=None,
+    unusual="error",
+):  # fmt: skip
+    """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
+
+    Parameters
+    ----------
+    model : Model or None
+        The model of the tree; ``None`` takes the one stored in it.
+    tree : DataTree
+        A population: fitted, from `fit`, or published, from `population`.
+    patient : Dataset
+        The records of one new unit of the innermost level: its doses, covariates and samples. Its outer groups
+        may be known to the tree (a known site keeps its effects). Without a sample yet, give the times of interest
+        (``Dataset.from_nonmem(..., unmeasured="predict")``): the forecast is then the population's.
+    method : {"auto", "map", "laplace", "importance", "nuts"}
+        ``"map"``: the most probable effects under the mean population, one draw. ``"laplace"``: normal draws around
+        the conditional mode of each population draw; its k-hat is reported without a warning. ``"importance"``: exact
+        up to Monte Carlo error, with k-hat to tell. ``"nuts"``: a compiled sampler, the reference; exact for one
+        population (`exact` says what becomes of several). ``"auto"``: importance, and NUTS where k-hat is above 0.7.
+    draws : int
+        Draws of the result, resampled by weight.
+    proposals, rounds : int
+        Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
+        half of ``draws`` (or 1000).
+    flatten : float
+        Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
+    half_life : float, optional
+        Weighs a sample down by half for each such time before the last one.
+    drift : str, optional
+        A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
+        before it with a step of variance Omega of that level.
+    time_sd : float or str, optional
+        SD of the error of the sampling times, in the unit of time, or the column that holds it (0 where a time is
+        exact). The posterior integrates over the true times, which lie on the same side of every dose as the recorded
+        ones (`sampling_times`); predictions are those at the recorded times.
+    missing : {"refuse", "impute"}
+        What becomes of a covariate of which the patient has no value: an error, or it is drawn from the population's
+        covariates, given those that are known, and weighed by the samples (`imputation`). The tree then holds
+        ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the difference.
+    now : float, optional
+        The time of asking: a sample after it is refused, a dose after it is warned of.
+    unusual : {"error", "warn"}
+        What a sample is that is hundreds of times off the population's range, or positive before any dose.
+
+    Returns
+    -------
+    DataTree
+        As `fit` gives it, for this patient: ``posterior`` (population, ``eta_<level>``, individual parameters,
+        ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
+        `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
+        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method and the options that change the density as given,
+        effective sample size, k-hat, log evidence, with ``time_sd`` the posterior of the ``sampling_times``, and how
+        far the patient is from the population: for each effect its posterior mean in SDs of the population
+        (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
+        predictive p-value of all samples together (``prior_p``; a warning below 0.001).
+
+    Raises
+    ------
+    ModelError
+        The patient was in the training data, or there are several; records that cannot be right.
+    """
+    return forecaster(model, tree).forecast(
+        patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
+        flatten=flatten, half_life=half_life, drift=drift, time_sd=time_sd, missing=missing, now=now, unusual=unusual,
+    )  # fmt: skip
+
+
+@contextmanager
+def rare_allowed():
+    """Without the warning of a patient who is rare in a population."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f".*{RARE}")
+        yield
+
+
+def forecaster(model, tree):
+    """A population made ready for many patients: reads model, design and draws once; see `Forecaster`."""
+    model, training = prediction.context(model, tree)
+    outcomes = tuple(o.name for o in training.outcomes)
+    population = draws_of(tree["posterior"].to_dataset(), training, model, outcomes)
+    return Forecaster(model, tree, storage.stored(storage.training_dataset(tree)), training, population)
+
+
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A population ready for patients, from `forecaster`; its methods are `forecast` and `mode` without the reading.
+
+    ``population`` are the draws of the tree; ``middle`` is one population, the mean of the draws on the link scale with
+    the mean SDs and correlations of effects, under which modes are found.
+    """
+
+    model: Model
+    tree: object
+    data: object  # the training dataset as it is stored
+    training: Design
+    population: Draws
+
+    @cached_property
+    def middle(self):
+        """The mean population, `Draws` of size one."""
+        return particles.middle(self.population)
+
+    def target(
+        self, patient, *, flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", several=False
+    ):
+        """The `Target` of a patient's records under all draws, and under the mean population."""
+        prediction.same_outcomes(patient, self.training)
+        patient, law, _ = self._complete(patient, missing)
+        nodes, plain = {}, None
+        if time_sd is not None:
+            plain = self._designed(patient, several)
+            patient, nodes = with_nodes(patient, time_sd)
+        design, unknown = self._designed(patient, several)
+        labels = {level.name: level.labels for level in design.levels}
+        model, asked = by_node(self.model, design)
+        for o in design.outcomes:
+            if self.model.residual_of(o.name).correlated or (o.nodes is not None and (o.nodes.seen == WITHIN).any()):
+                what = "an event known to an interval" if o.nodes is not None else "a residual with a memory"
+                raise ModelError(f"forecast: {o.name} has {what}, which it does not know; fit all patients together")
+        weights = _weights(asked, half_life)
+        if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
+            raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
+        pair = (self.population, None), (self.middle, None)
+        if law is not None:
+            drawn = imputation.imputed(self.model, design, self.population, law, np.random.default_rng(0))
+            pair = drawn, (self.middle, imputation.at_medians(law))
+        found = []
+        for population, imputed in pair:
+            known = _of_outcomes(population.of_groups(labels), design)
+            if flatten != 1.0:
+                omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
+                known = replace(known, omega=omega)
+            parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
+            found.append(Target(model, *parts))
+        return tuple(found)
+
+    def _complete(self, patient, missing):
+        """The patient with every covariate, the `imputation.Law` of missing ones or None, their medians by column."""
+        if missing not in ("refuse", "impute"):
+            raise ModelError(f"forecast: missing={missing!r} is none of 'refuse', 'impute'")
+        factors = {name for f in self.training.formulas for term in f.groups for name in term.factors}
+        read = [name for name in self.training.units.columns if name not in (*patient.levels, *factors)]
+        lost = imputation.missing(patient, read) if missing == "impute" else {}
+        if not lost:
+            return patient, None, {}
+        if patient.observations[patient.subject].nunique() > 1:
+            raise ModelError("forecast: covariates are imputed for one patient at a time")
+        if ABOUT in self.tree.attrs:
+            law = imputation.stated(json.loads(self.tree.attrs[ABOUT]).get("covariates", {}))
+        else:
+            law = imputation.of_subjects(self.training.units, patient.subject, read)
+        law = law.given(imputation.known(patient, read), lost)
+        middle = {lost[name]: value for name, value in law.middle().items()}
+        return imputation.filled(patient, middle), law, middle
+
+    def _designed(self, patient, several):
+        """The design of a patient's records, and its groups that the tree does not know."""
+        design = resolve(self.model, patient, self.training)
+        check_names(self.model, design)
+        return design, charts.unknown_groups(design, self.population, patient, several=several)
+
+    def mode(self, patient, **options):
+        """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
+
+        Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
+        """
+        _, central = self.target(patient, **options)
+        return modes(central), central
+
+    def check_samples(self, patient, *, unusual="error", **options):
+        """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
+        target = self.target(patient, **options)[0].recorded
+        charts.check_samples(
+            target, patient, prior_of(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
+        )
+
+    def forecast(
+        self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
+        half_life=None, drift=None, time_sd=None, missing="refuse", now=None, unusual="error",
+    ):  # fmt: skip
+        """As `forecast`."""
+        if method not in get_args(Method):
+            raise ModelError(f"forecast: no method {method!r}; there are {', '.join(get_args(Method))}")
+        if unusual not in ("error", "warn"):
+            raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
+        charts.warn_outside(self.tree, patient)
+        charts.check_now(patient, now)
+        options = {
+            "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
+        }  # fmt: skip
+        target, central = self.target(patient, **options)
+        rng = np.random.default_rng(random_seed)
+        prior = prior_of(target, draws, rng)
+        charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
+        whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
+        if found.khat > KHAT and method != "laplace":
+            warnings.warn(
+                f"forecast of {patient.subject} {target.labels[0]}: k-hat {found.khat:.2f} is above {KHAT}, so the "
+                "draws may be off; take more proposals, or check the patient's records",
+                stacklevel=3,
+            )
+        chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
+        posterior = Labelled(whole, found.which[chosen], found.z[chosen])
+        return self._tree(patient, {"method": method} | options, prior, posterior, found, rng)
+
+    def _tree(self, patient, said, prior, posterior, found, rng):
+        target, model, n = posterior.target, self.model, len(posterior.which)
+        sigma, exact = posterior.population.sigma, not target.nodes
+        groups = {"posterior": posterior.dataset(moved=True)}
+        groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
+        groups["prior"] = prior.dataset(moved=False)
+        report = said | {
+            "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
+            "log_evidence": found.log_evidence,
+        }  # fmt: skip
+        report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
+        report |= {} if exact else {"sampling_times": times(posterior)}
+        if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
+            warnings.warn(
+                f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
+                f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
+                stacklevel=4,
+            )
+        complete, _, middle = self._complete(patient, said["missing"])
+        tree = storage.attached(groups, model, complete, self.data)
+        if middle:
+            tree.attrs[storage.IMPUTED] = json.dumps(middle)
+        tree.attrs |= {key: value for key, value in self.tree.attrs.items() if key == ABOUT}
+        tree.attrs[REPORT] = json.dumps(report)
+        return tree
+
+
+def _weights(design, half_life):
+    """Weight of each record's log-density, by outcome."""
+    if half_life is None:
+        return {}
+    times = {o.name: o.inputs["time"] for o in design.outcomes if "time" in o.inputs}
+    if not half_life > 0 or not times:
+        raise ModelError(f"forecast: half_life={half_life} must be positive, and the samples must have times")
+    last = max(
+        t[np.isfinite(o.values)].max(initial=-np.inf) for o, t in zip(design.outcomes, times.values(), strict=True)
+    )
+    return {name: 0.5 ** (np.maximum(last - t, 0.0) / half_life) for name, t in times.items()}
+
+
+def _of_outcomes(population, design):
+    names = [o.name for o in design.outcomes]
+    return replace(population, sigma={k: v for k, v in population.sigma.items() if k in names})
+
+
+def _drawn(method, target, central, draws, proposals, rounds, rng):
+    """The target that a method draws from, and its `Particles`."""
+    if method == "map":
+        best = modes(central)
+        mass = float(np.logaddexp.reduce(best.mass))
+        return central, Particles(np.zeros(1, dtype=int), best.z[:1], np.ones(1), 0.0, mass)
+    drifts, imputed = target.drift is not None, target.imputed is not None
+    if (method == "nuts" and (drifts or imputed)) or (method == "laplace" and imputed):
+        what = "imputed covariates" if imputed else "drift"
+        raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
+    if method == "laplace":
+        return target, particles.laplace(target, central, draws, rng)
+    found = particles.at_modes(target, central, proposals, rng)
+    enough = FEW * min(draws, particles.ENOUGH)
+    if method != "nuts" and rounds and target.size and (found.khat > KHAT or found.size < enough):
+        other = particles.adapted(target, draws, LATER, rounds, rng)
+        found = max(found, other, key=lambda x: (x.khat < KHAT, x.size))
+    unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
+    if target.size and (method == "nuts" or unsure):
+        log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
+        target, chains = exact.sampled(target, draws, rng)
+        return target, replace(chains, log_evidence=found.log_evidence)
+    return target, found

@@ -1,0 +1,122 @@
+"""`retrospect`: how well a population would have forecast the samples of past patients, visit by visit."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.forecasting.batches import why
+from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
+from nlmebayes.model import ModelError
+
+INTERVAL = 0.9
+NEAR = 0.2  # relative, of a prediction that pharmacists call right
+
+
+@dataclass(frozen=True, eq=False)
+class Retrospect:
+    """``table``: one row per forecast sample; ``failures``: patient -> why.
+
+    Columns of the table: patient, ``used`` (visits known when the forecast was made), time, outcome, ``observed``,
+    ``predicted`` (median of the individual prediction), ``low`` and ``high`` (90 % of a measurement), ``pit`` (where
+    the measurement lies among the forecast ones, uniform if forecasts are right).
+    """
+
+    table: pd.DataFrame
+    failures: dict
+
+    def summary(self):
+        """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the 90 % interval.
+
+        rBias = mean((predicted - observed) / observed), rRMSE = sqrt(mean(((predicted - observed) / observed)^2)), the
+        definitions of Sheiner and Beal (1981), J. Pharmacokinet. Biopharm. 9, 503-512, of relative errors; observations
+        of zero count for the interval only.
+        """
+        rows = []
+        for used, part in self.table.groupby("used"):
+            known = part[part["observed"] != 0]
+            error = (known["predicted"] - known["observed"]) / known["observed"]
+            inside = (part["observed"] >= part["low"]) & (part["observed"] <= part["high"])
+            rows.append({
+                "used": used, "n": len(part), "rbias_percent": 100 * error.mean(),
+                "rrmse_percent": 100 * np.sqrt((error**2).mean()), "within_20": (error.abs() <= NEAR).mean(),
+                "coverage_90": inside.mean(),
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def pit_histogram(self, bins=10):
+        """Counts of the PIT in equal bins: flat where the forecasts are calibrated."""
+        return np.histogram(self.table["pit"], bins=bins, range=(0.0, 1.0))[0]
+
+
+def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_seed=None, **options):
+    """Forecast every visit of every patient from the visits before it.
+
+    Parameters
+    ----------
+    model, tree
+        As in `forecast`. The patients must be none that the tree was fitted to.
+    data : Dataset
+        Past patients with their samples.
+    visit : str, optional
+        Column that tells visits apart, such as an occasion; by default every time of sampling is one.
+    most : int, optional
+        Visits that are used at most.
+    draws, **options
+        Of `forecast`; the method by default "importance".
+
+    Returns
+    -------
+    Retrospect
+        Censored samples are used, but not judged; a record without a measurement is neither.
+
+    Raises
+    ------
+    ModelError
+        No column ``visit``.
+    """
+    column = visit or data.time
+    if column not in data.observations.columns:
+        raise ModelError(f"retrospect: no column {column!r} in the data, to tell visits apart")
+    ready, rows, failures = forecaster(model, tree), [], {}
+    options = {"method": "importance"} | options
+    for number, label in enumerate(dict.fromkeys(data.observations[data.subject])):
+        patient = data.sel(**{data.subject: label})
+        visits = list(dict.fromkeys(patient.observations.sort_values(data.time, kind="stable")[column]))
+        try:
+            for used in range(len(visits) if most is None else min(most + 1, len(visits))):
+                seed = None if random_seed is None else random_seed + 1000 * number + used
+                known, judged = visits[:used], visits[used]
+                with rare_allowed():  # what is rare shows in the table, and in a thousand one is
+                    found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
+                rows += _judged(found, patient, column, judged, label, used)
+        except Exception as error:  # whatever it is, the next patient is forecast
+            failures[label] = why(error)
+    return Retrospect(pd.DataFrame(rows), failures)
+
+
+def _known(patient, column, visits):
+    """The patient with the measurements of some visits only; the others are times to predict."""
+    hidden = ~patient.observations[column].isin(visits)
+    frame = patient.observations.copy()
+    frame.loc[hidden, ["value", "lower", "upper"]] = np.nan
+    return replace(patient, observations=frame)
+
+
+def _judged(found, patient, column, visit, label, used):
+    rows = []
+    for outcome in patient.outcomes:
+        frame = patient.observations[patient.observations["outcome"] == outcome]
+        here = np.flatnonzero(((frame[column] == visit) & frame["lower"].isna() & frame["value"].notna()).to_numpy())
+        f = found["posterior"][f"f_{outcome}"].to_numpy()[0][:, here]
+        drawn = found["posterior_predictive"][outcome].to_numpy()[0][:, here]
+        edge = (1 - INTERVAL) / 2
+        low, high = np.quantile(drawn, [edge, 1 - edge], axis=0) if here.size else ([], [])
+        for k, i in enumerate(here):
+            record = frame.iloc[i]
+            rows.append({
+                patient.subject: label, "used": used, "time": record[patient.time], "outcome": outcome,
+                "observed": record["value"], "predicted": float(np.median(f[:, k])), "low": float(low[k]),
+                "high": float(high[k]), "pit": float((drawn[:, k] < record["value"]).mean()),
+            })  # fmt: skip
+    return rows

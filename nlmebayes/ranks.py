@@ -1,0 +1,144 @@
+"""Groups beside each other: their ranks with uncertainty, and how far each was drawn towards the others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.evaluation import Draws
+from nlmebayes.grouping import contains
+from nlmebayes.variables import ModelError
+from nlmebayes.variances import case_of
+
+ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
+
+
+def ranking(draws, *, above=None, largest_first=True) -> pd.DataFrame:
+    """Groups in the order of their expected ranks, with what is not known of them.
+
+    Parameters
+    ----------
+    draws : DataArray (chain, draw, group)
+        What is ranked, e.g. ``tree["posterior"]["eta_hospital"].sel(hospital_effect="mu")`` or an individual parameter.
+    above : float, optional
+        The value that ``p_above`` is about, such as 0 for the typical group of ``eta``; by default the average of these
+        groups in the same draw.
+    largest_first : bool
+        Whether rank 1 is the largest.
+
+    Returns
+    -------
+    DataFrame
+        By group the posterior mean ``estimate``, ``q05`` and ``q95``, the expected ``rank`` with ``rank_q05`` and
+        ``rank_q95``, ``p_first`` the probability of rank 1, ``p_above`` that of exceeding the average. Ranks far from
+        their extremes mean that the data do not order the groups (Goldstein and Spiegelhalter 1996, J. R. Stat. Soc. A
+        159, 385-443, doi:10.2307/2983325).
+
+    Raises
+    ------
+    ModelError
+        Draws that are not of one dimension of groups.
+    """
+    others = [d for d in draws.dims if d not in ("chain", "draw")]
+    if len(others) != 1 or draws.ndim != 3:
+        raise ModelError(
+            f"ranking needs draws over chain, draw and one dimension of groups; these have {', '.join(draws.dims)}. "
+            "Choose an effect, e.g. .sel(site_effect='mu')"
+        )
+    (dim,) = others
+    values = draws.transpose("chain", "draw", dim).to_numpy().reshape(-1, draws.sizes[dim])
+    order = np.argsort(-values if largest_first else values, axis=1, kind="stable")
+    rank = np.argsort(order, axis=1) + 1
+    average = values.mean(axis=1, keepdims=True) if above is None else above
+    low, high = np.quantile(values, [0.05, 0.95], axis=0)
+    rank_low, rank_high = np.quantile(rank, [0.05, 0.95], axis=0, method="inverted_cdf")
+    table = pd.DataFrame(
+        {
+            "estimate": values.mean(axis=0), "q05": low, "q95": high, "rank": rank.mean(axis=0), "rank_q05": rank_low,
+            "rank_q95": rank_high, "p_first": (rank == 1).mean(axis=0), "p_above": (values > average).mean(axis=0),
+        },
+        index=pd.Index(draws[dim].to_numpy(), name=dim),
+    )  # fmt: skip
+    return table.sort_values("rank")
+
+
+def pooling(tree, level=None, effect=None, *, outcome=None) -> pd.DataFrame:
+    """Each group's effect as it would be estimated alone, beside that of the model.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit`.
+    level, effect : str, optional
+        By default the innermost level and its first effect.
+    outcome : str, optional
+        Whose records the group has alone; by default the first.
+
+    Returns
+    -------
+    DataFrame
+        By group ``records``; ``alone``, the least-squares estimate of its effects from its own records, with all else
+        at its posterior mean and no effects of the groups inside it (missing where records are too few); the posterior
+        mean ``estimate`` with ``q05`` and ``q95``.
+
+    Raises
+    ------
+    ModelError
+        An unknown level or effect.
+    """
+    case = case_of(tree, None, outcome, 1000, new=False)
+    levels = {each.name: each for each in case.design.levels}
+    name = level or next(reversed(levels), None)
+    chosen = _one(levels, name, "level")
+    effects = {e.name: k for k, e in enumerate(chosen.effects)}
+    k = _one(effects, effect or next(iter(effects)), "effect")
+    drawn = case.draws.eta[name][..., k]
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    of_record = chosen.of_unit[case.observed.unit]
+    found = {
+        "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": _alone(case, chosen)[:, k],
+        "estimate": drawn.mean(axis=0), "q05": low, "q95": high,
+    }  # fmt: skip
+    return pd.DataFrame(found, index=pd.Index(chosen.labels, name=name))
+
+
+def _one(known, name, what):
+    if name not in known:
+        raise ModelError(f"no {what} {name!r} in this tree; there are {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def _alone(case, level):
+    """Effects of each group by least squares, (group, effect), by Gauss and Newton."""
+    inside = [other.name for other in case.design.levels if contains(level, other)]
+    case = replace(case, draws=_average(case.draws, inside))
+    of_record, eta = level.of_unit[case.observed.unit], np.zeros((len(level.labels), len(level.effects)))
+    for _ in range(ROUNDS):
+        mean, _, slopes = case.gradients({level.name: eta})
+        rest = case.observed.values - mean[0]
+        step = np.array([_step(slopes[level.name][0][of_record == g], rest[of_record == g]) for g in range(len(eta))])
+        eta = eta + step
+        if np.abs(np.nan_to_num(step)).max() <= SETTLED * np.abs(np.nan_to_num(eta)).max():
+            break
+    return eta
+
+
+def _step(slopes, rest):
+    """Least squares of one group in the effects that its records depend on; missing if they are too few."""
+    here = np.abs(slopes).any(axis=0) if len(slopes) else np.zeros(slopes.shape[1], dtype=bool)
+    found = np.full(slopes.shape[1], np.nan)
+    if here.any() and np.isfinite(slopes).all():
+        solution, _, rank, _ = np.linalg.lstsq(slopes[:, here], rest)
+        found[here] = solution if rank == here.sum() else np.nan
+    return found
+
+
+def _average(draws, without):
+    """The posterior mean as one draw, which does not know the groups of some levels."""
+
+    def mean(part):
+        return {k: mean(v) if isinstance(v, dict) else v.mean(axis=0, keepdims=True) for k, v in part.items()}
+
+    theta, omega, corr, sigma, eta = map(mean, (draws.theta, draws.omega, draws.corr, draws.sigma, draws.eta))
+    groups = {k: [] if k in without else v for k, v in draws.groups.items()}
+    return Draws(theta, omega, corr, sigma, {k: v[:, : len(groups[k])] for k, v in eta.items()}, groups)

@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Reliability: which imaging features can be measured twice?
+
+# %% [markdown]
+# ## Question
+#
+# Patients are scanned twice, some three times and some only once, and many features are computed from every scan.
+# Which of them say more of the patient than of the scan, how large must a change be to be more than error, and how many
+# scans must be averaged?
+
+# %% [markdown]
+# ## Data and source
+#
+# The data are simulated, so that the answer is known: twenty-five patients, one to three scans, six features whose
+# reliabilities go from 0.30 to 0.95, every tenth value missing. The intraclass correlation is ICC(1,1) of Shrout and
+# Fleiss (1979), *Psychological Bulletin* 86, 420-428, doi:10.1037/0033-2909.86.2.420. The last patient is put aside.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import nlmebayes as nb
+from model_zoo import ReliabilityICC
+
+rng = np.random.default_rng(2)
+features = ("volume", "sphericity", "entropy", "contrast", "kurtosis", "busyness")
+truth = pd.Series([0.95, 0.9, 0.8, 0.65, 0.5, 0.3], index=features)
+frame = pd.DataFrame({"patient": np.repeat(np.arange(25), [*rng.integers(1, 4, 24), 3])})
+frame["scan"] = frame.groupby("patient").cumcount() + 1.0
+for name, icc in truth.items():
+    own = rng.normal(0, np.sqrt(icc), 25)[frame["patient"]]
+    frame[name] = own + rng.normal(0, np.sqrt(1 - icc), len(frame))
+    frame.loc[rng.random(len(frame)) < 0.1, name] = np.nan
+data = nb.Dataset.from_frame(frame, outcome=features, levels="patient")
+new = "24"
+training = data.drop_sel(patient=new)
+print(data)
+
+# %% [markdown]
+# ## Model
+#
+# One level and one residual for each feature. The features are standardised, which makes the default priors fit all
+# of them, and does not change a ratio of variances.
+
+# %%
+structure = ReliabilityICC(features)
+model = nb.Model(structure)
+print(model)
+
+# %% [markdown]
+# ## Prior check
+
+# %%
+figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), x="scan", outcome="entropy")
+
+# %% [markdown]
+# ## Fit
+
+# %%
+settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)
+tree = nb.fit(model, training, **settings)
+
+# %% [markdown]
+# ## Check
+
+# %%
+print(nb.check(model, tree))
+
+# %%
+table = structure.table(tree, wanted=0.9).assign(truth=truth)
+print(table.round(2).to_string())
+print(f"{table['truth'].between(table['q05'], table['q95']).sum()} of {len(table)} true ICCs are in the interval")
+
+# %%
+figure, axis = plt.subplots(figsize=(5.0, 3.0), layout="constrained")
+place = np.arange(len(table))
+axis.hlines(place, table["q05"], table["q95"])
+axis.plot(table["icc"], place, "o", label="posterior")
+axis.plot(table["truth"], place, "x", color="black", label="truth")
+axis.axvline(0.75, color="grey", linestyle=":")
+axis.set_yticks(place, table.index)
+axis.set(xlabel="ICC", xlim=(0, 1))
+legend = axis.legend(frameon=False)
+
+# %%
+figure = nb.plot.shrinkage(tree, effect="mu_entropy", outcome="entropy")
+
+# %% [markdown]
+# ## Forecast
+#
+# A patient with one scan: what would the second and the third one show?
+
+# %%
+forecast = nb.forecast(model, tree, data.sel(patient=new, scan=1.0), random_seed=1)
+held_out = data.sel(patient=new).drop_sel(scan=1.0)
+predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]
+inside = total = 0
+for name in predicted:
+    values = held_out.observations.query("outcome == @name")["value"]
+    low, high = predicted[name].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
+    inside, total = inside + values.between(low, high).sum(), total + len(values)
+print(f"{inside} of {total} measurements lie in their 90 % interval")
+
+# %% [markdown]
+# ## What could be wrong
+#
+# - An ICC belongs to its population: the same error makes a lower one among patients who are alike.
+# - Features are skewed, and their error often grows with their size. Take logarithms before, and look at the residuals.
+# - Features of one patient are correlated, and here they are not: with the same name in each formula,
+#   `(1|p|patient)`, they would be, at the price of a correlation for each pair.
