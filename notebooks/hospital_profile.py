@@ -102,20 +102,15 @@ legend = axis.legend(frameon=False)
 # system in the same draw.
 
 # %%
-ranks = draws.argsort(axis=0).argsort(axis=0) + 1
-average = (draws * total["n"].to_numpy()[:, None]).sum(axis=0) / total["n"].sum()
-table = pd.DataFrame({
-    "n": total["n"], "raw": raw, "estimated": draws.mean(axis=1), "rank q05": np.quantile(ranks, 0.05, axis=1),
-    "rank q95": np.quantile(ranks, 0.95, axis=1), "P(above average)": (draws > average).mean(axis=1),
-    "truth": truth[1:],
-})  # fmt: skip
-print(table.sort_values("P(above average)").tail(10).round(3).to_string())
+table = nb.ranking(tree["posterior"]["risk"])
+table = table.assign(n=total["n"].to_numpy(), raw=raw.to_numpy(), truth=truth[1:])
+print(table.sort_values("p_above").tail(10).round(3).to_string())
 
 # %%
 figure, axis = plt.subplots()
-order = ranks.mean(axis=1).argsort()
-axis.hlines(np.arange(len(order)), *np.quantile(ranks[order], [0.05, 0.95], axis=1))
-axis.plot(ranks[order].mean(axis=1), np.arange(len(order)), "o")
+table = table.sort_values("rank")
+axis.hlines(np.arange(len(table)), table["rank_q05"], table["rank_q95"])
+axis.plot(table["rank"], np.arange(len(table)), "o")
 label = axis.set(xlabel="rank (90 % interval)", ylabel="hospital")
 
 # %% [markdown]
