@@ -94,8 +94,9 @@ class Autoregressive(Residual):
             f"{self.residual} without correlation"
         )
 
-    def draw(self, f, scatter, gap, rho, order, rng):
-        """New series, (sample, record), from predictions and scatters (sample, record)."""
+    def draw(self, f, scatter, columns, rho, rng):
+        """New series, (sample, record), from predictions and scatters (sample, record) and the columns of `series`."""
+        gap, order = columns["gap"], order_of(columns["gap"], columns["before"].astype(int))
         u = rng.standard_normal(f.shape)
         r = np.where(gap < 0, 0.0, rho[:, None] ** np.where(self.over is None, 1.0, np.maximum(gap, 0.0)))
         fresh = u * np.sqrt(1 - r**2)

@@ -19,7 +19,6 @@ from pytensor.compile.mode import get_mode
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
-from nlmebayes.autocorrelation import order_of
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 
@@ -264,10 +263,8 @@ def measure(residual, f, s, rng, positive=False, observed=None):
 
 def _series(residual, f, s, rng, observed):
     """Draws of whole series of correlated residuals."""
-    parts = parts_at(residual, s, observed)
-    scatter = np.exp(-_heights(residual.residual, f, parts)) / np.sqrt(2 * np.pi)
-    gap, before = observed.columns["gap"], observed.columns["before"].astype(int)
-    return residual.draw(f, scatter, gap, np.ravel(s["rho"]), order_of(gap, before), rng)
+    scatter = np.exp(-_heights(residual.residual, f, parts_at(residual, s, observed))) / np.sqrt(2 * np.pi)
+    return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
 
 
 @lru_cache(maxsize=32)
@@ -343,8 +340,8 @@ def heights(residual, f, s, observed=None):
     """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
     parts = parts_at(residual, _one(s), observed)
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
-    scales = [part for part, values in s.items() if np.ndim(values)]  # the mean on the scale of their formula
-    mean |= {part: np.exp(np.log(parts[part]).mean(axis=1, keepdims=True)) for part in scales}
+    # of a part with a formula the mean is that on the formula's scale
+    mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
     return _heights(residual, f[None], mean)[0]
 
 
@@ -394,8 +391,9 @@ def _slopes(residual, parts, censored, positive):
 
 
 def _given(residual, parts):
-    kind = pt.dtensor3 if residual.folds else pt.dmatrix
-    return kind("f"), {name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts}
+    return (pt.dtensor3 if residual.folds else pt.dmatrix)("f"), {
+        name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts
+    }
 
 
 @lru_cache(maxsize=32)

@@ -135,9 +135,9 @@ class Sampler:
 
         Default priors that take their scale from the measurements stay those of the first data.
         """
-        events = [o.name for o in self.design.outcomes if o.nodes is not None and o.name in measured]
-        if events:
-            raise ModelError(f"with_values: {events[0]} is the time of an event, which decides the nodes; fit anew")
+        for o in self.design.outcomes:
+            if o.name in measured and (o.nodes is not None or self.model.residual_of(o.name).correlated):
+                raise ModelError(f"with_values: the design of {o.name} depends on its measurements; fit anew")
         data = self.data.with_values(**measured)
         design = dataclasses.replace(self.design, outcomes=resolve(self.model, data).outcomes)
         given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(KINDS, _limits(o), strict=True)}

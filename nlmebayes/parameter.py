@@ -145,7 +145,7 @@ class Parameter:
     def __post_init__(self):
         if not self.name.isidentifier():
             raise ValueError(f"parameter {self.name!r}: the name must be a Python name, such as cl")
-        if self.name.startswith(RESERVED):
+        if self.name.startswith(RESERVED) or self.name == "sigma":
             raise ValueError(f"parameter {self.name}: names that start with {', '.join(RESERVED)} are the library's")
         if not isinstance(self.link, Link) and self.link not in LINKS:
             raise ValueError(f"parameter {self.name}: no link {self.link!r}; links are {', '.join(LINKS)}")

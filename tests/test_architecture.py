@@ -17,10 +17,10 @@ PACKAGE = ROOT / "nlmebayes"
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas", "variation", "ranks", "variances",
     "diagnostics", "infer", "streaming", "approximation", "parametrisation", "start", "compilation", "callback",
-    "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model", "hierarchy",
-    "transport", "censoring", "design", "observed", "grouping", "scales", "smooth", "formula", "aggregate",
-    "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver", "timeline", "data",
-    "parameter", "weights",
+    "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
+    "hierarchy", "transport", "censoring", "design", "grouping", "scales", "smooth", "formula", "observed",
+    "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
+    "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

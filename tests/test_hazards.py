@@ -12,6 +12,7 @@ import model_zoo
 import nlmebayes as nb
 from nlmebayes import evaluation
 from nlmebayes.evaluation import evaluator
+from nlmebayes.infer import Sampler
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
 
@@ -229,3 +230,13 @@ def test_a_forecast_knows_that_a_patient_is_alive():
     rate = 0.1 * np.exp(eta)
     weight = stats.norm(0, 0.8).pdf(eta) * rate * np.exp(-rate * (2**1.5 + 5**1.5 + 6**1.5))
     assert found.mean() == pytest.approx((rate * weight).sum() / weight.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("residual", [nb.TimeToEvent(), nb.Autoregressive()], ids=str)
+def test_a_compiled_sampler_does_not_take_other_values_of_what_decides_its_design(residual):
+    structure = Weibull() if residual.folds else model_zoo.LinearMixed()
+    data = nb.Dataset.from_frame(RECORDS[["id", "t"]], outcome="t", levels="id")
+    told = nb.Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters), residual=residual)
+    ready = Sampler(told, data, designed(told, data), None, None, None, None, [], "numba", {})
+    with pytest.raises(nb.ModelError, match="with_values: the design of t depends on its measurements; fit anew"):
+        ready.with_values(t=np.ones(7))
