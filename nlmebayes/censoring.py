@@ -138,6 +138,7 @@ def register(residual, f, s, values, lower, upper, name, dim, positive=False):
     given = zip(("observed", "lower", "upper"), limits(values, lower, upper), strict=True)
     data = {kind: pm.Data(f"{name}_{kind}", array, dims=dim) for kind, array in given}
     parts = vars(s)
+    residual.log_tails(f, s, f)  # one without tails refuses here, not when the density is asked for
 
     def density(value, lower, upper, f, *values):
         return log_density(residual, f, Named(**dict(zip(parts, values, strict=True))), value, lower, upper, positive)

@@ -84,7 +84,7 @@ def check_samples(target, patient, f, *, refuse=True):
         Whether a sample that is hundreds of times off is an error, or a warning.
     """
     first = patient.doses[patient.time].min() if len(patient.doses) else np.inf
-    for name, seen, records, *_ in target.observed:
+    for name, seen, records, *_ in target.judged:
         measured = np.flatnonzero(~records.censored & (records.values > 0))
         for i in measured:
             value, here = records.values[i], f[name][:, seen[i]]

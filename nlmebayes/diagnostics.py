@@ -147,6 +147,8 @@ def summary(tree, *, model=None) -> pd.DataFrame:
                 notes[name] = {"unit": p.unit}
             else:
                 drawn[f"{name}: {term}"] = values
+        for smooth in posterior[f"{name}_smooth"].to_numpy() if f"omega_{name}_smooth" in posterior else ():
+            drawn[f"omega {name}: {smooth}"] = posterior[f"omega_{name}_smooth"].sel({f"{name}_smooth": smooth})
     for level in design.levels:
         for k, effect in enumerate(level.effects):
             key = f"omega_{level.name} {effect.name}"
@@ -156,7 +158,10 @@ def summary(tree, *, model=None) -> pd.DataFrame:
         for i, j in _pairs(level):
             names = level.effects[i].name, level.effects[j].name
             drawn[f"corr_{level.name} {names[0]}, {names[1]}"] = posterior[f"corr_{level.name}"][..., i, j]
-    drawn |= {v: posterior[v] for v in posterior if v.startswith("sigma_")}
+    for name in (v for v in posterior if v.startswith("sigma_")):
+        terms = posterior[f"{name}_term"].to_numpy() if f"{name}_term" in posterior[name].dims else ()
+        drawn |= {f"{name}: {term}": posterior[name].sel({f"{name}_term": term}) for term in terms}
+        drawn |= {} if len(terms) else {name: posterior[name]}
     return pd.DataFrame([_describe(name, values, notes.get(name, {})) for name, values in drawn.items()])
 
 
@@ -202,9 +207,8 @@ def _predictive(tree):
     for name, observed in tree["observed_data"].data_vars.items():
         replicated = tree["posterior_predictive"][name].stack(sample=("chain", "draw")).to_numpy()  # (record, sample)
         if f"lower_{name}" in limits:  # censored records are compared at their limits
-            replicated = np.clip(
-                replicated, *quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
-            )
+            ends = quantified(*(limits[f"{k}_{name}"].to_numpy() for k in ("lower", "upper")))
+            replicated, observed = np.clip(replicated, *ends), observed.clip(*ends)
         p = {k: _tail(t(replicated, axis=0), t(observed.to_numpy())) for k, t in STATISTICS.items()}
         rows.append({"outcome": name, **p})
     return pd.DataFrame(rows)

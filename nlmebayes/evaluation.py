@@ -5,7 +5,7 @@ Nothing is compiled: one evaluation serves all draws at NumPy speed, without wai
 `log_density` the measurements.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from pytensor.compile.mode import get_mode
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
+from nlmebayes.autocorrelation import order_of
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 
@@ -43,6 +44,7 @@ class Draws:
     eta: dict
     groups: dict
     drift: str | None = None
+    smooth: dict = field(default_factory=dict)  # SDs of the smooths of a parameter, (sample, smooth)
 
     @property
     def size(self):
@@ -52,7 +54,8 @@ class Draws:
         """The draws at ``index``."""
         part = [{k: v[index] for k, v in d.items()} for d in (self.theta, self.omega, self.corr)]
         sigma = {o: {k: v[index] for k, v in parts.items()} for o, parts in self.sigma.items()}
-        return Draws(*part, sigma, {k: v[index] for k, v in self.eta.items()}, self.groups, self.drift)
+        eta, smooth = ({k: v[index] for k, v in d.items()} for d in (self.eta, self.smooth))
+        return Draws(*part, sigma, eta, self.groups, self.drift, smooth)
 
     def of_groups(self, labels):
         """The same draws, knowing no more groups than those of ``labels`` (by level)."""
@@ -82,10 +85,11 @@ def draws_of(dataset, design, model, outcomes):
         theta=theta,
         omega={name: values(f"omega_{name}") for name in levels},
         corr={name: values(f"corr_{name}") for name in levels if f"corr_{name}" in flat},
-        sigma={o: {p: values(f"sigma_{o}_{p}") for p in found} for o, found in parts.items() if found},
+        sigma={o: {p: values(f"sigma_{o}_{p}") for p in found} for o, found in parts.items()},
         eta={name: values(f"eta_{name}") for name in levels if f"eta_{name}" in flat},
         groups={name: list(flat[name].to_numpy()) for name in levels if f"eta_{name}" in flat},
         drift=dataset.attrs.get(DRIFT),
+        smooth={p: values(f"omega_{p}_smooth") for p in design.fixed if f"omega_{p}_smooth" in flat},
     )
 
 
@@ -144,7 +148,8 @@ def evaluator(model, design):
         parts = [compute(*(v[i : i + step] for v in values), *data) for i in range(0, len(values[0]), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         phi = dict(zip(theta, found, strict=False))
-        return phi, dict(zip(names, found[len(phi) : -1], strict=True)), found[-1]
+        f = {o.name: o.folded(x) for o, x in zip(design.outcomes, found[len(phi) : -1], strict=True)}
+        return phi, f, found[-1]
 
     return evaluate
 
@@ -160,7 +165,7 @@ def predictor(model, design):
     def predict(linear):
         parts = [compute(linear[i : i + step], *own.values()) for i in range(0, len(linear), step)]
         found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-        return dict(zip(names, found[:-1], strict=True)), found[-1]
+        return {o.name: o.folded(x) for o, x in zip(design.outcomes, found[:-1], strict=True)}, found[-1]
 
     return predict
 
@@ -211,67 +216,137 @@ def _graph(structure, levels, shared, own, names):
     return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
 
-def measure(residual, f, s, rng, positive=False):
-    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, (sample,) each."""
-    compute, generators = _measured(residual, tuple(s), positive)
+def parts_at(residual, s, observed=None):
+    """Parts and columns of a residual by name, of shape (sample, 1), (1, record) or (sample, record).
+
+    ``s`` holds the parts, (sample,), or (sample, term) of those with a formula.
+    """
+    found = {}
+    for part, values in s.items():
+        values = np.asarray(values, dtype=float)
+        scale = values.ndim == 2
+        found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
+    if residual.columns and observed is None:
+        raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
+    return found | ({part: x[None] for part, x in observed.columns.items()} if residual.columns else {})
+
+
+def _cut(parts, rows, here):
+    """Parts at some samples and records."""
+    return [x[rows if len(x) > 1 else slice(None)][:, here if x.shape[1] > 1 else slice(None)] for x in parts.values()]
+
+
+def _shapes(parts):
+    """Names of parts, and which of their axes are of length one whatever the data: what a graph depends on."""
+    return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
+
+
+def measure(residual, f, s, rng, positive=False, observed=None):
+    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
+    if residual.folds:
+        return residual.draw(f, observed.nodes, rng)
+    if residual.correlated:
+        return _series(residual, f, s, rng, observed)
+    parts = parts_at(residual, s, observed)
+    compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
-    return compute(f, *(column[:, None] for column in s.values()))
+    return compute(f, *parts.values()).astype(float)
+
+
+def _series(residual, f, s, rng, observed):
+    """Draws of whole series of correlated residuals."""
+    parts = parts_at(residual, s, observed)
+    scatter = np.exp(-_heights(residual.residual, f, parts)) / np.sqrt(2 * np.pi)
+    gap, before = observed.columns["gap"], observed.columns["before"].astype(int)
+    return residual.draw(f, scatter, gap, np.ravel(s["rho"]), order_of(gap, before), rng)
 
 
 @lru_cache(maxsize=32)
 def _measured(residual, parts, positive):
     """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
-    prediction, tensors = _given(parts)
+    prediction, tensors = _given(residual, parts)
     variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
-    compute = pm.compile([prediction, *tensors.values()], variable, mode=UNCOMPILED)
+    inputs = [prediction, *tensors.values()]
+    compute = pm.compile(inputs, variable, mode=UNCOMPILED, on_unused_input="ignore")
     return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
 def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
-    parts = [column[:, None] for column in s.values()]
-    found = np.empty_like(f)
-    special = observed.censored | positive  # tails cost much more than a density
+    parts = parts_at(residual, s, observed)
+    found = np.empty(f.shape[:2])
+    special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
+    f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
     for censored, here in ((False, ~special), (True, special)):
-        compute = _density(residual, tuple(s), censored, positive)
-        step = max(1, CHUNK // 20 // max(1, here.sum())) if censored else len(f)
-        for i in range(0, len(f) if here.any() else 0, step):
+        if not here.any():
+            continue
+        compute = _density(residual, _shapes(parts), censored, positive)
+        step = max(1, CHUNK // 20 // here.sum()) if censored else len(f)
+        for i in range(0, len(f), max(1, step)):
+            rows = slice(i, i + step)
             given = (x[None, here] for x in limits)
-            found[i : i + step, here] = compute(*given, f[i : i + step, here], *(x[i : i + step] for x in parts))
+            found[rows, here] = compute(*given, f[rows, here], *_cut(parts, rows, here))
     return found
 
 
 def slopes(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
-    (record,) each, at predictions ``f`` (record,). ``s`` holds the residual's parts, numbers.
+    (record,) each, at predictions ``f`` (record,). ``s`` holds the residual's parts, numbers or (term,).
 
-    The curvature is the mean of those at measurements one scatter above and below the prediction, which is the expected
-    one of a normal residual; of censored records it is their own. The scatter follows from the height of the density.
+    The curvature is the expected one where the residual gives it. Otherwise it is the mean of those at measurements one
+    scatter above and below the prediction, which is the expected one of a normal residual; of censored records it is
+    their own. The scatter follows from the height of the density.
     """
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
     found = np.zeros((3, len(f)))
-    parts = [np.full((1, 1), float(x)) for x in s.values()]
+    parts = parts_at(residual, _one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
-            compute, at = _slopes(residual, tuple(s), censored, positive), f[None, here]
-            given = [x[:, here] for x in limits]
-            value, slope, curvature = compute(*given, at, *parts)
-            if not censored:
-                scatter = np.exp(-heights(residual, at[0], s))[None] / np.sqrt(2 * np.pi)
+            compute, at = _slopes(residual, _shapes(parts), censored, positive), f[None, here]
+            given, own = [x[:, here] for x in limits], _cut(parts, slice(None), here)
+            value, slope, curvature = compute(*given, at, *own)
+            if not (censored or _expects(residual)):
+                scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
-                curvature = sum(compute(y, *given[1:], at, *parts)[2] for y in pair) / 2
+                curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
             found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
     return found
 
 
-def heights(residual, f, s):
-    """Log-density of measurements that equal the predictions ``f``, (record,)."""
-    compute = _density(residual, tuple(s), False, False)
-    parts = [np.full((1, 1), float(value)) for value in s.values()]
-    return compute(f[None], np.full((1, len(f)), -np.inf), np.full((1, len(f)), np.inf), f[None], *parts)[0]
+def _one(s):
+    """Parts of one sample, (1,) or (1, term)."""
+    return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
+
+
+@lru_cache(maxsize=32)
+def _expects(residual):
+    """Whether a residual gives the information it expects."""
+    parts = {part: pt.dcol(part) for part in (*residual.priors(1.0), *residual.columns)}
+    return residual.information(pt.dmatrix("f"), Named(**parts)) is not None
+
+
+def heights(residual, f, s, observed=None):
+    """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
+    parts = parts_at(residual, _one(s), observed)
+    mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
+    scales = [part for part, values in s.items() if np.ndim(values)]  # the mean on the scale of their formula
+    mean |= {part: np.exp(np.log(parts[part]).mean(axis=1, keepdims=True)) for part in scales}
+    return _heights(residual, f[None], mean)[0]
+
+
+def _heights(residual, f, parts):
+    return _height(residual, _shapes(parts))(f, *parts.values())
+
+
+@lru_cache(maxsize=32)
+def _height(residual, parts):
+    prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
+    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
+    inputs = [prediction, *tensors.values()]
+    return pytensor.function(inputs, residual.height(prediction, Named(**tensors)), mode=mode, on_unused_input="ignore")
 
 
 def distances(residual, f, s, observed, positive=False):
@@ -280,13 +355,17 @@ def distances(residual, f, s, observed, positive=False):
     The integral of 1 / scatter from one to the other, which is the logarithm of a ratio where the scatter is
     proportional; 0 for censored records.
     """
+    found = np.zeros(len(f))
+    if _expects(residual):
+        return found
     here = ~(observed.censored | positive) & np.isfinite(f) & np.isfinite(observed.values)
-    found, at, y = np.zeros(len(f)), f[here], observed.values[here]
+    at, y = f[here], observed.values[here]
     both = (at > 0) & (y > 0)
     ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
     share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
-    each = np.exp(heights(residual, x.ravel(), s)).reshape(x.shape)
+    parts = parts_at(residual, _one(s), observed)
+    each = np.exp(_heights(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 
@@ -295,14 +374,17 @@ def distances(residual, f, s, observed, positive=False):
 def _slopes(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
     slope = pt.grad(density.sum(), prediction)
-    outputs = [density, slope, pt.grad(slope.sum(), prediction, disconnected_inputs="ignore")]
+    expected = None if censored else residual.information(prediction, Named(**tensors))
+    bent = pt.grad(slope.sum(), prediction, disconnected_inputs="ignore") if expected is None else -expected
+    outputs = [density, slope, bent]
     mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
     inputs = [*limits, prediction, *tensors.values()]
     return pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
 
 
-def _given(parts):
-    return pt.dmatrix("f"), {part: pt.dcol(part) for part in parts}
+def _given(residual, parts):
+    kind = pt.dtensor3 if residual.folds else pt.dmatrix
+    return kind("f"), {name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts}
 
 
 @lru_cache(maxsize=32)
@@ -315,10 +397,11 @@ def _density(residual, parts, censored, positive):
 
 
 def _terms(residual, parts, censored, positive):
-    prediction, tensors = _given(parts)
+    prediction, tensors = _given(residual, parts)
     s, limits = Named(**tensors), [pt.drow("measured"), pt.drow("lower"), pt.drow("upper")]
     if censored:
         density = censoring.log_density(residual, prediction, s, *limits, positive)
     else:
-        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(prediction))
+        first = prediction[..., 0] if residual.folds else prediction
+        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(first))
     return prediction, tensors, limits, density

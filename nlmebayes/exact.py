@@ -21,7 +21,7 @@ from pytensor.graph.traversal import ancestors
 
 from nlmebayes import censoring, compilation, hierarchy, storage
 from nlmebayes.evaluation import Draws, Effects
-from nlmebayes.model import barrier
+from nlmebayes.model import ModelError, barrier
 from nlmebayes.particles import Particles
 from nlmebayes.structure.structure import Named
 
@@ -72,7 +72,7 @@ class _Vector:
         self.parts += [("omega", name, np.log(np.maximum(v, 1e-12))) for name, v in population.omega.items()]
         self.parts += [
             ("sigma", (o, part), np.log(np.maximum(v, 1e-12))[:, None])
-            for o, each in population.sigma.items()
+            for o, each in _plain(population.sigma).items()
             for part, v in each.items()
         ]
         self.parts += [("eta", name, value.reshape(len(value), -1)) for name, value in population.eta.items()]
@@ -177,8 +177,19 @@ def _built(target, vector, data):
     return built
 
 
+def _plain(sigma):
+    """Parts of residuals, none of which has a formula."""
+    for outcome, parts in sigma.items():
+        for part, values in parts.items():
+            if values.ndim == 2:
+                raise ModelError(f"forecast: sigma_{outcome}_{part} has a formula, which method='nuts' does not know")
+    return sigma
+
+
 def _add_samples(target, name, f, s, x, censored):
     residual = target.model.residual_of(name)
+    if residual.columns:
+        raise ModelError(f"forecast: {residual} reads columns of the data, which method='nuts' does not know")
     f = f[x[f"{name}_seen"]]
     if target.model.structure.fallible:
         known = ~pt.isnan(f)

@@ -21,7 +21,8 @@ from scipy import special, stats
 from nlmebayes import charts, exact, particles, prediction, storage
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
-from nlmebayes.model import Model, ModelError, check_names
+from nlmebayes.hazards import WITHIN
+from nlmebayes.model import Model, ModelError, by_node, check_names
 from nlmebayes.modes import modes
 from nlmebayes.particles import Particles
 from nlmebayes.publication import ABOUT
@@ -143,7 +144,12 @@ class Forecaster:
         check_names(self.model, design)
         unknown = charts.unknown_groups(design, self.population, patient, several=several)
         labels = {level.name: level.labels for level in design.levels}
-        weights = _weights(design, half_life)
+        model, asked = by_node(self.model, design)
+        for o in design.outcomes:
+            if self.model.residual_of(o.name).correlated or (o.nodes is not None and (o.nodes.seen == WITHIN).any()):
+                what = "an event known to an interval" if o.nodes is not None else "a residual with a memory"
+                raise ModelError(f"forecast: {o.name} has {what}, which it does not know; fit all patients together")
+        weights = _weights(asked, half_life)
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
         found = []
@@ -152,7 +158,7 @@ class Forecaster:
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
-            found.append(Target(self.model, design, known, unknown, patient.subject, weights, drift))
+            found.append(Target(model, asked, known, unknown, patient.subject, weights, drift, design))
         return tuple(found)
 
     def mode(self, patient, **options):
@@ -198,7 +204,7 @@ class Forecaster:
         return self._tree(patient, said, prior, posterior, found, rng)
 
     def _tree(self, patient, said, prior, posterior, found, rng):
-        design, model, n = posterior.target.design, self.model, len(posterior.which)
+        design, model, n = posterior.target.reported, self.model, len(posterior.which)
         sigma = posterior.population.sigma
         groups = {"posterior": posterior.dataset()}
         groups |= prediction.observe(model, design, posterior.f, sigma, (1, n), rng)
@@ -239,7 +245,7 @@ class _Labelled:
     @cached_property
     def _evaluated(self):
         """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
-        phi, f, _ = evaluator(self.target.model, self.target.design)(self.population.theta, self.eta)
+        phi, f, _ = evaluator(self.target.model, self.target.reported)(self.population.theta, self.eta)
         return phi, f
 
     @property
@@ -250,7 +256,7 @@ class _Labelled:
         """The group of these draws."""
         sizes = 1, len(self.which)
         population = replace(self.population, drift=self.target.drift)
-        return prediction.labelled(self.target.design, population, self.eta, *self._evaluated, sizes)
+        return prediction.labelled(self.target.reported, population, self.eta, *self._evaluated, sizes)
 
 
 def _prior(target, n, rng):
@@ -333,10 +339,10 @@ def _surprise(prior, rng):
     target, scores = prior.target, []
     if len(prior.which) < TELLING:
         return None
-    for name, seen, records, *_ in target.observed:
+    for name, seen, records, *_ in target.judged:
         f = prior.f[name][:, seen]
         drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
-                                   target.design.positive)  # fmt: skip
+                                   target.design.positive, records)  # fmt: skip
         values = np.where(np.isfinite(records.values), records.values, 0.0)
         drawn = np.where(np.isfinite(drawn), drawn, 0.0)
         hidden = records.censored & (drawn >= records.lower) & (drawn <= records.upper)

@@ -22,6 +22,7 @@ from nlmebayes.design import Design
 from nlmebayes.grouping import CENTRED, Effect, contains
 from nlmebayes.parameter import Identity, Parameter, Prior
 from nlmebayes.residual import scale_of
+from nlmebayes.smooth import Shrunk
 
 
 def arrays(design: Design):
@@ -86,11 +87,25 @@ def add_law(design, parameters, scale, variables):
         matrix = design.fixed[p.name]
         if matrix.terms:
             prior = fixed_prior(p, matrix, scale)
-            theta[p.name] = variables.add(f"theta_{p.name}", prior, f"{p.name}_term", matrix.terms)
+            theta[p.name] = _add_fixed(p, matrix, prior, scale, variables)
         else:
             theta[p.name] = pt.zeros(0)
     by_name = {p.name: p for p in parameters}
     return theta, {level.name: _add_spread(level, by_name, scale, variables) for level in design.levels}
+
+
+def _add_fixed(p, matrix, prior, scale, variables):
+    """Add the fixed effects of a parameter, (term,); those of a smooth share its SD."""
+    name, dim = f"theta_{p.name}", f"{p.name}_term"
+    smooths = list(dict.fromkeys(filter(None, matrix.smooths)))
+    if not smooths:
+        return variables.add(name, prior, dim, matrix.terms)
+    spread = Prior("HalfNormal", sigma=dict.fromkeys(smooths, centre(p, scale)[2]))
+    omega = variables.add(f"omega_{p.name}_smooth", spread, f"{p.name}_smooth", smooths)
+    index = [smooths.index(smooth) if smooth else -1 for smooth in matrix.smooths]
+    weight = (matrix.values**2).sum(axis=0) / centre(p, scale)[2] ** 2  # as if a unit told its value to its own spread
+    transform = Shrunk(np.array(index) >= 0, weight)
+    return variables.add_shrunk(name, prior, dim, matrix.terms, omega, index, transform)
 
 
 def add_effects(design, theta, spread, information=None, sharpness=None):

@@ -122,6 +122,9 @@ class Sampler:
 
         Default priors that take their scale from the measurements stay those of the first data.
         """
+        events = [o.name for o in self.design.outcomes if o.nodes is not None and o.name in measured]
+        if events:
+            raise ModelError(f"with_values: {events[0]} is the time of an event, which decides the nodes; fit anew")
         data = self.data.with_values(**measured)
         design = dataclasses.replace(self.design, outcomes=resolve(self.model, data).outcomes)
         found = pilot(self.model, design)

@@ -1,6 +1,6 @@
 """`Model`, the whole statement with no data in it, and `build`, which makes a PyMC model of it on a dataset."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,10 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
+from nlmebayes.hazards import Rows
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Residual, scale_of
+from nlmebayes.scales import is_scale, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
@@ -75,7 +77,7 @@ class Model:
                 raise ModelError(f"a formula is a text such as 'cl ~ 1 + (1|id)'; got {text!r}")
         names = [p.name for p in self.structure.parameters]
         where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
-        stated = [parse(text).parameter for text in self.formulas]
+        stated = [parse(text).parameter for text in self.formulas if not is_scale(text)]
         for name in (*stated, *self.typical):
             if name not in names:
                 raise FormulaError(f"no parameter {name!r} in {where}")
@@ -120,10 +122,11 @@ class Model:
     def __repr__(self):
         lines = [f"Model: {self.structure.label}"]
         stated = {parse(text).parameter: parse(text).text for text in self.formulas}
+        scales = [f"  {parse(text).text}   [log link]" for text in self.formulas if is_scale(text)]
         for p in self.structure.parameters:
             default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
             lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
-        lines.append(f"  residual: {self.residual}")
+        lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
 
 
@@ -188,6 +191,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     """
     check_names(model, design)
     check_residuals(model, design)
+    design = replace(design, outcomes=tuple(o.fitted for o in design.outcomes))
     variables = Variables(model.priors)
     given = model.structure.arrays(design)
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
@@ -195,8 +199,8 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
         scale = hierarchy.scale_of_data(design)
         theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
-        sigma = {o.name: _add_residual(model, o, variables) for o in design.outcomes}
-        sharpness = _sharpness(model, sigma, information) if information else None
+        sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
+        sharpness = _sharpness(model, design, sigma, information) if information else None
         eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
         phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
@@ -205,9 +209,25 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            _add_outcome(model, design, observed, f[observed.name], sigma[observed.name])
+            s = _at_records(observed, sigma[observed.name], fixed)
+            _add_outcome(model, design, observed, f[observed.name], s)
         variables.finish()
     return built, variables
+
+
+def by_node(model, design):
+    """A model and design as a pilot takes them: the nodes of event times are records of their own, and correlated
+    residuals independent."""
+    each = {o.name: model.residual_of(o.name) for o in design.outcomes}
+    if not any(residual.folds or residual.correlated for residual in each.values()):
+        return model, design
+    residuals = {}
+    for o in design.outcomes:
+        residual = each[o.name]
+        residuals[o.name] = Rows() if o.nodes is not None else residual.residual if residual.correlated else residual
+    stated = {f.name: getattr(model, f.name) for f in fields(model)} | {"residual": residuals}
+    rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
+    return Model(stated.pop("structure"), *stated.pop("formulas"), **stated), rows
 
 
 def _data(name, value, dims, fixed):
@@ -222,7 +242,10 @@ def barrier(gap):
 def coordinates(design: Design):
     """Coordinates of the PyMC model and of the tree."""
     coords = {"unit": list(design.labels)}
-    coords |= {f"{name}_term": list(matrix.terms) for name, matrix in design.fixed.items()}
+    for name, matrix in design.fixed.items():
+        coords[f"{name}_term"] = list(matrix.terms)
+        smooths = list(dict.fromkeys(filter(None, matrix.smooths)))
+        coords |= {f"{name}_smooth": smooths} if smooths else {}
     for level in design.levels:
         names = [effect.name for effect in level.effects]
         coords |= {
@@ -230,35 +253,63 @@ def coordinates(design: Design):
             f"{level.name}_effect": names,
             f"{level.name}_effect_other": names,
         }
+    coords |= {f"sigma_{o}_{part}_term": list(matrix.terms) for (o, part), matrix in design.scales.items()}
     return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
 
 
-def _add_residual(model, observed, variables):
-    """The parts of an outcome's residual."""
-    parts = model.residual_of(observed.name).priors(scale_of(observed.values))
-    return Named(**{k: variables.add(f"sigma_{observed.name}_{k}", p, None, ()) for k, p in parts.items()})
+def _add_residual(model, design, observed, variables):
+    """The free parts of an outcome's residual by name: numbers, or coefficients of those with a formula, (term,)."""
+    found = {}
+    for part, prior in model.residual_of(observed.name).priors(scale_of(observed.values)).items():
+        name, matrix = f"sigma_{observed.name}_{part}", design.scales.get((observed.name, part))
+        if matrix is None:
+            found[part] = variables.add(name, prior, None, ())
+        else:
+            found[part] = variables.add(name, scale_prior(prior, matrix), f"{name}_term", matrix.terms)
+    return found
 
 
-def _sharpness(model, sigma, information):
+def _at_records(observed, parts, fixed):
+    """Parts and columns of a residual as its likelihood takes them."""
+    name = observed.name
+    dims = {1: (f"{name}_obs",), 2: None}
+    data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
+    each = {part: (f"X_sigma_{name}_{part}", x, (*dims[1], f"sigma_{name}_{part}_term"))
+            for part, x in observed.scales.items()}  # fmt: skip
+    parts = parts | {part: pt.exp(_data(*given, fixed) @ parts[part]) for part, given in each.items()}
+    return Named(**parts, **data)
+
+
+def _on_average(observed, parts):
+    """Parts and columns of a residual at the mean record."""
+    parts = parts | {part: pt.exp(pt.dot(x.mean(axis=0), parts[part])) for part, x in observed.scales.items()}
+    return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
+
+
+def _sharpness(model, design, sigma, information):
     """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
     by the one here, at the predictions that stand for all."""
     data = {name: pm.Data(name, value) for name, value in information.scatter().items()}
     height = []
-    for k, (name, s) in enumerate(sigma.items()):
-        f = data["transport_f"][k]
-        height.append(pm.logp(model.residual_of(name).likelihood(f, s), f).mean())
+    for k, observed in enumerate(design.outcomes):
+        s = _on_average(observed, sigma[observed.name])
+        height.append(model.residual_of(observed.name).height(data["transport_f"][k], s).mean())
     return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
 
 
 def _add_outcome(model, design, observed, f, s):
     name, residual = observed.name, model.residual_of(observed.name)
     _possible(observed, residual, design.positive)
-    f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
+    if residual.folds:
+        f = f.reshape((len(observed.row), -1))
+        pm.Deterministic(f"f_{name}", (f * (s.until + s.within)).sum(axis=-1), dims=f"{name}_obs")
+    else:
+        f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
     if model.structure.fallible:  # a point without a prediction has no density, but its gradient is finite
         known = ~pt.isnan(f)
         pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
         f = pt.switch(known, f, 1.0)
-    if observed.censored.any() or design.positive:
+    if not residual.folds and (observed.censored.any() or design.positive):
         limits = observed.values, observed.lower, observed.upper
         censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
         return
@@ -269,13 +320,17 @@ def _add_outcome(model, design, observed, f, s):
 
 def _possible(observed, residual, positive):
     """Measured values have a density."""
-    if residual.positive or positive:
-        bad = np.flatnonzero((observed.values <= 0) & ~observed.censored)
-        if bad.size:
-            why = (
-                f"{residual} gives it no density; use another residual" if residual.positive else "blq='M4' says it is"
-            )
-            raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and {why}")
+    measured = ~observed.censored & np.isfinite(observed.values)
+    bad = np.flatnonzero(measured & residual.outside(observed.values, observed.columns))
+    if bad.size:
+        columns = "".join(f", {name} = {x[bad[0]]:g}" for name, x in observed.columns.items())
+        raise ModelError(
+            f"row {observed.row[bad[0]]}: {observed.name} = {observed.values[bad[0]]:g}{columns}, to which {residual} "
+            f"gives no density; use another residual (this one takes {residual.values})"
+        )
+    bad = np.flatnonzero(measured & (observed.values <= 0)) if positive else bad
+    if bad.size:
+        raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and blq='M4' says it is")
 
 
 def check_names(model, design):

@@ -121,14 +121,16 @@ def information(model, design, pilot):
         for values in (j, h, np.concatenate(terms, axis=3))
     )
     outer = tuple(parents(*pair) for pair in pairwise(levels))
-    return Information(tuple(level.name for level in levels), effects, j, h, slope, outer, *_points(model, pilot))
+    return Information(
+        tuple(level.name for level in levels), effects, j, h, slope, outer, *_points(model, design, pilot)
+    )
 
 
-def _points(model, pilot):
+def _points(model, design, pilot):
     """Predictions that stand for all of an outcome, (outcome, point), and the height of the densities there."""
     f = np.stack([np.quantile(values, STAND) for values in pilot.f.values()])
     height = [
-        float(heights(model.residual_of(name), at, pilot.sigma[name]).mean())
-        for name, at in zip(pilot.f, f, strict=True)
+        float(heights(model.residual_of(o.name), at, pilot.sigma[o.name], o).mean())
+        for o, at in zip(design.outcomes, f, strict=True)
     ]
     return f, np.array(height)

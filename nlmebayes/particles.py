@@ -65,7 +65,7 @@ def middle(population):
     first = population.take(np.array([0]))
     means = [{k: v.mean(axis=0, keepdims=True) for k, v in getattr(population, name).items()} for name in
              ("theta", "omega", "corr", "eta")]  # fmt: skip
-    sigma = {o: {k: v.mean(keepdims=True) for k, v in parts.items()} for o, parts in population.sigma.items()}
+    sigma = {o: {k: v.mean(axis=0, keepdims=True) for k, v in parts.items()} for o, parts in population.sigma.items()}
     return replace(first, theta=means[0], omega=means[1], corr=means[2], eta=means[3], sigma=sigma)
 
 

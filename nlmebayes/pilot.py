@@ -55,7 +55,7 @@ class Pilot:
         found = {"rounds": self.rounds} | {f"theta_{name}": values.tolist() for name, values in self.theta.items()}
         found |= {f"omega_{name}": np.linalg.norm(factor, axis=1).tolist() for name, factor in self.factor.items()}
         parts = [(outcome, part, value) for outcome, each in self.sigma.items() for part, value in each.items()]
-        return found | {f"sigma_{outcome}_{part}": float(value) for outcome, part, value in parts}
+        return found | {f"sigma_{outcome}_{part}": np.asarray(value).tolist() for outcome, part, value in parts}
 
 
 def run(model, design, theta, sigma, prior, seed=0):
@@ -367,15 +367,27 @@ def _residual(problem, each, variance, sigma):
             spread += np.einsum("ra,rab,rb->r", z, variance[level.name][level.of_unit[o.unit]], z)
         names = list(sigma[o.name])
 
-        def negative(values, o=o, f=f, spread=spread, names=names):
-            parts = {o.name: dict(zip(names, np.exp(values), strict=True))}
+        def negative(values, o=o, f=f, spread=spread):
+            parts = {o.name: _parts(values, sigma[o.name])}
             value, _, curvature = problem.density(o, f, parts)
             total = (value - 0.5 * curvature * spread).sum()
             return -total if np.isfinite(total) else 1e300
 
-        start = np.log([sigma[o.name][name] for name in names])
+        start = _numbers(sigma[o.name])
         if names and negative(start) < 1e300:
             best = optimize.minimize(negative, start, method="Nelder-Mead", options={"maxiter": 60, "xatol": 0.01})
             start = np.clip(best.x, start - 1.5, start + 1.5)
-        found[o.name] = dict(zip(names, np.exp(start), strict=True))
+        found[o.name] = _parts(start, sigma[o.name])
     return found
+
+
+def _numbers(sigma):
+    """Parts of a residual on the whole line: logarithms of numbers, coefficients of a formula as they are."""
+    return np.concatenate([np.zeros(0), *(np.ravel(x) if np.ndim(x) else [np.log(x)] for x in sigma.values())])
+
+
+def _parts(values, like):
+    """The parts of `_numbers`, shaped as ``like``."""
+    ends = np.cumsum([np.size(x) for x in like.values()])[:-1]
+    each = zip(like.items(), np.split(values, ends), strict=True) if like else ()
+    return {name: part if np.ndim(x) else float(np.exp(part[0])) for (name, x), part in each}

@@ -175,7 +175,7 @@ def labelled(design, draws: Draws, eta, phi, f, sizes):
     for level in (each.name for each in design.levels):
         found[f"eta_{level}"] = (eta[level], (level, f"{level}_effect"))
     found |= {name: (value, ("unit",)) for name, value in phi.items()}
-    found |= {f"f_{name}": (value, (f"{name}_obs",)) for name, value in f.items()}
+    found |= {f"f_{o.name}": (o.read(f[o.name]), (f"{o.name}_obs",)) for o in design.outcomes if o.name in f}
     attrs = {DRIFT: draws.drift} if draws.drift else {}
     return with_chains(_population(design, draws) | found, coordinates(design), sizes).assign_attrs(attrs)
 
@@ -191,13 +191,17 @@ def _population(design, draws):
     for name, value in draws.theta.items():
         if value.shape[1]:
             found[f"theta_{name}"] = (value, (f"{name}_term",))
+    for name, value in draws.smooth.items():
+        found[f"omega_{name}_smooth"] = (value, (f"{name}_smooth",))
     for level in (each.name for each in design.levels):
         effect = f"{level}_effect"
         found[f"omega_{level}"] = (draws.omega[level], (effect,))
         if level in draws.corr:
             found[f"corr_{level}"] = (draws.corr[level], (effect, f"{effect}_other"))
     for outcome, parts in draws.sigma.items():
-        found |= {f"sigma_{outcome}_{part}": (value, ()) for part, value in parts.items()}
+        for part, value in parts.items():
+            name = f"sigma_{outcome}_{part}"
+            found[name] = (value, (f"{name}_term",) if value.ndim == 2 else ())
     return found
 
 
@@ -216,7 +220,7 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True):
         name, dims = observed.name, (f"{observed.name}_obs",)
         known = np.isfinite(observed.values).all()
         residual = model.residual_of(name)
-        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive), dims)
+        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive, observed), dims)
         if known:
             seen[name] = (dims, observed.values)
         if known and density:

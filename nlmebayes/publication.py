@@ -24,6 +24,7 @@ from nlmebayes.design import resolve, variables
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
 from nlmebayes.model import Model, check_names
+from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 from nlmebayes.variables import ModelError
@@ -99,6 +100,8 @@ def population(
     >>> tree["posterior"]["omega_id"].to_numpy().round(4).tolist()
     [[[0.2936, 0.198]]]
     """
+    for text in filter(is_scale, model.formulas if isinstance(model, Model) else formulas):
+        raise ModelError(f"population: sigma is stated as numbers, not by a formula: {text!r}")
     omega, levels = _levels(model, formulas, omega, levels)
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
@@ -267,6 +270,7 @@ def _reference_data(model, levels, outcomes, reference, domain):
     read = {n for f in texts for text in (f.fixed, *(t.effects for t in f.groups)) for n in _columns(text, f.text)}
     _stand_somewhere([(text, f.text) for f in texts for text in (f.fixed, *(t.effects for t in f.groups))], reference)
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
+    read |= {c for name in outcomes for c in model.residual_of(name).columns.values() if isinstance(c, str)}
     columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
     most = max([2, *(len(v) for v in columns.values())])
     groups = list(product(*([range(most)] + [range(2)] * (len(levels) - 1))))

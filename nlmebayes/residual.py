@@ -27,6 +27,15 @@ class Residual(ABC):
     """
 
     positive = False  # whether only positive measurements have a density
+    values = "positive numbers"  # what has a density, in words
+    correlated = False  # whether records depend on one another
+    optional = ()  # names of columns that may be empty, which is then 0
+    folds = False  # whether a record has several predictions, on a last axis
+
+    @property
+    def columns(self):
+        """Columns of the data (or numbers) that the law reads at each record, by their name in ``s``."""
+        return {}
 
     @abstractmethod
     def priors(self, scale) -> dict[str, Prior]:
@@ -39,8 +48,21 @@ class Residual(ABC):
     def likelihood(self, f, s):
         """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
 
-        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts by name, scalars or (draw, 1).
+        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts and the columns by name, of shapes that
+        broadcast with it.
         """
+
+    def information(self, f, s):
+        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
+        return None
+
+    def height(self, f, s):
+        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there."""
+        return pm.logp(self.likelihood(f, s), f)
+
+    def outside(self, y, s):
+        """Which measurements (record,) have no density; ``s``: the columns by name, arrays (record,)."""
+        return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
     def log_tails(self, f, s, y):
         """Log-probabilities of a measurement below ``y`` and above it: (log F(y), log(1 - F(y))).
@@ -61,7 +83,7 @@ class Residual(ABC):
         raise ModelError(f"{type(self).__name__} has no log_tails(f, s, y), which censored measurements need")
 
 
-class _Gaussian(Residual):
+class Gaussian(Residual):
     """y ~ Normal(f, w), where w is the scatter at the prediction."""
 
     @abstractmethod
@@ -83,7 +105,7 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 
 
 @dataclass(frozen=True)
-class Additive(_Gaussian):
+class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
 
     def priors(self, scale):
@@ -94,7 +116,7 @@ class Additive(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Proportional(_Gaussian):
+class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
 
     def priors(self, scale):
@@ -105,7 +127,7 @@ class Proportional(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Combined(_Gaussian):
+class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
 
     ``Combined("sd")``: y ~ Normal(f, a + b |f|) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
@@ -130,7 +152,7 @@ class Combined(_Gaussian):
 
 
 @dataclass(frozen=True)
-class Power(_Gaussian):
+class Power(Gaussian):
     """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
 
     def priors(self, scale):

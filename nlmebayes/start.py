@@ -12,7 +12,7 @@ from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
 from nlmebayes.hierarchy import location_of
-from nlmebayes.model import Model, ModelError, assemble
+from nlmebayes.model import Model, ModelError, assemble, by_node
 
 log = logging.getLogger("nlmebayes")
 
@@ -30,9 +30,9 @@ def pilot(model: Model, design):
         theta[p.name] = np.atleast_1d(start.get(f"theta_{p.name}", np.zeros(0)))
     sigma = {}
     for o in design.outcomes:
-        parts = model.residual_of(o.name).priors(1.0)
-        sigma[o.name] = {part: float(start[f"sigma_{o.name}_{part}"]) for part in parts}
-    return piloting.run(model, design, theta, sigma, prior)
+        parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
+        sigma[o.name] = {part: np.asarray(start[f"sigma_{o.name}_{part}"]) for part in parts}
+    return piloting.run(*by_node(model, design), theta, sigma, prior)
 
 
 def _pooled(model, design):

@@ -37,6 +37,13 @@ class Target:
     subject: str
     weights: dict
     drift: str | None = None  # the level whose effects are a random walk from group to group of a subject
+    reported: Design | None = None  # that of the results, where times to an event are records and not their nodes
+
+    @cached_property
+    def judged(self):
+        """Entries of `observed` whose records can be compared with what the population expects: not event times."""
+        nodes = [o.name for o in self.reported.outcomes if o.nodes is not None]
+        return [records for records in self.observed if records[0] not in nodes]
 
     @cached_property
     def labels(self):

@@ -1,6 +1,8 @@
 """Free variables of a PyMC model: default priors, those that override them, and the table of both."""
 
 import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
 
 from nlmebayes.parameter import Prior
 
@@ -25,6 +27,20 @@ class Variables:
             text = f"{chosen.family}({', '.join(f'{k}={v:g}' for k, v in values.items())})"
             self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
         return chosen.add(name, dims=dim, labels=labels)
+
+    def add_shrunk(self, name, prior, dim, labels, omega, index, transform):
+        """Normal coefficients, those with an ``index`` from 0 around zero with the SD ``omega`` of that index."""
+        chosen = self.overrides.get(name, prior)
+        if chosen.family != "Normal":
+            raise ModelError(f"prior of {name}: coefficients beside a smooth are Normal; got {chosen}")
+        index, origin = np.asarray(index), "model" if name in self.overrides else "default"
+        mu, sigma = (np.broadcast_to(chosen.at(labels, name)[k], len(labels)).astype(float) for k in ("mu", "sigma"))
+        curved = index >= 0
+        for label, place, m, s in zip(labels, index, mu, sigma, strict=True):
+            text = f"Normal(mu=0, sigma={omega.name}[{place}])" if place >= 0 else f"Normal(mu={m:g}, sigma={s:g})"
+            self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
+        scale = pt.switch(curved, omega[np.maximum(index, 0)], sigma)
+        return pm.Normal(name, np.where(curved, 0.0, mu), scale, dims=dim, default_transform=transform)
 
     def add_correlation(self, level, block, n):
         """Cholesky factor of a correlation matrix; its prior may be given under either name, with or without ``n``."""

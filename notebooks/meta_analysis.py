@@ -45,7 +45,7 @@ for study in range(1, 16):
         patients = study in (3, 9)  # whose patients are known
         records += [(f"T{study:02d}", dose, 1)] * (size if patients else 0) or [(f"T{study:02d}", dose, size)]
 frame = pd.DataFrame(records, columns=["study", "dose", "n"]).assign(pain=-10.0)
-columns = dict(outcome="pain", levels="study", inputs=["dose"], covariates=[], duplicates="keep")
+columns = dict(outcome="pain", levels="study", inputs=["dose", "n"], duplicates="keep")
 design = nb.Dataset.from_frame(frame, **columns)
 print(f"{(frame['n'] > 1).sum()} arms, {(frame['n'] == 1).sum()} patients")
 
@@ -58,7 +58,7 @@ print(f"{(frame['n'] > 1).sum()} arms, {(frame['n'] == 1).sum()} patients")
 # %%
 model = nb.Model(
     MetaAnalysis(law="dose"), "e0 ~ 1 + (1|study)", "emax ~ 1 + (1|study)", "ed50 ~ 1",
-    residual=nb.ArmMean(n="n"), typical={"emax": (0.0, 30.0)},
+    residual=nb.Aggregate(n="n"), typical={"emax": (0.0, 30.0)},
     priors={"omega_study": nb.Prior("HalfNormal", sigma=5.0)},
 )  # fmt: skip
 truth = {
@@ -134,6 +134,6 @@ print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements l
 #
 # - Studies that were not published are not a random part of those that were made.
 # - The scatter of patients is the same in all studies; where standard errors are printed they may take its place:
-#   `nb.KnownError(se="se")`.
+#   `nb.Aggregate(None, error="se")`.
 # - Largest effect and dose of half of it are told apart by high doses only. Look at their correlation.
 # - A curve through the means of studies is not that of their patients, if both differ in the dose they need.

@@ -16,12 +16,12 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
-    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes", "target",
-    "publication", "omegas", "variation", "ranks", "variances", "diagnostics", "infer", "approximation",
-    "parametrisation", "start", "compilation",
-    "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "formula", "residual", "variables", "structure", "solver", "timeline", "data", "parameter",
-    "weights",
+    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes",
+    "target", "publication", "omegas", "variation", "ranks", "variances", "diagnostics", "infer", "approximation",
+    "parametrisation", "start",
+    "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport",
+    "censoring", "design", "grouping", "scales", "smooth", "formula", "aggregate", "autocorrelation", "hazards",
+    "families", "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -149,7 +149,7 @@ def test_records_without_a_density_are_named():
     model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Proportional())
     with pytest.raises(nb.ModelError, match=r"no density .* first row 1, where the prediction is 0"):
         nb.fit(model, data)
-    with pytest.raises(nb.ModelError, match=r"row 12: conc is not positive"):
+    with pytest.raises(nb.ModelError, match=r"row 12: conc = 0, to which LogNormal"):
         nb.build(nb.Model(OneCompartment(absorption="first-order"), residual=nb.LogNormal()), data)
 
 

@@ -77,7 +77,7 @@ class Dataset:
     def from_frame(
         cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
         subject=None, sort=False, duplicates="error", unmeasured="exclude", censored=None, limit=None, lloq=None,
-        uloq=None, blq="M3", interpolation="nocb", source=None,
+        uloq=None, blq="M3", interpolation="nocb", source=None, status=None, complete=(),
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -116,6 +116,12 @@ class Dataset:
             Columns that say which measurements of a single outcome are limits: 1 if it is known only that the
             measurement is below the recorded value (and above ``limit``, where there is one), -1 if it is above it
             (and below ``limit``), 0 if it was measured. This is the convention of CENS and LIMIT.
+        complete : str or sequence of str
+            Columns without which a record is left out, and counted in ``excluded``; elsewhere a missing covariate is an
+            error of the model that reads it.
+        status : str or dict of outcome -> str, optional
+            Of outcomes that are times to an event: the column that says whether it was seen then (1), or only that it
+            had not happened by then (0, right-censored). Other intervals: ``censored`` and ``limit``.
         lloq, uloq : float, str or dict, optional
             Limits of quantification: a number, a column, or a number for each outcome. Values below ``lloq`` or
             above ``uloq`` (not those that equal it) are censored at it; missing ones stay missing.
@@ -143,7 +149,8 @@ class Dataset:
         parts = read_study(
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
-            limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source,
+            limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source, status=status,
+            complete=complete,
         )  # fmt: skip
         return cls(**parts, interpolation=interpolation)
 

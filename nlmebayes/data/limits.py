@@ -19,6 +19,15 @@ def flags(frame, column, source):
     return values
 
 
+def ended(origin, frame, outcome, column, source):
+    """Records of an outcome whose status is 0: follow-up ended without the event."""
+    here = (frame["outcome"] == outcome) & frame["value"].notna()
+    values = validate.numeric(origin, column, source)
+    wrong = here & ~values.isin([0, 1])
+    validate.refuse(origin.assign(**{column: values}), wrong, column, "{:g} is neither 1 (event) nor 0", source)
+    return here & (values == 0)
+
+
 def limited(frame, flag, limit, lloq, uloq, blq, names, source):
     """``value``, ``lower`` and ``upper`` of records with ``row, outcome, value``.
 

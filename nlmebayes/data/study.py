@@ -11,14 +11,16 @@ from nlmebayes.data.validate import DataError
 
 def read_study(
     frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
-    censored, limit, lloq, uloq, blq, source,
+    censored, limit, lloq, uloq, blq, source, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
     frame, name = read_table(frame, "data")
     source, outcomes, declared = source or name, tidy.named(outcome), tidy.named(levels)
     names = tidy.level_names(declared)
     subject = subject or (names or [None])[-1]
-    of_limits = tuple(dict.fromkeys(c for c in (censored, limit, lloq, uloq) if isinstance(c, str)))
+    status = _status(status, outcomes, source)
+    named = (censored, limit, lloq, uloq, *status.values())
+    of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
     roles = {
         "a level": names, "the time": (time,) if time else (), "an outcome": outcomes,
         "a covariate": tidy.named(covariates), "an input": tidy.named(inputs), "a limit": of_limits,
@@ -32,11 +34,15 @@ def read_study(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
+    validate.columns_exist(frame, tidy.named(complete), source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
         labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
-        blq=blq, source=source,
+        blq=blq, source=source, status=status,
     )  # fmt: skip
+    for column in tidy.named(complete):
+        lost = frame[column].iloc[observations["row"] - 1].isna().to_numpy()
+        why = why.mask(lost & why.isna().to_numpy(), f"{column} is missing")
     if time is not None:
         validate.finite(observations, (time,), source)
         order = tidy.time_order(observations, subject, time, sort, source)
@@ -53,6 +59,18 @@ def read_study(
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
     }  # fmt: skip
+
+
+def _status(status, outcomes, source):
+    """Column that says whether the event was seen, by outcome."""
+    if status is None or isinstance(status, dict):
+        for name in status or ():
+            if name not in outcomes:
+                raise DataError(f"{source}: status= names {name!r}; the outcomes are {', '.join(outcomes)}")
+        return status or {}
+    if len(outcomes) > 1:
+        raise DataError(f"{source}: several outcomes; say of which status= is: {{{outcomes[0]!r}: {status!r}}}")
+    return {outcomes[0]: status}
 
 
 def _check_roles(frame, roles, declared, subject, source):
@@ -97,7 +115,7 @@ def _changing(labelled, given, rest, roles, subject, source):
     return tuple(c for c in rest if c in (*changing, *more))
 
 
-def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source):
+def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source, status):
     """One row per measurement with its limits and its ``raw`` value, and why each is left out."""
     if len(outcomes) > 1 and (censored or limit):
         raise DataError(f"{source}: censored= and limit= are of a single outcome; give lloq={{outcome: limit}}")
@@ -110,6 +128,8 @@ def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, u
     origin = frame.iloc[long["row"] - 1].reset_index(drop=True).assign(outcome=long["outcome"])
     nothing = pd.Series(np.nan, index=long.index)
     flag = limits.flags(origin, censored, source) if censored else nothing.fillna(0.0)
+    for name, column in status.items():
+        flag = flag.mask(limits.ended(origin, long, name, column, source), -1.0)
     other = validate.numeric(origin, limit, source) if limit else nothing
     low, high = limits.quantified(lloq, uloq, origin, outcomes, source)
     names = {"flag": censored, "limit": limit} | ({"value": outcomes[0]} if len(outcomes) == 1 else {})

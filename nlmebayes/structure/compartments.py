@@ -74,8 +74,9 @@ class Compartments(Structure):
         read = self._read(outcomes)
         amounts, unknown = self.amounts(p, x, read)
         found = {}
+        alone = sum(key.startswith("place_") for key in x) == 1  # no other outcome in the data
         for name in outcomes:
-            own = slice(None) if len(outcomes) == 1 else x[f"place_{name}"]
+            own = slice(None) if alone else x[f"place_{name}"]
             here = amounts[..., own]
             unread = dict.fromkeys(self.states, pt.constant(np.nan))  # by the predictions of these outcomes
             y = Named(**unread | {state: here[..., i, :] for i, state in enumerate(read)})

@@ -17,9 +17,10 @@ class Curve(Structure):
 
     def arrays(self, design):
         found = {}
-        for o in design.outcomes:
-            found |= {f"{name}_{o.name}": (values, (f"{o.name}_obs",)) for name, values in o.inputs.items()}
-            found[f"unit_{o.name}"] = (o.unit, (f"{o.name}_obs",))
+        for outcome in design.outcomes:
+            o, dim = outcome.asked, f"{outcome.name}_{'obs' if outcome.nodes is None else 'node'}"
+            found |= {f"{name}_{o.name}": (values, (dim,)) for name, values in o.inputs.items()}
+            found[f"unit_{o.name}"] = (o.unit, (dim,))
         return found
 
     def predict(self, p, x, outcomes):
@@ -28,5 +29,7 @@ class Curve(Structure):
     def _at_records(self, p, x, outcome):
         unit = vars(x)[f"unit_{outcome}"]
         at_records = Named(**{name: value[..., unit] for name, value in vars(p).items()})
-        f = self.curve(at_records, Named(**{name: vars(x)[f"{name}_{outcome}"] for name in self.inputs}))
+        names = (*self.inputs, "cumulative") if self.closed else self.inputs
+        own = {name: vars(x)[f"{name}_{outcome}"] for name in names if f"{name}_{outcome}" in vars(x)}
+        f = self.curve(at_records, Named(**own))
         return f[outcome] if isinstance(f, dict) else f

@@ -43,6 +43,8 @@ class Structure(ABC):
     needs_doses = True  # of those on which doses act: whether nothing happens without one
     fallible = False  # whether there may be parameters without a prediction, which is then NaN
     changing = True  # whether parameters may change within a subject
+    closed = False  # of hazards: whether it gives the cumulative hazard where ``x.cumulative`` is 1
+    breaks: tuple = ()  # of hazards: times at which they jump or bend
 
     def __post_init__(self):
         """Options that are a choice (``Literal``) are one of their values, the others of their type."""

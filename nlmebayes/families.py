@@ -1,0 +1,401 @@
+"""Families of outcomes that are no measurement with scatter: counts, proportions, categories, skewed amounts.
+
+``f`` is the mean on the family's natural scale (a probability, a rate, an amount), so that the link of a structure's
+parameter makes the generalised linear mixed model: a logit link with `Binomial`, a log link with `Poisson`. Only
+`OrderedLogistic` takes ``f`` on the logit scale. Dispersions are like standard deviations, not precisions: ``a`` is
+zero without overdispersion, so that its prior can say that there is little.
+
+Each family gives the expected information on ``f``, which makes the pilot iteratively reweighted least squares.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from nlmebayes.parameter import Prior
+from nlmebayes.residual import Residual
+from nlmebayes.variables import ModelError
+
+LEAST = 1e-30  # least squared dispersion: one of zero is the limit
+STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
+COEFFICIENTS = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # Abramowitz and Stegun 6.1.41
+BENT = tuple((2 * i + 1) * (2 * i + 2) * c for i, c in enumerate(COEFFICIENTS))  # of its second derivative
+SHIFT = 12  # of the argument of the trigamma function to where its series is exact
+EDGE = 1e-15  # least distance of a probability from 0 and 1
+
+
+class Family(Residual):
+    """An outcome with a distribution of its own. A new one gives `priors`, `likelihood`, `information`, `outside`."""
+
+    reads = ()  # fields that name a column of the data, or are a number
+    values = ""  # what its outcomes can be, in words
+
+    @property
+    def columns(self):
+        return {name: getattr(self, name) for name in self.reads if getattr(self, name) is not None}
+
+    @abstractmethod
+    def information(self, f, s):
+        """Expected information of one record on ``f``, with the shape of ``f``."""
+
+    @abstractmethod
+    def outside(self, y, s):
+        """Which outcomes (record,) are impossible; ``s`` holds the columns, arrays (record,)."""
+
+    def height(self, f, s):
+        return 0.5 * pt.log(self.information(f, s))
+
+    def log_tails(self, f, s, y):
+        raise ModelError(
+            f"{self} cannot be censored or cut at zero: limits of quantification (M3, M4) are of measurements with a "
+            "residual, such as Additive() or LogNormal(). Leave the limits out of the Dataset"
+        )
+
+
+def _not_whole(y):
+    return (y < 0) | (y != np.round(y))
+
+
+def _probability(f):
+    return pt.clip(f, EDGE, 1 - EDGE)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Family):
+    """y ~ Bernoulli(f): f is the probability that y is 1."""
+
+    values = "0 or 1"
+
+    def priors(self, scale):
+        return {}
+
+    def likelihood(self, f, s):
+        return pm.Bernoulli.dist(p=_probability(f))
+
+    def information(self, f, s):
+        return 1 / (_probability(f) * (1 - _probability(f)))
+
+    def outside(self, y, s):
+        return ~np.isin(y, (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Binomial(Family):
+    """y ~ Binomial(n, f): y successes in n trials of probability f.
+
+    Parameters
+    ----------
+    n : str or int
+        Column of the data with the number of trials (``"n"`` by default), or that number.
+    """
+
+    n: str | int = "n"
+    reads = ("n",)
+    values = "whole numbers from 0 to n"
+
+    def priors(self, scale):
+        return {}
+
+    def likelihood(self, f, s):
+        return pm.Binomial.dist(n=pt.cast(s.n, "int64"), p=_probability(f))
+
+    def information(self, f, s):
+        return s.n / (_probability(f) * (1 - _probability(f)))
+
+    def outside(self, y, s):
+        return _not_whole(y) | (y > s["n"]) | _not_whole(s["n"])
+
+
+@dataclass(frozen=True)
+class Poisson(Family):
+    """y ~ Poisson(e f): f is the rate per unit of the exposure e.
+
+    Parameters
+    ----------
+    exposure : str or float, optional
+        Column with the exposure (person-years, area, size factor of a library), on the natural scale; 1 by default.
+    """
+
+    exposure: str | float | None = None
+    reads = ("exposure",)
+    values = "whole numbers from 0, with a positive exposure"
+
+    def priors(self, scale):
+        return {}
+
+    def likelihood(self, f, s):
+        return pm.Poisson.dist(f * _exposure(s))
+
+    def information(self, f, s):
+        return _exposure(s) / f
+
+    def log_zero(self, f, s):
+        """Log-probability of no event, and its slope in f."""
+        return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
+
+    def outside(self, y, s):
+        return _not_whole(y) | (_exposure_of(s) <= 0)
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(Family):
+    r"""Overdispersed counts with mean e f and variance :math:`e f + (a e f)^2`.
+
+    The rate has a coefficient of variation a: 1/a^2 is R's ``size``, brms' ``shape``, PyMC's ``alpha``; a = 0 is
+    `Poisson`. Prior: a ~ HalfNormal(1).
+
+    Parameters
+    ----------
+    exposure : str or float, optional
+        As of `Poisson`.
+    """
+
+    exposure: str | float | None = None
+    reads = ("exposure",)
+    values = "whole numbers from 0, with a positive exposure"
+
+    def priors(self, scale):
+        return {"a": Prior("HalfNormal", sigma=1.0)}
+
+    def likelihood(self, f, s):
+        return pm.CustomDist.dist(
+            f * _exposure(s), s.a + pt.zeros_like(f), dist=_draw_counts, logp=_log_counts,
+            class_name="Counts", dtype="int64",
+        )  # fmt: skip
+
+    def information(self, f, s):
+        return _exposure(s) / (f * (1 + s.a**2 * f * _exposure(s)))
+
+    def log_zero(self, f, s):
+        """Log-probability of no event, and its slope in f."""
+        e, u = _exposure(s), _square(s.a)
+        return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
+
+    def outside(self, y, s):
+        return _not_whole(y) | (_exposure_of(s) <= 0)
+
+
+@dataclass(frozen=True)
+class ZeroInflated(Family):
+    """Counts of ``counts``, but 0 with probability pi whatever they would be. f is the mean (rate) of ``counts``.
+
+    Prior: pi ~ Beta(1, 1).
+
+    Parameters
+    ----------
+    counts : Poisson or NegativeBinomial
+
+    Source: Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
+    """
+
+    counts: Poisson | NegativeBinomial = field(default_factory=Poisson)
+
+    def __post_init__(self):
+        if not isinstance(self.counts, Poisson | NegativeBinomial):
+            raise ModelError(f"ZeroInflated takes Poisson() or NegativeBinomial(); got {self.counts!r}")
+
+    @property
+    def columns(self):
+        return self.counts.columns
+
+    @property
+    def values(self):
+        return self.counts.values
+
+    def priors(self, scale):
+        return self.counts.priors(scale) | {"pi": Prior("Beta", alpha=1.0, beta=1.0)}
+
+    def likelihood(self, f, s):
+        pi = s.pi + pt.zeros_like(f)
+        zero, counts = pm.DiracDelta.dist(pt.zeros_like(f, dtype="int64")), self.counts.likelihood(f, s)
+        return pm.Mixture.dist(pt.stack([pi, 1 - pi], axis=-1), [zero, counts])
+
+    def information(self, f, s):
+        zero, slope = self.counts.log_zero(f, s)
+        none = pt.exp(zero)
+        lost = s.pi * none * slope**2 / (s.pi + (1 - s.pi) * none)
+        return (1 - s.pi) * (self.counts.information(f, s) - lost)
+
+    def outside(self, y, s):
+        return self.counts.outside(y, s)
+
+
+@dataclass(frozen=True)
+class Gamma(Family):
+    """y ~ Gamma with mean f and coefficient of variation a (shape 1/a^2). Prior: a ~ HalfNormal(0.5)."""
+
+    positive = True
+    values = "positive numbers"
+
+    def priors(self, scale):
+        return {"a": Prior("HalfNormal", sigma=0.5)}
+
+    def likelihood(self, f, s):
+        shape = 1 / _square(s.a)
+        return pm.Gamma.dist(alpha=shape + pt.zeros_like(f), beta=shape / f)
+
+    def information(self, f, s):
+        return 1 / (_square(s.a) * f**2)
+
+    def outside(self, y, s):
+        return y <= 0
+
+
+@dataclass(frozen=True)
+class Beta(Family):
+    r"""y ~ Beta with mean f and SD :math:`a \sqrt{f (1 - f)}`, the fraction a of the largest possible SD.
+
+    The precision of Ferrari and Cribari-Neto (2004), J. Appl. Stat. 31, 799-815, is 1/a^2 - 1. Prior: a ~ Beta(1, 3).
+    """
+
+    positive = True
+    values = "between 0 and 1, both excluded"
+
+    def priors(self, scale):
+        return {"a": Prior("Beta", alpha=1.0, beta=3.0)}
+
+    def _shapes(self, f, s):
+        precision = 1 / _square(s.a) - 1
+        return precision * _probability(f), precision * (1 - _probability(f))
+
+    def likelihood(self, f, s):
+        alpha, beta = self._shapes(f, s)
+        return pm.Beta.dist(alpha=alpha, beta=beta)
+
+    def information(self, f, s):
+        alpha, beta = self._shapes(f, s)
+        return (1 / _square(s.a) - 1) ** 2 * (_trigamma(alpha) + _trigamma(beta))
+
+    def height(self, f, s):
+        return -pt.log(s.a) - 0.5 * pt.log(_probability(f) * (1 - _probability(f)))  # that of the variance: cheaper
+
+    def outside(self, y, s):
+        return (y <= 0) | (y >= 1)
+
+
+@dataclass(frozen=True)
+class OrderedLogistic(Family):
+    r"""Ordered categories 1, 2, ..., K: a cumulative logit model (proportional odds).
+
+    .. math:: P(y > k) = \operatorname{logit}^{-1}(f - c_k), \qquad c_1 = 0, \quad c_k = c_{k-1} + step_k
+
+    ``f`` is on the logit scale: its structure has an identity link, and its intercept is the place of the first
+    cutpoint. The parts are the steps between cutpoints, ``step2``, ..., ``step{K-1}``. Priors: step ~ Gamma(2, 1).
+
+    Parameters
+    ----------
+    categories : int
+        K, at least 2.
+
+    Source: McCullagh (1980), J. R. Stat. Soc. B 42, 109-142.
+    """
+
+    categories: int = 2
+
+    def __post_init__(self):
+        if not isinstance(self.categories, int) or self.categories < 2:
+            raise ModelError(f"OrderedLogistic: categories must be a whole number from 2; got {self.categories!r}")
+
+    @property
+    def values(self):
+        return f"whole numbers from 1 to {self.categories}"
+
+    def priors(self, scale):
+        return {f"step{k}": Prior("Gamma", alpha=2.0, beta=1.0) for k in range(2, self.categories)}
+
+    def _above(self, f, s):
+        """Logits of P(y > k) for k = 1, ..., K - 1, along a new last axis."""
+        cut, found = pt.zeros_like(f), [f]
+        for k in range(2, self.categories):
+            cut = cut + vars(s)[f"step{k}"]
+            found.append(f - cut)
+        return found
+
+    def _log_probabilities(self, f, s):
+        above = self._above(f, s)
+        inner = [
+            -pt.softplus(-low) - pt.softplus(high) + pt.log(-pt.expm1(high - low)) for low, high in pairwise(above)
+        ]
+        return pt.stack([-pt.softplus(above[0]), *inner, -pt.softplus(-above[-1])], axis=-1)
+
+    def likelihood(self, f, s):
+        parts = list(vars(s))
+
+        def probabilities(f, *values):
+            given = type(s)(**dict(zip(parts, values, strict=True)))
+            return self._log_probabilities(f, given)
+
+        def density(y, f, *values):
+            at = pt.cast(y, "int64") - 1
+            found = [pt.switch(pt.eq(at, k), probabilities(f, *values)[..., k], 0.0) for k in range(self.categories)]
+            return pt.switch(pt.ge(at, 0) & pt.lt(at, self.categories), sum(found), -np.inf)
+
+        def draw(f, *values_and_size):
+            return 1 + pm.Categorical.dist(logit_p=probabilities(f, *values_and_size[:-1]))
+
+        return pm.CustomDist.dist(f, *vars(s).values(), dist=draw, logp=density, class_name="Ordered", dtype="int64")
+
+    def information(self, f, s):
+        above = [pt.sigmoid(x) for x in self._above(f, s)]
+        slopes = [x * (1 - x) for x in above]
+        probability = pt.exp(self._log_probabilities(f, s))
+        ends = [0.0 * f, *slopes, 0.0 * f]
+        each = [(ends[k] - ends[k + 1]) ** 2 / probability[..., k] for k in range(self.categories)]
+        return sum(each)
+
+    def outside(self, y, s):
+        return _not_whole(y) | (y < 1) | (y > self.categories)
+
+
+def _exposure(s):
+    return vars(s).get("exposure", 1.0)
+
+
+def _exposure_of(columns):
+    return columns.get("exposure", 1.0)
+
+
+def _square(a):
+    return pt.maximum(a**2, LEAST)
+
+
+def _series(x):
+    return _polynomial(x**-2, COEFFICIENTS) / x
+
+
+def _polynomial(x, coefficients):
+    value = 0.0
+    for c in reversed(coefficients):
+        value = value * x + c
+    return value
+
+
+def _trigamma(x):
+    """Second derivative of log Gamma, by recurrence and its asymptotic series: PyTensor's own runs in Python."""
+    inverse = 1 / (x + SHIFT)
+    tail = inverse + 0.5 * inverse**2 + inverse**3 * _polynomial(inverse**2, BENT)
+    return tail + (1 / (pt.shape_padright(x) + np.arange(SHIFT)) ** 2).sum(axis=-1)
+
+
+def _log_counts(y, mean, a):
+    """Log-probability of the negative binomial, exact to rounding for any dispersion down to none.
+
+    With r = 1/a^2, log Gamma(y + r) - log Gamma(r) - y log r is taken from the series of log Gamma where r is large.
+    """
+    r = 1 / _square(a)
+    large = pt.gt(r, STIRLING)
+    far, near = pt.switch(large, r, STIRLING), pt.switch(large, STIRLING, r)
+    rise = (y + far - 0.5) * pt.log1p(y / far) - y + _series(y + far) - _series(far)
+    plain = pt.gammaln(y + near) - pt.gammaln(near) - y * pt.log(near)
+    power = y * pt.log(pt.switch(pt.gt(mean, 0), mean, 1.0))
+    found = pt.switch(large, rise, plain) + power - pt.gammaln(y + 1) - (y + r) * pt.log1p(mean / r)
+    return pt.switch(pt.ge(y, 0) & (pt.gt(mean, 0) | pt.eq(y, 0)), found, -np.inf)
+
+
+def _draw_counts(mean, a, size):
+    rate = pm.Gamma.dist(alpha=1 / _square(a), beta=1 / (_square(a) * mean))
+    return pm.Poisson.dist(pt.switch(pt.gt(a, 1e-7), rate, mean))
