@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import optimize
 
 import nlmebayes as nb
-from nlmebayes import particles
-from nlmebayes.modes import modes
+from nlmebayes.forecasting import particles
+from nlmebayes.forecasting.modes import modes
 
 
 def best(function, times=15):

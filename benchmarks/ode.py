@@ -13,6 +13,7 @@ Peers on the same work, one after another in the same run: programs that print m
 Python of its own environment:
     python benchmarks/ode.py --peer ENV/bin/python PROGRAM [--peer ...]
 The same and the stiff work by JAX and diffrax: python benchmarks/ode.py --jax
+Growing populations by JAX, on an accelerator if there is one: python benchmarks/ode.py --jax-subjects 100 1000 10000
 """
 
 import argparse
@@ -127,19 +128,41 @@ def timed(function, given, rounds):
     return np.median(each), min(each)
 
 
-def jax_rows(each):
-    """The same by JAX and diffrax."""
+def jax_rows(each, rounds):
+    """The same by JAX and diffrax, every method."""
     importlib.import_module("nlmebayes.solver.ode.traced")
     log_p = np.ascontiguousarray(np.log(each).T)
     for kind, method in ((Saturable, "explicit"), (Saturable, "auto"), (Saturable, "stiff"), (Fast, "auto")):
-        start, structure = time.perf_counter(), kind(solver=method)
-        compute = density(structure, timeline(100, TIMES), np.ones(len(each) * len(TIMES)), "JAX")
-        found = np.asarray(compute(log_p)[2]).reshape(len(each), -1)[:10]
-        took = time.perf_counter() - start
-        median, least = timed(lambda given, f=compute: [np.asarray(x) for x in f(given)], log_p, 10)
-        error = np.abs(found / exact(structure, each[:10], "Radau") - 1).max()
-        print(f"JAX, {kind.__name__}, {method}: value and gradient {median:.1f} ms (least {least:.1f}), "
-              f"largest relative error {error:.1e}, compiled in {took:.0f} s")  # fmt: skip
+        structure = kind(solver=method)
+        arrays, text = timeline(len(each), TIMES), f"JAX, {kind.__name__}, {method}"
+        target, wanted = np.ones(len(each) * len(TIMES)), exact(structure, each[:10], "Radau")
+        jax_row(text, structure, arrays, target, log_p, rounds, wanted)
+
+
+def jax_sizes(sizes, rounds):
+    """Populations of growing size by JAX, on whatever device it finds, beside ours on one core."""
+    importlib.import_module("nlmebayes.solver.ode.traced")
+    devices = importlib.import_module("jax").devices()
+    print(f"JAX {version('jax')}, diffrax {version('diffrax')} on {devices[0].device_kind}")
+    for subjects in sizes:
+        log_p, arrays = np.ascontiguousarray(np.log(parameters(subjects)).T), timeline(subjects, TIMES)
+        target = np.ones(subjects * len(TIMES))
+        found = density(Saturable(), arrays, target)
+        median, least = timed(found, log_p, rounds)
+        print(f"{subjects} subjects: ours {median:.1f} ms (least {least:.1f})")
+        wanted = found(log_p)[2].reshape(subjects, -1)[:10]
+        jax_row(f"{subjects} subjects: JAX", Saturable(solver="explicit"), arrays, target, log_p, rounds, wanted)
+
+
+def jax_row(text, structure, arrays, target, log_p, rounds, wanted):
+    """One line: time of value and gradient by JAX, and the largest relative error of the first subjects."""
+    start = time.perf_counter()
+    compute = density(structure, arrays, target, "JAX")
+    found = np.asarray(compute(log_p)[2]).reshape(log_p.shape[1], -1)[: len(wanted)]
+    took = time.perf_counter() - start
+    median, least = timed(lambda given: [np.asarray(x) for x in compute(given)], log_p, rounds)
+    print(f"{text}: value and gradient {median:.1f} ms (least {least:.1f}), largest relative error "
+          f"{np.abs(found / wanted - 1).max():.1e}, compiled in {took:.0f} s", flush=True)  # fmt: skip
 
 
 def main():
@@ -147,9 +170,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--peer", nargs=2, action="append", default=[], metavar=("PYTHON", "PROGRAM"))
     parser.add_argument("--jax", action="store_true")
+    parser.add_argument("--jax-subjects", type=int, nargs="+", metavar="N")
     given = parser.parse_args()
     names = ", ".join(f"{name} {version(name)}" for name in ("nlmebayes", "pytensor", "numba", "numpy"))
     print(f"machine: {platform.machine()}, Python {platform.python_version()}; {names}")
+
+    if given.jax_subjects:
+        jax_sizes(given.jax_subjects, min(given.rounds, 10))
+        return
 
     each = parameters()
     log_p, truth = np.ascontiguousarray(np.log(each).T), exact(Saturable(), each)
@@ -169,7 +197,7 @@ def main():
         print(f"peer {program}: {found.stdout.strip() or found.stderr.strip()[-300:]}")
 
     if given.jax:
-        jax_rows(each)
+        jax_rows(each, 10)
 
     for structure in (Fast(), Faster()):
         wanted = exact(structure, each[:10], "Radau")

@@ -5,18 +5,23 @@ population with saturable elimination by differential equations (60 subjects, 6 
 (Pastes). Every run: same priors, pilot, starts, chains and draws; compiled before the clock starts. The effective
 sample size is the least bulk ESS over all population parameters. Writes the table docs/benchmarks.md.
 
-With --stan, Stan (pystan, in an environment of its own: pip install pystan setuptools) samples two of the populations
-too, hand-written centred and non-centred: same priors, data, tolerances and number of chains, acceptance aimed at 0.9,
-starts near the truth. Its seconds are those of sampling alone.
+Peers, where they are asked for, run the same models with the same priors and number of chains; acceptance is aimed at
+0.9. Stan (--stan) and NumPyro (--numpyro), hand-written centred and non-centred, start near the truth; PyMC's own
+sampler (--pymc) takes the graph of `nb.build`, non-centred, and its own starts. Their seconds are those of warm-up and
+sampling, compilation left out.
 
-Run: python benchmarks/sampling.py [--seeds 1] [--draws 1000] [--only NAME ...] [--stan PYTHON] [--stan-draws 200]
+Run: python benchmarks/sampling.py [--seeds 1] [--draws 1000] [--only NAME ...] [--kinds KIND ...]
+     [--pymc] [--stan PYTHON] [--numpyro PYTHON] [--peer-draws 200]
+where the environments of Stan and NumPyro are made by pip install pystan setuptools, and pip install numpyro.
 """
 
 import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from importlib.metadata import version
@@ -24,12 +29,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 from arviz_stats.base import array_stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, MichaelisMenten, OneCompartment
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+NEXT = "## Forecasting"  # what follows on the page, which stays
 KINDS = ("auto", "centred", "noncentred")
 
 
@@ -81,6 +89,8 @@ CASES = {
     "pastes, three levels": pastes,
 }
 STAN = ("oral, 10 samples", "saturable (ODE), 6 samples")
+NUMPYRO = ("oral, 10 samples",)
+PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels")
 
 
 def run(model, data, kind, draws, seeds):
@@ -93,17 +103,29 @@ def run(model, data, kind, draws, seeds):
         start = time.perf_counter()
         tree = sampler.sample(draws=draws, tune=draws, chains=2, cores=2, random_seed=seed, progressbar=False)
         took = time.perf_counter() - start
-        table, stats = nb.summary(tree), tree["sample_stats"]
-        steps, least = float(stats["n_steps"].sum()), float(table["ess_bulk"].min())
-        yield {
-            "steps per draw": steps / stats["n_steps"].size, "min bulk ESS": least, "ESS per 1000 gradients":
-            1000 * least / steps, "ESS per s": least / took, "max R-hat": float(table["rhat"].max()),
-            "divergences": int(stats["diverging"].sum()),
-        }  # fmt: skip
+        yield row(population(tree), tree["sample_stats"]["n_steps"], tree["sample_stats"]["diverging"], took)
 
 
-def stan(python, name, kind, draws, seed):
-    """One row of Stan's on a population, with the programs in the folder stan."""
+def population(tree):
+    """Draws of every population variable, (chain, draw) each; correlations left out."""
+    found = tree["posterior"]
+    kept = [found[v].to_numpy() for v in found.data_vars if v.startswith(("theta_", "omega_", "sigma_"))]
+    return [column for x in kept for column in np.moveaxis(x.reshape(*x.shape[:2], -1), 2, 0)]
+
+
+def peer(python, script, name, kind, draws, seed):
+    """One row of another program's on a population, hand-written in a language of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answer = Path(folder, "work.json"), Path(folder, "draws.npz")
+        asked.write_text(json.dumps(work_of(name, kind, draws, seed)), encoding="utf-8")
+        subprocess.run([python, str(HERE / script), str(asked), str(answer)], check=True, capture_output=True)
+        found = dict(np.load(answer))
+    each = [x.T for name in ("theta", "omega", "sigma") for x in found[name]]  # (chain, draw)
+    return row(each, found["steps"], found["diverging"], float(found["took"]))
+
+
+def work_of(name, kind, draws, seed):
+    """What a peer's script is told: data, priors, starts, settings."""
     model, data = CASES[name]()
     times = np.unique(data.observations["time"])
     frame = data.observations
@@ -116,24 +138,32 @@ def stan(python, name, kind, draws, seed):
     if ode:
         given |= {"M": len(times), "rtol": model.structure.rtol, "atol": model.structure.atol}
     given["time"] = (times if ode else frame["time"]).tolist()
-    truth = {"theta": np.log([10.0, 2.0, 20.0] if ode else [3.0, 30.0, 1.5]), "omega": [0.3, 0.2, 0.2 if ode else 0.5]}
-    program = Path(__file__).parent / "stan" / f"{'saturable' if ode else 'oral'}_population.stan"
-    work = {
-        "program": str(program), "data": given, "draws": draws, "chains": 2, "seed": seed, "sigma": 0.1,
-        "theta": list(truth["theta"]), "omega": truth["omega"],
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answer = Path(folder, "work.json"), Path(folder, "draws.npz")
-        asked.write_text(json.dumps(work), encoding="utf-8")
-        script = Path(__file__).parent / "sampling_stan.py"
-        subprocess.run([python, str(script), str(asked), str(answer)], check=True, capture_output=True)
-        found = dict(np.load(answer))
-    each = [x.T for name in ("theta", "omega", "sigma") for x in found[name]]  # (chain, draw)
-    least, steps = min(float(array_stats.ess(x)) for x in each), float(found["steps"].sum())
+    theta = np.log([10.0, 2.0, 20.0] if ode else [3.0, 30.0, 1.5]).tolist()
     return {
-        "steps per draw": steps / found["steps"].size, "min bulk ESS": least, "ESS per 1000 gradients":
-        1000 * least / steps, "ESS per s": least / float(found["took"]),
-        "max R-hat": max(float(array_stats.rhat(x)) for x in each), "divergences": int(found["diverging"].sum()),
+        "program": str(HERE / "stan" / f"{'saturable' if ode else 'oral'}_population.stan"), "data": given,
+        "draws": draws, "chains": 2, "seed": seed, "sigma": 0.1, "theta": theta,
+        "omega": [0.3, 0.2, 0.2 if ode else 0.5],
+    }  # fmt: skip
+
+
+def plain(name, draws, seed):
+    """One row of PyMC's own sampler on the graph that `build` gives, compiled by Numba."""
+    with nb.build(*CASES[name]()):
+        tree = pm.sample(
+            draws, tune=draws, chains=2, cores=2, target_accept=0.9, random_seed=seed, progressbar=False,
+            compile_kwargs={"mode": "NUMBA"}, compute_convergence_checks=False, quiet=True,
+        )  # fmt: skip
+    stats, took = tree["sample_stats"], tree["posterior"].attrs["sampling_time"]
+    return row(population(tree), stats["n_steps"], stats["diverging"], took)
+
+
+def row(each, steps, diverging, took):
+    """A row of the table from the population's draws, (chain, draw) each."""
+    least, total = min(float(array_stats.ess(x)) for x in each), float(steps.sum())
+    return {
+        "steps per draw": total / steps.size, "min bulk ESS": least, "ESS per 1000 gradients": 1000 * least / total,
+        "ESS per s": least / took, "max R-hat": max(float(array_stats.rhat(x)) for x in each),
+        "divergences": int(diverging.sum()),
     }  # fmt: skip
 
 
@@ -142,22 +172,34 @@ def main():
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(CASES))
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--stan", metavar="PYTHON", help="of an environment with pystan")
-    parser.add_argument("--stan-draws", type=int, default=200)
+    parser.add_argument("--numpyro", metavar="PYTHON", help="of an environment with numpyro")
+    parser.add_argument("--pymc", action="store_true")
+    parser.add_argument("--peer-draws", type=int, default=200)
     given = parser.parse_args()
     rows = []
     for name in given.only:
-        model, data = CASES[name]()
-        for kind in KINDS:
-            for seed, row in enumerate(run(model, data, kind, given.draws, given.seeds), start=1):
-                rows.append({"model": name, "parametrisation": kind, "seed": seed, **row})
-                print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
-        if given.stan and name in STAN:
-            for kind in KINDS[1:]:
-                row = stan(given.stan, name, kind, given.stan_draws, 1)
-                rows.append({"model": name, "parametrisation": f"Stan, {kind}", "seed": 1, **row})
-                print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
-    PAGE.write_text(page(pd.DataFrame(rows), given), encoding="utf-8")
+        for kind, seed, found in runs(name, given):
+            rows.append({"model": name, "parametrisation": kind, "seed": seed, **found})
+            print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
+    rest = PAGE.read_text(encoding="utf-8").partition(NEXT)[2]
+    PAGE.write_text(page(pd.DataFrame(rows), given) + (f"\n{NEXT}{rest}" if rest else ""), encoding="utf-8")
+
+
+def runs(name, given):
+    """(parametrisation, seed, row) of everything that is asked for on a case."""
+    model, data = CASES[name]()
+    for kind in given.kinds:
+        for seed, found in enumerate(run(model, data, kind, given.draws, given.seeds), start=1):
+            yield kind, seed, found
+    if given.pymc and name in PYMC:
+        yield "PyMC, noncentred", 1, plain(name, given.peer_draws, 1)
+    for peers, python, script, label in (
+        (STAN, given.stan, "sampling_stan.py", "Stan"), (NUMPYRO, given.numpyro, "sampling_numpyro.py", "NumPyro"),
+    ):  # fmt: skip
+        for kind in KINDS[1:] if python and name in peers else ():
+            yield f"{label}, {kind}", 1, peer(python, script, name, kind, given.peer_draws, 1)
 
 
 def text(value):
@@ -168,12 +210,17 @@ def page(frame, given):
     """The table with what was run, as Markdown."""
     names = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    command = f"python benchmarks/sampling.py --draws {given.draws} --seeds {given.seeds}"
+    command = shlex.join(["python", "benchmarks/sampling.py", *sys.argv[1:]])
     lines = [
         "# Sampling",
         f"Written by `{command}`. Machine: {machine}; " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
         __doc__.split("\n\n")[1].replace(" Writes the table docs/benchmarks.md.", ""),
         f"2 chains of {given.draws} + {given.draws} draws; seconds count warm-up and what `fit` computes afterwards.",
+        *(
+            [f"{__doc__.split(chr(10) * 2)[2]} They take {given.peer_draws} + {given.peer_draws} draws."]
+            if any((given.pymc, given.stan, given.numpyro))
+            else []
+        ),
     ]
     table = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
     table += ["| " + " | ".join(text(x) for x in row) + " |" for row in frame.itertuples(index=False)]

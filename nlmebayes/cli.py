@@ -49,7 +49,7 @@ Covariate = _data(list[str], "Column that must have one value per innermost unit
 Input = _data(list[str], "Column that varies from record to record, or INPUT=COLUMN of the model; repeat it.")
 Sort = _data(bool, "Sort each subject by time instead of refusing disorder.")
 Duplicates = _data(str, "Records that agree in all: error (by default), or keep them as replicates.")
-Interpolation = _data(str, "Covariates between records: nocb or locf.")
+Interpolation = _data(str, "Covariates between records: nocb, locf or linear.")
 Lloq = _data(list[str], "Lower limit of quantification, or OUTCOME=LIMIT; repeat it.")
 Blq = _data(str, "Records below it: M1, M3 or M4.")
 Seed = _sampling(int, "Random seed. By default 1.")
@@ -224,6 +224,9 @@ def forecast(
     salt: _dosing(float, "What part of the amount is the drug.") = None,
     history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
     now: _dosing(float, "A sample recorded for later is refused; a dose too, if it stays.") = None,
+    then: _dosing(list[str], "Covariate to come: crcl=40 from the start on, 'crcl=40 at 72'; repeat it.") = None,
+    time_sd: _dosing(str, "SD of the error of the sampling times, or the column that holds it.") = None,
+    impute: _dosing(bool, "Draw covariates that are missing from the population's.", "--impute") = None,
     about: _dosing(str, "Outcome that the targets are about, if there are several.") = None,
     sample: _dosing(str, "Candidate times of the next sample: 26,30 or first:last:step.") = None,
     level: Level = None,
@@ -250,4 +253,5 @@ def forecast(
         jobs.forecast.run(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
+            then=then or (), time_sd=time_sd, impute=bool(impute),
         )  # fmt: skip

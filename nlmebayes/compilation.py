@@ -13,6 +13,7 @@ from pytensor.compile.mode import predefined_modes
 from pytensor.compile.rewriting import inline_ofg_node
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 
+from nlmebayes import callback
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.variables import ModelError
 
@@ -51,7 +52,7 @@ def compiled(built, backend, kept):
     """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
     options = {"backend": backend, "freeze_model": False, "jitter_rvs": set(), "var_names": kept}
     try:
-        with quietly(), _opened():
+        with quietly(), _opened(), callback.called_by_address():
             return nutpie.compile_pymc_model(built, **options)
     except NotImplementedError as error:
         raise ModelError(f"backend={backend!r}: {error}") from error

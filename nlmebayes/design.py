@@ -5,6 +5,7 @@ training design (centres, categories, spline knots), which is why `resolve` take
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -204,7 +205,7 @@ def _spelled(formulas, data):
         data = replace(data, **{
             part: frame.assign(**{new: frame[old] for new, old in other.items() if old in frame})
             for part, frame in frames.items()
-        })  # fmt: skip
+        }, inputs=(*data.inputs, *(new for new, old in other.items() if old in data.inputs)))  # fmt: skip
     spelled = [
         replace(f, groups=tuple(replace(t, factors=tuple(map(column, t.factors))) for t in f.groups)) for f in formulas
     ]
@@ -265,11 +266,11 @@ def _units(model, data, columns):
     keys = [*data.levels, *columns]
     followed = model.structure.doses and data.time is not None
     records = in_order(data, columns) if followed else data.observations
-    number = records.groupby(keys, sort=False, dropna=False, observed=True).ngroup().to_numpy()
-    units = records[keys].drop_duplicates().reset_index(drop=True)
+    number, first = _numbered(records, keys)
+    units = records[keys].iloc[first].reset_index(drop=True)
     if not followed:
         return units, number, None
-    of_subject = records.groupby(data.subject, sort=False).ngroup().to_numpy()
+    of_subject, _ = _numbered(records, [data.subject])
     records = records.assign(unit=number, subject=of_subject)
     seen = (records["what"] == "observation").to_numpy()
     in_outcome = np.empty(seen.sum(), dtype=int)
@@ -277,12 +278,28 @@ def _units(model, data, columns):
     return units, in_outcome[places(data)], records
 
 
+def _numbered(records, keys):
+    """The number of each record's combination of values, in order of appearance, and where each stands first."""
+    columns = [pd.factorize(records[key], use_na_sentinel=False)[0].tolist() for key in keys]
+    seen, first = {}, []
+    number = np.empty(len(records), dtype=int)
+    for i, combination in enumerate(zip(*columns, strict=True)):
+        place = seen.setdefault(combination, len(first))
+        if place == len(first):
+            first.append(i)
+        number[i] = place
+    return number, first
+
+
 def _unit_labels(data, units):
-    innermost = units[data.levels[-1]].astype(str)
-    repeated = innermost.duplicated(keep=False)
+    innermost = [str(text) for text in units[data.levels[-1]].tolist()]
+    count = Counter(innermost)
     rest = [c for c in units.columns if c not in data.levels]
-    extra = units[rest].apply(lambda x: " ".join(f"{k}={label(v)}" for k, v in x.items()), axis=1) if rest else ""
-    return tuple(np.where(repeated, innermost + " " + extra, innermost)) if rest else tuple(innermost)
+    columns = [[f"{name}={label(value)}" for value in units[name].tolist()] for name in rest]
+    extra = [" ".join(parts) for parts in zip(*columns, strict=True)] if rest else [""] * len(units)
+    return tuple(
+        f"{text} {more}" if count[text] > 1 and rest else text for text, more in zip(innermost, extra, strict=True)
+    )
 
 
 def _one_unit_per_subject(data, columns):
@@ -315,7 +332,7 @@ def _matrix(text, units, data, formula, trained):
         return nothing
     state = trained.state if trained is not None else common
     values = np.asarray(common.design_matrix, dtype=float).reshape(len(units), -1)
-    kinds = [(t.kind, text) for t in state.terms.values() for text in t.labels]
+    kinds = _kinds(state)
     is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
     labels = tuple(text for kind, text in kinds if kind != "offset")
     for text in labels:
@@ -325,6 +342,20 @@ def _matrix(text, units, data, formula, trained):
         where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
         raise DataError(f"formula {formula!r}: term {kinds[column][1]} is not finite for {where}")
     return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
+
+
+def _kinds(state):
+    """(kind, label) of each column of formulae's matrix."""
+    return [(t.kind, text) for t in state.terms.values() for text in t.labels]
+
+
+def evaluated(matrix, units):
+    """Values (unit, term) and sum of the offsets (unit,) of a matrix at other units."""
+    if matrix.state is None:
+        return np.zeros((len(units), 0)), np.zeros(len(units))
+    values = np.asarray(matrix.state.evaluate_new_data(units).design_matrix, dtype=float).reshape(len(units), -1)
+    is_offset = np.array([kind == "offset" for kind, _ in _kinds(matrix.state)], dtype=bool)
+    return values[:, ~is_offset], values[:, is_offset].sum(axis=1)
 
 
 def _observed(model, data, name, of_record, scales):

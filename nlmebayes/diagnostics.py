@@ -320,7 +320,7 @@ def _piloted(tree):
     """Whether the pilot, which the parametrisation rests on, was near the posterior."""
     pilot = json.loads(tree.attrs.get("nlmebayes_pilot", "{}"))
     if pilot.get("rounds") == 0:
-        yield "the pilot failed, so the effects are non-centred and the chains started at the typical values"
+        yield "the pilot failed: effects are as good as non-centred, and the chains started at the typical values"
     for name, values in pilot.items():
         if name not in tree["posterior"] or not name.startswith("theta_"):
             continue

@@ -8,6 +8,7 @@ Nothing is compiled: one evaluation serves all draws at NumPy speed, without wai
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pymc as pm
@@ -23,8 +24,10 @@ from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
+FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
+_ARRAYS = WeakKeyDictionary()  # design -> structure -> arrays
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
@@ -132,11 +135,19 @@ def keep_known(level, draws: Draws, values):
     return values
 
 
+def _arrays(structure, design):
+    """Arrays that a structure needs of a design; it takes longer to make them than to evaluate a few draws."""
+    known = _ARRAYS.setdefault(design, {})
+    if structure not in known:
+        known[structure] = {name: value for name, (value, _) in structure.arrays(design).items()}
+    return known[structure]
+
+
 def evaluator(model, design):
     """A function of (theta, eta), draws first, that gives (phi, f, order): individual parameters by name (sample,
     unit), predictions by outcome (sample, record) and the log-barrier of the order constraints (sample,)."""
     shared = {name: value for name, (value, _) in hierarchy.arrays(design).items()}
-    own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
+    own = _arrays(model.structure, design)
     names = tuple(o.name for o in design.outcomes)
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
     compute = _graph(model.structure, levels, _kinds(shared), _kinds(own), names)
@@ -157,14 +168,14 @@ def evaluator(model, design):
 def predictor(model, design):
     """A function of linear predictors, (draw, parameter, unit), that gives predictions by outcome (draw, record) and
     the log-barrier of the order constraints (draw, unit)."""
-    own = {name: value for name, (value, _) in model.structure.arrays(design).items()}
+    own = _arrays(model.structure, design)
     names = tuple(o.name for o in design.outcomes)
     compute = _predictions(model.structure, _kinds(own), names)
     step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in own.values())))
 
     def predict(linear):
         parts = [compute(linear[i : i + step], *own.values()) for i in range(0, len(linear), step)]
-        found = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+        found = parts[0] if len(parts) == 1 else [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         return {o.name: o.folded(x) for o, x in zip(design.outcomes, found[:-1], strict=True)}, found[-1]
 
     return predict
@@ -179,7 +190,9 @@ def _predictions(structure, own, names):
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())
     order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
     outputs = [*(f[name] + each_draw for name in names), order]
-    return pytensor.function([linear, *arrays.values()], outputs, mode=UNCOMPILED, on_unused_input="ignore")
+    compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")
+    compute.trust_input = True  # they are arrays of these kinds
+    return compute
 
 
 class Effects(NamedTuple):
@@ -213,7 +226,7 @@ def _graph(structure, levels, shared, own, names):
         *arrays.values(),
     ]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
-    return pytensor.function(inputs, outputs, mode=UNCOMPILED, on_unused_input="ignore")
+    return pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore")
 
 
 def parts_at(residual, s, observed=None):
@@ -275,9 +288,11 @@ def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
     parts = parts_at(residual, s, observed)
-    found = np.empty(f.shape[:2])
     special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
     f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
+    if not special.any():
+        return _density(residual, _shapes(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
+    found = np.empty(f.shape[:2])
     for censored, here in ((False, ~special), (True, special)):
         if not here.any():
             continue
@@ -392,8 +407,10 @@ def _density(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
     inputs = [*limits, prediction, *tensors.values()]
     # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    return pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
+    mode = FILLED.including("local_remove_check_parameter")
+    compute = pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
+    compute.trust_input = True
+    return compute
 
 
 def _terms(residual, parts, censored, positive):

@@ -31,6 +31,7 @@ EDGE = 1e-15  # least distance of a probability from 0 and 1
 class Family(Residual):
     """An outcome with a distribution of its own. A new one gives `priors`, `likelihood`, `information`, `outside`."""
 
+    comparable = False
     reads = ()  # fields that name a column of the data, or are a number
     values = ""  # what its outcomes can be, in words
 
@@ -228,6 +229,7 @@ class ZeroInflated(Family):
 class Gamma(Family):
     """y ~ Gamma with mean f and coefficient of variation a (shape 1/a^2). Prior: a ~ HalfNormal(0.5)."""
 
+    comparable = True
     positive = True
     values = "positive numbers"
 

@@ -100,7 +100,7 @@ def group_terms(model, data, units, formulas, random, training):
 
 def _grouping(key, units):
     """Label of each unit's group."""
-    columns = [units[column].map(label).astype(str) for column in key]
+    columns = [[str(label(value)) for value in units[column].tolist()] for column in key]
     return pd.Series(["/".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
 
 

@@ -9,24 +9,30 @@ import numpy as np
 import nutpie
 import pymc as pm
 import xarray as xr
+from arviz_stats import ess
 
-from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage
+from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage, streaming
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.grouping import TRANSPORT
 from nlmebayes.model import Model, ModelError, assemble, designed
+from nlmebayes.pilot import Pilot
+from nlmebayes.recalibration import recalibrated
 from nlmebayes.start import initial_points, pilot
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
+LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
+SLOW = 0.3  # effective draws per draw in the warm-up below which trajectories are made longer
+INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
 
 
 def fit(
     model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=None, backend="numba", method="nuts", resume=None, **options,
+    target_accept=None, backend="numba", method="nuts", resume=None, store=None, **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -41,8 +47,8 @@ def fit(
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
     target_accept : float, optional
-        By default 0.8 where all random effects are transported, 0.9 elsewhere. Raise it towards 1 when `check` reports
-        divergences.
+        By default 0.8 where all random effects are transported and the warm-up goes well, 0.9 elsewhere. Raise it
+        towards 1 when `check` reports divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder"}
@@ -51,6 +57,10 @@ def fit(
     resume : DataTree, optional
         A tree of the same fit: its chains go on where they ended, after another ``tune`` steps, and the new draws are
         appended.
+    store : path, optional
+        A new folder for the tree, in which the draws are written as they come (zarr): memory then does not grow with
+        draws times subjects. The tree that is returned reads from it; so does
+        ``xarray.open_datatree(store, engine="zarr", consolidated=False)``.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -75,6 +85,7 @@ def fit(
     """
     if method not in ("nuts", *approximation.METHODS):
         raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
+    streaming.check(store, method, resume)
     if resume is not None:
         _same_fit(model, data, resume)
     ready = sampler(model, data, backend=backend)
@@ -82,7 +93,7 @@ def fit(
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
     return ready.sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
-        target_accept=target_accept, resume=resume, **options,
+        target_accept=target_accept, resume=resume, store=store, **options,
     )  # fmt: skip
 
 
@@ -100,7 +111,8 @@ def sampler(model: Model, data, *, backend="numba"):
     built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
-    return Sampler(model, data, design, built, compiled, start, found.summary(), chosen, backend)
+    arrays = information.arrays() if information else {}
+    return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,59 +125,107 @@ class Sampler:
     built: pm.Model
     compiled: object
     start: object  # a function of a seed
-    pilot: dict  # its estimates by variable
+    pilot: Pilot
     chosen: list  # parametrisation of each effect, and why
-    backend: str = "numba"
+    backend: str
+    arrays: dict  # data of the graph by name, where they are not those that it was built with
 
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
 
         Default priors that take their scale from the measurements stay those of the first data.
         """
-        events = [o.name for o in self.design.outcomes if o.nodes is not None and o.name in measured]
-        if events:
-            raise ModelError(f"with_values: {events[0]} is the time of an event, which decides the nodes; fit anew")
+        for o in self.design.outcomes:
+            if o.name in measured and (o.nodes is not None or self.model.residual_of(o.name).correlated):
+                raise ModelError(f"with_values: the design of {o.name} depends on its measurements; fit anew")
         data = self.data.with_values(**measured)
         design = dataclasses.replace(self.design, outcomes=resolve(self.model, data).outcomes)
-        found = pilot(self.model, design)
-        information = parametrisation.information(self.model, design, found)
         given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(KINDS, _limits(o), strict=True)}
-        given |= information.arrays() if information else {}
-        compiled = self.compiled.with_data(**{name: x for name, x in given.items() if name in self.built.named_vars})
-        start = initial_points(self.built, design, found)
-        return dataclasses.replace(
-            self, data=data, design=design, compiled=compiled, start=start, pilot=found.summary()
-        )
+        other = dataclasses.replace(self._with_arrays(given), data=data, design=design)
+        return other._piloted(pilot(self.model, design))
+
+    def _with_arrays(self, given):
+        """The same with other data in its graph; names that it does not read are passed over."""
+        given = {name: x for name, x in given.items() if name in self.built.named_vars}
+        return dataclasses.replace(self, compiled=self.compiled.with_data(**given), arrays=self.arrays | given)
+
+    def _piloted(self, found):
+        """The same after another pilot."""
+        information = parametrisation.information(self.model, self.design, found)
+        other = self._with_arrays(information.arrays()) if information else self
+        return dataclasses.replace(other, pilot=found, start=initial_points(self.built, self.design, found))
 
     def sample(
         self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=None,
-        resume=None, **options,
+        resume=None, store=None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
+        streaming.check(store, resume=resume)
         if min(draws, tune, chains) < 1:
             raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
         rng = np.random.default_rng(random_seed)
-        start = self.start if resume is None else _continued(resume, chains, self.compiled.n_dim)
-        if target_accept is None:
-            target_accept = EVEN if all(row["parametrisation"] == TRANSPORT for row in self.chosen) else UNEVEN
+        even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
             options = {"store_divergences": True} | options
-        sampled = nutpie.sample(
-            compilation.started(self.compiled, self.backend, start),
-            draws=draws, tune=tune, chains=chains, cores=cores, seed=int(rng.integers(2**31)),
-            progress_bar=progressbar, save_warmup=False, store_unconstrained=True, target_accept=target_accept,
-            **options,
-        )  # fmt: skip
-        population, stats = _whole(sampled["posterior"].to_dataset(), sampled["sample_stats"].to_dataset(), draws)
-        stats["position"] = stats["unconstrained_draw"].isel(draw=-1)
-        tree = self._tree(population, rng)
-        unkept = [v for v in stats if v.startswith(UNKEPT_STATS)]
-        tree["sample_stats"] = xr.DataTree(stats.drop_vars([*unkept, "unconstrained_draw"], errors="ignore"))
-        if self.model.structure.fallible:
-            tree.attrs["nlmebayes_solver"] = accuracy.failures(self.built, self.design, stats)
-        settings = {"method": "nuts", "draws": stats.sizes["draw"], "tune": tune, "chains": stats.sizes["chain"]}
-        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"random_seed": random_seed, "nutpie": nutpie.__version__})
+        options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
+        options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
+        ready, rest = self, tune
+        if resume is not None:
+            ready = self._continued(resume, chains)
+        elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
+            ready, slow = self._recalibrated(tune // 2, rng, options)
+            rest = tune - tune // 2
+            if slow and options.get("sampler", "nuts") == "nuts":
+                options = {"extra_doublings": 1} | options | {"target_accept": target_accept or UNEVEN}
+        settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
+        with streaming.raw(store) as folder:
+            found = _whole(*ready._run(draws, rest, rng, options | folder), draws)
+            tree = ready._finished(*found, rng, settings, store)
         return tree if resume is None else _appended(resume, tree)
+
+    def _run(self, draws, tune, rng, options):
+        """Draws and statistics as nutpie gives them."""
+        found = nutpie.sample(
+            compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+            seed=int(rng.integers(2**31)), save_warmup=False, store_unconstrained=True, **options,
+        )  # fmt: skip
+        return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
+
+    def _recalibrated(self, steps, rng, options):
+        """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
+        last of them still hang together. Then trajectories should go on after their turn, which comes too early: the
+        many effects that are independent of each other set it."""
+        ready, parts = self, 1 if steps < LEARN else 2
+        for _ in range(parts):
+            size = steps // parts
+            last = size // 4
+            drawn, stats = ready._run(last, size - last, rng, options)
+            if not np.isfinite(stats["logp"]).all():
+                raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
+            draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
+            ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
+        return ready, _least(drawn) < SLOW
+
+    def _continued(self, tree, chains):
+        """The same with the information of a tree, and its chains' last points as starts."""
+        given = {name: x.to_numpy() for name, x in tree[INFORMATION].data_vars.items()} if INFORMATION in tree else {}
+        return dataclasses.replace(self._with_arrays(given), start=_ends(tree, chains, self.compiled.n_dim))
+
+    def _finished(self, drawn, stats, rng, settings, store):
+        """The tree of a run; on disk, where ``store`` names a folder."""
+        stats["position"] = stats["unconstrained_draw"].isel(draw=-1).load()
+        attrs = {"nlmebayes_fit": json.dumps(settings | {"draws": stats.sizes["draw"], "chains": stats.sizes["chain"]})}
+        if self.model.structure.fallible:
+            with self.built:
+                pm.set_data(self.arrays)
+            attrs["nlmebayes_solver"] = accuracy.failures(self.built, self.design, stats)
+        kept = stats.drop_vars([v for v in stats if not _lasting(stats[v])])
+        information = {n: (_axes(n, x), x) for n, x in self.arrays.items() if n.startswith(INFORMATION)}
+        rest = {"sample_stats": kept} | ({INFORMATION: xr.Dataset(information)} if information else {})
+        if store is None:
+            return self._tree(self._groups(drawn, rng) | rest, attrs)
+        blocks = streaming.blocks(drawn, self.design)
+        return streaming.written(store, (self._groups(block, rng) for block in blocks), rest, self._tree, attrs)
 
     def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
         """An approximation of the posterior, as `fit` gives it: ``method`` is "map", "laplace" or "pathfinder"."""
@@ -178,22 +238,25 @@ class Sampler:
         dims = self.built.named_vars_to_dims
         named = {name: (values[name], tuple(dims.get(name, ()))) for name in _kept(self.built)}
         coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
-        tree = self._tree(prediction.with_chains(named, coords, (1, len(found.draws))), rng)
+        drawn = prediction.with_chains(named, coords, (1, len(found.draws)))
         settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed, "height": found.height}
-        tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"khat": None if method == "map" else found.khat})
-        return tree
+        settings["khat"] = None if method == "map" else found.khat
+        return self._tree(self._groups(drawn, rng), {"nlmebayes_fit": json.dumps(settings)})
 
-    def _tree(self, drawn, rng):
-        """Population draws with what follows from them."""
+    def _groups(self, drawn, rng):
+        """Population draws with what follows from them, by group."""
         model, data, design = self.model, self.data, self.design
         sizes = drawn.sizes["chain"], drawn.sizes["draw"]
         population = draws_of(drawn, design, model, data.outcomes)
         phi, f, _ = evaluator(model, design)(population.theta, population.eta)
         groups = {"posterior": prediction.labelled(design, population, population.eta, phi, f, sizes)}
-        groups |= prediction.observe(model, design, f, population.sigma, sizes, rng)
-        tree = storage.attach(prediction.as_tree(groups), model, data)
-        tree.attrs["nlmebayes_parametrisation"] = json.dumps(self.chosen)
-        tree.attrs["nlmebayes_pilot"] = json.dumps(self.pilot)
+        return groups | prediction.observe(model, design, f, population.sigma, sizes, rng)
+
+    def _tree(self, groups, attrs):
+        """A tree of groups with what it must carry."""
+        tree = storage.attach(prediction.as_tree(groups), self.model, self.data)
+        own = {"nlmebayes_parametrisation": self.chosen, "nlmebayes_pilot": self.pilot.summary()}
+        tree.attrs |= attrs | {name: json.dumps(value) for name, value in own.items()}
         return tree
 
 
@@ -220,7 +283,13 @@ def _whole(drawn, stats, draws):
     return (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
 
 
-def _continued(tree, chains, size):
+def _least(drawn):
+    """The least number of effective draws per draw, over all population variables."""
+    found = ess(drawn[[v for v in drawn if v.startswith(("theta_", "omega_", "sigma_"))]])
+    return min(float(x.min()) for x in found.data_vars.values()) / (drawn.sizes["chain"] * drawn.sizes["draw"])
+
+
+def _ends(tree, chains, size):
     """A function of a seed that gives, one after the other, the points where the chains of a tree ended."""
     if "sample_stats" not in tree.children or "position" not in tree["sample_stats"]:
         raise ModelError("resume takes the tree of a sampled fit")
@@ -251,6 +320,17 @@ def _appended(before, after):
     settings = json.loads(after.attrs["nlmebayes_fit"])
     tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"draws": tree["posterior"].sizes["draw"]})
     return tree
+
+
+def _lasting(statistic):
+    """Whether a statistic is kept: one of each draw, or the position of each chain."""
+    ragged = {"divergence", "transformation_update"} & set(statistic.dims)
+    wide = {"draw", "unconstrained_parameter"} <= set(statistic.dims)
+    return not (ragged or wide or statistic.name.startswith(UNKEPT_STATS))
+
+
+def _axes(name, values):
+    return tuple(f"{name}_{i}" for i in range(values.ndim))
 
 
 def _limits(observed):

@@ -18,7 +18,6 @@ from nlmebayes.variables import ModelError
 STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
 CROSSED = "its groups are crossed with those of {other}"
 MANY = f"more than {MOST} effects"
-LITTLE = "the data say less of its effects than the population does"
 MIXED = "some of its effects are asked for in another parametrisation"
 
 
@@ -30,7 +29,7 @@ def settle(model, design, pilot):
     for level, j in zip(design.levels, marginal(design, names, pilot.j.sum(axis=0), pilot.factor), strict=True):
         factor = pilot.factor[level.name]
         told_of[level.name] = np.einsum("gkk->gk", factor.T @ j @ factor).mean(axis=0)  # per that of the population
-    chain, why = _chain(design, told_of)
+    chain, why = _chain(design)
     for level in design.levels:
         told = told_of[level.name]
         if level.name in chain:
@@ -53,7 +52,7 @@ def settle(model, design, pilot):
     return design, information(model, design, pilot), rows
 
 
-def _chain(design, told):
+def _chain(design):
     """Names of nested levels to transport, outermost first; and for the others why not."""
     chain, effects, why = [], set(), {}
     for level in sorted(design.levels, key=lambda v: -len(v.labels)):
@@ -62,8 +61,6 @@ def _chain(design, told):
             continue
         if asked - {AUTO, TRANSPORT}:
             why[level.name] = MIXED
-        elif not chain and TRANSPORT not in asked and np.log(told[level.name] + 1e-300).mean() < 0:
-            why[level.name] = LITTLE
         elif len(effects | set(level.effects)) > MOST:
             why[level.name] = MANY
         elif chain and not contains(level, chain[-1]):

@@ -70,7 +70,7 @@ def run(model, design, theta, sigma, prior, seed=0):
     -------
     Pilot
     """
-    problem = _Problem(model, design, prior)
+    problem = Problem(model, design, prior)
     try:
         found = _found(problem, theta, sigma, np.random.default_rng(seed))
     except (np.linalg.LinAlgError, RuntimeError) as error:  # equations without a solution, dense or sparse
@@ -123,10 +123,10 @@ def _nothing(problem, theta, sigma):
     )  # fmt: skip
 
 
-class _Problem:
+class Problem:
     """A model on a design as numbers x: all fixed effects, then the standardised effects u of each level, eta = A u."""
 
-    def __init__(self, model, design, prior):
+    def __init__(self, model, design, prior=None):
         self.model, self.design = model, design
         self.names = [p.name for p in model.parameters]
         self.predict = predictor(model, design)
@@ -137,8 +137,10 @@ class _Problem:
         self.offset = np.stack([design.fixed[name].offset for name in self.names], axis=1)
         self.terms = sum(len(design.fixed[name].terms) for name in self.names)
         self.matrix = self._matrix()
-        self.mean = np.concatenate([prior[name][0] for name in self.names] + [np.zeros(self._effects)])
-        self.precision = np.concatenate([prior[name][1] for name in self.names] + [np.ones(self._effects)])
+        none = {name: (np.zeros(len(design.fixed[name].terms)),) * 2 for name in self.names}
+        each = [(none | (prior or {}))[name] for name in self.names]
+        self.mean = np.concatenate([mean for mean, _ in each] + [np.zeros(self._effects)])
+        self.precision = np.concatenate([precision for _, precision in each] + [np.ones(self._effects)])
         self._subjects()
 
     @property
@@ -235,7 +237,11 @@ class _Problem:
         ``drawn``: measurements that are `FAR` off draw their predictions in proportion to the distance; the likelihood
         itself hardly slopes where a prediction with proportional scatter is many times too large.
         """
-        linear, n = self.linear(x[None], factor)[0], len(self.names)
+        return self.around(self.linear(x[None], factor)[0], sigma, drawn=drawn)
+
+    def around(self, linear, sigma, *, drawn):
+        """`derivatives` at linear predictors (unit, parameter)."""
+        n = len(self.names)
         moved = np.repeat(linear[None], 2 * n + 1, axis=0)
         for i, length in enumerate(self.lengths):
             moved[1 + 2 * i, :, i] += length

@@ -6,11 +6,12 @@ Every function returns a matplotlib Figure.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import censoring, dosing, prediction, storage, targets
+from nlmebayes import censoring, prediction, storage
+from nlmebayes.dosing import recommendation, targets
+from nlmebayes.dosing.prospect import Case, course
+from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 from nlmebayes.model import ModelError
-from nlmebayes.prospect import Case, course
 from nlmebayes.ranks import pooling
-from nlmebayes.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 
 BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
 GRID = 60
@@ -200,7 +201,7 @@ def regimens(table):
     return figure
 
 
-def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, columns=2):
+def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, columns=2):
     """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
 
     Parameters
@@ -213,16 +214,16 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
         below. The title has the probability that all are met.
     times : array, optional
         By default from the first record to the end of the last interval.
-    outcome, history, occasions
+    outcome, history, occasions, covariates
         As in `recommend`.
     """
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
-    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions)
-    dosing.check(case, plans)
+    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
+    recommendation.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = _panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
-    for axis, (plan, exposures) in zip(axes, dosing.evaluated(case, plans, aims), strict=True):
+    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):
         at = _moments_of(case, plan, aims, times)
         f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
         _bands(axis, at, np.nanquantile(f, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))

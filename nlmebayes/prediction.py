@@ -5,6 +5,7 @@ groups do not apply the order constraints of a structure (they matter only when 
 side).
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from nlmebayes.evaluation import (
     log_density,
     measure,
 )  # fmt: skip
+from nlmebayes.imputation import filled, missing
 from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
 
 
@@ -58,7 +60,7 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
         The data lack what the model reads.
     """
     model, training = context(model, tree)
-    data = storage.stored_dataset(tree) if data is None else data
+    data = storage.stored_dataset(tree) if data is None else completed(tree, data)
     same_outcomes(data, training)
     design = resolve(model, data, training)
     check_names(model, design)
@@ -83,6 +85,12 @@ def context(model, tree):
     else:
         storage.same_model(model, tree)
     return model, resolve(model, storage.training_dataset(tree))
+
+
+def completed(tree, data):
+    """The data of a patient with the covariates that his forecast imputed."""
+    values = json.loads(tree.attrs.get(storage.IMPUTED, "{}"))
+    return filled(data, {column: values[name] for name, column in missing(data, values).items()}) if values else data
 
 
 def same_outcomes(data, training):

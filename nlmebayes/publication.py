@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from formulae.transforms import TRANSFORMS
 
-from nlmebayes import omegas, prediction, storage
+from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve, variables
@@ -33,7 +33,7 @@ ABOUT = "nlmebayes_published"
 HOME = files("nlmebayes") / "populations"
 KEYS = (
     "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
-    "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty",
+    "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty", "covariates",
 )  # fmt: skip
 STATEFUL = re.compile(
     rf"\b({'|'.join(name for name, f in TRANSFORMS.items() if getattr(f, '__stateful_transform__', False))})\s*\("
@@ -43,7 +43,7 @@ STEP = 1e-6  # relative, of the slope of a link
 
 def population(
     model, *formulas, theta, omega, sigma, residual=None, outcome="conc", levels=None, reference=None, domain=None,
-    about=None, uncertainty=None, draws=None, random_seed=None,
+    about=None, uncertainty=None, covariates=None, draws=None, random_seed=None,
 ):  # fmt: skip
     """A population with stated parameters, such as a published model.
 
@@ -75,6 +75,10 @@ def population(
         Value at which transforms such as ``center`` stand, or the categories, the first being the reference.
     domain : dict of covariate -> (low, high) or list of categories
         Who the model holds for; a patient outside is forecast with a warning that names the range.
+    covariates : dict of covariate -> dict, optional
+        Their distribution in the population, ``{"wt": {"median": 70, "cv_percent": 20}}`` (lognormal), ``{"mean": 70,
+        "sd": 12}`` (normal) or ``{"share": {"0": 0.9, "1": 0.1}}``, from which one that is missing is drawn
+        (``forecast(missing="impute")``).
     about : dict
         What is to be kept with it: name, citation, doi, units, assay.
     uncertainty : dict of parameter -> RSE %, or dict of term -> RSE %
@@ -117,6 +121,7 @@ def population(
     posterior = prediction.labelled_population(design, drawn, (1, size))
     tree = storage.attach(prediction.as_tree({"posterior": posterior}), model, data)
     kept = {"domain": {k: list(v) for k, v in (domain or {}).items()}} | (about or {})
+    kept |= {"covariates": _covariates(design.units.columns.drop(list(levels)), covariates)} if covariates else {}
     tree.attrs[ABOUT] = json.dumps(kept)
     return tree
 
@@ -151,7 +156,7 @@ def read_population(path, **changes):
             raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
     kind = _class(said["structure"], path.name)
     about = {key: said[key] for key in ("name", "citation", "doi", "note", "units", "assay") if key in said}
-    plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty")
+    plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty", "covariates")
     given = {key: said[key] for key in plain if key in said}
     given |= {"levels": tuple(said["levels"])} if "levels" in said else {}
     given |= {"residual": _residual(said["residual"])} if "residual" in said else {}
@@ -178,6 +183,15 @@ def outside(tree, patient):
             unit = said.get("units", {}).get(name, "")
             lines.append(f"{name} {beyond[0]} is outside {words}{' ' + unit if unit else ''}")
     return lines
+
+
+def _covariates(read, covariates):
+    """The stated distributions, which are those of columns that the formulas read."""
+    for name in covariates:
+        if name not in read:
+            raise ModelError(f"covariates: no formula reads {name!r}; they read {', '.join(read) or 'none'}")
+    imputation.stated(covariates)
+    return covariates
 
 
 def _class(name, source):

@@ -1,8 +1,8 @@
 """What a result tree must carry to be used in another process: the model statement and the dataset it saw.
 
-The statement is stored as JSON: frozen dataclasses by module, class and fields. The dataset is stored as three groups,
-``dataset/observations``, ``dataset/doses`` and ``dataset/events``, number for number, so that the design of new data
-can be evaluated in the state of the training data.
+The statement is stored as JSON: frozen dataclasses by module, class and fields. The dataset is stored as one group,
+``dataset``, number for number, its frames side by side (``observations column time``, ...), so that the design of new
+data can be evaluated in the state of the training data.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
+IMPUTED = "nlmebayes_imputed"  # covariates that a forecast drew, and the values at which its records stand
 FRAMES = ("observations", "doses", "events")
 MISSING = "\N{SYMBOL FOR NULL}"  # a missing label; NetCDF strings cannot be missing, and end at a true null
 
@@ -91,18 +92,15 @@ def same_model(model, tree):
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs[STATEMENT] = statement(model)
-    tree[DATASET] = xr.DataTree.from_dict(stored(data))
+    tree[DATASET] = xr.DataTree(stored(data))
     if training is not None and training is not data:
-        tree[TRAINING] = xr.DataTree.from_dict(stored(training))
+        tree[TRAINING] = xr.DataTree(stored(training))
     return tree
 
 
 def attached(groups, model, data, training):
     """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
-    groups = dict(groups)
-    for name, parts in ((DATASET, stored(data)), (TRAINING, training)):
-        groups |= {f"{name}{path}".rstrip("/"): part for path, part in parts.items()}
-    tree = xr.DataTree.from_dict(groups)
+    tree = xr.DataTree.from_dict(groups | {DATASET: stored(data), TRAINING: training})
     tree.attrs[STATEMENT] = statement(model)
     return tree
 
@@ -118,41 +116,41 @@ def training_dataset(tree):
 
 
 def stored(data):
-    """A dataset as xarray Datasets by path."""
-    frames = {f"/{name}": _to_xarray(getattr(data, name)) for name in FRAMES}
+    """A dataset as an xarray Dataset."""
     kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in FRAMES}
-    return {"/": xr.Dataset(attrs={"kind": json.dumps(kind)})} | frames
+    found, columns = {}, {}
+    for name in FRAMES:
+        frame = getattr(data, name)
+        columns[name] = list(frame.columns)
+        found |= {f"{name} column {column}": _variable(frame[column], f"{name}_record") for column in frame.columns}
+    return xr.Dataset(found, attrs={"kind": json.dumps(kind), "columns": json.dumps(columns)})
 
 
 def _revived(group):
     kind = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(group.attrs["kind"]).items()}
-    frames = {name: _to_frame(group[name].to_dataset()) for name in FRAMES}
+    columns = json.loads(group.attrs["columns"])
+    frames = {
+        name: pd.DataFrame({column: _column(group[f"{name} column {column}"]) for column in columns[name]})
+        for name in FRAMES
+    }
     return Dataset(**frames, **kind)
 
 
-def _to_xarray(frame):
-    found = {}
-    for column in frame.columns:
-        values = frame[column]
-        attrs = {}
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            attrs["categories"] = json.dumps(list(values.cat.categories))
-            values = values.astype(object)
-        if not pd.api.types.is_numeric_dtype(values):
-            values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
-            attrs["text"] = 1
-        found[f"column {column}"] = (("record",), np.asarray(values), attrs)
-    return xr.Dataset(found, attrs={"columns": json.dumps(list(frame.columns))})
+def _variable(values, dim):
+    attrs = {}
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        attrs["categories"] = json.dumps(list(values.cat.categories))
+        values = values.astype(object)
+    if not pd.api.types.is_numeric_dtype(values):
+        values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
+        attrs["text"] = 1
+    return xr.Variable((dim,), np.asarray(values), attrs)
 
 
-def _to_frame(stored):
-    frame = {}
-    for column in json.loads(stored.attrs["columns"]):
-        variable = stored[f"column {column}"]
-        values = variable.to_numpy()
-        if variable.attrs.get("text"):
-            values = np.array([None if v == MISSING else v for v in values.tolist()], dtype=object)
-        if "categories" in variable.attrs:
-            values = pd.Categorical(values, categories=json.loads(variable.attrs["categories"]))
-        frame[column] = values
-    return pd.DataFrame(frame)
+def _column(variable):
+    values = variable.to_numpy()
+    if variable.attrs.get("text"):
+        values = np.array([None if v == MISSING else v for v in values.tolist()], dtype=object)
+    if "categories" in variable.attrs:
+        values = pd.Categorical(values, categories=json.loads(variable.attrs["categories"]))
+    return values

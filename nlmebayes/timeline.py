@@ -7,7 +7,8 @@ and linear superposition is kept where it belongs.
 
 Order, as in NONMEM: by time, then by record; additional and lagged doses that fall on the time of a record act before
 it if their own record came earlier. With ``nocb`` the parameters of a record hold over the interval that it ends, with
-``locf`` over the one that it starts; the state is carried on through both.
+``locf`` over the one that it starts; the state is carried on through both. With ``linear`` they change in between, in
+the parts of `data.lines`, each of which ends in an event.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from nlmebayes.data.lines import between, cut, on_lines, written_out
 from nlmebayes.data.validate import DataError
 
 ORDER = {"reset": 0, "dose": 1, "other": 2, "observation": 3}  # of what stands in one row, as EVID 4 does
@@ -31,7 +33,9 @@ def in_order(data, columns):
     value that a dose or other event lacks is that of the observation or event that governs its time.
     """
     inner = list(dict.fromkeys([*data.levels, *columns]))
-    parts = [(data.observations, "row", places(data), "observation"), (data.doses, "position", None, "dose")]
+    lines = [name for name in on_lines(data) if name in columns]
+    doses = written_out(data.doses, data, _snapped) if lines else data.doses
+    parts = [(data.observations, "row", places(data), "observation"), (doses, "position", None, "dose")]
     parts.append((data.events, "position", None, None))
     parts = [part for part in parts if len(part[0])]
     found = {name: _joined([_column(part[0], name) for part in parts]) for name in ("row", *inner)}
@@ -47,7 +51,8 @@ def in_order(data, columns):
     place = np.array([ORDER[what] for what in found["what"]], dtype=float)
     of_subject = np.array([rank[label] for label in found[data.subject]], dtype=float)
     order = np.lexsort((place, found["position"].astype(float), found["time"].astype(float), of_subject))
-    return _filled({name: values[order] for name, values in found.items()}, data, inner)
+    found = _filled({name: values[order] for name, values in found.items()}, data, inner, lines)
+    return cut(found, lines, data.subject) if lines else found
 
 
 def _column(frame, name, fill=np.nan):
@@ -63,20 +68,26 @@ def _joined(parts):
 
 def places(data):
     """Position of each observation when outcomes follow one another in the order of ``data.outcomes``."""
-    number = data.observations["outcome"].map({name: i for i, name in enumerate(data.outcomes)}).to_numpy()
+    position = {name: i for i, name in enumerate(data.outcomes)}
+    number = np.array([position[name] for name in data.observations["outcome"].tolist()])
     place = np.empty(len(number), dtype=int)
     place[np.argsort(number, kind="stable")] = np.arange(len(number))
     return place
 
 
-def _filled(found, data, inner):
-    """The frame, with missing values of doses and events from the record that governs their time."""
+def _filled(found, data, inner, lines):
+    """The frame, with missing values of doses and events from the record, or the line, that governs their time."""
     for column in inner:
         values = found[column]
         missing = pd.isna(values)
-        if missing.any():
+        if missing.any() and column in lines:
+            for label in dict.fromkeys(found[data.subject][missing]):
+                own = found[data.subject] == label
+                time, known = found["time"][own].astype(float), values[own].astype(float)
+                values[own] = np.where(np.isnan(known), between(time, known, time), known)
+        elif missing.any():
             values = pd.Series(np.where(missing, None, values), dtype=object)
-            near, far = ("bfill", "ffill") if data.interpolation == "nocb" else ("ffill", "bfill")
+            near, far = ("ffill", "bfill") if data.interpolation == "locf" else ("bfill", "ffill")
             for way in (near, far):
                 values = getattr(values.groupby(found[data.subject], sort=False), way)()
         if column in data.observations:
@@ -138,7 +149,7 @@ class _Writer:
     """Collects courses subject by subject."""
 
     def __init__(self, entries, interpolation, source, superposed, origin):
-        self.entries, self.nocb, self.source = entries, interpolation == "nocb", source
+        self.entries, self.nocb, self.source = entries, interpolation != "locf", source
         self.superposed, self.origin = superposed, origin
         self.courses, self.records, self.doses = [], [], []
 

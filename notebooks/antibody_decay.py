@@ -58,8 +58,7 @@ design = nb.Dataset.from_frame(frame, outcome="titre", time="day", levels="patie
 # so the titre falls to the plateau `fr` `a0` with the half-life of the antibody. (With `long_lived=True` the rest of
 # the source takes its time to die out too, and the fall begins gently.) The plateau is a fraction, so it has a logit
 # link. A titre is positive and its error is a factor: a log-normal residual. That IgG has a half-life of about three
-# weeks is known, and stated. The unit of the titre is that of the assay, so `a0` must be stated too. With seven titres
-# per patient centred random effects sample better.
+# weeks is known, and stated. The unit of the titre is that of the assay, so `a0` must be stated too.
 
 # %%
 model = nb.Model(
@@ -68,7 +67,6 @@ model = nb.Model(
     "fr ~ 1 + (1|patient)",
     "thalf ~ 1 + (1|patient)",
     typical={"a0": (200.0, 1.0), "thalf": (21.0, 0.3)},
-    parametrisation="centred",
     residual=nb.LogNormal(),
 )
 print(model)

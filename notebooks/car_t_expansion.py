@@ -75,7 +75,6 @@ model = nb.Model(
              "beta": (0.0032, 1.0)},
     priors={"omega_id": nb.Prior("HalfNormal", sigma=0.4)},
     residual=nb.LogNormal(),
-    parametrisation="centred",
 )  # fmt: skip
 print(model)
 

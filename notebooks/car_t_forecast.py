@@ -58,7 +58,6 @@ model = nb.Model(
              "beta": (0.005, 0.5)},
     priors={"omega_id": nb.Prior("HalfNormal", sigma=0.4)},
     residual=nb.LogNormal(),
-    parametrisation="centred",
 )  # fmt: skip
 print(model)
 

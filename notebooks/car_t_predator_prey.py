@@ -72,7 +72,6 @@ model = nb.Model(
     typical={"r": (0.03, 0.3), "k": (1000.0, 0.1), "half": (20.0, 0.3), "expansion": (0.8, 0.3), "death": (0.2, 0.3)},
     priors={"omega_id": nb.Prior("HalfNormal", sigma=0.4)},
     residual=nb.LogNormal(),
-    parametrisation="centred",
 )
 print(model)
 

@@ -162,9 +162,9 @@ shared = [
     'f ~ 1 + T(transporter, "wild")',
 ]
 structure = OneCompartment(absorption="first-order", bioavailability=True)
-options = dict(parametrisation="centred", residual=nb.Proportional())  # centred: many samples per person
-label = nb.Model(structure, *shared, 'v ~ 1 + offset(log(wt/70)) + T(sex, "male") + (1|id)', **options)
-reason = nb.Model(structure, *shared, 'v ~ 1 + offset(log(wt/70)) + T(sex, "male") + I(fat - 25) + (1|id)', **options)
+volume = 'v ~ 1 + offset(log(wt/70)) + T(sex, "male")'
+label = nb.Model(structure, *shared, f"{volume} + (1|id)", residual=nb.Proportional())
+reason = nb.Model(structure, *shared, f"{volume} + I(fat - 25) + (1|id)", residual=nb.Proportional())
 print(reason)
 drawn = nb.simulate(reason, design, draws=1, values=truth, random_seed=1)
 data = design.with_values(conc=drawn["prior_predictive"]["conc"].to_numpy().ravel())

@@ -60,8 +60,7 @@ design = nb.Dataset.from_frame(
 #
 # log(2) / `ke0` is the time in which the site makes up half of its distance to a constant concentration. A `ke0`
 # far above the other rates means no delay, and then the effect cannot say how far above it is. Each outcome has
-# its residual. The baseline `e0` is known from before the dose in such studies; we state it as about 10. With
-# nine visits per person centred random effects sample better.
+# its residual. The baseline `e0` is known from before the dose in such studies; we state it as about 10.
 
 # %%
 model = nb.Model(
@@ -73,7 +72,6 @@ model = nb.Model(
     "emax ~ 1",
     "ec50 ~ 1 + (1|id)",
     typical={"e0": (10.0, 5.0), "ec50": 2.0},
-    parametrisation="centred",
     residual={"conc": nb.Proportional(), "effect": nb.Additive()},
 )
 print(model)
@@ -138,7 +136,6 @@ given = nb.Model(
     "emax ~ 1",
     "ec50 ~ 1 + (1|id)",
     typical={"e0": (10.0, 5.0), "ec50": 2.0},
-    parametrisation="centred",
     residual=nb.Additive(),
 )
 tree_of_effect = nb.fit(given, second, **settings)

@@ -51,8 +51,7 @@ design = nb.Dataset.from_frame(frame, outcome="volume", time="day", levels="mous
 # The number of injected cells is known, so the prior of `v0` is narrow: 1 mm³, give or take a tenth. Without
 # this a large start could not be told from fast early growth. `(1|p|mouse)` in both formulas gives `alpha`
 # and `beta` a joint distribution with a correlation. The error of a volume measured with callipers is
-# proportional to it. With seven to ten volumes each mouse tells its own rates well, and then the centred
-# parametrisation is the one that samples well.
+# proportional to it.
 
 # %%
 model = nb.Model(
@@ -63,7 +62,6 @@ model = nb.Model(
     residual=nb.Proportional(),
     typical={"v0": (1.0, 0.1), "alpha": (0.8, 0.3), "beta": (0.08, 0.3)},
     priors={"omega_mouse": nb.Prior("HalfNormal", sigma=0.3)},
-    parametrisation="centred",
 )
 print(model)
 

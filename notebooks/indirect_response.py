@@ -78,7 +78,6 @@ turnover = nb.Model(
     "ic50 ~ 1 + (1|id)",
     typical={"cl": (0.2, 0.7), "v": (10.0, 0.7), "ka": (1.0, 0.5), "e0": (100.0, 0.2)},
     priors={"omega_id": nb.Prior("HalfNormal", sigma=0.4)},
-    parametrisation="centred",
     residual={"conc": nb.Proportional(), "effect": nb.Additive()},
 )
 print(turnover)
@@ -134,7 +133,6 @@ delay = nb.Model(
     "ec50 ~ 1 + (1|id)",
     typical=turnover.typical | {"e0": (0.0, 20.0), "ke0": (0.05, 1.0), "emax": (100.0, 0.5), "ec50": 1.0},
     priors=turnover.priors,
-    parametrisation="centred",
     residual={"conc": nb.Proportional(), "effect": nb.Additive()},
 )  # fmt: skip
 tree_of_delay = nb.fit(delay, lacking, **settings)

@@ -50,11 +50,10 @@ design = nb.Dataset.from_frame(frame, outcome="mass", time="year", levels=("site
 #
 # One parameter, the decay rate `k` per year. `(1|site/plot)` lets its logarithm deviate by site and, within a
 # site, by plot. The true standard deviations are 0.41 among sites and 0.15 among plots, and a bag scatters by
-# 0.12 around its curve. A site has many bags, a plot few: the effects of the sites are sampled centred, those
-# of the plots, by default, not.
+# 0.12 around its curve.
 
 # %%
-model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)", parametrisation={"site": "centred"})
+model = nb.Model(LitterDecay(), "k ~ 1 + (1|site/plot)")
 print(model)
 
 truth = pd.Series({"k": 0.35, "omega_site k": 0.41, "omega_plot k": 0.15, "sigma_mass_a": 0.12})

@@ -55,8 +55,7 @@ print(people[["Age", "LBM"]].describe().loc[["min", "50%", "max"]].round(1).to_s
 # Minto's covariates enter as powers: the coefficient of `log(LBM/55)` is an exponent, as in allometry, and so is
 # that of `log(Age/40)`: with an exponent of -0.4 a person of 80 has 76 % (2 to the power of -0.4) of the
 # clearance of one of 40. Minto used straight lines instead; over the ages of the study the two hardly differ.
-# `v3` and `q3` get no covariates. With about thirty samples per person the data say much about each of them,
-# which is when centred random effects sample better; `v1`, filled within the first minute, is the exception.
+# `v3` and `q3` get no covariates.
 
 # %%
 adult = {"cl": 2.5, "v1": 5.0, "q2": 2.0, "v2": 10.0, "q3": 0.1, "v3": 5.0}
@@ -69,7 +68,6 @@ model = nb.Model(
     "q3 ~ 1 + (1|id)",
     "v3 ~ 1 + (1|id)",
     typical=adult,
-    parametrisation={"cl": "centred", "q2": "centred", "v2": "centred", "q3": "centred", "v3": "centred"},
     residual=nb.Proportional(),
 )
 print(model)
@@ -85,7 +83,6 @@ rival = nb.Model(
     "q ~ 1 + log(Age/40) + (1|id)",
     "v2 ~ 1 + log(LBM/55) + log(Age/40) + (1|id)",
     typical={"cl": 2.5, "v1": 5.0, "q": 1.0, "v2": 10.0},
-    parametrisation="centred",
     residual=nb.Proportional(),
 )
 

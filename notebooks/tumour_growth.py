@@ -64,7 +64,6 @@ model = nb.Model(
     typical={"y0": (30.0, 0.5), "r": (0.08, 0.5), "k": (5000.0, 0.7)},
     priors={"omega_mouse": nb.Prior("HalfNormal", sigma=0.3)},
     residual=nb.Proportional(),
-    parametrisation="centred",
 )
 print(model)
 

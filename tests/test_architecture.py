@@ -15,14 +15,23 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "monitoring", "search", "dosing", "doubts", "prospect", "targets", "exposure", "regimen",
-    "validation", "averaging", "updating", "batches", "forecasting", "exact", "charts", "particles", "modes",
-    "target", "publication", "omegas", "variation", "ranks", "variances", "diagnostics", "infer", "approximation",
-    "parametrisation", "start",
-    "compilation", "pilot", "accuracy", "prediction", "storage", "evaluation", "model", "hierarchy", "transport",
-    "censoring", "design", "grouping", "scales", "smooth", "formula", "aggregate", "autocorrelation", "hazards",
-    "families", "residual", "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
+    "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas",
+    "variation", "ranks", "variances", "diagnostics", "infer", "streaming",
+    "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
+    "prediction", "storage", "evaluation", "imputation", "model", "hierarchy", "transport", "censoring", "design",
+    "grouping", "scales", "smooth", "formula", "aggregate", "autocorrelation", "hazards", "families", "residual",
+    "variables", "structure", "solver", "timeline", "data", "parameter", "weights",
 )  # fmt: skip
+# Top to bottom within rooms of several floors.
+FLOORS = {
+    "dosing": (
+        "monitoring", "search", "recommendation", "doubts", "prospect", "targets", "exposure", "outlook", "regimen",
+    ),
+    "forecasting": (
+        "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
+        "modes", "target", "sampling_times",
+    ),
+}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -51,6 +60,18 @@ def test_imports_point_down(path):
     for name in imports(path):
         if room(name) is not None:
             assert ROOMS.index(room(name)) >= own, f"{path.name} imports {name}, which is above it"
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_point_down_within_a_room(folder):
+    order = FLOORS[folder]
+    assert sorted(p.stem for p in (PACKAGE / folder).glob("*.py")) == sorted([*order, "__init__"])
+    for name in order:
+        for other in imports(PACKAGE / folder / f"{name}.py"):
+            if other.startswith(f"nlmebayes.{folder}."):
+                assert order.index(other.split(".")[2]) > order.index(name), (
+                    f"{name} imports {other}, which is above it"
+                )
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "model_zoo").rglob("*.py"))], ids=lambda p: p.stem)

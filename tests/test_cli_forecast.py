@@ -233,3 +233,35 @@ def test_a_new_start_is_at_the_last_record():
     assert plan.start == 36.0 and planned(patient, [500.0], {"every": "24"}, "none", 48.0)[0].start == 48.0
     later = replace(patient, doses=patient.doses.assign(time=[0.0, 40.0]))
     assert planned(later, [500.0], {"every": "24"}, "none")[0].start == 40.0
+
+
+def test_covariates_to_come_uncertain_times_and_missing_covariates(tmp_path):
+    """A genotype that nobody knows, a haematocrit that falls, times that are known to a quarter of an hour."""
+    table = pd.DataFrame({
+        "ID": "p", "TIME": [0.0, 2.0, 12.0], "DV": [".", 12.0, 3.0], "AMT": [4000.0, 0, 0], "EVID": [1, 0, 0],
+        "HCT": 33.0, "PROGRAF": 1,
+    })  # fmt: skip
+    table.to_csv(tmp_path / "p.csv", index=False)
+    words = ["forecast", "tacrolimus_woillard_2011", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]
+    words += ["--impute", "--time-sd", "0.25", "--target", "trough 5-10", "--doses", "2000", "--every", "12"]
+    words += ["--number", "4", "--start", "13", "--then", "hct=28 at 24"]
+    found = RUN.invoke(app, words)
+    assert found.exit_code == 0, found.output
+    said = json.loads((tmp_path / "out" / "forecast.json").read_text(encoding="utf-8"))
+    assert said["patient"]["missing"] == "impute" and set(said["patient"]["sampling_times"]) == {
+        "conc row 2", "conc row 3"
+    }  # fmt: skip
+    tree = xr.open_datatree(tmp_path / "out" / "forecast.nc").load()
+    assert 0 < float(tree["posterior"]["covariate_cyp3a5"].mean()) < 0.3
+    regimen = nb.Regimen(2000.0, start=13.0, every=12.0, doses=4)
+    again = nb.recommend(tree, regimen, nb.Trough(5, 10), covariates={"HCT": {24.0: 28.0}})
+    written = pd.read_csv(tmp_path / "out" / "regimens.csv")
+    assert written["median"][0] == pytest.approx(again["median"][0], rel=1e-9)
+
+
+def test_covariates_to_come_in_words():
+    assert wanted.coming(["crcl=40", "ward=b"]) == {"crcl": 40.0, "ward": "b"}
+    assert wanted.coming(["crcl=40 at 72", "crcl=60 at 96"]) == {"crcl": {72.0: 40.0, 96.0: 60.0}}
+    for texts, problem in ((["crcl"], "write --then COVARIATE=VALUE"), (["crcl=1", "crcl=2 at 3"], "say when, crcl=")):
+        with pytest.raises(StatementError, match=problem):
+            wanted.coming(texts)

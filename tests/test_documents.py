@@ -64,11 +64,11 @@ def test_the_page_of_dosing_runs_as_printed():
     [
         "data/dataset.py",
         "infer.py",
-        "dosing.py",
-        "regimen.py",
-        "targets.py",
-        "monitoring.py",
-        "search.py",
+        "dosing/recommendation.py",
+        "dosing/regimen.py",
+        "dosing/targets.py",
+        "dosing/monitoring.py",
+        "dosing/search.py",
         "data/bundled.py",
         "structure/linear.py",
         "structure/system.py",
@@ -88,3 +88,13 @@ def test_the_reference_pages_are_written(tmp_path, monkeypatch):
     pages = {p.name: p.read_text(encoding="utf-8") for p in (tmp_path / "reference").iterdir()}
     assert "## `fit`" in pages["api.md"] and "## `Emax`" in pages["zoo.md"]
     assert "theophylline" in pages["datasets.md"]
+
+
+def test_the_models_of_the_page_of_outcomes_are_models():
+    names = {"__name__": "page"}
+    for code in blocks("docs/outcomes.md"):
+        exec(compile(code, "docs/outcomes.md", "exec"), names)
+    assert list(names["built"].coords["share_term"]) == ["Intercept", "period[2]", "period[3]", "period[4]"]
+    frame = pd.DataFrame({"id": [1, 1, 2], "time": [0.0, 1.0, 0.0], "marker": 1.0, "death": [3.0, np.nan, 2.0]})
+    data = nb.Dataset.from_frame(frame, outcome=("marker", "death"), levels="id", time="time")
+    assert (nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_death"] > 0).all()

@@ -12,8 +12,8 @@ import xarray as xr
 import nlmebayes as nb
 from model_zoo import OneCompartment, TwoCompartment
 from nlmebayes import storage
-from nlmebayes.exposure import panels
-from nlmebayes.prospect import Case, course, curves, prospect
+from nlmebayes.dosing.exposure import panels
+from nlmebayes.dosing.prospect import Case, course, curves, prospect
 
 
 def fixed(model, training, patient, values, etas, *, size=None):

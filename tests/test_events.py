@@ -350,7 +350,7 @@ def test_with_values_keeps_limits():
     assert_frame_equal(data.observations[["lower", "upper"]], read(lloq=2.5).observations[["lower", "upper"]])
 
 
-@pytest.mark.parametrize("options", [{"blq": "M2"}, {"interpolation": "linear"}])
+@pytest.mark.parametrize("options", [{"blq": "M2"}, {"interpolation": "spline"}])
 def test_options_are_words(options):
     with pytest.raises(ValueError, match="write '"):
         read(**options)
@@ -561,6 +561,7 @@ GRID = [-5, 0, 5, 10, 15, 20, 25, 30, 99]
 GOVERNED = {
     "nocb": [90, 90, 80, 80, 70, 70, 60, 60, 60],
     "locf": [90, 90, 90, 80, 80, 70, 70, 60, 60],
+    "linear": [90, 90, 85, 80, 75, 70, 65, 60, 60],
 }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from nlmebayes import exposure
+from nlmebayes.dosing import exposure
 
 # Sampled profiles and expected exposures of Tucuxi (sotalya/tucuxi-core 8b53140, gtest_targetevaluator.cpp): curves are
 # linear between samples, which panels with two nodes represent exactly.

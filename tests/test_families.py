@@ -281,14 +281,12 @@ def test_the_graph_and_the_arrays_agree(structure, name, family, parts):
     assert found == pytest.approx(dense.sum(), rel=1e-10)
 
 
-def test_cattle_of_lme4():
-    """The pilot is within half a standard error of glmer with 25 quadrature points (printed by lme4 1.1)."""
-    model = nb.Model(Share(), "share ~ 1 + period + (1|herd)", residual=nb.Binomial("size"),
-                     priors={"theta_share": nb.Prior("Normal", mu=0, sigma=10)})  # fmt: skip
-    found = pilot(model, designed(model, nb.datasets.cbpp(), measured=True))
-    estimate, error = [-1.3992, -0.9914, -1.1278, -1.5795], [0.2335, 0.3068, 0.3268, 0.4276]
-    assert (found.theta["share"] - estimate) / error == pytest.approx(0, abs=0.5)
-    assert np.linalg.norm(found.factor["herd"]) == pytest.approx(0.6475, abs=0.1)
+def test_a_rare_event_is_no_mistake_of_units():
+    model = nb.Model(Share(), "share ~ 1 + (1|id)", residual=nb.Bernoulli())
+    tree = nb.population(model, theta={"share": 0.001}, omega={"sd": {"share": 0.5}}, outcome="y", sigma={})
+    patient = nb.Dataset.from_frame(pd.DataFrame({"id": "new", "y": [1.0]}), outcome="y", levels="id")
+    with pytest.warns(UserWarning, match="rare in this population"):
+        assert nb.forecast(model, tree, patient, random_seed=1)["posterior"]["share"].mean() > 0.001
 
 
 def test_a_new_group_is_forecast_from_its_counts():

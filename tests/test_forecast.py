@@ -11,7 +11,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.design import resolve
-from nlmebayes.regimen import with_doses
+from nlmebayes.dosing.regimen import with_doses
 
 SIGMA, OMEGA_SITE, OMEGA = 0.7, 1.1, 1.6
 

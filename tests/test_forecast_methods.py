@@ -12,7 +12,7 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.modes import climb
+from nlmebayes.forecasting.modes import climb
 
 THETA, OMEGA = {"cl": 3.0, "v": 40.0}, {"sd": {"cl": 0.3, "v": 0.25}}
 

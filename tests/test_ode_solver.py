@@ -85,7 +85,9 @@ def steps(method, lengths):
         k, new, found = np.zeros((8, 2)), np.zeros(2), np.zeros(2)
         if method == march.EXPLICIT:
             call.field(at, 0.0, y, rate, par, 0, k[0])
-        call.step(at[call.EXPLICIT + 2 * method], 0.0, h, y, rate, k, 0, par, 0, new, tol, found)
+            call.explicit(at, 0.0, h, y, rate, k, np.zeros((8, 2)), 0, par, 0, new, tol, found)
+        else:
+            call.stiff(at, 0.0, h, y, rate, k, 0, par, 0, new, tol, found)
         middle, records = np.zeros((2, 1)), np.array([[0.3 * h, 0.0]])
         march.between(middle, method, 0.0, h, y, new, k, 0, records, np.array([[0, 0]]), np.array([0, 1]), 0, 1)
         yield np.abs(new - exact[1]).max(), np.abs(middle[:, 0] - exact[0]).max(), np.sqrt(found[0])

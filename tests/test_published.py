@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
@@ -148,6 +149,12 @@ def test_the_variances_of_goti_are_the_printed_coefficients_of_variation():
         ("phenobarbital_neonates_1985", {"wt": 1.2, "apgar_low": 1.0},
          {"cl": 0.00469555 * 1.2, "v": 0.984258 * 1.2 * 1.15892}),
         ("gentamicin_xuan_2003", {"crcl": 38.0, "wt": 63.0}, {"k10": 0.047 * 38 / (0.28 * 63), "v1": 0.28 * 63}),
+        ("amikacin_burdet_2015", {"crcl": 50.0, "wt": 62.0, "pao2_fio2": 200.0},
+         {"cl": 4.3 * (50 / 82) ** 0.7, "v1": 15.9 * (62 / 78) ** 0.9 * (200 / 169) ** 0.4, "q": 12.1, "v2": 21.4}),
+        ("tobramycin_hennig_2008", {"wt": 35.0},
+         {"cl": 6.37 * 0.5**0.75, "v1": 9.35, "q": 0.39 * 0.5**0.75, "v2": 0.66, "tlag": 0.4}),
+        ("tacrolimus_woillard_2011", {"hct": 30.0, "cyp3a5": 1.0, "prograf": 1.0},
+         {"cl": 42.4 * (30 / 35) ** -1.14, "v1": 486 * 0.29, "ka": 3.34 * 1.53, "mtt": 2 / (3.34 * 1.53)}),
     ],
 )  # fmt: skip
 def test_typical_values_are_what_the_equations_say(name, columns, expected):
@@ -155,6 +162,51 @@ def test_typical_values_are_what_the_equations_say(name, columns, expected):
     tree["posterior"]["omega_id"][:] = 1e-9
     found = nb.predict(None, tree, patient(**columns), random_seed=1)
     assert {k: float(of(found, k)[0]) for k in expected} == pytest.approx(expected)
+
+
+def test_amikacin_of_posologyr():
+    """tests/testthat at 4af150b: the mode of patient A, and the dose for 80 mg/L half an hour after an infusion."""
+    frame = pd.DataFrame({"id": "A", "time": [1.0, 6.0], "conc": [58.0, 14.0], "crcl": 50.0, "wt": 62.0})
+    frame["pao2_fio2"] = 169.0
+    doses = pd.DataFrame({"id": ["A"], "time": 0.0, "amt": 2000.0, "duration": 0.5})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    tree = nb.published("amikacin_burdet_2015")
+    forecast = nb.forecast(None, tree, data, method="map")
+    eta = forecast["posterior"]["eta_id"].sel(id_effect=["cl", "v1", "v2", "q"]).to_numpy().ravel()
+    assert eta == pytest.approx([0.449952188793169, 0.273058665, 0.70615858706, -0.138843327], abs=1e-4)
+    peak = nb.Trough(80.0, time=35.0)
+    table = nb.optimise(
+        forecast, nb.Regimen(2000.0, start=34.0, duration=0.5), peak, optimum="at least", probability=0.5
+    )
+    assert table["amount"].iloc[0] == pytest.approx(2447.917, rel=1e-3)
+
+
+def test_busulfan_of_choe_is_what_its_table_prints():
+    """Table 2, of 65 kg: clearance 7.6 L/h, volume 32.2 L of men and 29.1 L of women."""
+    tree = nb.published("busulfan_choe_2012", omega={"sd": {"cl": 1e-9, "v": 1e-9}})
+    for male, volume in ((1.0, 32.2), (0.0, 29.1)):
+        found = nb.predict(None, tree, patient(wt=65.0, male=male), random_seed=1)
+        assert float(of(found, "cl")[0]) == pytest.approx(7.6, abs=0.05)
+        assert float(of(found, "v")[0]) == pytest.approx(volume, abs=0.05)
+
+
+def test_tacrolimus_passes_three_stages_of_one_rate():
+    """4 mg of Advagraf, beside SciPy; the stages have the same rate in every patient, but for rounding."""
+    tree = nb.published("tacrolimus_woillard_2011")
+    times = np.array([0.5, 2.0, 8.0, 24.0])
+    frame = pd.DataFrame({"id": "p", "time": times, "conc": 1.0, "hct": 40.0, "cyp3a5": 0.0, "prograf": 0.0})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 4000.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    found = nb.predict(None, tree, data, random_seed=3)["posterior"]
+    ka, cl, v1, q, v2 = (float(found[name][0, 0, 0]) for name in ("ka", "cl", "v1", "q", "v2"))
+    assert float(found["mtt"][0, 0, 0]) == pytest.approx(2 / ka, rel=2e-3)
+
+    def slope(t, y):
+        out = (cl / v1 + q / v1) * y[3] - q / v2 * y[4]
+        return [-ka * y[0], ka * (y[0] - y[1]), ka * (y[1] - y[2]), ka * y[2] - out, q / v1 * y[3] - q / v2 * y[4]]
+
+    exactly = solve_ivp(slope, (0, 24), [4000.0, 0, 0, 0, 0], t_eval=times, rtol=1e-10, atol=1e-10).y[3] / v1
+    assert found["f_conc"][0, 0].to_numpy() == pytest.approx(exactly, rel=5e-3)
 
 
 def test_gentamicin_in_rates_is_gentamicin_in_clearance():

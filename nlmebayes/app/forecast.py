@@ -13,7 +13,7 @@ import nlmebayes as nb
 from nlmebayes import publication, storage
 from nlmebayes.app import predict, statement, wanted, whole
 from nlmebayes.app.words import StatementError
-from nlmebayes.regimen import varied
+from nlmebayes.dosing.regimen import varied
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture
@@ -43,7 +43,7 @@ def population(path):
 
 
 def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=None, now=None, samples=None,
-        force=False, seed=1):  # fmt: skip
+        force=False, seed=1, then=(), time_sd=None, impute=False):  # fmt: skip
     """Forecast one patient and write what was found into the folder ``out``, whole or not at all.
 
     Parameters
@@ -60,19 +60,28 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         Outcome that the targets are about, if there are several.
     samples : str, optional
         Candidate times of the next sample.
+    then : sequence of str
+        Covariates to come, ``crcl=40`` or ``crcl=40 at 72``.
+    time_sd : str, optional
+        SD of the error of the sampling times, or the column that holds it.
+    impute : bool
+        Whether missing covariates are drawn from the population's.
     """
     people = population(path)
     with _warned() as warned:
         aims = [wanted.target(text, people.unit) for text in targets]
         patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
     with whole.folder(out, OWN, force=force) as folder, _warned(warned):
-        forecast = nb.forecast(None, people.tree, patient, random_seed=seed, now=now)
+        forecast = nb.forecast(
+            None, people.tree, patient, random_seed=seed, now=now, time_sd=wanted.number_or_name(time_sd),
+            missing="impute" if impute else "refuse",
+        )  # fmt: skip
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
         forecast.to_netcdf(folder / "forecast.nc")
         _save(nb.plot.forecast(forecast), folder / "forecast.png")
         lines = told(found)
         if aims:
-            options = {"history": history, "outcome": about, "now": now}
+            options = {"history": history, "outcome": about, "now": now, "covariates": wanted.coming(then)}
             found["targets"] = [str(aim) for aim in aims]
             lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found)
         elif samples:

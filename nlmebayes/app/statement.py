@@ -186,7 +186,16 @@ def residuals():
     """Every residual by its name on the command line."""
     public = [value for value in (getattr(nb, name) for name in nb.__all__) if isinstance(value, type)]
     kinds = [kind for kind in public if issubclass(kind, nb.Residual) and not inspect.isabstract(kind)]
-    return {hyphenated(k.__name__): k() for k in kinds} | {"combined-variance": nb.Combined("variance")}
+    made = {hyphenated(kind.__name__): _made(kind) for kind in kinds}
+    return {name: each for name, each in made.items() if each} | {"combined-variance": nb.Combined("variance")}
+
+
+def _made(kind):
+    """A residual with its defaults, or None where it needs to be told more."""
+    try:
+        return kind()
+    except nb.ModelError:
+        return None
 
 
 def _residual(said):

@@ -7,7 +7,7 @@ import numpy as np
 
 import nlmebayes as nb
 from nlmebayes.app.statement import refused
-from nlmebayes.app.words import StatementError, chosen, number
+from nlmebayes.app.words import StatementError, assignments, chosen, number
 
 KINDS = {
     "trough": nb.Trough, "cmin": nb.Trough, "peak": nb.Peak, "cmax": nb.Peak, "auc": nb.AUC, "auc24": nb.DailyAUC,
@@ -145,3 +145,26 @@ def numbers(text, option):
     if len(parts) != 3 or not parts[2] > 0 or parts[1] < parts[0]:
         raise StatementError(f"{option} {text!r}: write numbers, 500,750,1000, or first:last:step, 250:2000:250")
     return list(np.arange(parts[0], parts[1] + 1e-9 * parts[2], parts[2]))
+
+
+def number_or_name(text):
+    """A float, or the name of a column."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text.strip()
+
+
+def coming(texts):
+    """Covariates to come of ``["crcl=40", "wt=70 at 72"]``, as `recommend` takes them."""
+    found = {}
+    for text in texts:
+        for name, said in assignments([text], "--then", "COVARIATE=VALUE or 'COVARIATE=VALUE at TIME'").items():
+            value, at, time = said.partition(" at ")
+            if name in found and not (at and isinstance(found[name], dict)):
+                raise StatementError(f"--then {text!r}: say when, {name}=VALUE at TIME, each time")
+            if at:
+                found.setdefault(name, {})[float(number(time, "--then"))] = number_or_name(value)
+            else:
+                found[name] = number_or_name(value)
+    return found

@@ -50,8 +50,9 @@ class Dataset:
     events : DataFrame
         Records of a NONMEM table that are neither: ``row``, the levels, the time column, ``position``, ``kind``
         (``"reset"`` of every state, or ``"other"``: a time at which covariates change), and every covariate and input.
-    interpolation : {"nocb", "locf"}
-        Where the value of an input on a record holds: from the previous record up to it, or from it up to the next.
+    interpolation : {"nocb", "locf", "linear"}
+        Where the value of an input on a record holds: from the previous record up to it, from it up to the next, or
+        there alone, on a line from each to the next.
     blq : {"M3", "M1", "M4"}
         What becomes of measurements below a limit of quantification; see `from_frame`.
     origin : dict
@@ -129,9 +130,10 @@ class Dataset:
             What becomes of measurements that are censored from below, by the names of Beal (2001),
             doi:10.1023/A:1012299115260. M3: each is known to lie in its interval. M1: left out and counted. M4: as
             M3, of measurements that are all known to be positive.
-        interpolation : {"nocb", "locf"}
+        interpolation : {"nocb", "locf", "linear"}
             Where the value of an input on a record holds: from the previous record up to it, as in NONMEM, or from
-            it up to the next.
+            it up to the next. ``"linear"``: numbers change on a line from record to record, as `data.lines` says;
+            columns of text, and indicators (0 and 1 only), are carried as by ``"nocb"``.
 
         Raises
         ------
@@ -286,4 +288,4 @@ def _check_options(duplicates, unmeasured, blq, interpolation):
     validate.option("duplicates", duplicates, ("error", "keep"))
     validate.option("unmeasured", unmeasured, ("exclude", "predict"))
     validate.option("blq", blq, METHODS)
-    validate.option("interpolation", interpolation, ("nocb", "locf"))
+    validate.option("interpolation", interpolation, ("nocb", "locf", "linear"))

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from nlmebayes.data.lines import between, on_lines
+
 
 def over_units(data, column, values):
     """Each innermost unit at each value of ``column``; the rest is that of its first record."""
@@ -19,7 +21,8 @@ def over_subjects(data, times):
     subjects = data.observations[data.subject].drop_duplicates()
     time = records[data.time].to_numpy(dtype=float)
     place = {}
-    for name in (inner, *data.inputs):
+    lines = on_lines(data)
+    for name in (inner, *(name for name in data.inputs if name not in lines)):
         present = records[records[name].notna()].groupby(data.subject, sort=False)["number"]
         of_subject = {label: numbers.to_numpy() for label, numbers in present}
         found = [_governing(of_subject.get(label), time, times, data.interpolation) for label in subjects]
@@ -29,12 +32,20 @@ def over_subjects(data, times):
     of_unit = records.iloc[place[inner][index]].reset_index(drop=True)
     frame = of_unit[list(data.observations.columns)].copy()
     for name in data.inputs:
-        frame[name] = records[name].reindex(place[name][index]).array
+        if name in lines:
+            frame[name] = np.concatenate([_on_line(data, records, name, label, times) for label in subjects])[index]
+        else:
+            frame[name] = records[name].reindex(place[name][index]).array
     for name in data.covariates:
         known = records[records[name].notna()].drop_duplicates(inner).set_index(inner)["number"]
         frame[name] = records[name].reindex(of_unit[inner].map(known)).array
     frame["outcome"], frame[data.time] = _crossed(data, times, len(subjects))
     return _unmeasured(frame, data)
+
+
+def _on_line(data, records, name, label, times):
+    own = records[records[data.subject] == label]
+    return between(own[data.time].to_numpy(float), own[name].to_numpy(float), times)
 
 
 def with_observations(data):
@@ -58,7 +69,7 @@ def _records(data):
 
 
 def _governing(places, time, times, interpolation):
-    """Which of ``places`` governs each time: nocb the last one at that time, or the next; locf the last up to it.
+    """Which of ``places`` governs each time: locf the last up to it; else the last one at that time, or the next.
 
     Before the first and after the last record it is that record; -1 where there are none.
     """
@@ -66,7 +77,7 @@ def _governing(places, time, times, interpolation):
         return np.full(len(times), -1)
     at = time[places]
     last = np.searchsorted(at, times, side="right") - 1
-    if interpolation == "nocb":
+    if interpolation != "locf":
         last = np.where((last >= 0) & (at[last] == times), last, last + 1)
     return places[np.clip(last, 0, len(places) - 1)]
 

@@ -1,6 +1,10 @@
 """A dataset in a few lines of text."""
 
-HOLDS = {"nocb": "a value holds up to its record", "locf": "a value holds from its record on"}
+HOLDS = {
+    "nocb": "a value holds up to its record",
+    "locf": "a value holds from its record on",
+    "linear": "a number changes on a line from record to record",
+}
 
 
 def lines(data):

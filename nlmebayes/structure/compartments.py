@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pytensor.tensor as pt
@@ -141,6 +142,7 @@ class Compartments(Structure):
         return given[name] if name in given else next(iter(given.values()))
 
 
+@lru_cache(maxsize=64)
 def outcome_names(structure):
     """Names of the outcomes of a structure; empty if it has one, which takes its name from the data."""
     if not isinstance(structure, Compartments):

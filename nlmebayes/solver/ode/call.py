@@ -15,10 +15,12 @@ HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.ma
 #   field(t, y, rate, par, out)                     out = f + rate
 #   jacobian(t, y, par, matrix, slope)              df/dy, and df/dt
 #   pull(t, y, par, w, ybar, parbar)                adds w df/dy and w df/dpar
-#   step(t, h, y, rate, k, par, new, tol, found)    a step; found: squares of its error, and of h times an eigenvalue
+#   explicit(t, h, y, rate, k, z, par, new, tol, found)   a step from the slope k[0]; k: slopes, z: their states; found:
+#                                                   squares of its error, and of h times an eigenvalue
+#   stiff(t, h, y, rate, u, par, new, tol, found)   the same; u: its stages
 #   unstep(tape, par, dense, kbar, w, rbar, parbar) its adjoint, from a row of the tape
 FUNCTIONS = {"field": ".****", "jacobian": ".****", "pull": ".*****"} | {
-    "explicit": "..*******", "unexplicit": "**.****", "stiff": "..*******", "unstiff": "**.****",
+    "explicit": "..********", "unexplicit": "**.****", "stiff": "..*******", "unstiff": "**.****",
 }  # fmt: skip
 FIELD, JACOBIAN, PULL, EXPLICIT, UNEXPLICIT, STIFF, UNSTIFF = range(len(FUNCTIONS))
 
@@ -79,10 +81,20 @@ def pull(law, t, y, par, unit, w, ybar, parbar):
 
 
 @inlined
-def step(function, t, h, y, rate, stages, offset, par, unit, new, tol, found):
+def explicit(law, t, h, y, rate, k, stages, offset, par, unit, new, tol, found):
     row = pointer(par, unit * par.shape[1])
     invoke(
-        function,
+        law[EXPLICIT],
+        (t, h, pointer(y, 0), pointer(rate, 0), pointer(k, 0), pointer(stages, offset), row, pointer(new, 0),
+         pointer(tol, 0), pointer(found, 0)),
+    )  # fmt: skip
+
+
+@inlined
+def stiff(law, t, h, y, rate, stages, offset, par, unit, new, tol, found):
+    row = pointer(par, unit * par.shape[1])
+    invoke(
+        law[STIFF],
         (t, h, pointer(y, 0), pointer(rate, 0), pointer(stages, offset), row, pointer(new, 0),
          pointer(tol, 0), pointer(found, 0)),
     )  # fmt: skip

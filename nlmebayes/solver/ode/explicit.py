@@ -5,11 +5,11 @@ from nlmebayes.solver.ode.tableaus import ERROR, EXPLICIT_STAGES, A, C
 from nlmebayes.solver.ode.written import assign, combined, head, listed, load, names
 
 
-def _stage(s, n, prefix):
+def _stage(s, n):
     """The state at which stage s is evaluated; what the last stage adds comes last, as everything waits for it."""
     lengths = [f"    h{s}_{r} = h * {A[s][r]!r}" for r in range(s)]
     given = [" + ".join(f"h{s}_{r} * k{r}_{i}" for r in range(s)) for i in range(n)]
-    return lengths + [f"    {prefix}{i} = y{i} + {given[i]}" for i in range(n)]
+    return lengths + [f"    z{s}_{i} = y{i} + {given[i]}" for i in range(n)]
 
 
 def _time(s):
@@ -17,15 +17,16 @@ def _time(s):
 
 
 def step(n, m):
-    p = names("p", m)
-    lines = ["def explicit(t, h, y, rate, k, par, new, tol, found):", *head(n, m), *load("r", n, "rate[{}]")]
+    p, r = names("p", m), names("r", n)
+    lines = ["def explicit(t, h, y, rate, k, z, par, new, tol, found):", *head(n, m), *load("r", n, "rate[{}]")]
     lines += load("k0_", n, "k[{}]")
     for s in range(1, EXPLICIT_STAGES):
         at = f"z{s}_"
-        lines += _stage(s, n, at)
-        lines += [assign(names("f", n), f"field_({listed([_time(s)], names(at, n), p)})")]
+        lines += _stage(s, n)
+        lines += [assign(names(f"k{s}_", n), f"field_({listed([_time(s)], names(at, n), p, r)})")]
         for i in range(n):
-            lines += [f"    k{s}_{i} = f{i} + r{i}", f"    k[{s * n + i}] = k{s}_{i}"]
+            lines += [f"    k[{s * n + i}] = k{s}_{i}"]
+            lines += [f"    z[{(s - 1) * n + i}] = {at}{i}"]
     lines += ["    error, fast, slow = 0.0, 0.0, 0.0"]
     for i in range(n):
         e = combined(ERROR, [f"k{s}_{i}" for s in range(EXPLICIT_STAGES)])
@@ -45,7 +46,7 @@ def unstep(n, m):
     lines += ["    t = tape[1]", "    h = tape[2]"]
     lines += [f"    y{i} = tape[{HEADER + i}]" for i in range(n)] + load("p", m, "par[{}]")
     start = HEADER + 2 * n
-    lines += [f"    k{s}_{i} = tape[{start + s * n + i}]" for s in range(EXPLICIT_STAGES) for i in range(n)]
+    lines += [f"    z{s}_{i} = tape[{start + (s - 1) * n + i}]" for s in range(1, EXPLICIT_STAGES) for i in range(n)]
     lines += load("w", n, "w[{}]")
     lines += [f"    b{s}_{i} = h * {A[6][s]!r} * w{i}" for s in range(6) for i in range(n)]
     lines += [f"    q{j} = 0.0" for j in range(m)]
@@ -64,9 +65,9 @@ def unstep(n, m):
 
 
 def _unstage(s, n, m, p):
-    lines, at = ([], "y") if s == 0 else (_stage(s, n, "z"), "z")
+    at = f"z{s}_" if s else "y"
     call = f"pull_({listed([_time(s)], names(at, n), p, [f'b{s}_{i}' for i in range(n)])})"
-    lines += [assign([*names("v", n), *names("u", m)], call)]
+    lines = [assign([*names("v", n), *names("u", m)], call)]
     lines += [f"    w{i} += v{i}" for i in range(n)]
     lines += [f"    b{r}_{i} += h * {A[s][r]!r} * v{i}" for r in range(s) for i in range(n)]
     return lines + [f"    q{j} += u{j}" for j in range(m)]

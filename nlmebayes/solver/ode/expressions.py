@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 
 import numpy as np
 import pytensor.tensor as pt
@@ -30,6 +31,9 @@ FUNCTIONS = {
     "Erfc": "erfc", "GammaLn": "lgamma", "Psi": "digamma",
 }  # fmt: skip
 PASSED = (DimShuffle, DeepCopyOp, ScalarFromTensor, TensorFromScalar)
+SIGNS = {"Add": "", "Sub": "+-", "Neg": "-"}  # of the terms of a sum; all "+" of the first
+CYCLES = {"Add": 4, "Sub": 4, "Neg": 1, "Mul": 4, "Sqr": 4, "TrueDiv": 13, "Reciprocal": 13}  # about; others take 30
+LATE = 1000  # cycles
 SIMPLER = ("canonicalize", "stabilize", "specialize")
 
 
@@ -37,7 +41,7 @@ class ExpressionError(ValueError):
     """An expression that cannot be compiled; its message is the whole explanation."""
 
 
-def function(name, inputs, outputs):
+def function(name, inputs, outputs, *, inverses=False, late=()):
     """Source of a function of numbers that returns a tuple.
 
     Parameters
@@ -46,6 +50,11 @@ def function(name, inputs, outputs):
     inputs : dict of str -> variable
         Names of the arguments; the variables are PyTensor scalars.
     outputs : list of variables
+    inverses : bool
+        Whether a quotient is a product with inverses of the factors below, each computed once. Derivatives divide by
+        powers and products of a few numbers again and again, and a division costs as much as ten products.
+    late : collection of str
+        Inputs that are ready later than the others: products end with them.
 
     Raises
     ------
@@ -56,25 +65,96 @@ def function(name, inputs, outputs):
         if output.ndim:
             raise ExpressionError(f"an expression has {output.ndim} dimensions where one number is needed: {output}")
     outputs = simplified([pt.as_tensor(o, dtype="float64") for o in outputs])
-    names = {variable: label for label, variable in inputs.items()}
-    lines = []
-    for node in toposort(outputs, blockers=list(names)):
-        for variable in node.inputs:
-            if variable not in names:
-                names[variable] = _constant(variable)
-        text = _term(node, [names[variable] for variable in node.inputs])
-        label = names[node.outputs[0]] = f"x{len(lines)}"
-        lines.append(f"    {label} = {text}")
-    for variable in outputs:
-        if variable not in names:
-            names[variable] = _constant(variable)
-    found = "".join(f"{names[variable]}, " for variable in outputs)
-    return "\n".join([f"def {name}({', '.join(inputs)}):", *lines, f"    return ({found})"]) + "\n"
+    writer = _Writer(inputs, outputs, inverses, late)
+    found = "".join(f"{writer.name(variable)}, " for variable in outputs)
+    return "\n".join([f"def {name}({', '.join(inputs)}):", *writer.lines, f"    return ({found})"]) + "\n"
 
 
 def simplified(outputs):
     """The same expressions, without what is known."""
-    return rewrite_graph(outputs, include=SIMPLER, exclude=("local_pow_to_nested_squaring",))
+    return rewrite_graph(outputs, include=SIMPLER, exclude=("local_pow_to_nested_squaring", "local_greedy_distributor"))
+
+
+class _Writer:
+    """Lines of a function of numbers.
+
+    Products, and sums that are outputs, such as rates, begin with what is ready first: the stages of a step wait for
+    each other, so what counts is the way from a state to its slope, not the number of operations. Sums inside stay as
+    they are: large flows that cancel must meet where they were written to meet.
+    """
+
+    def __init__(self, inputs, outputs, inverses, late):
+        self.names = {variable: label for label, variable in inputs.items()}
+        self.lines, self.inverses, self.inverse, absorbed = [], inverses, {}, set()
+        self.given, self.ready = frozenset(self.names), {inputs[label]: LATE for label in late}
+        nodes = list(toposort(outputs, blockers=list(self.names)))
+        self.uses = Counter([*outputs, *(variable for node in nodes for variable in node.inputs)])
+        terms = {out: list(self._terms(out, absorbed)) for out in outputs if self._is_sum(out)}
+        for node in nodes:
+            out = node.outputs[0]
+            if out in terms:
+                self.names[out] = self._line(self._sum(out, terms[out]))
+            elif out not in absorbed:
+                self.names[out] = self._line(self._text(node))
+
+    def name(self, variable):
+        if variable not in self.names:
+            self.names[variable] = _constant(variable)
+        return self.names[variable]
+
+    def _line(self, text):
+        self.lines.append(f"    x{len(self.lines)} = {text}")
+        return f"x{len(self.lines) - 1}"
+
+    def _sum(self, out, terms):
+        terms = sorted(terms, key=lambda term: self.ready.get(term[1], 0))
+        waits = [self.ready.get(v, 0) + CYCLES["Add"] * (len(terms) - i) for i, (_, v) in enumerate(terms)]
+        self.ready[out] = max(waits)
+        return "(" + " ".join(f"{sign} {self.name(v)}" for sign, v in terms).removeprefix("+ ") + ")"
+
+    def _is_sum(self, variable):
+        return variable not in self.given and variable.owner is not None and _operation(variable.owner) in SIGNS
+
+    def _terms(self, variable, absorbed, sign="+"):
+        """The signed terms of a sum, and of the sums in it that nothing else needs, which are ``absorbed``."""
+        node = variable.owner
+        for part, own in zip(node.inputs, SIGNS[_operation(node)] or "+" * len(node.inputs), strict=True):
+            both = "+" if sign == own else "-"
+            if self._is_sum(part) and self.uses[part] == 1:
+                absorbed.add(part)
+                yield from self._terms(part, absorbed, both)
+            else:
+                yield both, part
+
+    def _text(self, node):
+        operation, given = _operation(node), node.inputs
+        self.ready[node.outputs[0]] = max((self.ready.get(v, 0) for v in given), default=0) + CYCLES.get(operation, 30)
+        if self.inverses and operation == "TrueDiv":
+            factors = self._factors(given[1])
+            each = [(self.ready.get(v, 0) + CYCLES[operation], self._inverse(v)) for v in factors]
+            each = sorted([*each, (self.ready.get(given[0], 0), self.name(given[0]))])
+            return "(" + " * ".join(text for _, text in each) + ")"
+        if operation == "Mul":
+            given = sorted(given, key=lambda v: self.ready.get(v, 0))
+        return _term(node, [self.name(variable) for variable in given])
+
+    def _factors(self, variable):
+        """The variables whose product a variable is, itself if it is no product."""
+        node = None if variable in self.given else variable.owner
+        if node is None or _operation(node) not in ("Mul", "Sqr"):
+            return [variable]
+        found = [factor for part in node.inputs for factor in self._factors(part)]
+        return found * 2 if _operation(node) == "Sqr" else found
+
+    def _inverse(self, variable):
+        if variable not in self.inverse:
+            self.inverse[variable] = self._line(f"1.0 / {self.name(variable)}")
+        return self.inverse[variable]
+
+
+def _operation(node):
+    """Name of the operation of a node on numbers."""
+    return type(node.op.scalar_op if isinstance(node.op, Elemwise) else node.op).__name__
 
 
 def _constant(variable):

@@ -28,6 +28,7 @@ def source(t, states, parameters, rates):
     """
     n, m = len(states), len(parameters)
     own = {"t": t} | {f"y{i}": y for i, y in enumerate(states)} | {f"p{j}": p for j, p in enumerate(parameters)}
+    given = {f"r{i}": pt.dscalar(f"r{i}") for i in range(n)}
     w = {f"w{i}": pt.dscalar(f"w{i}") for i in range(n)}
     slopes = _gradient(sum(a * f for a, f in zip(w.values(), rates, strict=True)), [*states, *parameters])
     matrix = [_gradient(f, [*states, t]) for f in rates]
@@ -35,10 +36,10 @@ def source(t, states, parameters, rates):
     g = {f"g{i}_{j}": pt.dscalar(f"g{i}_{j}") for i, j in entries}
     bent = sum((a * matrix[i][j] for a, (i, j) in zip(g.values(), entries, strict=True)), pt.constant(0.0))
     parts = [
-        expressions.function("field_", own, list(rates)),
-        expressions.function("pull_", own | w, slopes),
-        expressions.function("jacobian_", own, [matrix[i][j] for i, j in entries]),
-        expressions.function("bend_", own | g, _gradient(bent, [*states, *parameters])),
+        expressions.function("field_", own | given, [f + r for f, r in zip(rates, given.values(), strict=True)]),
+        expressions.function("pull_", own | w, slopes, inverses=True, late=w),
+        expressions.function("jacobian_", own, [matrix[i][j] for i, j in entries], inverses=True),
+        expressions.function("bend_", own | g, _gradient(bent, [*states, *parameters]), inverses=True),
         written.field(n, m), written.pull(n, m), written.jacobian(n, m, entries),
         explicit.step(n, m), explicit.unstep(n, m), rosenbrock.step(n, m, entries), rosenbrock.unstep(n, m, entries),
     ]  # fmt: skip

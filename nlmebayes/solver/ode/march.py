@@ -23,10 +23,12 @@ EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMP
 # Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many
 # rows there are; then state, input rates, stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
-# What a course remembers: method, steps at the limit of stability, steps, time, length of the next step.
-METHOD, STRAIN, COUNT, NOW, NEXT = range(5)
+# What a course remembers: method, steps at the limit of stability, steps, time, length of the next step, and whether
+# k[0] is the slope there.
+METHOD, STRAIN, COUNT, NOW, NEXT, FRESH = range(6)
 DONE, FAILED, FULL = range(3)
 FLAT = math.log2(1e-8)  # least log squared error of a step that the length of the next one remembers
+SAFETY = math.log2(0.9)  # of the length of a step
 STEPS = 8  # explicit steps at the limit of stability before the method changes
 LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
 SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
@@ -37,15 +39,16 @@ SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which t
 # enter, and what each dose is (see `schedule.plan`); whether nothing depends on a state.
 Problem = namedtuple("Problem", "law par tol records of_record reads doses of_dose routes given collecting")
 # What is carried through a course, and what its steps write to.
-Body = namedtuple("Body", "state rate running control k new f matrix slope pivot found")
+Body = namedtuple("Body", "state rate running control k stages new f matrix slope pivot found")
 
 
 @cached
 def body(n):
     """A `Body` of ``n`` states."""
     return Body(
-        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(5), np.empty((STIFF_STAGES, n)), np.empty(n),
-        np.empty(n), np.empty((n, n)), np.empty(n), np.empty(n, np.int64), np.empty(2),
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(6), np.empty((EXPLICIT_STAGES, n)),
+        np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
+        np.empty(2),
     )  # fmt: skip
 
 
@@ -53,8 +56,8 @@ def body(n):
 def lent(b):
     """A `Body` that is not counted, of one that is."""
     return Body(
-        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.new), lend(b.f),
-        lend(b.matrix), lend(b.slope), lend(b.pivot), lend(b.found),
+        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.stages), lend(b.new),
+        lend(b.f), lend(b.matrix), lend(b.slope), lend(b.pivot), lend(b.found),
     )  # fmt: skip
 
 
@@ -131,7 +134,7 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
 
     Returns the tape, its next row, and whether the end was reached.
     """
-    records, of_record, reads, state, k, f, control = pb.records, pb.of_record, pb.reads, b.state, b.k, b.f, b.control
+    records, of_record, reads, state, control = pb.records, pb.of_record, pb.reads, b.state, b.control
     here, ok = first, True
     while here < last and records[here, 0] <= time:
         place = of_record[here, 1]
@@ -142,10 +145,8 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
     if here > first:
         tape, row = row_of(tape, row, READ, time, unit, first, here, -1, b)
     if end > time:
-        call.field(pb.law, time, state, b.rate, pb.par, unit, f)
-        for i in range(len(state)):
-            k[0, i] = f[i]
-        control[NOW] = time
+        call.field(pb.law, time, state, b.rate, pb.par, unit, b.k)
+        control[NOW], control[FRESH] = time, 1.0
         control[NEXT] = _first_step(pb, b, time, end - time, unit)
         status = FULL
         while status == FULL:
@@ -160,11 +161,11 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
 def _steps(pb, b, end, unit, here, last, y, tape, row):
     """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
     law, par, tol, records, of_record, reads = pb.law, pb.par, pb.tol, pb.records, pb.of_record, pb.reads
-    state, rate, control, k, new, f, found = b.state, b.rate, b.control, b.k, b.new, b.f, b.found
+    state, rate, control, k, new, found = b.state, b.rate, b.control, b.k, b.new, b.found
     n, room, columns = len(state), len(tape), tape.shape[1]
-    stages = tape if room > 0 else k
+    stages = tape if room > 0 else b.stages  # what the adjoint of a step needs
     time, h, kind, strain, count = control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT]
-    before, rejected, fresh, status = FLAT, False, False, DONE
+    before, rejected, fresh, status = FLAT, False, control[FRESH] == 1.0, DONE
     while time < end:
         if 0 < room <= row:
             status = FULL
@@ -179,14 +180,11 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         offset = row * columns + HEADER + 2 * n if room > 0 else 0
         if kind == EXPLICIT:
             if not fresh:
-                call.field(law, time, state, rate, par, unit, f)
+                call.field(law, time, state, rate, par, unit, k)
                 fresh = True
-            first = call.pointer(stages, offset)
-            for i in range(n):
-                first[i] = f[i]
-            call.step(law[call.EXPLICIT], time, h, state, rate, stages, offset, par, unit, new, tol, found)
+            call.explicit(law, time, h, state, rate, k, stages, offset, par, unit, new, tol, found)
         else:
-            call.step(law[call.STIFF], time, h, state, rate, stages, offset, par, unit, new, tol, found)
+            call.stiff(law, time, h, state, rate, stages, offset, par, unit, new, tol, found)
             fresh = False
         error, stiffness = found[0], found[1]
         if not error <= 1.0:
@@ -197,19 +195,19 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         while here < last and records[here, 0] <= at:
             here += 1
         if here > start:
-            between(y, kind, time, h, state, new, stages, offset, records, of_record, reads, start, here)
+            dense, first = (k, 0) if kind == EXPLICIT else (stages, offset)
+            between(y, kind, time, h, state, new, dense, first, records, of_record, reads, start, here)
         if room > 0:
             tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
             tape[row, FIRST], tape[row, LAST] = start, here
             for i in range(n):
                 tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
         row += 1
-        final_stage = call.pointer(stages, offset + (EXPLICIT_STAGES - 1) * n)
         for i in range(n):
-            state[i], f[i] = new[i], final_stage[i]
+            state[i], k[0, i] = new[i], k[EXPLICIT_STAGES - 1, i]
         time = at
         size = rough.log2(max(error, 1e-20))
-        h *= min(1.0 if rejected else 10.0, max(0.2, 0.9 * rough.exp2(0.02 * before - 0.085 * size)))
+        h *= min(1.0 if rejected else 10.0, max(0.2, rough.exp2(SAFETY + 0.02 * before - 0.085 * size)))
         before, rejected = max(size, FLAT), False
         if tol[2] == 0.0:
             if kind == EXPLICIT:
@@ -219,6 +217,7 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
             if strain >= STEPS:
                 kind, strain = STIFF if kind == EXPLICIT else EXPLICIT, 0.0
     control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT] = time, h, kind, strain, count
+    control[FRESH] = 1.0 if fresh else 0.0
     return row, here, status
 
 

@@ -84,9 +84,9 @@ def step(n, m, entries):
     lines = ["def stiff(t, h, y, rate, u, par, new, tol, found):", *head(n, m), *load("r", n, "rate[{}]"), *w.lines]
     for s in range(STIFF_STAGES):
         lines += _stage(s, n)
-        lines += [assign(names(f"u{s}_", n), f"field_({listed([_time(s)], names('z', n), names('p', m))})")]
+        given = listed([_time(s)], names("z", n), names("p", m), names("r", n))
+        lines += [assign(names(f"u{s}_", n), f"field_({given})")]
         for i in range(n):
-            lines += [f"    u{s}_{i} += r{i}"]
             if s:
                 lines += [f"    u{s}_{i} += inverse * ({combined(COUPLING[s, :s], [f'u{r}_{i}' for r in range(s)])})"]
             if i in w.slope and RODAS_D[s]:

@@ -234,8 +234,8 @@ def _interval(plan, method, most, carry, x):
 
 def _slope(field, s, y, args):
     alive, begin, h, rate, parameters = args
-    found = jnp.stack([jnp.asarray(x, dtype=float) for x in field(begin + s * h, *y, *parameters)])
-    return jnp.where(alive, h * (found + rate), 0.0)
+    found = jnp.stack([jnp.asarray(x, dtype=float) for x in field(begin + s * h, *y, *parameters, *rate)])
+    return jnp.where(alive, h * found, 0.0)
 
 
 def _first_step(plan, slope, y, args):

@@ -32,9 +32,9 @@ def head(n, m):
 
 
 def field(n, m):
-    lines = ["def field(t, y, rate, par, out):", *head(n, m)]
-    lines += [assign(names("f", n), f"field_({listed(['t'], names('y', n), names('p', m))})")]
-    return "\n".join(lines + [f"    out[{i}] = f{i} + rate[{i}]" for i in range(n)]) + "\n"
+    lines = ["def field(t, y, rate, par, out):", *head(n, m), *load("r", n, "rate[{}]")]
+    lines += [assign(names("f", n), f"field_({listed(['t'], names('y', n), names('p', m), names('r', n))})")]
+    return "\n".join(lines + [f"    out[{i}] = f{i}" for i in range(n)]) + "\n"
 
 
 def pull(n, m):

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nlmebayes import regimen, storage
+from nlmebayes import storage
+from nlmebayes.dosing import regimen
+from nlmebayes.dosing.prospect import Case, course, only, prospect
+from nlmebayes.dosing.targets import Target
 from nlmebayes.evaluation import draws_of, log_density, measure
 from nlmebayes.model import ModelError
 from nlmebayes.prediction import context, predict
-from nlmebayes.prospect import Case, course, only, prospect
-from nlmebayes.targets import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Samples:
 
 def next_sample(
     forecast, times, of, *, plan=None, model=None, outcome=None, lloq=None, replicates=400, history=regimen.FOLLOW,
-    occasions=regimen.NEW, random_seed=None,
+    occasions=regimen.NEW, covariates=None, random_seed=None,
 ):  # fmt: skip
     """How much a sample at each of some times is expected to say of a parameter or an exposure.
 
@@ -57,7 +58,7 @@ def next_sample(
         A sample below it will say no more than that.
     replicates : int
         Simulated samples per time.
-    model, outcome, history, occasions
+    model, outcome, history, occasions, covariates
         As in `recommend`.
 
     Returns
@@ -88,8 +89,11 @@ def next_sample(
     outcome = only(patient, outcome)
     every = np.unique(np.concatenate(candidates))
     case = None
+    if plan is None and covariates:
+        raise ModelError("next_sample: covariates to come need the doses to come, plan=")
     if plan is not None:
-        case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+        case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                       covariates=covariates)  # fmt: skip
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(forecast, model, patient, outcome, every) if case is None else _planned(case, plan, every)
     sigma = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes).sigma[outcome]
@@ -114,7 +118,7 @@ def _quantity(of, forecast, model, case, plan):
 
 def _curve(forecast, model, patient, outcome, times):
     """Predictions (draw, time) under the doses recorded."""
-    wanted = np.union1d(times, regimen.changes(patient)) if patient.time else times
+    wanted = np.unique(times)
     grid = patient.over(time=wanted)
     f = predict(model, forecast, grid, random_seed=0)["posterior"][f"f_{outcome}"].to_numpy()
     return f.reshape(-1, f.shape[-1])[:, np.searchsorted(wanted, times)]

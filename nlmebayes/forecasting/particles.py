@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from nlmebayes.forecasting.modes import climb, modes
 from nlmebayes.model import ModelError
-from nlmebayes.modes import modes
 from nlmebayes.weights import KHAT, smoothed, systematic
 
 TAIL = 5  # degrees of freedom of the proposals
@@ -26,6 +26,7 @@ WIDER = 1.1  # scale of their covariance
 DEFENSIVE = 0.1  # share of the prior among them
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
+CLIMB = 6  # steps to the mode of a population with covariates of its own
 POPULATIONS = 1000  # most populations whose modes are found
 
 
@@ -109,19 +110,20 @@ def _centres(target, central, found, used):
     centres = np.repeat(found.z[:, None], len(used), axis=1)
     if target.population.size == 1:
         return centres
+    if target.imputed is not None:  # covariates differ too much for the slopes of one population
+        return np.stack([climb(target, z[:, None], used, rounds=CLIMB).z[:, 0] for z in centres])
     for k, z in enumerate(found.z):
         slopes = _slopes(central, z)
         for _ in range(2):
             here = centres[k]
             f, _ = target.at(here[:, None], used)
             slope = -here
-            for records in target.observed:
-                name, seen = records[:2]
-                at = f[name][:, seen]
+            for samples in target.observed:
+                at = f[samples.name][:, samples.places]
                 h = 1e-4 * (np.abs(at) + 1e-3 * np.abs(at).mean() + 1e-12)
-                up, down = (target.densities(records, x, used) for x in (at + h, at - h))
-                each = (up - down) / (2 * h)
-                slope = slope + np.where(np.isfinite(each), each, 0.0) @ slopes[name]
+                up, down = (target.densities(samples, x, used) for x in (at + h, at - h))
+                each = (up - down) / (2 * h) * samples.counted((up + down) / 2)[1]
+                slope = slope + np.where(np.isfinite(each), each, 0.0) @ slopes[samples.name]
             step = slope @ found.covariance[k]
             length = np.sqrt((step @ np.linalg.inv(found.covariance[k]) * step).sum(axis=1, keepdims=True))
             centres[k] = here + step * np.minimum(1.0, 3.0 / np.maximum(length, 1e-9))

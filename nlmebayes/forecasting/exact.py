@@ -21,12 +21,13 @@ from pytensor.graph.traversal import ancestors
 
 from nlmebayes import censoring, compilation, hierarchy, storage
 from nlmebayes.evaluation import Draws, Effects
+from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
-from nlmebayes.particles import Particles
 from nlmebayes.structure.structure import Named
 
 CHAINS, TUNE = 4, 500
 KEPT = 8  # compiled models
+NOTHING = -1e30  # log of a density that adds nothing
 SMALL = 1e-10  # relative variance of a direction in which populations do not differ
 _COMPILED = OrderedDict()
 
@@ -127,11 +128,21 @@ def _data(target, vector):
         found[f"column_{level.name}"] = index
         found[f"known_{level.name}"] = np.array([place.get(label, count) for label in level.labels])
         found[f"chol_{level.name}"] = vector.chol[level.name]
-    for name, seen, records, weights, _ in target.observed:
+    for samples in target.observed:
+        name, records = samples.name, samples.records
         limits = censoring.limits(records.values, records.lower, records.upper)
         found |= {f"{name}_{kind}": x for kind, x in zip(("value", "lower", "upper"), limits, strict=True)}
-        found |= {f"{name}_seen": seen, f"{name}_weight": weights}
+        found |= {f"{name}_seen": samples.places, f"{name}_weight": samples.weights[samples.first]}
+        if samples.starts is not None:
+            found |= {f"{name}_nodes": _of_samples(samples), f"{name}_log_weight": samples.log_weight}
     return found
+
+
+def _of_samples(samples):
+    """Positions of the nodes of each sample, (sample, node); where it has fewer, one beyond the last."""
+    many = np.diff(np.append(samples.starts, len(samples.places)))
+    index = samples.starts[:, None] + np.arange(many.max())
+    return np.where(np.arange(many.max()) < many[:, None], index, len(samples.places))
 
 
 def _key(target, data):
@@ -200,4 +211,7 @@ def _add_samples(target, name, f, s, x, censored):
         dense = censoring.log_density(residual, f, s, value, lower, upper, target.design.positive)
     else:
         dense = pm.logp(residual.likelihood(f, s), value)
+    if f"{name}_nodes" in x:
+        each = pt.concatenate([dense + x[f"{name}_log_weight"], [NOTHING]])
+        dense = pt.logsumexp(each[x[f"{name}_nodes"]], axis=1)
     pm.Potential(f"samples_{name}", (x[f"{name}_weight"] * dense).sum())

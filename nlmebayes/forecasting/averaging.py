@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import prediction
-from nlmebayes.forecasting import DENSITY, REPORT, forecaster, rare_allowed
+from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecaster, rare_allowed
 from nlmebayes.model import ModelError
 
 SCHEMES = ("evidence", "ofv")
@@ -114,8 +114,8 @@ def objective(ready, patient, **options):
 
     A sample below quantification adds -2 log of its probability; of a residual that is not normal it is -2 log of the
     density, less log(2 pi) for each sample, so that models are comparable. Options are those of `forecast` that change
-    the density: flatten, half_life, drift.
+    the density: flatten, half_life, drift, time_sd.
     """
     mode, target = ready.mode(patient, **options)
-    measured = sum(int((~records.censored).sum()) for _, _, records, *_ in target.observed)
+    measured = sum(int((~each.records.censored[each.first]).sum()) for each in target.observed)
     return float(-2 * mode.value[0] - (target.size + measured) * np.log(2 * np.pi))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes.batches import why
-from nlmebayes.forecasting import forecaster, rare_allowed
+from nlmebayes.forecasting.batches import why
+from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.model import ModelError
 
 INTERVAL = 0.9

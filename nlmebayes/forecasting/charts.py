@@ -85,6 +85,8 @@ def check_samples(target, patient, f, *, refuse=True):
     """
     first = patient.doses[patient.time].min() if len(patient.doses) else np.inf
     for name, seen, records, *_ in target.judged:
+        if not target.model.residual_of(name).comparable:
+            continue
         measured = np.flatnonzero(~records.censored & (records.values > 0))
         for i in measured:
             value, here = records.values[i], f[name][:, seen[i]]

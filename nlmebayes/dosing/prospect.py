@@ -6,18 +6,20 @@ evaluations serve any number of amounts: f = base + amount * unit. That is check
 
 import json
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes import regimen, storage
+from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
+from nlmebayes.dosing import outlook, regimen
+from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
-from nlmebayes.exposure import Panels, panels
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
+from nlmebayes.structure.area import area_of
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.weights import KHAT
@@ -44,9 +46,10 @@ class Case:
     history: str = regimen.FOLLOW
     occasions: str = regimen.NEW
     drift: str | None = None  # the level whose effects go on from the last group's
+    covariates: dict = field(default_factory=dict)  # to come, as in `recommend`
 
     @classmethod
-    def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW):
+    def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW, covariates=None):
         """From the tree of a forecast.
 
         Raises
@@ -68,7 +71,9 @@ class Case:
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
         drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
-        return cls(model, training, draws, patient, outcome, min(draws.size, size), history, occasions, drift)
+        coming = outlook.checked(covariates, patient, training.units.columns)
+        size = min(draws.size, size)
+        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
 
 
 def only(patient, outcome=None):
@@ -95,12 +100,13 @@ def independent(forecast):
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Records of a patient under a plan, and the random effects of all their groups."""
+    """Records of a patient under a plan, and the random effects of all their groups; ``model`` predicts."""
 
     case: Case
     plan: object
     design: Design
     eta: dict
+    model: Model
 
     def predicted(self, amounts, few=None):
         """Predictions (draw, record) under amounts (part,) of the plan; of the first ``few`` draws."""
@@ -114,16 +120,15 @@ class Course:
             rate[here] = value * part.salt / part.infusion if part.infusion else 0.0
         design = replace(self.design, records=records.assign(amount=amount, rate=rate))
         theta, eta = ({k: v[:few] for k, v in each.items()} for each in (self.case.draws.theta, self.eta))
-        return evaluator(self.case.model, design)(theta, eta)[1][self.case.outcome]
+        return evaluator(self.model, design)(theta, eta)[1][self.case.outcome]
 
 
 def course(case, plan, times):
     """The `Course` of a plan, read at ``times``; an exposure at the time of a dose is that before it."""
-    data = regimen.kept(case.patient, plan, case.history)
+    data = outlook.with_covariates(regimen.kept(case.patient, plan, case.history), plan, case.covariates)
     starts = regimen.beginnings(data, plan, case.occasions)
     data = replace(data, outcomes=(case.outcome,))
-    every = np.concatenate([times, starts, regimen.changes(data)])
-    data = regimen.with_doses(data.over(**{data.time: every}), plan)
+    data = regimen.with_doses(data.over(**{data.time: np.concatenate([times, starts])}), plan)
     # Numbered before every dose; a record where an occasion begins ends the one before it.
     data = replace(data, observations=data.observations.assign(row=-1 - np.arange(len(data.observations))))
     if len(starts):
@@ -136,7 +141,7 @@ def course(case, plan, times):
         mend = "If it is the new occasion that the formula does not know, take occasions='last'"
         raise ModelError(f"{error} {mend}") from error
     eta = effects(design, replace(case.draws, drift=None), np.random.default_rng(0))  # `_walked` knows the start
-    return Course(case, plan, design, _walked(case, design, eta, starts))
+    return Course(case, plan, design, _walked(case, design, eta, starts), case.model)
 
 
 def _walked(case, design, eta, starts):
@@ -192,36 +197,60 @@ class Prospect:
     """Exposures of targets under plans that differ in their amounts only."""
 
     targets: tuple
-    windows: tuple  # one of each target: (start, end)
-    grids: dict  # window -> `Panels`, or None for a point
+    windows: tuple  # one of each target: (start, end, whether its area is predicted)
+    grids: dict  # window -> `Panels`, None for a point, or `Ends`
     places: dict  # window -> slice of the records
     f: object  # function of amounts
+    area: object  # the same for the windows of which areas are predicted
 
     def exposures(self, amounts):
         """(draw,) of each target, under amounts (part,)."""
-        f = self.f(np.asarray(amounts, dtype=float))
+        amounts = np.asarray(amounts, dtype=float)
+        f = {area: each(amounts) for area, each in ((False, self.f), (True, self.area)) if each is not None}
         return [
-            target.measure(self.grids[window], f[:, self.places[window]])
+            target.measure(self.grids[window], f[window[2]][:, self.places[window]])
             for target, window in zip(self.targets, self.windows, strict=True)
         ]
 
 
 def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
-    windows = tuple(tuple(map(float, target.window(plan))) for target in targets)
-    for target, (start, _) in zip(targets, windows, strict=True):
+    area = area_of(case.model.structure, case.outcome)
+    windows = tuple((*map(float, t.window(plan)), t.integral and area is not None) for t in targets)
+    for target, (start, *_) in zip(targets, windows, strict=True):
         if case.history == regimen.NONE and start < plan.start:
             raise ModelError(
                 f"the target {target} is about times from {start:g} on, before the regimen {plan} starts at "
                 f"{plan.start:g}, and history='none' leaves out all doses before; count its times from the start"
             )
-    breaks = regimen.acts(regimen.kept(case.patient, plan, case.history), plan)
-    grids = {w: None if w[0] == w[1] else panels(*w, breaks) for w in windows}
-    amounts = [part.amount for part in plan.parts] if largest is None else largest
+    kept = regimen.kept(case.patient, plan, case.history)
+    breaks = np.union1d(regimen.acts(kept, plan), [time for time, *_ in outlook.changes(case.covariates, plan)])
+    grids = {w: _grid(*w, breaks, regimen.restarts(kept, plan)) for w in windows}
+    amounts = np.asarray([part.amount for part in plan.parts] if largest is None else largest, dtype=float)
+    curve, seen = _curve(case, plan, {w: grid for w, grid in grids.items() if not w[2]}, amounts, largest)
+    grids |= seen
+    ends = {w: grid for w, grid in grids.items() if w[2]}
+    areas = None
+    if ends:
+        found = replace(course(case, plan, _times(ends)), model=Model(area))
+        areas = curves(found, largest)
+    return Prospect(tuple(targets), windows, grids, _places(seen) | _places(ends), curve, areas)
+
+
+def _grid(start, end, area, breaks, restarts):
+    if area:
+        return Ends.of(start, end, restarts)
+    return None if start == end else panels(start, end, breaks)
+
+
+def _curve(case, plan, grids, amounts, largest):
+    """Predictions of the curve as a function of amounts, or None where nothing is to be read from it, and the grids,
+    with panels cut as the curve asks for it."""
+    if not grids:
+        return None, grids
     for left in reversed(range(ROUNDS + 1)):
         places = _places(grids)
-        times = np.concatenate([[w[0]] if grid is None else grid.times for w, grid in grids.items()])
-        found = course(case, plan, times)
+        found = course(case, plan, _times(grids))
         first = found.predicted(amounts, LOOK if left else None)
         finer = {w: _finer(grid, first[:, places[w]]) for w, grid in grids.items()}
         if not left:
@@ -230,12 +259,16 @@ def prospect(case, plan, targets, largest=None):
             first = found.predicted(amounts) if len(first) < case.draws.size else first
             break
         grids = {w: finer[w] or grid for w, grid in grids.items()}
-    f, known = curves(found, largest, first), np.asarray(amounts, dtype=float)
-    return Prospect(tuple(targets), windows, grids, places, lambda a: first if np.array_equal(a, known) else f(a))
+    f = curves(found, largest, first)
+    return (lambda a: first if np.array_equal(a, amounts) else f(a)), grids
 
 
 def _finer(grid, values) -> Panels | None:
     return None if grid is None else grid.refined(values)
+
+
+def _times(grids):
+    return np.concatenate([[w[0]] if grid is None else grid.times for w, grid in grids.items()])
 
 
 def _places(grids):

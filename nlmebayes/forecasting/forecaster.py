@@ -16,34 +16,36 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import special, stats
 
-from nlmebayes import charts, exact, particles, prediction, storage
+from nlmebayes import imputation, prediction, storage
 from nlmebayes.design import Design, resolve
-from nlmebayes.evaluation import Draws, draws_of, evaluator, measure
+from nlmebayes.evaluation import Draws, draws_of
+from nlmebayes.forecasting import charts, exact, particles
+from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
+from nlmebayes.forecasting.modes import modes
+from nlmebayes.forecasting.particles import Particles
+from nlmebayes.forecasting.sampling_times import with_nodes
+from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
 from nlmebayes.model import Model, ModelError, by_node, check_names
-from nlmebayes.modes import modes
-from nlmebayes.particles import Particles
 from nlmebayes.publication import ABOUT
-from nlmebayes.target import Target
 from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 REPORT = "nlmebayes_forecast"
-DENSITY = ("flatten", "half_life", "drift")  # options that change the density
+DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
-TELLING = 100  # draws without which there is no p-value
 LATER = 10_000  # particles of a later round
 
 
 def forecast(
     model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
-    flatten=1.0, half_life=None, drift=None, now=None, unusual="error",
+    flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", now=None,
+    unusual="error",
 ):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
@@ -74,6 +76,14 @@ def forecast(
     drift : str, optional
         A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
         before it with a step of variance Omega of that level.
+    time_sd : float or str, optional
+        SD of the error of the sampling times, in the unit of time, or the column that holds it (0 where a time is
+        exact). The posterior integrates over the true times, which lie on the same side of every dose as the recorded
+        ones (`sampling_times`); predictions are those at the recorded times.
+    missing : {"refuse", "impute"}
+        What becomes of a covariate of which the patient has no value: an error, or it is drawn from the population's
+        covariates, given those that are known, and weighed by the samples (`imputation`). The tree then holds
+        ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the difference.
     now : float, optional
         The time of asking: a sample after it is refused, a dose after it is warned of.
     unusual : {"error", "warn"}
@@ -85,8 +95,8 @@ def forecast(
         As `fit` gives it, for this patient: ``posterior`` (population, ``eta_<level>``, individual parameters,
         ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
         `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
-        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method, ``flatten``, ``half_life`` and ``drift`` as given,
-        effective sample size, k-hat, log evidence, and how
+        ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method and the options that change the density as given,
+        effective sample size, k-hat, log evidence, with ``time_sd`` the posterior of the ``sampling_times``, and how
         far the patient is from the population: for each effect its posterior mean in SDs of the population
         (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
         predictive p-value of all samples together (``prior_p``; a warning below 0.001).
@@ -98,7 +108,7 @@ def forecast(
     """
     return forecaster(model, tree).forecast(
         patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
-        flatten=flatten, half_life=half_life, drift=drift, now=now, unusual=unusual,
+        flatten=flatten, half_life=half_life, drift=drift, time_sd=time_sd, missing=missing, now=now, unusual=unusual,
     )  # fmt: skip
 
 
@@ -137,12 +147,17 @@ class Forecaster:
         """The mean population, `Draws` of size one."""
         return particles.middle(self.population)
 
-    def target(self, patient, *, flatten=1.0, half_life=None, drift=None, several=False):
+    def target(
+        self, patient, *, flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", several=False
+    ):
         """The `Target` of a patient's records under all draws, and under the mean population."""
         prediction.same_outcomes(patient, self.training)
-        design = resolve(self.model, patient, self.training)
-        check_names(self.model, design)
-        unknown = charts.unknown_groups(design, self.population, patient, several=several)
+        patient, law, _ = self._complete(patient, missing)
+        nodes, plain = {}, None
+        if time_sd is not None:
+            plain = self._designed(patient, several)
+            patient, nodes = with_nodes(patient, time_sd)
+        design, unknown = self._designed(patient, several)
         labels = {level.name: level.labels for level in design.levels}
         model, asked = by_node(self.model, design)
         for o in design.outcomes:
@@ -152,14 +167,44 @@ class Forecaster:
         weights = _weights(asked, half_life)
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
+        pair = (self.population, None), (self.middle, None)
+        if law is not None:
+            drawn = imputation.imputed(self.model, design, self.population, law, np.random.default_rng(0))
+            pair = drawn, (self.middle, imputation.at_medians(law))
         found = []
-        for population in (self.population, self.middle):
+        for population, imputed in pair:
             known = _of_outcomes(population.of_groups(labels), design)
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
-            found.append(Target(model, asked, known, unknown, patient.subject, weights, drift, design))
+            parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
+            found.append(Target(model, *parts))
         return tuple(found)
+
+    def _complete(self, patient, missing):
+        """The patient with every covariate, the `imputation.Law` of missing ones or None, their medians by column."""
+        if missing not in ("refuse", "impute"):
+            raise ModelError(f"forecast: missing={missing!r} is none of 'refuse', 'impute'")
+        factors = {name for f in self.training.formulas for term in f.groups for name in term.factors}
+        read = [name for name in self.training.units.columns if name not in (*patient.levels, *factors)]
+        lost = imputation.missing(patient, read) if missing == "impute" else {}
+        if not lost:
+            return patient, None, {}
+        if patient.observations[patient.subject].nunique() > 1:
+            raise ModelError("forecast: covariates are imputed for one patient at a time")
+        if ABOUT in self.tree.attrs:
+            law = imputation.stated(json.loads(self.tree.attrs[ABOUT]).get("covariates", {}))
+        else:
+            law = imputation.of_subjects(self.training.units, patient.subject, read)
+        law = law.given(imputation.known(patient, read), lost)
+        middle = {lost[name]: value for name, value in law.middle().items()}
+        return imputation.filled(patient, middle), law, middle
+
+    def _designed(self, patient, several):
+        """The design of a patient's records, and its groups that the tree does not know."""
+        design = resolve(self.model, patient, self.training)
+        check_names(self.model, design)
+        return design, charts.unknown_groups(design, self.population, patient, several=several)
 
     def mode(self, patient, **options):
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
@@ -171,14 +216,14 @@ class Forecaster:
 
     def check_samples(self, patient, *, unusual="error", **options):
         """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
-        target, _ = self.target(patient, **options)
+        target = self.target(patient, **options)[0].recorded
         charts.check_samples(
-            target, patient, _prior(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
+            target, patient, prior_of(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
         )
 
     def forecast(
         self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
-        half_life=None, drift=None, now=None, unusual="error",
+        half_life=None, drift=None, time_sd=None, missing="refuse", now=None, unusual="error",
     ):  # fmt: skip
         """As `forecast`."""
         if method not in get_args(Method):
@@ -187,10 +232,13 @@ class Forecaster:
             raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
         charts.warn_outside(self.tree, patient)
         charts.check_now(patient, now)
-        target, central = self.target(patient, flatten=flatten, half_life=half_life, drift=drift)
+        options = {
+            "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
+        }  # fmt: skip
+        target, central = self.target(patient, **options)
         rng = np.random.default_rng(random_seed)
-        prior = _prior(target, draws, rng)
-        charts.check_samples(target, patient, prior.f, refuse=unusual == "error")
+        prior = prior_of(target, draws, rng)
+        charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
         if found.khat > KHAT and method != "laplace":
             warnings.warn(
@@ -199,70 +247,34 @@ class Forecaster:
                 stacklevel=3,
             )
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
-        posterior = _Labelled(whole, found.which[chosen], found.z[chosen])
-        said = {"method": method, "flatten": flatten, "half_life": half_life, "drift": drift}
-        return self._tree(patient, said, prior, posterior, found, rng)
+        posterior = Labelled(whole, found.which[chosen], found.z[chosen])
+        return self._tree(patient, {"method": method} | options, prior, posterior, found, rng)
 
     def _tree(self, patient, said, prior, posterior, found, rng):
-        design, model, n = posterior.target.reported, self.model, len(posterior.which)
-        sigma = posterior.population.sigma
-        groups = {"posterior": posterior.dataset()}
-        groups |= prediction.observe(model, design, posterior.f, sigma, (1, n), rng)
-        groups["prior"] = prior.dataset()
+        target, model, n = posterior.target, self.model, len(posterior.which)
+        sigma, exact = posterior.population.sigma, not target.nodes
+        groups = {"posterior": posterior.dataset(moved=True)}
+        groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
+        groups["prior"] = prior.dataset(moved=False)
         report = said | {
             "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
             "log_evidence": found.log_evidence,
         }  # fmt: skip
-        report |= _distance(posterior, found) | {"prior_p": _surprise(prior, rng)}
+        report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
+        report |= {} if exact else {"sampling_times": times(posterior)}
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
             warnings.warn(
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
                 f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
                 stacklevel=4,
             )
-        tree = storage.attached(groups, model, patient, self.data)
+        complete, _, middle = self._complete(patient, said["missing"])
+        tree = storage.attached(groups, model, complete, self.data)
+        if middle:
+            tree.attrs[storage.IMPUTED] = json.dumps(middle)
         tree.attrs |= {key: value for key, value in self.tree.attrs.items() if key == ABOUT}
         tree.attrs[REPORT] = json.dumps(report)
         return tree
-
-
-@dataclass(frozen=True, eq=False)
-class _Labelled:
-    """Draws of a target with what follows from them."""
-
-    target: Target
-    which: np.ndarray
-    z: np.ndarray
-
-    @cached_property
-    def population(self):
-        return self.target.population.take(self.which)
-
-    @cached_property
-    def eta(self):
-        return self.target.effects(self.z[:, None], self.which)
-
-    @cached_property
-    def _evaluated(self):
-        """Parameters and predictions by the evaluation that `predict` uses, so that both give the same numbers."""
-        phi, f, _ = evaluator(self.target.model, self.target.reported)(self.population.theta, self.eta)
-        return phi, f
-
-    @property
-    def f(self):
-        return self._evaluated[1]
-
-    def dataset(self):
-        """The group of these draws."""
-        sizes = 1, len(self.which)
-        population = replace(self.population, drift=self.target.drift)
-        return prediction.labelled(self.target.reported, population, self.eta, *self._evaluated, sizes)
-
-
-def _prior(target, n, rng):
-    """Draws before the samples; populations are as often as each other."""
-    which = np.resize(rng.permutation(target.population.size), n)
-    return _Labelled(target, which, rng.standard_normal((n, target.size)))
 
 
 def _weights(design, half_life):
@@ -289,6 +301,10 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
         best = modes(central)
         mass = float(np.logaddexp.reduce(best.mass))
         return central, Particles(np.zeros(1, dtype=int), best.z[:1], np.ones(1), 0.0, mass)
+    drifts, imputed = target.drift is not None, target.imputed is not None
+    if (method == "nuts" and (drifts or imputed)) or (method == "laplace" and imputed):
+        what = "imputed covariates" if imputed else "drift"
+        raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
     if method == "laplace":
         return target, particles.laplace(target, central, draws, rng)
     found = particles.at_modes(target, central, proposals, rng)
@@ -296,65 +312,9 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
     if method != "nuts" and rounds and target.size and (found.khat > KHAT or found.size < enough):
         other = particles.adapted(target, draws, LATER, rounds, rng)
         found = max(found, other, key=lambda x: (x.khat < KHAT, x.size))
-    if method == "nuts" and target.drift is not None:
-        raise ModelError('forecast: method="nuts" takes no drift; use "importance"')
-    unsure = method == "auto" and found.khat > KHAT and target.drift is None
+    unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):
         log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
         target, chains = exact.sampled(target, draws, rng)
         return target, replace(chains, log_evidence=found.log_evidence)
     return target, found
-
-
-def _distance(posterior, found):
-    """z-scores and overlaps of the effects that were not known, by level, group and effect, in SDs of their prior."""
-    target, weight = posterior.target, found.weight
-    scores, shared = {}, {}
-    several = {level.name: len(new) > 1 for level, new in target.unknown}
-    omega = {level.name: target.population.omega[level.name].mean(axis=0) for level, _ in target.unknown}
-    eta = target.effects(found.z[:, None], found.which)
-    for level, g, k, _, _ in target.columns:
-        scale = omega[level.name][k] * np.sqrt(target.steps(level, g))
-        values = eta[level.name][:, g, k] / scale if scale > 0 else np.zeros(len(weight))
-        name = f"{level.name} {level.labels[g]}: " if several[level.name] else f"{level.name}: "
-        mean = float(weight @ values)
-        scores[name + level.effects[k].name] = round(mean, 4)
-        if len(weight) > 1:
-            shared[name + level.effects[k].name] = round(_overlap(mean, weight, values), 4)
-    return {"z_scores": scores, "overlap": shared}
-
-
-def _overlap(mean, weight, values):
-    """Area under the lower of the standard normal density and a normal one with the moments of the values."""
-    sd = max(float(np.sqrt(max(weight @ (values - mean) ** 2, 0.0))), 1e-9)
-    x = np.linspace(-8.0, 8.0, 3201)
-    ours = np.exp(-0.5 * ((x - mean) / sd) ** 2) / sd
-    return float(np.minimum(ours, np.exp(-0.5 * x**2)).sum() * (x[1] - x[0]) / np.sqrt(2 * np.pi))
-
-
-def _surprise(prior, rng):
-    """Prior predictive p-value: how often replicates of all samples lie as far out, in Mahalanobis distance of their
-    normal scores. What is censored counts at its limit, and so do replicates in the same interval: they lie as far out.
-    None without a sample, or with draws too few to tell."""
-    target, scores = prior.target, []
-    if len(prior.which) < TELLING:
-        return None
-    for name, seen, records, *_ in target.judged:
-        f = prior.f[name][:, seen]
-        drawn = measure(target.model.residual_of(name), f, prior.population.sigma.get(name, {}), rng,
-                                   target.design.positive, records)  # fmt: skip
-        values = np.where(np.isfinite(records.values), records.values, 0.0)
-        drawn = np.where(np.isfinite(drawn), drawn, 0.0)
-        hidden = records.censored & (drawn >= records.lower) & (drawn <= records.upper)
-        both = np.concatenate([values[None], np.where(hidden, values, drawn)])
-        scores.append(special.ndtri((stats.rankdata(both, axis=0) - 0.5) / len(both)))
-    if not scores:
-        return None
-    scores = np.concatenate(scores, axis=1)
-    spread = scores[1:].std(axis=0)
-    scores = scores[:, spread > 0]  # a limit that every replicate shares tells nothing
-    if not scores.shape[1]:
-        return 1.0
-    corr = np.atleast_2d(np.corrcoef(scores[1:].T)) + 1e-3 * np.eye(scores.shape[1])
-    distance = (scores * np.linalg.solve(corr, scores.T).T).sum(axis=1)
-    return float((distance[1:] >= distance[0]).mean())

@@ -51,6 +51,26 @@ class Panels:
         return Panels(np.sort(np.append(self.edges, inner)), self.nodes)
 
 
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """A window of which the area up to both ends is predicted, instead of a curve; ``times`` are its ends, and between
+    them those at which the area starts at nothing again, as the states do; ``anew`` says so of each but the last."""
+
+    times: np.ndarray
+    anew: np.ndarray
+
+    @classmethod
+    def of(cls, start, end, restarts):
+        restarts = np.asarray(restarts, dtype=float)
+        inner = np.unique(restarts[(restarts > start) & (restarts < end)])
+        times = np.array([start, *inner, end])
+        return cls(times, np.isin(times[:-1], restarts))
+
+    @property
+    def widths(self):
+        return np.diff(self.times)
+
+
 def panels(start, end, breaks):
     """`Panels` from start to end, given the times at which doses and infusions start and end.
 
@@ -72,7 +92,9 @@ def coefficients(grid, values):
 
 
 def integral(grid, values):
-    """Area under each curve, (draw,), of values (draw, panel * nodes)."""
+    """Area under each curve, (draw,), of values (draw, panel * nodes), or of areas (draw, time) up to `Ends`."""
+    if isinstance(grid, Ends):
+        return values[:, 1:].sum(axis=1) - values[:, :-1][:, ~grid.anew].sum(axis=1)
     _, w = legendre.leggauss(grid.nodes)
     return values @ (grid.widths[:, None] / 2 * w).ravel()
 

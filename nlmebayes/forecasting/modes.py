@@ -108,11 +108,10 @@ def probe(target, z, which):
     up, down = order[:, 1 : size + 1], order[:, size + 1 :]
     slope = ((up - down) / (2 * STEP)).transpose(0, 2, 1) - z
     information = np.tile(np.eye(size), (places, subjects, 1, 1))
-    for records in target.observed:
-        name, seen = records[:2]
-        here = first[name][:, :, seen]
+    for samples in target.observed:
+        here = first[samples.name][:, :, samples.places]
         g = (here[:, 1 : size + 1] - here[:, size + 1 :]) / (2 * STEP)  # (place, column, record)
-        dense, s, w = _record_slopes(target, records, here[:, 0], which)
+        dense, s, w = _record_slopes(target, samples, here[:, 0], which)
         known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
         g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
         if subjects == 1:
@@ -120,24 +119,26 @@ def probe(target, z, which):
             slope += (g @ s[..., None])[:, None, :, 0]
             information += ((g * w[:, None]) @ g.transpose(0, 2, 1))[:, None]
         else:
-            sums = records[4]
+            sums = samples.sums
             value = value + dense @ sums
-            slope += ((g * s[:, None]).reshape(-1, len(seen)) @ sums).reshape(places, size, subjects).transpose(0, 2, 1)
-            both = (g[:, :, None] * g[:, None] * w[:, None, None]).reshape(-1, len(seen)) @ sums
+            both = (g * s[:, None]).reshape(-1, g.shape[2]) @ sums
+            slope += both.reshape(places, size, subjects).transpose(0, 2, 1)
+            both = (g[:, :, None] * g[:, None] * w[:, None, None]).reshape(-1, g.shape[2]) @ sums
             information += both.reshape(places, size, size, subjects).transpose(0, 3, 1, 2)
     return np.where(np.isnan(value), -np.inf, value), slope, information
 
 
-def _record_slopes(target, records, f, which):
+def _record_slopes(target, samples, f, which):
     """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each."""
-    values = records[2].values
+    values = samples.records.values
     size = np.nanmean(np.abs(values)) if np.isfinite(values).any() else 1.0
     h = 1e-4 * (np.abs(f) + 0.01 * size)
-    three = target.densities(records, np.concatenate([f, f + h, f - h]), np.tile(which, 3))
+    three = target.densities(samples, np.concatenate([f, f + h, f - h]), np.tile(which, 3))
     dense, up, down = np.split(three, 3)
     with np.errstate(all="ignore"):
         s, w = (up - down) / (2 * h), -(up - 2 * dense + down) / h**2
-    return dense, s, np.maximum(np.abs(w), FLOOR * s**2)
+    dense, share = samples.counted(dense)
+    return dense, share * s, share * np.maximum(np.abs(w), FLOOR * s**2)
 
 
 def curvature(target, z):

@@ -9,17 +9,65 @@ plus the barriers of the order constraints. Arrays of z are (row, subject, colum
 and subjects with fewer columns than others are padded with zeros.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from nlmebayes.design import Design
+from nlmebayes.design import Design, ObservedOutcome
 from nlmebayes.evaluation import Draws, log_density, predictor
+from nlmebayes.imputation import Imputed
 from nlmebayes.model import Model, ModelError
 
 LOG_2PI = np.log(2 * np.pi)
+
+
+class Samples(NamedTuple):
+    """The measured records of one outcome: positions of their predictions, the records, the weights of their
+    log-densities, sums by subject.
+
+    Where sampling times are uncertain, each stands once for every node of its time: ``starts`` are the first nodes and
+    ``log_weight`` the weights of all.
+    """
+
+    name: str
+    places: np.ndarray
+    records: ObservedOutcome
+    weights: np.ndarray
+    sums: sparse.csr_array
+    starts: np.ndarray | None = None
+    log_weight: np.ndarray | None = None
+
+    @property
+    def first(self):
+        """One place of each sample."""
+        return np.arange(len(self.places)) if self.starts is None else self.starts
+
+    def drawn(self, f, rng):
+        """Predictions (row, sample) of predictions (row, place), each at a node drawn by its weight."""
+        if self.starts is None:
+            return f
+        edges = np.add.reduceat(np.exp(self.log_weight), self.starts).cumsum()
+        below = np.cumsum(np.exp(self.log_weight))
+        start = edges - np.diff(edges, prepend=0.0)
+        point = start + np.diff(edges, prepend=0.0) * rng.random((len(f), len(edges)))
+        place = np.minimum(np.searchsorted(below, point), np.append(self.starts[1:], len(below)) - 1)
+        return np.take_along_axis(f, place, axis=1)
+
+    def counted(self, dense):
+        """What log-densities (row, place) add to the sum, and how much their slopes count, of a place each."""
+        if self.starts is None:
+            return dense * self.weights, self.weights
+        every = np.diff(np.append(self.starts, len(self.places)))
+        with np.errstate(all="ignore"):
+            each = dense + self.log_weight
+            most = np.repeat(np.maximum.reduceat(each, self.starts, axis=1), every, axis=1)
+            share = np.exp(each - most)
+            total = np.repeat(np.add.reduceat(share, self.starts, axis=1), every, axis=1)
+            share = share / total * self.weights
+            return share * (most + np.log(total)), share
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +75,8 @@ class Target:
     """A model, the design of the patients, the populations, the unknown groups of each level, the level of patients.
 
     ``unknown``: (level, positions of its unknown groups); ``weights``: by outcome the weight of each record's
-    log-density, 1 where nothing is said.
+    log-density, 1 where nothing is said; ``nodes``: by outcome the `sampling_times.Nodes`, and then ``plain`` is the
+    design without them, with its unknown groups.
     """
 
     model: Model
@@ -37,13 +86,25 @@ class Target:
     subject: str
     weights: dict
     drift: str | None = None  # the level whose effects are a random walk from group to group of a subject
+    nodes: dict = field(default_factory=dict)
+    plain: tuple | None = None
+    imputed: Imputed | None = None  # covariates that differ between populations
+
     reported: Design | None = None  # that of the results, where times to an event are records and not their nodes
 
     @cached_property
+    def recorded(self):
+        """The target with sampling times as they were recorded."""
+        if self.plain is None:
+            return self
+        design, unknown = self.plain
+        return replace(self, design=design, reported=design, unknown=unknown, nodes={}, plain=None)
+
+    @cached_property
     def judged(self):
-        """Entries of `observed` whose records can be compared with what the population expects: not event times."""
+        """Those of `observed` whose records can be compared with what the population expects: not event times."""
         nodes = [o.name for o in self.reported.outcomes if o.nodes is not None]
-        return [records for records in self.observed if records[0] not in nodes]
+        return [samples for samples in self.observed if samples.name not in nodes]
 
     @cached_property
     def labels(self):
@@ -124,19 +185,25 @@ class Target:
 
     @cached_property
     def observed(self):
-        """(outcome, positions of its measured records, those records, their weights, sums by subject)."""
+        """`Samples` of each outcome that has any."""
         found = []
         number = {label: i for i, label in enumerate(self.labels)}
         for o in self.design.outcomes:
-            seen = np.flatnonzero(np.isfinite(o.values) | o.censored)
+            places = seen = np.flatnonzero(np.isfinite(o.values) | o.censored)
             if not len(seen):
                 continue
+            starts = log_weight = None
+            if o.name in self.nodes:
+                known = self.nodes[o.name]
+                places, seen, log_weight = known.place, known.sample, known.log_weight
+                starts = np.flatnonzero(np.diff(seen, prepend=-1))
             records = o.at(seen)
             owner = np.array([number[label] for label in records.subject], dtype=int)
             sums = sparse.csr_array(
                 (np.ones(len(owner)), (np.arange(len(owner)), owner)), (len(owner), len(self.labels))
             )
-            found.append((o.name, seen, records, self.weights.get(o.name, np.ones(len(o.values)))[seen], sums))
+            weights = self.weights.get(o.name, np.ones(len(o.values)))[seen]
+            found.append(Samples(o.name, places, records, weights, sums, starts, log_weight))
         return found
 
     def linear(self, z, which):
@@ -158,12 +225,12 @@ class Target:
         np.add.at(found, (slice(None), self.of_unit), order)
         return found
 
-    def densities(self, records, f, which):
-        """Weighted log-densities of an entry of `observed` at the predictions of its records, (row, record)."""
-        name, _, values, weights, _ = records
+    def densities(self, samples, f, which):
+        """Log-densities of an entry of `observed` at predictions, (row, place)."""
+        name = samples.name
         sigma = {part: x[which if len(x) > 1 else np.zeros_like(which)] for part, x in self._sigma(name).items()}
         with np.errstate(all="ignore"):
-            return log_density(self.model.residual_of(name), f, sigma, values, self.design.positive) * weights
+            return log_density(self.model.residual_of(name), f, sigma, samples.records, self.design.positive)
 
     def _sigma(self, name):
         return self.population.sigma.get(name, {})
@@ -171,9 +238,9 @@ class Target:
     def total(self, f, order, z, which):
         """Log-density by subject, (row, subject), of predictions and barriers from `at`."""
         found = order - 0.5 * (z**2 + LOG_2PI * self.real).sum(axis=2)
-        for records in self.observed:
-            dense = self.densities(records, f[records[0]][:, records[1]], which)
-            found = found + (dense.sum(axis=1, keepdims=True) if len(self.labels) == 1 else dense @ records[4])
+        for samples in self.observed:
+            dense, _ = samples.counted(self.densities(samples, f[samples.name][:, samples.places], which))
+            found = found + (dense.sum(axis=1, keepdims=True) if len(self.labels) == 1 else dense @ samples.sums)
         return np.where(np.isnan(found), -np.inf, found)
 
     def log_density(self, z, which):

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from nlmebayes import exposure
+from nlmebayes.dosing import exposure
 from nlmebayes.model import ModelError
 
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
@@ -45,6 +45,7 @@ class Target(ABC):
     threshold = False  # whether ``mic`` is a threshold instead of what the exposure is divided by
     most = np.inf  # that the exposure can be
     timed = False  # whether times are given, in place of a dose
+    integral = False  # whether all that matters is the area
 
     def __post_init__(self):
         name = type(self).__name__
@@ -72,8 +73,8 @@ class Target(ABC):
 
     @abstractmethod
     def measure(self, grid, f):
-        """Exposure (draw,) of predictions (draw, time) at the times of the window: `exposure.Panels`, or None for a
-        point."""
+        """Exposure (draw,) of predictions (draw, time) at the times of the window: `exposure.Panels`, None for a
+        point, or `exposure.Ends`, of which the predictions are areas."""
 
     @property
     @abstractmethod
@@ -171,12 +172,15 @@ class Windowed(Target):
 class AUC(Windowed):
     """Area under the concentration from ``start`` to ``end``; with ``mic`` AUC/MIC.
 
-    Gauss-Legendre quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long
-    as the one before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow
-    rates to 3000 per interval. A lag of each draw's own puts the kink or jump of a dose inside of a panel. With 2000
-    draws of lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an
-    SD below 2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
+    Of a linear system it is one more state (`structure.area`), exact under any lags. Otherwise Gauss-Legendre
+    quadrature, 16 nodes on each of 6 panels between doses (3 where these are many), each 4 times as long as the one
+    before, cut where the curve asks for it; the relative error for exponentials is below 1e-13 from slow rates to 3000
+    per interval. A lag of each draw's own then puts the kink or jump of a dose inside of a panel. With 2000 draws of
+    lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an SD below
+    2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
     """
+
+    integral = True
 
     def measure(self, grid, f):
         return exposure.integral(grid, f) * self.scale
@@ -194,6 +198,7 @@ class DailyAUC(Windowed):
     """
 
     day: float = 24.0
+    integral = True
 
     def measure(self, grid, f):
         return exposure.integral(grid, f) * self.scale * self.day / grid.widths.sum()
@@ -206,6 +211,8 @@ class DailyAUC(Windowed):
 @dataclass(frozen=True)
 class AverageConcentration(Windowed):
     """Mean concentration from ``start`` to ``end``."""
+
+    integral = True
 
     def measure(self, grid, f):
         return exposure.integral(grid, f) * self.scale / grid.widths.sum()

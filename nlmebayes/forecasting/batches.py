@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from nlmebayes import charts, publication
+from nlmebayes import publication
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
-from nlmebayes.forecasting import DENSITY, forecaster
+from nlmebayes.forecasting import charts
+from nlmebayes.forecasting.forecaster import DENSITY, forecaster
+from nlmebayes.forecasting.modes import climbed
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Model, ModelError
-from nlmebayes.modes import climbed
 
 OPTIONS = (*DENSITY, "now", "unusual", "draws", "proposals", "rounds")
 TOGETHER = 100  # patients whose modes are climbed to at once
@@ -167,14 +168,15 @@ def _modes(ready, data, options, labels):
     value = np.take_along_axis(found.value, best[None], axis=0)[0]
     z = np.take_along_axis(found.z, best[None, :, None], axis=0)
     eta = target.effects(z, np.zeros(1, dtype=int))
-    phi, _, _ = evaluator(target.model, target.design)(target.population.theta, eta)
-    owner = target.of_unit
+    shown = target.recorded
+    phi, _, _ = evaluator(target.model, shown.design)(target.population.theta, eta)
+    owner = shown.of_unit
     table = pd.DataFrame(
-        {part.subject: np.array(target.labels, dtype=object)[owner], "unit": list(target.design.labels)}
+        {part.subject: np.array(target.labels, dtype=object)[owner], "unit": list(shown.design.labels)}
         | {name: x[0] for name, x in phi.items()}
         | {
             f"eta_{level.name}_{effect.name}": eta[level.name][0, level.of_unit, k]
-            for level, _ in target.unknown
+            for level, _ in shown.unknown
             for k, effect in enumerate(level.effects)
         }
         | {"log_density": value[owner]}

@@ -8,12 +8,14 @@ visit.
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from nlmebayes import storage
 from nlmebayes.data.grid import last_position
-from nlmebayes.forecasting import DENSITY, REPORT, forecast
+from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecast
+from nlmebayes.imputation import filled, known
 from nlmebayes.model import ModelError
 
 
@@ -27,7 +29,7 @@ def update(tree, patient, **options):
     patient : Dataset
         What is new: records later than those of the forecast. The earlier ones are in the tree.
     **options
-        Of `forecast`; ``flatten``, ``half_life`` and ``drift`` are by default those of the earlier one.
+        Of `forecast`; those that change the density are by default those of the earlier one.
 
     Returns
     -------
@@ -41,10 +43,21 @@ def update(tree, patient, **options):
     """
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")
-    before, report = storage.stored_dataset(tree), json.loads(tree.attrs[REPORT])
+    report, (before, patient) = json.loads(tree.attrs[REPORT]), _unfilled(tree, patient)
     options = {name: report[name] for name in DENSITY if name in report} | options
     population = _population(tree, before, report.get("flatten", 1.0))
     return forecast(None, population, joined(before, patient), **options)
+
+
+def _unfilled(tree, after):
+    """The records of the forecast and the new ones, as they are known: an imputed covariate is missing in both, or
+    holds in both what the new ones say."""
+    before = storage.stored_dataset(tree)
+    for name in json.loads(tree.attrs.get(storage.IMPUTED, "{}")):
+        said = known(after, [name])
+        before = filled(before, said or {name: np.nan})
+        after = after if name in after.observations else filled(after, {name: np.nan})
+    return before, after
 
 
 def _population(tree, before, flatten):
@@ -56,7 +69,7 @@ def _population(tree, before, flatten):
     population = prior.drop_vars([name for name in drop if name in prior])
     population = population.assign({k: v / flatten**0.5 for k, v in population.items() if k.startswith("omega_")})
     found = xr.DataTree.from_dict({"posterior": population})
-    found.attrs |= {key: value for key, value in tree.attrs.items() if key != REPORT}
+    found.attrs |= {key: value for key, value in tree.attrs.items() if key not in (REPORT, storage.IMPUTED)}
     found[storage.DATASET] = tree[storage.TRAINING] if storage.TRAINING in tree.children else tree[storage.DATASET]
     return found
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from nlmebayes.dosing import Loss, check, doubted, evaluated, known, tabled
-from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, varied
-from nlmebayes.targets import Target
+from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.recommendation import Loss, check, doubted, evaluated, known, tabled
+from nlmebayes.dosing.regimen import FOLLOW, NEW, varied
+from nlmebayes.dosing.targets import Target
 
 SURE = 0.98  # share of draws on the wrong side beyond which no better amount is looked for
 GRID = 21  # values compared in a search without a root, and again around the best of them
@@ -21,13 +21,13 @@ DOUBLINGS = 30
 
 def optimise(
     forecast, regimen, targets, *, optimum="in range", probability=None, vary="amount", between=None, given=None,
-    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, now=None,
+    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, now=None,
 ):  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
     Parameters
     ----------
-    forecast, targets, loss, model, outcome, history, occasions, now
+    forecast, targets, loss, model, outcome, history, occasions, covariates, now
         As in `recommend`.
     regimen : Regimen or Plan
         What is not varied; of a plan the last part is varied. Its own amount is where the search starts.
@@ -63,7 +63,8 @@ def optimise(
     """
     targets = [targets] if isinstance(targets, Target) else list(targets)
     aim = Aim(optimum, probability, loss or Loss(), tuple(targets))
-    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
     check(case, [regimen], now)
     if vary not in ("amount", "every", "duration", "rate"):
         raise ValueError(f"optimise: cannot vary {vary!r}; write amount, every, duration or rate")

@@ -1,18 +1,21 @@
 """`recommend`: which regimen brings the exposures of a patient into their range, with what probability."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes import charts, doubts, storage
+from nlmebayes import storage
+from nlmebayes.dosing import doubts
+from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
+from nlmebayes.dosing.targets import Target
+from nlmebayes.forecasting import charts
 from nlmebayes.model import ModelError
-from nlmebayes.prospect import Case, prospect
-from nlmebayes.regimen import FOLLOW, NEW, NONE, Plan, Regimen, changes, kept
+from nlmebayes.publication import outside
 from nlmebayes.structure.superposition import Superposition
-from nlmebayes.targets import Target
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Loss:
 
 
 def recommend(
-    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, now=None
-):
+    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, covariates=None,
+    now=None,
+):  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
@@ -85,6 +89,9 @@ def recommend(
     occasions : {"new", "last", "each"}
         Of a patient with occasions: the regimen is a new one, whose effects are drawn from the population; goes on with
         the last; or each of its doses begins another.
+    covariates : dict, optional
+        Covariates to come: ``{"crcl": 40.0}`` from the start of the regimen on, ``{"crcl": {72.0: 40.0, 96.0: 65.0}}``
+        from each time on. Without it the last recorded values hold.
     now : float, optional
         A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
         earlier.
@@ -112,7 +119,8 @@ def recommend(
     targets = [targets] if isinstance(targets, Target) else list(targets)
     if not plans or not targets:
         raise ValueError("recommend: needs at least one regimen and one target")
-    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions)
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
     check(case, plans, now)
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
@@ -133,7 +141,7 @@ def check(case, plans, now=None):
             raise ModelError(late)
         for part in plan.parts:
             _into_a_state(part, case.model.structure)
-    changed, start = changes(case.patient).max(initial=-np.inf), min(plan.start for plan in plans)
+    changed, start = _last_change(case.patient), min(plan.start for plan in plans)
     if case.history == NONE and start < changed:
         warnings.warn(
             f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
@@ -142,10 +150,21 @@ def check(case, plans, now=None):
         )
 
 
+def _last_change(patient):
+    """Time of the last record whose occasion or covariates may be others than before."""
+    changing = patient.inputs or patient.levels[-1] != patient.subject
+    return patient.observations[patient.time].max() if changing else -np.inf
+
+
 def doubted(case, forecast, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
     for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
         warnings.warn(doubt, stacklevel=3)
+    for name, said in case.covariates.items():
+        values = list(said.values()) if isinstance(said, dict) else [said]
+        stated = replace(case.patient, observations=pd.DataFrame({name: values}))
+        for line in outside(forecast, stated):
+            warnings.warn(f"covariates: {line}, the range of the published model; it extrapolates", stacklevel=3)
 
 
 def _into_a_state(part, structure):

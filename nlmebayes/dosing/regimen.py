@@ -265,12 +265,6 @@ def with_doses(patient, regimen):
     return replace(patient, doses=doses.astype(dict.fromkeys(deeper, object)))
 
 
-def changes(patient):
-    """Times of the records whose occasion or covariates govern intervals of the past."""
-    changing = patient.inputs or patient.levels[-1] != patient.subject
-    return np.unique(patient.observations[patient.time].to_numpy(float)) if changing else np.zeros(0)
-
-
 def beginnings(patient, plan, occasions):
     """Times at which new occasions of the patient begin under a plan: none where nothing lies below the subject."""
     if patient.levels[-1] == patient.subject or occasions == LAST:
@@ -309,3 +303,11 @@ def acts(patient, plan):
         times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
         found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]
     return np.unique(np.concatenate(found))
+
+
+def restarts(patient, plan):
+    """Times at which the states are what they are by a reset or a steady state, in place of what was."""
+    found = [part.start for part in plan.parts if part.steady]
+    found += [dose[patient.time] for dose in patient.doses.to_dict("records") if dose["ss"] == 1]
+    found += [event[patient.time] for event in patient.events.to_dict("records") if event["kind"] == "reset"]
+    return np.array(found, dtype=float)

@@ -1,0 +1,1 @@
+"""Regimens and targets: what a plan does to the patient of a forecast, and which one to choose."""

@@ -1,0 +1,58 @@
+r"""What the data say of each random effect, learnt anew from draws of the posterior.
+
+A pilot takes the likelihood of a group for a parabola at one point, which may be far from where the posterior is, and
+is nowhere good where it bends. Over draws l of the linear predictors the parabola that is right on average has
+
+.. math:: J = E[W(l)], \qquad h = E[s(l)] + J E[l]
+
+with the slope s of the log-likelihood and its Gauss-Newton curvature W: the normal law nearest to the posterior has
+these sites (Opper and Archambeau 2009, Neural Comput. 21, 786-792). The draws are those of the first half of a warm-up.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from nlmebayes.pilot import Problem
+
+MOST = 40  # draws that derivatives are taken at
+
+
+def recalibrated(model, design, found, draws):
+    """The pilot with estimates and information of draws.
+
+    Parameters
+    ----------
+    found : Pilot
+    draws : Draws
+        Of the posterior, roughly, with the effects of all groups.
+
+    Returns
+    -------
+    Pilot
+    """
+    problem = Problem(model, design)
+    few = draws.take(np.unique(np.linspace(0, draws.size - 1, MOST).astype(int)))
+    one = {level.name: np.eye(len(level.effects)) for level in design.levels}
+    linear = problem.linear(_columns(problem, few), one)
+    sigma = {o: {part: float(np.exp(np.log(v).mean())) for part, v in parts.items()} for o, parts in few.sigma.items()}
+    j, slope, f = np.zeros_like(found.j), np.zeros_like(found.h), dict.fromkeys(found.f, 0.0)
+    for each in linear:
+        curvature, first, predicted = problem.around(each, sigma, drawn=False)
+        j, slope = j + curvature / len(linear), slope + first / len(linear)
+        f = {name: total + predicted[name][0] / len(linear) for name, total in f.items()}
+    theta = np.concatenate([draws.theta[name] for name in problem.names], axis=1)
+    return replace(
+        found, theta={name: draws.theta[name].mean(axis=0) for name in problem.names},
+        covariance=np.cov(theta, rowvar=False).reshape(2 * theta.shape[1:]),
+        eta={name: values.mean(axis=0) for name, values in draws.eta.items()},
+        factor={level.name: draws.cholesky(level.name).mean(axis=0) for level in design.levels},
+        sigma=sigma, f=f, j=j, h=slope + np.einsum("oupq,uq->oup", j, linear.mean(axis=0)), rounds=max(found.rounds, 1),
+    )  # fmt: skip
+
+
+def _columns(problem, draws):
+    """Fixed and random effects of each draw in the order of the columns of a `Problem`."""
+    parts = [draws.theta[name] for name in problem.names]
+    parts += [draws.eta[level.name].reshape(draws.size, -1) for level in problem.design.levels]
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,140 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which hospitals are worse than the average?
+
+# %% [markdown]
+# ## Question
+#
+# Some hospitals see many readmissions, but small ones see many or few by chance. What is the rate of each, which
+# rank has it, and how sure can one be that it is above the average of the system?
+
+# %% [markdown]
+# ## Data and source
+#
+# Simulated, so that the truth is known: 40 hospitals of very different size report the readmissions of eight
+# quarters. The risk of the middle hospital is 0.15, and the SD between hospitals is 0.3 on the logit scale.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import nlmebayes as nb
+from model_zoo import HospitalProfile
+
+rng = np.random.default_rng(5)
+hospitals, quarters = 40, 8
+size = rng.choice([8, 20, 60, 150], hospitals)
+truth = 1 / (1 + np.exp(-(np.log(0.15 / 0.85) + rng.normal(0, 0.3, hospitals))))
+frame = pd.DataFrame(
+    {"hospital": np.repeat(np.arange(hospitals), quarters), "quarter": np.tile(np.arange(8), hospitals)}
+)
+frame["n"] = rng.poisson(size[frame["hospital"]]) + 1
+frame["readmitted"] = rng.binomial(frame["n"], truth[frame["hospital"]])
+data = nb.Dataset.from_frame(frame, outcome="readmitted", levels="hospital", inputs=("n", "quarter"))
+training = data.drop_sel(hospital="0")
+print(data)
+
+# %% [markdown]
+# ## Model
+#
+# `Binomial("n")` reads the number of patients from the column `n`. The risk of a hospital varies on the logit scale.
+
+# %%
+model = nb.Model(HospitalProfile(), "risk ~ 1 + (1|hospital)", residual=nb.Binomial("n"))
+print(model)
+print(nb.priors(model, training).to_string(index=False))
+
+# %% [markdown]
+# ## Prior check
+
+# %%
+prior = nb.simulate(model, training, draws=200, random_seed=1)["prior"]["risk"]
+figure, axis = plt.subplots()
+axis.hist(prior.to_numpy().ravel(), bins=40)
+label = axis.set(xlabel="risk of a hospital", ylabel="simulated hospitals")
+
+# %% [markdown]
+# ## Fit
+
+# %%
+settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)
+tree = nb.fit(model, training, **settings)
+
+# %% [markdown]
+# ## Check
+#
+# The truth was a risk of 0.15 and an SD of 0.3.
+
+# %%
+print(nb.check(model, tree))
+
+# %% [markdown]
+# Raw rates spread most where hospitals are small: the funnel. The estimates are drawn to the middle, small hospitals
+# by more than large ones.
+
+# %%
+draws = tree["posterior"]["risk"].stack(sample=("chain", "draw")).to_numpy()
+total = frame[frame["hospital"] > 0].groupby("hospital")[["readmitted", "n"]].sum()
+raw, middle = total["readmitted"] / total["n"], draws.mean()
+figure, axis = plt.subplots()
+axis.scatter(total["n"], raw, facecolors="none", edgecolors="black", label="raw")
+axis.scatter(total["n"], draws.mean(axis=1), label="estimated")
+patients = np.geomspace(total["n"].min(), total["n"].max(), 100)
+for sign in (-1.96, 1.96):
+    axis.plot(patients, middle + sign * np.sqrt(middle * (1 - middle) / patients), color="grey", linestyle="--")
+axis.set(xscale="log", xlabel="patients", ylabel="readmission rate")
+legend = axis.legend(frameon=False)
+
+# %% [markdown]
+# Ranks are as uncertain as that: the table shows the ten hospitals that are most probably above the average of the
+# system in the same draw.
+
+# %%
+ranks = draws.argsort(axis=0).argsort(axis=0) + 1
+average = (draws * total["n"].to_numpy()[:, None]).sum(axis=0) / total["n"].sum()
+table = pd.DataFrame({
+    "n": total["n"], "raw": raw, "estimated": draws.mean(axis=1), "rank q05": np.quantile(ranks, 0.05, axis=1),
+    "rank q95": np.quantile(ranks, 0.95, axis=1), "P(above average)": (draws > average).mean(axis=1),
+    "truth": truth[1:],
+})  # fmt: skip
+print(table.sort_values("P(above average)").tail(10).round(3).to_string())
+
+# %%
+figure, axis = plt.subplots()
+order = ranks.mean(axis=1).argsort()
+axis.hlines(np.arange(len(order)), *np.quantile(ranks[order], [0.05, 0.95], axis=1))
+axis.plot(ranks[order].mean(axis=1), np.arange(len(order)), "o")
+label = axis.set(xlabel="rank (90 % interval)", ylabel="hospital")
+
+# %% [markdown]
+# ## Forecast
+#
+# Hospital 0 joins: its first four quarters are known, what will the next four bring?
+
+# %%
+early = data.sel(hospital="0").drop_sel(quarter=[4, 5, 6, 7])
+forecast = nb.forecast(model, tree, early, random_seed=1)
+later = data.sel(hospital="0", quarter=[4, 5, 6, 7])
+predicted = nb.predict(model, forecast, later, random_seed=1)["posterior_predictive"]["readmitted"]
+low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
+inside = later.observations["value"].between(low, high)
+print(f"{inside.sum()} of {len(inside)} quarters lie in their 90 % interval")
+
+# %% [markdown]
+# ## What could be wrong
+#
+# - Hospitals that take sicker patients are not worse: case mix belongs in the formula of `risk`.
+# - Shrinkage protects small hospitals from blame by chance, and hides a small one that is truly bad.
+# - Quarters of one hospital are taken as alike. `(1|hospital/quarter)` lets them differ.

@@ -1,0 +1,54 @@
+"""What the sampler calls: values beside SciPy, other data of another shape, failures as minus infinity."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from pytensor.raise_op import Assert
+from scipy.stats import norm
+
+from nlmebayes import callback, compilation
+from nlmebayes.compilation import compiled, density, expanded
+
+
+@pytest.fixture(scope="module")
+def small():
+    with pm.Model() as built:
+        data, scale = pm.Data("data", [1.0, 2.0, 4.0]), pm.Data("scale", np.array([[2, 3]], dtype=np.int32))
+        m = pm.Normal("m", 0.0, scale[0, 0], shape=2)
+        positive = Assert("negative")(m[1], (m[1] > -1.0).all())
+        pm.Deterministic("twice", 2.0 * m)
+        pm.Normal("y", m[0] + positive, 1.0, observed=data)
+    return compiled(built, "numba", ["m", "twice"])
+
+
+def expected(x, data, scale):
+    value = norm.logpdf(x, 0, scale).sum() + norm.logpdf(data, x.sum(), 1).sum()
+    return value, -x / scale**2 + (np.asarray(data) - x.sum()).sum()
+
+
+def test_density_and_slopes_are_those_of_scipy(small):
+    x = np.array([0.3, -0.2])
+    value, slopes = density(small)(x)
+    wanted, wanted_slopes = expected(x, [1.0, 2.0, 4.0], 2)
+    assert value == pytest.approx(wanted, rel=1e-12)
+    np.testing.assert_allclose(slopes, wanted_slopes, rtol=1e-12)
+    np.testing.assert_allclose(expanded(small, x[None])["twice"], 2 * x[None])
+
+
+def test_other_data_of_another_shape_need_no_compilation(small):
+    x, other = np.array([0.3, -0.2]), np.arange(5.0)
+    changed = small.with_data(data=other, scale=np.array([[3, 1]], dtype=np.int32))
+    assert density(changed)(x)[0] == pytest.approx(expected(x, other, 3)[0], rel=1e-12)
+    assert density(small)(x)[0] == pytest.approx(expected(x, [1.0, 2.0, 4.0], 2)[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("x", [(0.3, -2.0), (np.nan, 0.0), (1e200, 0.0)], ids=["an error", "nan", "overflow"])
+def test_a_failure_is_minus_infinity(small, x):
+    value, slopes = density(small)(np.array(x))
+    assert value == -np.inf
+    assert np.isfinite(slopes).all()
+
+
+def test_nutpie_takes_the_callbacks_from_here(small):
+    assert small.compiled_logp_func.__name__ == "density"
+    assert compilation.callback is callback
