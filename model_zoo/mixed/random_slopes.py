@@ -62,8 +62,8 @@ class RandomSlopes(LinearPredictor):
     def explained(self, tree, values):
         """Share of the variance of the slopes that the moderator explains, for every draw.
 
-        ``gamma_1^2 var(m) / (gamma_1^2 var(m) + omega^2)``, with ``values`` those of the moderator in the groups, one for
-        each. (chain, draw)
+        ``gamma_1^2 var(m) / (gamma_1^2 var(m) + omega^2)``, with ``values`` those of the moderator in the groups, one
+        for each. (chain, draw)
         """
         theta = tree["posterior"]["theta_mu"].sel(mu_term=f"{self.condition}:{self.moderator}", drop=True)
         explained = theta**2 * np.var(np.asarray(values, dtype=float))
