@@ -125,6 +125,7 @@ legend = axis.legend(frameon=False)
 
 # %%
 figure = nb.plot.fits(model, tree, x="dose")
+figure.axes[0].set_xscale("symlog", linthresh=0.01)
 
 # %% [markdown]
 # The area under the curve sums it up for each plate, for every draw.
