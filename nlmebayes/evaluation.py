@@ -20,7 +20,6 @@ from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
-from nlmebayes.parts import cut, one_of, parts_at, shapes_of
 from nlmebayes.structure.structure import Named
 
 UNCOMPILED = "FAST_COMPILE"
@@ -219,14 +218,35 @@ def _graph(structure, levels, shared, own, names):
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
-    inputs = [
-        *theta.values(),
-        *eta.values(),
-        *x.values(),
-        *arrays.values(),
-    ]
+    inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
     return pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore")
+
+
+def parts_at(residual, s, observed=None):
+    """Parts and columns of a residual by name, of shape (sample, 1), (1, record) or (sample, record).
+
+    ``s`` holds the parts, (sample,), or (sample, term) of those with a formula.
+    """
+    found = {}
+    for part, values in s.items():
+        values = np.asarray(values, dtype=float)
+        scale = values.ndim == 2
+        found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
+    if residual.columns and observed is None:
+        raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
+    columns = observed.columns if residual.columns else {}
+    return found | {part: np.asarray(x, dtype=float)[None] for part, x in columns.items()}
+
+
+def _cut(parts, rows, here):
+    """Parts at some samples and records."""
+    return [x[rows if len(x) > 1 else slice(None)][:, here if x.shape[1] > 1 else slice(None)] for x in parts.values()]
+
+
+def _shapes(parts):
+    """Names of parts, and which of their axes are of length one whatever the data: what a graph depends on."""
+    return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
 
 def measure(residual, f, s, rng, positive=False, observed=None):
@@ -236,7 +256,7 @@ def measure(residual, f, s, rng, positive=False, observed=None):
     if residual.correlated:
         return _series(residual, f, s, rng, observed)
     parts = parts_at(residual, s, observed)
-    compute, generators = _measured(residual, shapes_of(parts), positive)
+    compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
     return compute(f, *parts.values()).astype(float)
 
@@ -264,17 +284,17 @@ def log_density(residual, f, s, observed, positive=False):
     special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
     f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
     if not special.any():
-        return _density(residual, shapes_of(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
+        return _density(residual, _shapes(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
     found = np.empty(f.shape[:2])
     for censored, here in ((False, ~special), (True, special)):
         if not here.any():
             continue
-        compute = _density(residual, shapes_of(parts), censored, positive)
+        compute = _density(residual, _shapes(parts), censored, positive)
         step = max(1, CHUNK // 20 // here.sum()) if censored else len(f)
         for i in range(0, len(f), max(1, step)):
             rows = slice(i, i + step)
             given = (x[None, here] for x in limits)
-            found[rows, here] = compute(*given, f[rows, here], *cut(parts, rows, here))
+            found[rows, here] = compute(*given, f[rows, here], *_cut(parts, rows, here))
     return found
 
 
@@ -289,11 +309,11 @@ def slopes(residual, f, s, observed, positive=False):
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
     found = np.zeros((3, len(f)))
-    parts = parts_at(residual, one_of(s), observed)
+    parts = parts_at(residual, _one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
-            compute, at = _slopes(residual, shapes_of(parts), censored, positive), f[None, here]
-            given, own = [x[:, here] for x in limits], cut(parts, slice(None), here)
+            compute, at = _slopes(residual, _shapes(parts), censored, positive), f[None, here]
+            given, own = [x[:, here] for x in limits], _cut(parts, slice(None), here)
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
                 scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
@@ -302,6 +322,11 @@ def slopes(residual, f, s, observed, positive=False):
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
             found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
     return found
+
+
+def _one(s):
+    """Parts of one sample, (1,) or (1, term)."""
+    return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
 
 
 @lru_cache(maxsize=32)
@@ -313,7 +338,7 @@ def _expects(residual):
 
 def heights(residual, f, s, observed=None):
     """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
-    parts = parts_at(residual, one_of(s), observed)
+    parts = parts_at(residual, _one(s), observed)
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
     # of a part with a formula the mean is that on the formula's scale
     mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
@@ -321,7 +346,7 @@ def heights(residual, f, s, observed=None):
 
 
 def _heights(residual, f, parts):
-    return _height(residual, shapes_of(parts))(f, *parts.values())
+    return _height(residual, _shapes(parts))(f, *parts.values())
 
 
 @lru_cache(maxsize=32)
@@ -347,8 +372,8 @@ def distances(residual, f, s, observed, positive=False):
     ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
     share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
-    parts = parts_at(residual, one_of(s), observed)
-    each = np.exp(_heights(residual, x, dict(zip(parts, cut(parts, slice(None), here), strict=True))))
+    parts = parts_at(residual, _one(s), observed)
+    each = np.exp(_heights(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 

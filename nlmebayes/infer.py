@@ -27,7 +27,7 @@ LEARN = 200  # least warm-up whose first half the information of transported eff
 SLOW = 0.3  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-UNKEPT_STATS = ("divergence_",)  # where, and messages: ragged, or text with missing values, which NetCDF cannot hold
+UNKEPT_STATS = ("divergence_", "transformation_update")  # ragged, or text with missing values: not for NetCDF
 
 
 def fit(
@@ -47,8 +47,8 @@ def fit(
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
     target_accept : float, optional
-        By default 0.8 where all random effects are transported and the warm-up goes well, 0.9 elsewhere. Raise it
-        towards 1 when `check` reports divergences.
+        By default 0.8 where all random effects are transported, 0.9 elsewhere. Raise it towards 1 when `check` reports
+        divergences.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder"}
@@ -176,7 +176,7 @@ class Sampler:
             ready, slow = self._recalibrated(tune // 2, rng, options)
             rest = tune - tune // 2
             if slow and options.get("sampler", "nuts") == "nuts":
-                options = {"extra_doublings": 1} | options | {"target_accept": target_accept or UNEVEN}
+                options = {"extra_doublings": 1} | options
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         with streaming.raw(store) as folder:
             found = _whole(*ready._run(draws, rest, rng, options | folder), draws)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nlmebayes.model import by_node
 from nlmebayes.pilot import Problem
 
 MOST = 40  # draws that derivatives are taken at
@@ -31,11 +32,11 @@ def recalibrated(model, design, found, draws):
     -------
     Pilot
     """
-    problem = Problem(model, design)
+    problem = Problem(*by_node(model, design))
     few = draws.take(np.unique(np.linspace(0, draws.size - 1, MOST).astype(int)))
     one = {level.name: np.eye(len(level.effects)) for level in design.levels}
     linear = problem.linear(_columns(problem, few), one)
-    sigma = {o: {part: float(np.exp(np.log(v).mean())) for part, v in parts.items()} for o, parts in few.sigma.items()}
+    sigma = {o: {part: np.median(few.sigma[o][part], axis=0) for part in parts} for o, parts in found.sigma.items()}
     j, slope, f = np.zeros_like(found.j), np.zeros_like(found.h), dict.fromkeys(found.f, 0.0)
     for each in linear:
         curvature, first, predicted = problem.around(each, sigma, drawn=False)

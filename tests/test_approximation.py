@@ -114,6 +114,7 @@ def test_a_fit_goes_on_where_it_ended(ready, sampled, tmp_path):
         assert longer[group].sizes["draw"] == 800
     first = longer["posterior"].to_dataset().isel(draw=slice(500))
     xr.testing.assert_allclose(first, sampled["posterior"].to_dataset())
+    assert longer["transport"].equals(sampled["transport"])  # in which the positions mean the same
     assert not longer["sample_stats"]["position"].equals(sampled["sample_stats"]["position"])
     assert json.loads(longer.attrs["nlmebayes_fit"])["draws"] == 800
     assert (nb.summary(longer)["rhat"] < 1.05).all()

@@ -235,26 +235,43 @@ def test_a_new_start_is_at_the_last_record():
     assert planned(later, [500.0], {"every": "24"}, "none")[0].start == 40.0
 
 
-def test_covariates_to_come_uncertain_times_and_missing_covariates(tmp_path):
-    """A genotype that nobody knows, a haematocrit that falls, times that are known to a quarter of an hour."""
+def test_times_that_are_uncertain(folder):
+    found = run(folder, "--time-sd", "0.25", out="late")
+    assert found.exit_code == 0, found.output
+    said = json.loads((folder / "late" / "forecast.json").read_text(encoding="utf-8"))["patient"]
+    assert said["time_sd"] == 0.25 and set(said["sampling_times"]) == {"conc row 2", "conc row 3"}
+
+
+OWN = """
+name = "A drug"
+citation = "none"
+structure = "OneCompartment"
+formulas = ["cl ~ 1 + offset(log(crcl / 100) + 0.7 * fast) + (1|id)", "v ~ 1"]
+theta = { cl = 3.0, v = 30.0 }
+omega = { sd = { cl = 0.3 } }
+sigma = { b = 0.1 }
+covariates = { fast = { share = { 0 = 0.8, 1 = 0.2 } } }
+"""
+
+
+def test_covariates_to_come_and_missing_covariates(tmp_path):
+    """A genotype that nobody knows, kidneys that fail; a population of one's own."""
+    (tmp_path / "own.toml").write_text(OWN, encoding="utf-8")
     table = pd.DataFrame({
-        "ID": "p", "TIME": [0.0, 2.0, 12.0], "DV": [".", 12.0, 3.0], "AMT": [4000.0, 0, 0], "EVID": [1, 0, 0],
-        "HCT": 33.0, "PROGRAF": 1,
+        "ID": "p", "TIME": [0.0, 2.0, 12.0], "DV": [".", 2.3, 0.4], "AMT": [100.0, 0, 0], "EVID": [1, 0, 0],
+        "CRCL": 90.0,
     })  # fmt: skip
     table.to_csv(tmp_path / "p.csv", index=False)
-    words = ["forecast", "tacrolimus_woillard_2011", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]
-    words += ["--impute", "--time-sd", "0.25", "--target", "trough 5-10", "--doses", "2000", "--every", "12"]
-    words += ["--number", "4", "--start", "13", "--then", "hct=28 at 24"]
-    found = RUN.invoke(app, words)
+    words = ["forecast", str(tmp_path / "own.toml"), str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]
+    words += ["--impute", "--target", "trough 5-10", "--doses", "80", "--every", "12", "--number", "4"]
+    found = RUN.invoke(app, [*words, "--start", "13", "--then", "crcl=28 at 24"])
     assert found.exit_code == 0, found.output
     said = json.loads((tmp_path / "out" / "forecast.json").read_text(encoding="utf-8"))
-    assert said["patient"]["missing"] == "impute" and set(said["patient"]["sampling_times"]) == {
-        "conc row 2", "conc row 3"
-    }  # fmt: skip
+    assert said["patient"]["missing"] == "impute"
     tree = xr.open_datatree(tmp_path / "out" / "forecast.nc").load()
-    assert 0 < float(tree["posterior"]["covariate_cyp3a5"].mean()) < 0.3
-    regimen = nb.Regimen(2000.0, start=13.0, every=12.0, doses=4)
-    again = nb.recommend(tree, regimen, nb.Trough(5, 10), covariates={"HCT": {24.0: 28.0}})
+    assert float(tree["posterior"]["covariate_fast"].mean()) > 0.5  # clearance is high
+    regimen = nb.Regimen(80.0, start=13.0, every=12.0, doses=4)
+    again = nb.recommend(tree, regimen, nb.Trough(5, 10), covariates={"CRCL": {24.0: 28.0}})
     written = pd.read_csv(tmp_path / "out" / "regimens.csv")
     assert written["median"][0] == pytest.approx(again["median"][0], rel=1e-9)
 

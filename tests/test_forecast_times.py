@@ -91,7 +91,7 @@ def test_a_column_says_which_times_are_uncertain(tree):
     found = nb.forecaster(None, tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), time_sd="sd")[1]
     value = found.log_density(z[:, None, None], np.zeros(len(z), dtype=int))[:, 0]
     assert value == pytest.approx(np.log(dense), abs=1e-3)
-    assert found.observed[0].starts.tolist() == [0, 80]
+    assert found.observed[0].starts.tolist() == [0, 48]
 
 
 def test_nuts_samples_the_same_density(tree):

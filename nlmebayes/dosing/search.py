@@ -14,6 +14,7 @@ SURE = 0.98  # share of draws on the wrong side beyond which no better amount is
 GRID = 21  # values compared in a search without a root, and again around the best of them
 TIMES = 4  # that this is done
 CLOSE = 1e-6  # of the log loss decides between values that have the same probability
+ROUNDING = 1e-11  # relative, of an exposure
 NEAR = 1e-6  # relative, that a root is moved at most
 FOLD = 2.0  # by which the bracket of a search grows, at most DOUBLINGS times
 DOUBLINGS = 30
@@ -139,6 +140,11 @@ class Aim:
         """Whether the probability is at least as asked."""
         return gap >= 0 if self.optimum == "at least" else gap <= 0
 
+    def safely(self, gap):
+        """The same, whatever the rounding of another evaluation of the exposure."""
+        slack = ROUNDING * abs(self.limit)
+        return gap >= slack if self.optimum == "at least" else gap <= -slack
+
     def lost(self, exposures):
         """What is least where the search ends."""
         pairs = list(zip(exposures, self.targets, strict=True))
@@ -217,7 +223,7 @@ class Search:
             )
         found = float(brentq(gap, low, high, rtol=1e-10))
         up, step = self.aim.reached(ends[1]), 1e-9
-        while not self.aim.reached(gap(found)) and step < NEAR:  # the side of rounding on which the probability holds
+        while not self.aim.safely(gap(found)) and step < NEAR:  # the side of rounding on which the probability holds
             found, step = found * (1 + step if up else 1 - step), 4 * step
         return found
 

@@ -155,6 +155,9 @@ class Forecaster:
         patient, law, _ = self._complete(patient, missing)
         nodes, plain = {}, None
         if time_sd is not None:
+            for name in patient.outcomes:
+                if self.model.residual_of(name).folds:
+                    raise ModelError(f"forecast: {name} is the time of an event, whose error time_sd= does not know")
             plain = self._designed(patient, several)
             patient, nodes = with_nodes(patient, time_sd)
         design, unknown = self._designed(patient, several)

@@ -10,6 +10,7 @@ from nlmebayes import prediction
 from nlmebayes.evaluation import evaluator, measure
 from nlmebayes.forecasting.target import Target
 
+FEW = 500  # draws that are looked at where sampling times are uncertain
 TELLING = 100  # draws without which there is no p-value
 
 
@@ -73,10 +74,10 @@ def distance(posterior, found):
 
 def times(posterior):
     """Posterior mean and SD of the time of each sample, by outcome and row."""
-    target, found = posterior.target, {}
-    f, _ = target.at(posterior.z[:, None], posterior.which)
+    target, found, which = posterior.target, {}, posterior.which[:FEW]
+    f, _ = target.at(posterior.z[:FEW, None], which)
     for samples in target.observed:
-        dense = target.densities(samples, f[samples.name][:, samples.places], posterior.which)
+        dense = target.densities(samples, f[samples.name][:, samples.places], which)
         share = (samples.counted(dense)[1] / samples.weights).mean(axis=0)
         time = target.nodes[samples.name].time
         mean, square = (np.add.reduceat(share * x, samples.starts) for x in (time, time**2))
@@ -101,6 +102,8 @@ def surprise(prior, rng):
     target, scores = prior.target, []
     if len(prior.which) < TELLING:
         return None
+    if target.nodes:
+        prior = Labelled(target, prior.which[:FEW], prior.z[:FEW])
     f_at = target.at(prior.z[:, None], prior.which)[0] if target.nodes else prior.f
     for samples in target.judged:
         name, records = samples.name, samples.records.at(samples.first)

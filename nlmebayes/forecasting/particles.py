@@ -26,7 +26,7 @@ WIDER = 1.1  # scale of their covariance
 DEFENSIVE = 0.1  # share of the prior among them
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
-CLIMB = 6  # steps to the mode of a population with covariates of its own
+CLIMBED, CLIMB = 50, 6  # populations with covariates of their own whose modes are climbed to, and steps
 POPULATIONS = 1000  # most populations whose modes are found
 
 
@@ -111,7 +111,7 @@ def _centres(target, central, found, used):
     if target.population.size == 1:
         return centres
     if target.imputed is not None:  # covariates differ too much for the slopes of one population
-        return np.stack([climb(target, z[:, None], used, rounds=CLIMB).z[:, 0] for z in centres])
+        return np.stack([_followed(target, z, used) for z in centres])
     for k, z in enumerate(found.z):
         slopes = _slopes(central, z)
         for _ in range(2):
@@ -128,6 +128,16 @@ def _centres(target, central, found, used):
             length = np.sqrt((step @ np.linalg.inv(found.covariance[k]) * step).sum(axis=1, keepdims=True))
             centres[k] = here + step * np.minimum(1.0, 3.0 / np.maximum(length, 1e-9))
     return centres
+
+
+def _followed(target, z, used):
+    """Conditional modes (population, column): climbed to in some populations, in the others by regression on how far
+    their covariates move the intercepts. Weights make up for what that misses."""
+    some = used[:CLIMBED]
+    found = climb(target, z[:CLIMBED, None], some, rounds=CLIMB).z[:, 0]
+    shifts = np.stack(list(target.imputed.shifts.values()), axis=1) if target.imputed.shifts else np.zeros((len(z), 0))
+    x = np.concatenate([np.ones((len(shifts), 1)), shifts, shifts**2], axis=1)
+    return x[used] @ np.linalg.lstsq(x[some], found, rcond=None)[0]
 
 
 def _slopes(target, z, step=1e-4):

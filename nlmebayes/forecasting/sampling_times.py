@@ -17,7 +17,7 @@ import pandas as pd
 from nlmebayes.data.grid import last_position
 from nlmebayes.model import ModelError
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(10)  # of a panel
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(6)  # of a panel
 WIDE = 4  # SDs that the nodes cover on either side
 
 
