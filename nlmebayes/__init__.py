@@ -39,6 +39,7 @@ _HOME = {
     "dosing.search": ("optimise",),
     "forecasting.updating": ("update",),
     "forecasting.validation": ("Retrospect", "retrospect"),
+    "storage": ("training_dataset",),
     "variation": ("intervals", "new_unit", "partition"),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.covariate": ("LatentCovariate",),

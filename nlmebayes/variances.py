@@ -14,9 +14,10 @@ from scipy.stats import qmc
 
 from nlmebayes import storage
 from nlmebayes.design import Design, ObservedOutcome, resolve
-from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
+from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known, parts_at
+from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
 from nlmebayes.prediction import context, same_outcomes
-from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
+from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
 from nlmebayes.variables import ModelError
@@ -30,14 +31,23 @@ RESIDUAL = "residual"
 
 @singledispatch
 def residual_moments(residual: Residual, f, s):
-    """Mean and variance of a measurement whose prediction is ``f`` (sample, record); ``s`` are its parts."""
+    """Mean and variance of a measurement whose prediction is ``f`` (sample, record); ``s`` are its parts and columns.
+
+    Of trials and exposures, of the proportion and the rate.
+    """
     raise ModelError(f"{residual}: its mean and variance are not known here, so its variance cannot be split")
 
 
 @residual_moments.register
-def _(residual: Additive | Proportional | Combined | Power, f, s):
+def _(residual: Gaussian, f, s):
     scatter = residual.scatter(pt.as_tensor(f), Named(**s)).eval(mode=UNCOMPILED)
     return f, np.broadcast_to(scatter**2, f.shape)
+
+
+@residual_moments.register
+def _(residual: Bernoulli | Binomial | Poisson | NegativeBinomial | Gamma, f, s):
+    # Of a mean, a proportion or a rate: the variance is what one record says of it, inverted.
+    return f, 1 / residual.information(pt.as_tensor(f), Named(**s)).eval(mode=UNCOMPILED)
 
 
 @residual_moments.register
@@ -187,8 +197,8 @@ class Case:
             eta[level.name] = keep_known(level, draws, np.broadcast_to(effects[level.name], shape).copy())
         _, f, _ = evaluator(self.model, self.design)(draws.theta, eta)
         name = self.observed.name
-        s = {k: v[:, None] for k, v in draws.sigma.get(name, {}).items()}
-        return residual_moments(self.model.residual_of(name), f[name], s)
+        residual = self.model.residual_of(name)
+        return residual_moments(residual, f[name], parts_at(residual, draws.sigma[name], self.observed))
 
     def _is_linear(self, gradients, rng):
         """Whether the mean is what its slopes say, at effects drawn from the population."""

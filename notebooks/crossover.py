@@ -107,6 +107,7 @@ axis.hlines(place, table["q05"], table["q95"])
 axis.plot(table["ratio"], place, "o")
 axis.set_yticks(place, table.index)
 axis.set(xlabel="ratio of exposures", xscale="log", xticks=[0.7, 0.8, 1.0, 1.25, 1.5])
+axis.minorticks_off()
 axis.set_xticklabels(["0.7", "0.8", "1", "1.25", "1.5"])
 
 # %% [markdown]

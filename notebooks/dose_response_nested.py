@@ -44,7 +44,7 @@ for patient in range(1, 21):
         records += [(f"P{patient:02d}", line, plate, dose) for plate in range(rng.integers(1, 4)) for dose in doses]
 frame = pd.DataFrame(records, columns=["patient", "line", "plate", "dose"]).assign(viability=1.0)
 levels = ("patient", "patient/line", "patient/line/plate")
-design = nb.Dataset.from_frame(frame, outcome="viability", levels=levels, inputs=["dose"])
+design = nb.Dataset.from_frame(frame, outcome="viability", levels=levels, inputs=["dose"], subject="patient")
 
 # %% [markdown]
 # ## Model
@@ -125,6 +125,7 @@ legend = axis.legend(frameon=False)
 
 # %%
 figure = nb.plot.fits(model, tree, x="dose")
+figure.axes[0].set_xscale("symlog", linthresh=0.01)
 
 # %% [markdown]
 # The area under the curve sums it up for each plate, for every draw.

@@ -119,15 +119,20 @@ for where, row in rows.items():
 print(pd.DataFrame(split).round(2).to_string())
 
 # %% [markdown]
-# The site that was put aside: of its patients the first visits are known, the second ones are forecast.
+# The site that was put aside: one of its patients after the first visit, and all of them without any.
 
 # %%
-forecast = nb.forecast(model, tree, data.sel(site=new, visit=1.0), random_seed=1)
-held_out = data.sel(site=new, visit=2.0)
-later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["pressure"]
-low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
+site = data.sel(site=new)
+someone = site.sel(patient=site.observations["patient"].iloc[0])
+forecast = nb.forecast(model, tree, someone.sel(visit=1.0), random_seed=1)
+second = nb.predict(model, forecast, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
+before = nb.predict(model, tree, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
+print(f"second visit: SD {float(before.std()):.1f} before the first one, {float(second.std()):.1f} after it")
+
+predicted = nb.predict(model, tree, site, random_seed=1)["posterior_predictive"]["pressure"]
+low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
+values = site.observations["value"]
+print(f"{values.between(low, high).sum()} of {len(values)} measurements lie in their 90 % interval")
 
 # %% [markdown]
 # ## What could be wrong

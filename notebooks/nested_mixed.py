@@ -42,7 +42,7 @@ for mouse in range(1, 15):
     for neuron in range(1, rng.integers(2, 7) + 1):
         records += [(f"M{mouse:02d}", neuron, float(trial)) for trial in range(1, rng.integers(3, 9) + 1)]
 frame = pd.DataFrame(records, columns=["mouse", "neuron", "trial"]).assign(rate=12.0)
-design = nb.Dataset.from_frame(frame, outcome="rate", levels=("mouse", "mouse/neuron"))
+design = nb.Dataset.from_frame(frame, outcome="rate", levels=("mouse", "mouse/neuron"), subject="mouse")
 
 # %% [markdown]
 # ## Model
@@ -93,7 +93,7 @@ print(f"{len(training.observations)} trials, worth as many independent ones as i
 # %%
 share = split["share"].stack(sample=("chain", "draw")).transpose("source", "sample").to_numpy()
 figure, axis = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-axis.violinplot(list(share), vert=False, showextrema=False)
+axis.violinplot(list(share), orientation="horizontal", showextrema=False)
 axis.set_yticks([1, 2, 3], split["source"].to_numpy())
 axis.set(xlabel="share of the variance", xlim=(0, 1))
 

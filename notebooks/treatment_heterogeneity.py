@@ -77,20 +77,20 @@ print(nb.check(model, tree))
 # %% [markdown]
 # ## Forecast
 #
-# First a patient of each score in a typical centre, as records without a measurement. A treatment costs 3000, an event
+# First a patient of each score in a typical centre, as records without a measurement. A treatment costs 1000, an event
 # spared brings 0.6 QALYs, and 30 000 are paid for one.
 
 # %%
 scores = np.linspace(-2.5, 2.5, 21)
 wanted = pd.DataFrame({"centre": "typical", "score": scores, "treated": 0.0, "event": np.nan})
 wanted = nb.Dataset.from_frame(wanted, outcome="event", levels="centre", inputs=["treated"], unmeasured="predict")
-worth = structure.worth(nb.predict(model, tree, wanted, random_seed=1), cost=3000, gain=0.6, price=30_000)
+worth = structure.worth(nb.predict(model, tree, wanted, random_seed=1), cost=1000, gain=0.6, price=30_000)
 print(worth.iloc[::4].round(3).to_string(index=False))
 
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.3), layout="constrained")
 axes[0].fill_between(scores, worth["q05"], worth["q95"], alpha=0.25, linewidth=0)
 axes[0].plot(scores, worth["benefit"])
-axes[0].axhline(3000 / (0.6 * 30_000), color="grey", linestyle=":", label="worth the price")
+axes[0].axhline(1000 / (0.6 * 30_000), color="grey", linestyle=":", label="worth the price")
 axes[0].set(xlabel="risk score", ylabel="events spared per patient")
 axes[0].legend(frameon=False)
 axes[1].plot(scores, worth["p_worth"])

@@ -9,6 +9,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, LitterDecay, OneCompartment
+from nlmebayes.variances import residual_moments
 
 
 def only(variable, **labels):
@@ -218,3 +219,23 @@ class Unknown(nb.Residual):
 def test_what_cannot_be_split_is_refused(residual, options, words):
     with pytest.raises(ValueError, match=words):
         nb.partition(lognormal(residual), **options)
+
+
+@pytest.mark.parametrize(
+    ("residual", "parts", "variance"),
+    [
+        (nb.Bernoulli(), {}, 0.3 * 0.7),
+        (nb.Binomial(n=12), {}, 0.3 * 0.7 / 12),
+        (nb.Poisson(), {}, 0.3),
+        (nb.Poisson(exposure=4.0), {}, 0.3 / 4.0),
+        (nb.NegativeBinomial(), {"a": 0.8}, 0.3 + (0.8 * 0.3) ** 2),
+        (nb.Gamma(), {"a": 0.8}, (0.8 * 0.3) ** 2),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_variances_of_families_are_those_of_their_law(residual, parts, variance):
+    """Of the mean, the proportion, or the rate."""
+    s = {k: np.array([[v]]) for k, v in parts.items()}
+    s |= {k: np.array([[float(v)]]) for k, v in residual.columns.items()}
+    _, found = residual_moments(residual, np.full((1, 2), 0.3), s)
+    assert found == pytest.approx(np.full((1, 2), variance), rel=1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from nlmebayes import LinearPredictor, intervals
+from nlmebayes import LinearPredictor, intervals, training_dataset
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Crossover(LinearPredictor):
         if not names:
             raise ValueError(f"contrasts: no treatments {self.treatment}[...] in mu; make the column text")
         effects = {t[len(self.treatment) + 1 : -1]: theta.sel(mu_term=t, drop=True) for t in names}
-        known = np.unique(tree["dataset/observations"][f"column {self.treatment}"].to_numpy().astype(str))
+        known = training_dataset(tree).observations[self.treatment].astype(str).unique()
         (reference,) = [label for label in known if label not in effects]
         effects = {reference: xr.zeros_like(next(iter(effects.values())))} | effects
         pairs = [(a, b) for i, a in enumerate(effects) for b in list(effects)[i + 1 :]]

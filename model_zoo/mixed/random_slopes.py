@@ -23,8 +23,7 @@ class RandomSlopes(LinearPredictor):
     group, condition, moderator : str
         Columns. Condition and moderator are numbers, as 0 and 1; the moderator may be left out.
 
-    Source: Raudenbush and Bryk (2002), Hierarchical Linear Models, 2nd ed., Sage, chapter 4; for the share of a
-    variance that a covariate explains.
+    Source: Raudenbush and Bryk (2002), Hierarchical Linear Models, 2nd ed., Sage, chapter 4.
     """
 
     group: str = "donor"
@@ -60,13 +59,15 @@ class RandomSlopes(LinearPredictor):
         positive = xr.apply_ufunc(special.ndtr, average / np.maximum(spread, 1e-300))
         return xr.Dataset({"average": average, "spread": spread, "positive": positive})
 
-    def explained(self, tree, without):
-        """Share of the variance of slopes that the moderator explains, ``1 - omega^2 / omega_without^2``.
+    def explained(self, tree, values):
+        """Share of the variance of the slopes that the moderator explains, for every draw.
 
-        ``without`` is a tree of the same size from a fit without the moderator; the draws of the two are independent,
-        and a share below 0 says that nothing is explained. (chain, draw)
+        ``gamma_1^2 var(m) / (gamma_1^2 var(m) + omega^2)``, with ``values`` those of the moderator in the groups, one
+        for each. (chain, draw)
         """
-        return 1 - self._spread(tree) ** 2 / self._spread(without) ** 2
+        theta = tree["posterior"]["theta_mu"].sel(mu_term=f"{self.condition}:{self.moderator}", drop=True)
+        explained = theta**2 * np.var(np.asarray(values, dtype=float))
+        return explained / (explained + self._spread(tree) ** 2)
 
     def _spread(self, tree):
         effect = {f"{self.group}_effect": f"mu:{self.condition}"}
