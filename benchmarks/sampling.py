@@ -1,9 +1,10 @@
 """Effective draws per second and per 1000 gradients, by parametrisation: what `auto` chooses, centred, non-centred.
 
 Models: theophylline (12 subjects); an oral population of 60 subjects with 2, 10 and 20 samples each (10 % error), the
-2 samples at the same or at each subject's own times; a population with saturable elimination by differential equations (60 subjects, 6 samples); a mixed model of three levels
-(Pastes). Every run: same priors, pilot, starts, chains and draws; compiled before the clock starts. The effective
-sample size is the least bulk ESS over all population parameters. Writes the table docs/benchmarks.md.
+2 samples at the same or at each subject's own times; a population with saturable elimination by differential equations
+(60 subjects, 6 samples); a mixed model of three levels (Pastes). Every run: same priors, pilot, starts, chains and
+draws; compiled before the clock starts. The effective sample size is the least bulk ESS over all population parameters.
+Writes the table docs/benchmarks.md.
 
 Peers, where they are asked for, run the same models with the same priors and number of chains; acceptance is aimed at
 0.9. Stan (--stan) and NumPyro (--numpyro), hand-written centred and non-centred, start near the truth; PyMC's own
@@ -223,7 +224,7 @@ def page(frame, given):
     lines = [
         "# Sampling",
         f"Written by `{command}`. Machine: {machine}; " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
-        __doc__.split("\n\n")[1].replace(" Writes the table docs/benchmarks.md.", ""),
+        __doc__.split("\n\n")[1].replace("\nWrites the table docs/benchmarks.md.", ""),
         f"2 chains of {given.draws} + {given.draws} draws; seconds count warm-up and what `fit` computes afterwards.",
         *(
             [f"{__doc__.split(chr(10) * 2)[2]} They take {given.peer_draws} + {given.peer_draws} draws."]
