@@ -32,9 +32,9 @@ class Model:
     ----------
     structure : Structure
     *formulas : str
-        ``"cl ~ 1 + log(wt/70) + (1|id)"``. A parameter without a formula varies at every level of the data
-        (``~ 1 + (1|level) + ...``) if its structure says that it varies, and is ``~ 1`` otherwise; a level with one
-        group is left out of this default.
+        ``"cl ~ 1 + log(wt/70) + (1|id)"``. A parameter without a formula has the one that its structure declares; if
+        there is none it varies at every level of the data (``~ 1 + (1|level) + ...``) if its structure says that it
+        varies, and is ``~ 1`` otherwise; a level with one group is left out of this default.
     residual : Residual or dict of outcome -> Residual
         `Additive` by default.
     priors : dict of variable name -> Prior
@@ -64,7 +64,7 @@ class Model:
         if not isinstance(structure, Structure):
             raise ModelError(f"the structure must be an instance of a zoo class, such as Emax(); got {structure!r}")
         values = {
-            "structure": structure, "formulas": tuple(formulas), "residual": residual, "priors": dict(priors or {}),
+            "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual, "priors": dict(priors or {}),
             "inputs": dict(inputs or {}), "parametrisation": parametrisation, "typical": dict(typical or {}),
         }  # fmt: skip
         for name, value in values.items():
@@ -128,6 +128,12 @@ class Model:
             lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
         lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
+
+
+def _declared(structure, formulas):
+    """The formulas that a structure declares of the parameters that have none."""
+    stated = [parse(text).parameter for text in formulas if isinstance(text, str)]
+    return tuple(text for text in structure.formulas if parse(text).parameter not in stated)
 
 
 def _with_typical(p, stated):

@@ -58,7 +58,7 @@ structure = Crossover(carry="carry", by_period=True)
 frame["carry"] = structure.carried(frame, reference="A")
 missed = frame.groupby(["subject", "period"]).ngroup().isin(rng.choice(96, 8, replace=False))
 design = nb.Dataset.from_frame(frame[~missed], outcome="exposure", levels="subject")
-model = nb.Model(structure, *structure.formulas)
+model = nb.Model(structure)
 print(model)
 
 terms = nb.priors(model, design).query("variable == 'theta_mu'")["coordinate"].tolist()

@@ -50,7 +50,7 @@ design = nb.Dataset.from_frame(frame, outcome="pressure", levels=("site", "patie
 
 # %%
 structure = MultiCentre(subject="patient")
-model = nb.Model(structure, *structure.formulas)
+model = nb.Model(structure)
 truth = {
     "theta_mu": [150.0, -5.0], "omega_site": [3.0, 1.5], "corr_site": np.eye(2), "omega_patient": [8.0],
     "sigma_pressure_a": 5.0,

@@ -49,7 +49,7 @@ design = nb.Dataset.from_frame(frame, outcome="cytokine", levels="donor")
 
 # %%
 structure = RandomSlopes(group="donor", condition="stimulus", moderator="decades")
-model = nb.Model(structure, *structure.formulas)
+model = nb.Model(structure)
 truth = {
     "theta_mu": [2.0, 1.0, 0.1, -0.35], "omega_donor": [0.6, 0.4], "corr_donor": [[1.0, 0.2], [0.2, 1.0]],
     "sigma_cytokine_a": 0.3,

@@ -86,6 +86,8 @@ def test_formulas_say_every_effect_that_is_asked_for():
         "mu ~ 1 + sequence + C(period) + treatment + carry + (1 + period|subject) + (1|subject:period)",
     )
     assert SIMPLE.formulas == ("mu ~ 1 + sequence + C(period) + treatment + (1|subject)",)
+    assert nb.Model(SIMPLE).formulas == SIMPLE.formulas
+    assert nb.Model(SIMPLE, "mu ~ 1 + treatment").formulas == ("mu ~ 1 + treatment",)
     assert Crossover(sequence="").formulas == ("mu ~ 1 + C(period) + treatment + (1|subject)",)
 
 

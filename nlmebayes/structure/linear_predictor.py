@@ -9,9 +9,8 @@ from nlmebayes.structure.curve import Curve
 class LinearPredictor(Curve):
     """f = mu, the linear predictor itself; a final class says which terms answer the question of its field.
 
-    ``nb.Model(structure, *structure.formulas)`` is the model that the class declares, and a formula that is written out
-    instead may say more. Where ``formulas`` is empty the default of `Model` is meant: ``mu ~ 1`` and an effect at every
-    level of the data.
+    ``nb.Model(structure)`` takes the formula that the class declares; one that is written out instead may say more.
+    Where ``formulas`` is empty the default of `Model` is meant: ``mu ~ 1`` and an effect at every level of the data.
     """
 
     parameters = (Parameter("mu", "outcome", typical=None, link="identity"),)

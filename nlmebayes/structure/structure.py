@@ -33,12 +33,15 @@ class Structure(ABC):
     order : tuple of functions of the parameters
         Expressions that must be positive for the parameters to mean what they are called. They enter the posterior
         as soft barriers.
+    formulas : tuple of str
+        Formulas that the class declares of parameters that the model's statement gives none.
     """
 
     parameters: tuple[Parameter, ...]
     inputs: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     order: tuple = ()
+    formulas: tuple[str, ...] = ()
     doses = False  # whether doses act on it
     needs_doses = True  # of those on which doses act: whether nothing happens without one
     fallible = False  # whether there may be parameters without a prediction, which is then NaN
