@@ -64,8 +64,9 @@ class Model:
         if not isinstance(structure, Structure):
             raise ModelError(f"the structure must be an instance of a zoo class, such as Emax(); got {structure!r}")
         values = {
-            "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual, "priors": dict(priors or {}),
-            "inputs": dict(inputs or {}), "parametrisation": parametrisation, "typical": dict(typical or {}),
+            "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
+            "priors": dict(priors or {}), "inputs": dict(inputs or {}), "parametrisation": parametrisation,
+            "typical": dict(typical or {}),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
