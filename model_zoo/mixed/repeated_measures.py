@@ -1,0 +1,82 @@
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from nlmebayes import LinearPredictor, training_dataset
+
+
+@dataclass(frozen=True)
+class RepeatedMeasures(LinearPredictor):
+    r"""Subjects measured at the same visits after a treatment, e.g. QTc after dosing: its effect visit by visit.
+
+    .. math::
+        y_{ik} = \mu_{ik} + e_{ik}, \qquad \mu_{ik} = \beta_k + \delta_k\, treatment_i + \gamma\, baseline_i + b_i,
+        \qquad
+        \text{corr}(y_{ik}, y_{il}) = \frac{\omega^2 + a^2 \rho^{|t_k - t_l|}}{\omega^2 + a^2}
+
+    ``mu`` expected value (unit of the outcome), b_i ~ N(0, omega^2) effect of the subject, a SD of the residual e. The
+    residual is the statement of the model: `Additive` has rho = 0, compound symmetry; `Autoregressive` remembers, by
+    order or, with ``over="hour"``, in time. A visit that was missed is a row that is not there.
+
+    Parameters
+    ----------
+    subject, visit, treatment : str
+        Columns; visits are numbers. Without a treatment nothing is compared.
+    baseline : str
+        Column of a covariate, such as the value before dosing, or nothing.
+
+    Source: Jennrich and Schluchter (1986), Biometrics 42, 805-820, doi:10.2307/2530695, for structured covariance.
+    """
+
+    subject: str = "subject"
+    visit: str = "hour"
+    treatment: str = "treatment"
+    baseline: str = ""
+
+    @property
+    def formulas(self):
+        compared = f"C({self.visit}):{self.treatment}" if self.treatment else ""
+        fixed = " + ".join(filter(None, ("1", f"C({self.visit})", compared, self.baseline)))
+        return (f"mu ~ {fixed} + (1|{self.subject})",)
+
+    def difference(self, tree):
+        """The effect of the treatment at each visit, (chain, draw, difference), labelled e.g. ``"drug at 2.0"``; of a
+        dose, per unit of it."""
+        theta = tree["posterior"]["theta_mu"]
+        pattern = re.compile(rf"C\({re.escape(self.visit)}\)\[(.+?)\]:{re.escape(self.treatment)}(?:\[(.+)\])?")
+        found = {term: pattern.fullmatch(term) for term in theta["mu_term"].to_numpy()}
+        labels = {term: f"{m[2] or self.treatment} at {m[1]}" for term, m in found.items() if m}
+        if not self.treatment or not labels:
+            raise ValueError(
+                f"difference: mu has no terms C({self.visit}):{self.treatment}; fit the class's own formula"
+            )
+        own = theta.sel(mu_term=list(labels)).rename(mu_term="difference")
+        return own.assign_coords(difference=list(labels.values()))
+
+    def correlation(self, tree, lags):
+        """Correlation of two records of a subject by their distance, (chain, draw, lag); at 0 that of one with itself.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit` with the class's own formula, and `Additive` or an `Autoregressive` one of it within subjects.
+        lags : sequence of float
+            Distances: numbers of records or, where the residual has ``over``, in its units.
+        """
+        posterior, outcome = tree["posterior"], training_dataset(tree).outcomes[0]
+        parts = {v.removeprefix(f"sigma_{outcome}_"): posterior[v] for v in posterior if v.startswith("sigma_")}
+        omega = posterior[f"omega_{self.subject}"]
+        if not {"a"} <= set(parts) <= {"a", "rho"} or parts["a"].ndim > 2 or omega.shape[-1] > 1:
+            raise ValueError(
+                "correlation is that of an intercept for each subject and an Additive residual, alone or in "
+                f"Autoregressive, of the same SD at all records; this fit has {', '.join(parts)} of the residual and "
+                f"{', '.join(omega[f'{self.subject}_effect'].to_numpy())} of each {self.subject}"
+            )
+        lag = xr.DataArray(np.asarray(lags, dtype=float), dims="lag", coords={"lag": np.asarray(lags, dtype=float)})
+        rho = parts.get("rho", xr.zeros_like(parts["a"]))
+        if (lag < 0).any() or ((lag % 1 != 0).any() and (rho < 0).any()):
+            raise ValueError(f"correlation: lags are 0 or more, and whole where rho may be negative; got {list(lags)}")
+        between, within = omega.isel({f"{self.subject}_effect": 0}, drop=True) ** 2, parts["a"] ** 2
+        return ((between + within * rho**lag) / (between + within)).transpose("chain", "draw", "lag")
