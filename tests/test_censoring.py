@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, optimize, special, stats
 
+from nlmebayes import compilation
 from nlmebayes.censoring import limits, log_density, measurement, register
 from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.structure.structure import Named
@@ -356,7 +357,15 @@ def test_it_samples_and_takes_other_data_without_another_compilation():
     one = nutpie.sample(compiled, **many).posterior["theta"]
     value, lower, upper = limits(*(np.array(list(KINDS.values())) * 20).T)
     other = compiled.with_data(y_observed=value, y_lower=lower, y_upper=upper)
-    assert nutpie.sample(other, **many).posterior["theta"].mean() > one.mean() + 0.5
+    # In long chains the means are 0.54 apart; here the standard error is 0.08.
+    assert nutpie.sample(other, **many).posterior["theta"].mean() > one.mean()
+    with model:
+        pm.set_data({"y_observed": value, "y_lower": lower, "y_upper": upper})
+    exact, free = model.compile_logp(mode="FAST_COMPILE"), model.initial_point()
+    places = {name: (place, shape) for name, place, shape in zip(*other.shape_info, strict=True) if name in free}
+    for x in np.random.default_rng(1).normal(size=(3, other.n_dim)):
+        point = {name: x[place].reshape(shape) for name, (place, shape) in places.items()}
+        assert compilation.density(other)(x)[0] == pytest.approx(float(exact(point)), rel=1e-9)
 
 
 class Flat(Residual):
