@@ -353,12 +353,11 @@ def test_its_draws_are_uncensored_measurements():
 def test_it_samples_and_takes_other_data_without_another_compilation():
     model = built(StudentT(), positive=True)
     compiled = nutpie.compile_pymc_model(model, backend="numba")
-    many = dict(draws=200, tune=200, chains=2, cores=1, seed=1, progress_bar=False)
+    many = dict(draws=4000, tune=1000, chains=2, cores=1, seed=2, progress_bar=False)
     one = nutpie.sample(compiled, **many).posterior["theta"]
     value, lower, upper = limits(*(np.array(list(KINDS.values())) * 20).T)
     other = compiled.with_data(y_observed=value, y_lower=lower, y_upper=upper)
-    # In long chains the means are 0.54 apart; here the standard error is 0.08.
-    assert nutpie.sample(other, **many).posterior["theta"].mean() > one.mean()
+    assert nutpie.sample(other, **many).posterior["theta"].mean() > one.mean() + 0.5  # 0.54, with an SE of 0.02
     with model:
         pm.set_data({"y_observed": value, "y_lower": lower, "y_upper": upper})
     exact, free = model.compile_logp(mode="FAST_COMPILE"), model.initial_point()
