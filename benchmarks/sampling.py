@@ -2,8 +2,9 @@
 
 Models: theophylline (12 subjects); an oral population of 60 subjects with 2, 10 and 20 samples each (10 % error), the
 2 samples at the same or at each subject's own times; a population with saturable elimination by differential equations
-(60 subjects, 6 samples); a mixed model of three levels (Pastes). Every run: same priors, pilot, starts, chains and
-draws; compiled before the clock starts. The effective sample size is the least bulk ESS over all population parameters.
+(60 subjects, 6 samples); a mixed model of three levels (Pastes); with --data, Oral_1CPT.csv of the R package nlmixr2data
+(120 subjects, proportional error), single doses and all doses. Every run: same priors, pilot, starts, chains and draws;
+compiled before the clock starts. The effective sample size is the least bulk ESS over all population parameters.
 Writes the table docs/benchmarks.md.
 
 Peers, where they are asked for, run the same models with the same priors and number of chains; acceptance is aimed at
@@ -12,11 +13,13 @@ sampler (--pymc) takes the graph of `nb.build`, non-centred, and its own starts.
 sampling, compilation left out.
 
 Run: python benchmarks/sampling.py [--seeds 1] [--draws 1000] [--only NAME ...] [--kinds KIND ...]
-     [--pymc] [--stan PYTHON] [--numpyro PYTHON] [--peer-draws 200]
-where the environments of Stan and NumPyro are made by pip install pystan setuptools, and pip install numpyro.
+     [--data FOLDER] [--pymc] [--stan PYTHON] [--numpyro PYTHON] [--peer-draws 200] [--rows FILE]
+where the environments of Stan and NumPyro are made by pip install pystan setuptools, and pip install numpyro. --rows
+keeps every finished run in a file of JSON lines, and runs found there are not made again.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -89,6 +92,15 @@ def pastes():
     return nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)"), nb.datasets.pastes()
 
 
+def oral_1cpt(folder, query):
+    """Oral_1CPT with SS = 99, which means "none" there, as 0; a cell of ``query`` keeps its rows."""
+    frame = pd.read_csv(Path(folder, "Oral_1CPT.csv")).query(query)
+    columns = ["ID", "TIME", "DV", "MDV", "AMT", "EVID", "II", "CMT"]
+    data = nb.Dataset.from_nonmem(frame[columns].assign(SS=frame["SS"].replace(99, 0)))
+    typical = {"cl": 4.0, "v": 70.0, "ka": 1.0}
+    return nb.Model(OneCompartment(absorption="first-order"), residual=nb.Proportional(), typical=typical), data
+
+
 CASES = {
     "theophylline": theophylline,
     "oral, 2 samples": lambda: oral([1.0, 12.0]),
@@ -98,22 +110,27 @@ CASES = {
     "saturable (ODE), 6 samples": saturable,
     "pastes, three levels": pastes,
 }
-STAN = ("oral, 10 samples", "saturable (ODE), 6 samples")
-NUMPYRO = ("oral, 10 samples",)
+ORAL = tuple(name for name in CASES if name.startswith("oral")) + ("Oral_1CPT, single dose",)
+STAN = (*ORAL, "saturable (ODE), 6 samples")
+NUMPYRO = ORAL
 PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels")
 
 
-def run(model, data, kind, draws, seeds):
-    """One row for each seed."""
+def sampler(name, kind):
+    """A case, compiled in one parametrisation."""
+    model, data = CASES[name]()
     stated = nb.Model(
         model.structure, *model.formulas, residual=model.residual, typical=model.typical, parametrisation=kind
     )
-    sampler = nb.sampler(stated, data)
-    for seed in range(1, seeds + 1):
-        start = time.perf_counter()
-        tree = sampler.sample(draws=draws, tune=draws, chains=2, cores=2, random_seed=seed, progressbar=False)
-        took = time.perf_counter() - start
-        yield row(population(tree), tree["sample_stats"]["n_steps"], tree["sample_stats"]["diverging"], took)
+    return nb.sampler(stated, data)
+
+
+def run(ready, draws, seed):
+    """One row of a compiled case."""
+    start = time.perf_counter()
+    tree = ready.sample(draws=draws, tune=draws, chains=2, cores=2, random_seed=seed, progressbar=False)
+    took = time.perf_counter() - start
+    return row(population(tree), tree["sample_stats"]["n_steps"], tree["sample_stats"]["diverging"], took)
 
 
 def population(tree):
@@ -137,18 +154,20 @@ def peer(python, script, name, kind, draws, seed):
 def work_of(name, kind, draws, seed):
     """What a peer's script is told: data, priors, starts, settings."""
     model, data = CASES[name]()
-    times = np.unique(data.observations["time"])
     frame = data.observations
+    ids = list(pd.unique(frame["id"]))
     given = {
-        "N": len(frame), "J": int(frame["id"].nunique()), "id": (frame["id"].astype(int) + 1).tolist(),
-        "y": frame["value"].tolist(), "dose": float(data.doses["amount"].iloc[0]), "centred": int(kind == "centred"),
+        "N": len(frame), "J": len(ids), "id": [ids.index(x) + 1 for x in frame["id"]],
+        "time": frame["time"].tolist(), "y": frame["value"].tolist(), "centred": int(kind == "centred"),
+        "dose": data.doses.set_index("id")["amount"].loc[ids].tolist(),
         "middle": [float(np.log(p.typical)) for p in model.parameters],
     }  # fmt: skip
     ode = name.startswith("saturable")
     if ode:
-        given |= {"M": len(times), "rtol": model.structure.rtol, "atol": model.structure.atol}
-    given["time"] = (times if ode else frame["time"]).tolist()
-    theta = np.log([10.0, 2.0, 20.0] if ode else [3.0, 30.0, 1.5]).tolist()
+        times = np.unique(frame["time"])
+        given |= {"M": len(times), "time": times.tolist(), "dose": given["dose"][0]}
+        given |= {"rtol": model.structure.rtol, "atol": model.structure.atol}
+    theta = np.log([10.0, 2.0, 20.0] if ode else [4.0, 70.0, 1.0] if "1CPT" in name else [3.0, 30.0, 1.5]).tolist()
     return {
         "program": str(HERE / "stan" / f"{'saturable' if ode else 'oral'}_population.stan"), "data": given,
         "draws": draws, "chains": 2, "seed": seed, "sigma": 0.1, "theta": theta,
@@ -171,6 +190,7 @@ def row(each, steps, diverging, took):
     """A row of the table from the population's draws, (chain, draw) each."""
     least, total = min(float(array_stats.ess(x)) for x in each), float(steps.sum())
     return {
+        "draws": each[0].shape[1],
         "steps per draw": total / steps.size, "min bulk ESS": least, "ESS per 1000 gradients": 1000 * least / total,
         "ESS per s": least / took, "max R-hat": max(float(array_stats.rhat(x)) for x in each),
         "divergences": int(diverging.sum()),
@@ -181,35 +201,47 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=list(CASES))
+    parser.add_argument("--only", nargs="*", metavar="NAME")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--stan", metavar="PYTHON", help="of an environment with pystan")
     parser.add_argument("--numpyro", metavar="PYTHON", help="of an environment with numpyro")
     parser.add_argument("--pymc", action="store_true")
     parser.add_argument("--peer-draws", type=int, default=200)
+    parser.add_argument("--data", metavar="FOLDER", help="with Oral_1CPT.csv")
+    parser.add_argument("--rows", metavar="FILE", type=Path, help="keeps finished runs")
     given = parser.parse_args()
+    if given.data:
+        for label, query in (("single dose", "SD == 1"), ("all doses", "ID > 0")):
+            CASES[f"Oral_1CPT, {label}"] = lambda query=query: oral_1cpt(given.data, query)
     rows = []
-    for name in given.only:
-        for kind, seed, found in runs(name, given):
-            rows.append({"model": name, "parametrisation": kind, "seed": seed, **found})
-            print(", ".join(f"{key} {text(value)}" for key, value in rows[-1].items()), flush=True)
+    kept = given.rows.read_text(encoding="utf-8") if given.rows and given.rows.exists() else ""
+    done = {(x["model"], x["parametrisation"], x["seed"]): x for x in map(json.loads, kept.splitlines())}
+    for name in given.only or CASES:
+        for kind, seed, job in jobs(name, given):
+            row = done.get((name, kind, seed)) or {"model": name, "parametrisation": kind, "seed": seed, **job()}
+            if given.rows and row not in done.values():
+                with given.rows.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+            rows.append(row)
+            print(", ".join(f"{key} {text(value)}" for key, value in row.items()), flush=True)
     rest = PAGE.read_text(encoding="utf-8").partition(NEXT)[2]
     PAGE.write_text(page(pd.DataFrame(rows), given) + (f"\n{NEXT}{rest}" if rest else ""), encoding="utf-8")
 
 
-def runs(name, given):
-    """(parametrisation, seed, row) of everything that is asked for on a case."""
-    model, data = CASES[name]()
+def jobs(name, given):
+    """(parametrisation, seed, what gives the row) of everything that is asked for on a case."""
+    ready = functools.cache(lambda kind: sampler(name, kind))
     for kind in given.kinds:
-        for seed, found in enumerate(run(model, data, kind, given.draws, given.seeds), start=1):
-            yield kind, seed, found
+        for seed in range(1, given.seeds + 1):
+            yield kind, seed, lambda kind=kind, seed=seed: run(ready(kind), given.draws, seed)
     if given.pymc and name in PYMC:
-        yield "PyMC, noncentred", 1, plain(name, given.peer_draws, 1)
-    for peers, python, script, label in (
+        yield "PyMC, noncentred", 1, lambda: plain(name, given.peer_draws, 1)
+    for names, python, script, label in (
         (STAN, given.stan, "sampling_stan.py", "Stan"), (NUMPYRO, given.numpyro, "sampling_numpyro.py", "NumPyro"),
     ):  # fmt: skip
-        for kind in KINDS[1:] if python and name in peers else ():
-            yield f"{label}, {kind}", 1, peer(python, script, name, kind, given.peer_draws, 1)
+        for kind in KINDS[1:] if python and name in names else ():
+            job = functools.partial(peer, python, script, name, kind, given.peer_draws, 1)
+            yield f"{label}, {kind}", 1, job
 
 
 def text(value):
@@ -225,9 +257,9 @@ def page(frame, given):
         "# Sampling",
         f"Written by `{command}`. Machine: {machine}; " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
         __doc__.split("\n\n")[1].replace("\nWrites the table docs/benchmarks.md.", ""),
-        f"2 chains of {given.draws} + {given.draws} draws; seconds count warm-up and what `fit` computes afterwards.",
+        "2 chains, as many draws of warm-up as are kept; seconds count warm-up and what `fit` computes afterwards.",
         *(
-            [f"{__doc__.split(chr(10) * 2)[2]} They take {given.peer_draws} + {given.peer_draws} draws."]
+            [__doc__.split("\n\n")[2]]
             if any((given.pymc, given.stan, given.numpyro))
             else []
         ),

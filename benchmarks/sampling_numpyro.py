@@ -35,7 +35,7 @@ def model(data):
     numpyro.factor("order", -jax.nn.softplus(-gap / BARRIER).sum())
     who, t = jnp.array(data["id"]) - 1, jnp.array(data["time"])
     k, a, volume = (cl / v)[who], ka[who], v[who]
-    f = data["dose"] * a / (volume * (a - k)) * (jnp.exp(-k * t) - jnp.exp(-a * t))
+    f = jnp.array(data["dose"])[who] * a / (volume * (a - k)) * (jnp.exp(-k * t) - jnp.exp(-a * t))
     numpyro.sample("y", dist.Normal(f, sigma * jnp.abs(f)), obs=jnp.array(data["y"]))
 
 

@@ -5,13 +5,16 @@ import importlib
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import nutpie
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import predefined_modes
 from pytensor.compile.rewriting import inline_ofg_node
-from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_rewriter
+from pytensor.graph.rewriting.utils import rewrite_graph
 
 from nlmebayes import callback
 from nlmebayes.structure.linear import LinearSystem
@@ -52,7 +55,7 @@ def compiled(built, backend, kept):
     """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
     options = {"backend": backend, "freeze_model": False, "jitter_rvs": set(), "var_names": kept}
     try:
-        with quietly(), _opened(), callback.called_by_address():
+        with quietly(), _opened(), callback.called_by_address(), mock.patch.object(built, "logp", _merged(built.logp)):
             return nutpie.compile_pymc_model(built, **options)
     except NotImplementedError as error:
         raise ModelError(f"backend={backend!r}: {error}") from error
@@ -98,6 +101,19 @@ def quietly():
         for beginning in UNHEEDED:
             warnings.filterwarnings("ignore", message=beginning)
         yield
+
+
+def _merged(logp):
+    """The log-density with what its terms compute in common computed once: PyMC gives each term a copy of its own, and
+    the slopes of copies are never merged."""
+
+    def merged(*args, **kwargs):
+        density = rewrite_graph(logp(*args, **kwargs), include=("ShapeOpt", "canonicalize"))
+        graph = FunctionGraph(outputs=[density], clone=False)
+        MergeOptimizer().rewrite(graph)
+        return graph.outputs[0]
+
+    return merged
 
 
 @node_rewriter([OpFromGraph])

@@ -7,7 +7,7 @@ import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import censoring, hierarchy
+from nlmebayes import censoring, hierarchy, transport
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
@@ -296,7 +296,7 @@ def _on_average(observed, parts):
 def _sharpness(model, design, sigma, information):
     """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
     by the one here, at the predictions that stand for all."""
-    data = {name: pm.Data(name, value) for name, value in information.scatter().items()}
+    data = {name: transport.fixed_data(name, value) for name, value in information.scatter().items()}
     height = []
     for k, observed in enumerate(design.outcomes):
         s = _on_average(observed, sigma[observed.name])

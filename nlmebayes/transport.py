@@ -61,7 +61,7 @@ def add_effects(information, levels, factors, theta, sharpness):
     (term,); ``sharpness``: of each outcome, by which its information is multiplied. Returns eta by level, (group,
     effect).
     """
-    data = {name: pm.Data(f"transport_{name}", getattr(information, name)) for name in ("j", "h", "slope")}
+    data = {name: fixed_data(f"transport_{name}", getattr(information, name)) for name in ("j", "h", "slope")}
     names = information.levels
     inner = data["h"] - (data["slope"] * theta).sum(axis=3)
     inner = sum(sharpness[k] * inner[k] for k in range(len(information.f)))
@@ -84,6 +84,11 @@ def add_effects(information, levels, factors, theta, sharpness):
         known = pt.zeros((len(levels[name].labels), len(information.effects))) if known is None else known
         known = pt.inc_subtensor(known[:, own[name]], eta[name])
     return eta
+
+
+def fixed_data(name, value):
+    """Data of the current PyMC model whose shape never changes."""
+    return pt.specify_shape(pm.Data(name, value), value.shape)
 
 
 def _summed(values, parent, count):

@@ -6,7 +6,7 @@ data {
   array[N] int<lower=1, upper=J> id;
   vector[N] time;
   vector[N] y;
-  real dose;
+  vector[J] dose;
   vector[3] middle; // priors of theta, on the log scale
   int<lower=0, upper=1> centred;
 }
@@ -28,7 +28,7 @@ model {
   target += log_inv_logit((phi[, 3] - phi[, 1] + phi[, 2]) / 0.02); // ka > cl / v
   vector[J] k = exp(phi[, 1] - phi[, 2]);
   vector[J] ka = exp(phi[, 3]);
-  vector[J] scale = dose * ka ./ (exp(phi[, 2]) .* (ka - k));
+  vector[J] scale = dose .* ka ./ (exp(phi[, 2]) .* (ka - k));
   vector[N] f = scale[id] .* (exp(-k[id] .* time) - exp(-ka[id] .* time));
   y ~ normal(f, sigma * f);
 }
