@@ -129,7 +129,7 @@ kept = kept.assign(outcome=wide["outcome"]).dropna()
 columns = [*expected, "years", "one"]
 regression = np.linalg.lstsq(kept[columns].to_numpy(), kept["outcome"].to_numpy())[0][:3]
 
-table = nb.intervals(structure.effects(tree)).assign(truth=expected, averages=regression)
+table = nb.intervals(structure.effects(tree)).assign(truth=pd.Series(expected), averages=regression)
 print(table.round(2).to_string())
 
 # %% [markdown]
@@ -139,7 +139,9 @@ print(table.round(2).to_string())
 grid = np.linspace(-2, 2, 41)
 surface = structure.surface(tree, grid)
 figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.5), layout="constrained")
-shown = axes[0].contourf(grid, grid, surface.mean(("chain", "draw")).T, levels=12, cmap="RdBu", vmin=-1.8, vmax=1.8)
+shown = axes[0].contourf(
+    grid, grid, surface.mean(("chain", "draw")).to_numpy().T, levels=12, cmap="RdBu", vmin=-1.8, vmax=1.8
+)
 axes[0].set(xlabel="fidelity (SD)", ylabel="adaptation (SD)")
 figure.colorbar(shown, ax=axes[0], label="expected outcome")
 for at, colour in ((-1.0, "#c44e52"), (1.0, "#3b6ea5")):

@@ -156,7 +156,7 @@ class LatentConstructs(Curve):
         being average: (chain, draw, first construct, second construct)."""
         posterior, sd, axes = tree["posterior"].to_dataset(), self.reliability(tree)["sd"], [*self.items][:2]
         p = {name[6:]: _intercept(posterior, name[6:]) for name in posterior if name.startswith(EFFECTS)}
-        at = {name: xr.DataArray(np.asarray(grid, dtype=float), coords={name: np.asarray(grid)}) for name in axes}
+        at = {name: xr.DataArray(np.asarray(grid), {name: np.asarray(grid)}, name) for name in axes}
         at = dict.fromkeys(self.items, 0.0) | {k: v * sd.sel(construct=k, drop=True) for k, v in at.items()}
         linear = self._together(p | at)
         found = linear if self.link == "identity" else special.expit(linear)
