@@ -153,9 +153,10 @@ def test_a_new_clinic_has_the_scores_of_the_regression_method():
     """Thomson's factor scores: the mean of a construct given items is linear in them, without a product."""
     model, known = nb.Model(LINEAR), dataset(frame(4))
     tree = stated(model, known, draws=400, **values(model, known))
-    items, new = np.array([1.0, 0.4, np.nan, -0.5, -0.9, 0.2]), frame(1, 1).assign(clinic="new", provider="one")
-    new = new.assign(**dict(zip(COLUMNS, [*items, np.nan], strict=True)))
-    patient = dataset(new).sel(outcome=[*COLUMNS[:2], *COLUMNS[3:6]])
+    items = np.array([1.0, 0.4, np.nan, -0.5, -0.9, 0.2])
+    answers = {c: value for c, value in zip(COLUMNS, items, strict=False) if np.isfinite(value)}
+    new = pd.DataFrame({"clinic": "new", "provider": "one"} | answers, index=[0])
+    patient = nb.Dataset.from_frame(new, outcome=[*answers], levels=("clinic", "provider"))
     mean, cov = moments(*TRUTH, providers=1)
     seen, (s, t, r), (u, w, q) = np.flatnonzero(np.isfinite(items)), CLINIC, PROVIDER
     phi = np.array([[s**2 + u**2, r * s * t + q * u * w], [r * s * t + q * u * w, t**2 + w**2]])
@@ -229,7 +230,7 @@ def test_the_surface_is_made_of_the_effects(many):
     found, each = STRUCTURE.surface(many, [-1, 0, 2]), STRUCTURE.effects(many)[0, 0].to_numpy()
     assert found.dims == ("chain", "draw", "fidelity", "adaptation")
     expected = BASE + 2 * each[0] - each[1] - 2 * each[2]
-    assert float(found.sel(fidelity=2, adaptation=-1)) == pytest.approx(expected)
+    assert found.sel(fidelity=2, adaptation=-1).item() == pytest.approx(expected)
     log_odds = LatentConstructs(link="logit")
     assert log_odds.surface(many, [-1, 0, 2]).to_numpy() == pytest.approx(special.expit(found.to_numpy()))
 
