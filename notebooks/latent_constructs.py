@@ -23,12 +23,13 @@
 # %% [markdown]
 # ## Data and source
 #
-# The data are simulated, so that the answer is known: 36 clinics with two to five providers each, four items for either
-# construct, one answer in twelve missing, and an outcome of four to eight patients of each provider. Clinics that adapt
-# more are less faithful (correlation -0.4), and so are, a little, their providers. Both constructs help, and each helps
-# more where the other is high. Items and outcome are standardised. Levels of latent variables follow Muthen (1994),
-# *Sociological Methods & Research* 22, 376-398, doi:10.1177/0049124194022003006; products of two of them Kenny and
-# Judd (1984), *Psychological Bulletin* 96, 201-210, doi:10.1037/0033-2909.96.1.201. The last clinic is put aside.
+# The data are simulated, so that the answer is known: 40 clinics with two to seven providers each, three items for
+# either construct, one answer in twelve missing, and one outcome of each provider, the average of the patients. Clinics
+# that adapt more are less faithful (correlation -0.4), and so are, a little, their providers. Both constructs help, and
+# each helps more where the other is high. Items and outcome have an SD near 1. Levels of latent variables are those of
+# Muthen (1994), *Sociological Methods & Research* 22, 376-398, doi:10.1177/0049124194022003006; products of two of them
+# those of Kenny and Judd (1984), *Psychological Bulletin* 96, 201-210, doi:10.1037/0033-2909.96.1.201. The last clinic
+# is put aside.
 
 # %%
 import matplotlib.pyplot as plt
@@ -38,48 +39,40 @@ import pandas as pd
 import nlmebayes as nb
 from model_zoo import LatentConstructs
 
-structure = LatentConstructs(
-    ("fidelity =~ f1 + f2 + f3 + f4", "adaptation =~ a1 + a2 + a3 + a4"), covariates=("years",), patients=True
-)
+structure = LatentConstructs(("fidelity =~ f1 + f2 + f3", "adaptation =~ a1 + a2 + a3"))
 items = structure.outcomes[:-1]
 rng = np.random.default_rng(5)
-records = []
-for clinic in range(1, 37):
-    for provider in range(1, rng.integers(2, 6) + 1):
-        answers = {item: 0.0 if rng.random() > 1 / 12 else np.nan for item in items}
-        who = {"clinic": f"C{clinic:02d}", "provider": provider, "years": rng.normal().round(2)}
-        for patient in range(1, rng.integers(4, 9) + 1):
-            records.append(who | {"patient": float(patient), "outcome": 0.0} | (answers if patient == 1 else {}))
-frame = pd.DataFrame(records)
+records = [(f"C{clinic:02d}", k + 1.0) for clinic in range(1, 41) for k in range(rng.integers(2, 8))]
+frame = pd.DataFrame(records, columns=["clinic", "provider"]).assign(**dict.fromkeys(structure.outcomes, 0.0))
+frame["number"] = frame["provider"]
+frame[list(items)] = frame[list(items)].mask(rng.random((len(frame), len(items))) < 1 / 12)
 design = nb.Dataset.from_frame(
-    frame, outcome=structure.outcomes, levels=("clinic", "clinic/provider"), subject="clinic", duplicates="keep",
-    covariates=["years"], inputs=["patient"],
-)  # fmt: skip
+    frame, outcome=structure.outcomes, levels=("clinic", "clinic/provider"), subject="clinic", duplicates="keep"
+)
 
 # %% [markdown]
 # ## Model
 #
-# An item is its intercept, its loading times the construct, and an error of its own. The first item of a construct is
-# the marker: its loading is 1, which says in which unit the construct is measured. Constructs have no intercept, since
-# the items have theirs. They differ among clinics and among the providers of a clinic, with a correlation at both
-# levels. Experience (years, standardised) may act on constructs and on the outcome, and is in the formula of each,
-# since what acts on both would otherwise look like an effect of one on the other.
+# An item is its intercept, its loading times the construct, and an error of its own. The loadings of a construct
+# average 1, so that it is measured in the unit of the average of its items. Constructs have no intercept, since the
+# items have theirs. They differ among clinics and among the providers of a clinic, with a correlation at both levels;
+# clinics differ in the outcome too, for reasons that are neither construct.
 
 # %%
 model = nb.Model(structure)
 print(model)
 
-loadings = dict(zip(items, [1.0, 0.8, 1.1, 0.6, 1.0, 0.9, 0.7, 1.2], strict=True))
+loadings = dict(zip(items, [1.1, 0.8, 1.1, 1.1, 0.7, 1.2], strict=True))  # they average 1
 truth = {f"theta_nu_{item}": [0.0] for item in items}
-truth |= {f"theta_lambda_{item}": [np.log(value)] for item, value in loadings.items() if value != 1}
-truth |= {"theta_fidelity": [0.2], "theta_adaptation": [0.0], "theta_base": [0.0, 0.1]}
+truth |= {f"theta_lambda_{item}": [np.log(loadings[item] / 1.1)] for item in ("f2", "f3", "a2", "a3")}
+truth |= {"theta_base": [0.0]}
 truth |= {"theta_effect_fidelity": [0.5], "theta_effect_adaptation": [0.3], "theta_joint_fidelity_adaptation": [0.4]}
-truth |= {"omega_clinic": [0.4, 0.35, 0.25], "omega_provider": [0.6, 0.6, 0.2]}
-truth |= {f"corr_{level}": [[1, r, 0], [r, 1, 0], [0, 0, 1]] for level, r in (("clinic", -0.4), ("provider", -0.2))}
-truth |= {f"sigma_{item}_a": 0.6 for item in items} | {"sigma_outcome_a": 0.8}
+truth |= {"omega_clinic": [0.5, 0.4, 0.25], "corr_clinic": [[1, -0.4, 0], [-0.4, 1, 0], [0, 0, 1]]}
+truth |= {"omega_provider": [0.7, 0.7], "corr_provider": [[1, -0.2], [-0.2, 1]], "sigma_outcome_a": 0.6}
+truth |= {f"sigma_{item}_a": 0.6 for item in items}
 study = nb.simulate(model, design, values=truth, draws=1, random_seed=3)
 data = design.with_values(**{k: v.to_numpy().ravel() for k, v in study["prior_predictive"].items()})
-new = "C36"
+new = "C40"
 training = data.drop_sel(clinic=new)
 print(training)
 
@@ -87,7 +80,7 @@ print(training)
 # ## Prior check
 
 # %%
-figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), x="years", outcome="outcome")
+figure = nb.plot.prior(nb.simulate(model, training, random_seed=1), x="number", outcome="outcome")
 
 # %% [markdown]
 # ## Fit
@@ -116,7 +109,7 @@ print(pd.concat({name: nb.intervals(known[name]).round(2) for name in known}).to
 # most.
 
 # %%
-sd = {"fidelity": np.hypot(0.4, 0.6), "adaptation": np.hypot(0.35, 0.6)}
+sd = {"fidelity": np.hypot(0.5, 0.7), "adaptation": np.hypot(0.4, 0.7)}
 expected = {"fidelity": 0.5 * sd["fidelity"], "adaptation": 0.3 * sd["adaptation"]}
 expected["fidelity x adaptation"] = 0.4 * sd["fidelity"] * sd["adaptation"]
 
@@ -124,10 +117,8 @@ wide = training.observations.pivot_table(index="provider", columns="outcome", va
 score = {name: wide[[*columns]].mean(axis=1) for name, columns in structure.items.items()}
 score = {name: (values - values.mean()) / values.std() for name, values in score.items()}
 score["fidelity x adaptation"] = score["fidelity"] * score["adaptation"]
-kept = pd.DataFrame(score).assign(years=training.units.groupby("provider")["years"].first(), one=1.0)
-kept = kept.assign(outcome=wide["outcome"]).dropna()
-columns = [*expected, "years", "one"]
-regression = np.linalg.lstsq(kept[columns].to_numpy(), kept["outcome"].to_numpy())[0][:3]
+kept = pd.DataFrame(score).assign(one=1.0, outcome=wide["outcome"]).dropna()
+regression = np.linalg.lstsq(kept[[*expected, "one"]].to_numpy(), kept["outcome"].to_numpy())[0][:3]
 
 table = nb.intervals(structure.effects(tree)).assign(truth=pd.Series(expected), averages=regression)
 print(table.round(2).to_string())
@@ -172,18 +163,17 @@ for axis, (name, columns) in zip(axes, structure.items.items(), strict=True):
 # %% [markdown]
 # ## Forecast
 #
-# The clinic that was put aside: its providers have answered the items, their patients are still to come.
+# The clinic that was put aside: its providers have answered the items, their outcomes are still to come.
 
 # %%
 clinic = data.sel(clinic=new)
-forecast = nb.forecast(model, tree, clinic.sel(outcome=list(items)), random_seed=1)
+here = clinic.observations["outcome"] == "outcome"
+later = clinic.observations.loc[here, "value"]
+forecast = nb.forecast(model, tree, clinic.with_values(outcome=np.full(len(later), np.nan)), random_seed=1)
 for name in structure.items:
     values = forecast["posterior"]["eta_clinic"].sel(clinic=new, clinic_effect=name)
     print(f"{name} of {new}: {float(values.mean()):.2f} (SD {float(values.std()):.2f})")
-patients = clinic.sel(outcome="outcome")
-predicted = nb.predict(model, forecast, patients, random_seed=1)["posterior_predictive"]["outcome"]
-low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
-later = patients.observations["value"]
+low, high = forecast["posterior_predictive"]["outcome"].quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 print(f"{later.between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 
 # %% [markdown]
@@ -193,10 +183,10 @@ print(f"{later.between(low, high).sum()} of {len(later)} measurements lie in the
 #   is in the constructs here, and in their correlation. A rating by an observer among the items would tell.
 # - Items mean the same in every clinic: one intercept and one loading for all. `"nu_f2 ~ 1 + (1|clinic)"` lets the
 #   clinics understand an item in their own ways, and `"lambda_f2 ~ 1 + region"` lets regions.
-# - The sizes of constructs at the level of clinics rest on 35 clinics. With ten, the correlation there is that of the
+# - The sizes of constructs at the level of clinics rest on 39 clinics. With ten, the correlation there is that of the
 #   prior, and what clinics differ in is hardly told from what their few providers do.
-# - Clinics that are faithful may be better in other ways. `"base ~ 1 + years + (1|c|clinic) + (1|provider)"` lets them
-#   be: the effects then come from differences within clinics.
+# - Clinics that are faithful may be better in other ways. `"base ~ 1 + (1|c|clinic)"` lets them be: the effects then
+#   come from differences within clinics.
 # - The product of two constructs is seen in the outcome only. A curve in one of them, which the model leaves out, looks
 #   like it if the two are correlated.
 # - Constructs and outcome are seen at once; that fidelity changes patients, and not patients fidelity, is assumed.

@@ -16,25 +16,26 @@ class LatentConstructs(Curve):
     r"""Constructs that show only in several items, of providers in clinics, and their joint effect on an outcome.
 
     .. math::
-        y_{ki} = \nu_k + \lambda_k \xi_{ci} + e_{ki}, \quad \xi_{ci} = \gamma_c^T z_i + u_{c,clinic(i)} + w_{ci}, \quad
+        y_{ki} = \nu_k + \frac{K_c \lambda_k}{\sum_j \lambda_j} \xi_{ci} + e_{ki}, \quad
+        \xi_{ci} = \gamma_c^T z_i + u_{c,clinic(i)} + w_{ci}, \quad
         g(\mu_i) = b_i + \sum_c \beta_c \xi_{ci} + \sum_{c < d} \beta_{cd} \xi_{ci} \xi_{di}
 
-    ``fidelity`` and ``adaptation`` are the constructs xi of provider i (unit of their markers), 0 on average; effects u
-    of clinics, and w of providers, are correlated between constructs. Item k has the intercept nu (``nu_f1``,
-    ``nu_f2``, ``nu_f3``, ``nu_a1``, ``nu_a2``, ``nu_a3``) and the loading lambda (``lambda_f2``, ``lambda_f3``,
-    ``lambda_a2``, ``lambda_a3``), 1 for the marker. Loadings are positive: turn an item round that is coded the other
-    way. ``base`` b is the outcome, on the scale of g, of average constructs; beta are ``effect_fidelity``,
-    ``effect_adaptation`` and ``joint_fidelity_adaptation``. Each item is an outcome of the data, which may miss values.
-    Default priors are for columns with an SD near 1; ``Model(typical=)`` states others.
+    ``fidelity`` and ``adaptation`` are the constructs xi of provider i, 0 on average, in the unit of the average of
+    their K items; effects u of clinics, and w of providers, are correlated between constructs. Item k has the intercept
+    nu (``nu_f1``, ``nu_f2``, ``nu_f3``, ``nu_a1``, ``nu_a2``, ``nu_a3``) and a loading, which averages 1 over the items
+    of a construct; lambda is its ratio to that of the first item (``lambda_f2``, ``lambda_f3``, ``lambda_a2``,
+    ``lambda_a3``). Loadings are positive: turn an item round that is coded the other way. ``base`` b is the outcome, on
+    the scale of g, of average constructs; beta are ``effect_fidelity``, ``effect_adaptation`` and
+    ``joint_fidelity_adaptation``. Each item is an outcome of the data, which may miss values. Default priors are for
+    columns with an SD near 1; ``Model(typical=)`` states others. A covariate z is a number in a formula without an
+    intercept, ``"fidelity ~ 0 + years + (1|c|clinic/provider)"``, and in that of ``base`` if it acts on the outcome.
 
     Parameters
     ----------
     constructs : tuple of str
-        ``"name =~ item + item + ..."``, the marker first.
+        ``"name =~ item + item + ..."``.
     outcome, clinic, provider : str
         Columns.
-    covariates : tuple of str
-        Columns of numbers that act on every construct and on the outcome (a text would bring means of its own).
     joint, patients : bool
         Whether constructs act by their products too; whether a provider has several outcomes, those of patients, so
         that ``base`` differs among providers too.
@@ -42,14 +43,14 @@ class LatentConstructs(Curve):
         g; the logit is for `Bernoulli`.
 
     Source: Muthen (1994), Sociol. Methods Res. 22, 376-398, doi:10.1177/0049124194022003006, for levels; Kenny and Judd
-    (1984), Psychol. Bull. 96, 201-210, doi:10.1037/0033-2909.96.1.201, for products.
+    (1984), Psychol. Bull. 96, 201-210, doi:10.1037/0033-2909.96.1.201, for products; Little, Slegers and Card (2006),
+    Struct. Equ. Modeling 13, 59-72, for loadings that average 1.
     """
 
     constructs: tuple[str, ...] = ("fidelity =~ f1 + f2 + f3", "adaptation =~ a1 + a2 + a3")
     outcome: str = "outcome"
     clinic: str = "clinic"
     provider: str = "provider"
-    covariates: tuple[str, ...] = ()
     joint: bool = True
     patients: bool = False
     link: Literal["identity", "logit"] = "identity"
@@ -90,26 +91,26 @@ class LatentConstructs(Curve):
         loaded = [item for items in self.items.values() for item in items[1:]]
         base = {"typical": None} if self.link == "identity" else {"typical": 0.0, "spread": 1.5}
         return (
-            *(Parameter(name, "marker", 0.0, 1.0, "identity") for name in self.items),
+            *(Parameter(name, "item", 0.0, 1.0, "identity") for name in self.items),
             *(fixed(f"nu_{item}", "item", None) for item in self.outcomes[:-1]),
-            *(Parameter(f"lambda_{item}", "item/marker", spread=0.7, varies=False) for item in loaded),
+            *(Parameter(f"lambda_{item}", "1", spread=0.7, varies=False) for item in loaded),
             Parameter("base", "outcome", link="identity", **base),
-            *(fixed(f"effect_{name}", "outcome/marker") for name in self.items),
-            *(fixed(f"joint_{one}_{other}", "outcome/marker^2") for one, other in self.products),
+            *(fixed(f"effect_{name}", "outcome/item") for name in self.items),
+            *(fixed(f"joint_{one}_{other}", "outcome/item^2") for one, other in self.products),
         )
 
     @property
     def formulas(self):
-        fixed, nested = "".join(f" + {c}" for c in self.covariates), f"{self.clinic}/{self.provider}"
-        block = "c|" if len(self.items) > 1 else ""
-        latent = (f"{name} ~ 0{fixed} + (1|{block}{nested})" for name in self.items)
-        return (*latent, f"base ~ 1{fixed} + (1|{nested if self.patients else self.clinic})")
+        nested, block = f"{self.clinic}/{self.provider}", "c|" if len(self.items) > 1 else ""
+        latent = (f"{name} ~ 0 + (1|{block}{nested})" for name in self.items)
+        return (*latent, f"base ~ 1 + (1|{nested if self.patients else self.clinic})")
 
     def curve(self, p, x):
         p, found = vars(p), {}
-        for name, (marker, *others) in self.items.items():
-            found[marker] = p[f"nu_{marker}"] + p[name]
-            found |= {item: p[f"nu_{item}"] + p[f"lambda_{item}"] * p[name] for item in others}
+        for name, (first, *others) in self.items.items():
+            ratio = {first: 1.0} | {item: p[f"lambda_{item}"] for item in others}
+            unit = p[name] * len(ratio) / sum(ratio.values())
+            found |= {item: p[f"nu_{item}"] + value * unit for item, value in ratio.items()}
         linear = self._together(p)
         return found | {self.outcome: linear if self.link == "identity" else pt.sigmoid(linear)}
 
@@ -125,18 +126,17 @@ class LatentConstructs(Curve):
         -------
         Dataset (chain, draw, construct)
             ``sd`` among providers of all clinics and ``clinics``, the share of the variance that is between clinics,
-            both at given covariates; ``reliability`` of the sum of the items, McDonald's omega,
-            :math:`(\sum \lambda)^2 sd^2 / ((\sum \lambda)^2 sd^2 + \sum \sigma^2)`.
+            both at given covariates; ``reliability`` of the average of all K items, McDonald's omega,
+            :math:`sd^2 / (sd^2 + \sum \sigma^2 / K^2)`.
         """
         posterior, found = tree["posterior"].to_dataset(), []
         omegas = {v: each.rename({each.dims[-1]: "effect"}) for v, each in posterior.items() if v.startswith("omega_")}
         for name, items in self.items.items():
             own = {v: each.sel(effect=name, drop=True) ** 2 for v, each in omegas.items() if name in each["effect"]}
             total = sum(own.values())
-            signal = total * (1 + sum(np.exp(_intercept(posterior, f"lambda_{item}")) for item in items[1:])) ** 2
-            error = sum(posterior[f"sigma_{item}_a"] ** 2 for item in items)
+            error = sum(posterior[f"sigma_{item}_a"] ** 2 for item in items) / len(items) ** 2
             between = own.get(f"omega_{self.clinic}", 0 * total) / total
-            each = {"sd": np.sqrt(total), "clinics": between, "reliability": signal / (signal + error)}
+            each = {"sd": np.sqrt(total), "clinics": between, "reliability": total / (total + error)}
             found.append(xr.Dataset(each))
         return xr.concat(found, pd.Index([*self.items], name="construct")).transpose("chain", "draw", "construct")
 
