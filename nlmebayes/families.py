@@ -83,6 +83,9 @@ class Bernoulli(Family):
     def outside(self, y, s):
         return ~np.isin(y, (0.0, 1.0))
 
+    def shares(self, y, s):
+        return {"1": (y, np.ones_like(y))}
+
 
 @dataclass(frozen=True)
 class Binomial(Family):
@@ -109,6 +112,12 @@ class Binomial(Family):
 
     def outside(self, y, s):
         return _not_whole(y) | (y > s["n"]) | _not_whole(s["n"])
+
+    def of_one(self, y, s):
+        return y / s["n"]
+
+    def shares(self, y, s):
+        return {"successes": (y, s["n"] + np.zeros_like(y))}
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,9 @@ class Poisson(Family):
     def log_zero(self, f, s):
         """Log-probability of no event, and its slope in f."""
         return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
+
+    def of_one(self, y, s):
+        return y / _exposure_of(s)
 
     def outside(self, y, s):
         return _not_whole(y) | (_exposure_of(s) <= 0)
@@ -175,6 +187,9 @@ class NegativeBinomial(Family):
         """Log-probability of no event, and its slope in f."""
         e, u = _exposure(s), _square(s.a)
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
+
+    def of_one(self, y, s):
+        return y / _exposure_of(s)
 
     def outside(self, y, s):
         return _not_whole(y) | (_exposure_of(s) <= 0)
@@ -223,6 +238,9 @@ class ZeroInflated(Family):
 
     def outside(self, y, s):
         return self.counts.outside(y, s)
+
+    def of_one(self, y, s):
+        return self.counts.of_one(y, s)
 
 
 @dataclass(frozen=True)
@@ -340,6 +358,12 @@ class OrderedLogistic(Family):
             return 1 + pm.Categorical.dist(logit_p=probabilities(f, *values_and_size[:-1]))
 
         return pm.CustomDist.dist(f, *vars(s).values(), dist=draw, logp=density, class_name="Ordered", dtype="int64")
+
+    def of_one(self, y, s):
+        raise ModelError("a category has no place on the scale of the prediction, which is that of logits")
+
+    def shares(self, y, s):
+        return {f"above {k}": (np.asarray(y > k, dtype=float), np.ones_like(y)) for k in range(1, self.categories)}
 
     def information(self, f, s):
         above = [pt.sigmoid(x) for x in self._above(f, s)]
