@@ -309,19 +309,20 @@ def slopes(residual, f, s, observed, positive=False):
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
     every = np.atleast_2d(f)
-    found = np.zeros((3, *every.shape))
+    draws, found = len(every), np.zeros((3, *every.shape))
     parts = parts_at(residual, _one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
-            compute, at = _slopes(residual, _shapes(parts), censored, positive), every[:, here]
-            given, own = [x[:, here] for x in limits], _cut(parts, slice(None), here)
+            compute, at = _slopes(residual, _shapes(parts), censored, positive), every[:, here].reshape(1, -1)
+            given, own = [np.tile(x[:, here], draws) for x in limits], _cut(parts, slice(None), here)
+            own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
                 scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
-            found[:, :, here] = value, slope, np.maximum(-curvature, 0.0)
+            found[:, :, here] = np.reshape([value, slope, np.maximum(-curvature, 0.0)], (3, draws, -1))
     return found.reshape(3, *np.shape(f))
 
 
