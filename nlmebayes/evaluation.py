@@ -186,7 +186,7 @@ def _predictions(structure, own, names):
     phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
     arrays = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in own}
     f = structure.predict(Named(**phi), Named(**arrays), names)
-    each_draw = sum(value[:, :1] * 0.0 for value in phi.values())
+    each_draw = linear[:, 0, :1] * 0.0
     order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
     outputs = [*(f[name] + each_draw for name in names), order]
     compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")

@@ -97,10 +97,18 @@ def climb(target, z, which, close=CLOSE, rounds=ROUNDS):
     return Climb(z, value, information, short)
 
 
+@lru_cache(maxsize=64)
+def _neighbours(size):
+    """A place and those a `STEP` above and below it in each column, (place, column), from there."""
+    rows = np.concatenate([np.zeros((1, size)), STEP * np.eye(size), -STEP * np.eye(size)])
+    rows.setflags(write=False)
+    return rows
+
+
 def probe(target, z, which):
     """Log-density (place, subject), its slope and its information in z, at z (place, subject, column)."""
     places, subjects, size = z.shape
-    rows = np.concatenate([np.zeros((1, size)), STEP * np.eye(size), -STEP * np.eye(size)])
+    rows = _neighbours(size)
     many = (z[:, None] + rows[:, None]).reshape(-1, subjects, size)
     f, order = target.at(many, np.repeat(which, len(rows)))
     order = order.reshape(places, len(rows), subjects)
