@@ -96,8 +96,11 @@ tree = nb.fit(model, training, **settings)
 print(nb.check(model, tree))
 
 # %% [markdown]
+# The records that the model leans on are items: a provider's effect is known from three of them, and much less without
+# one. So LOO of an item is no measure of fit here; the predictive checks are.
+#
 # What the items say of each construct: its SD among providers, how much of its variance is between clinics, and the
-# reliability of the sum of its items.
+# reliability of the average of its items.
 
 # %%
 known = structure.reliability(tree)
@@ -105,8 +108,7 @@ print(pd.concat({name: nb.intervals(known[name]).round(2) for name in known}).to
 
 # %% [markdown]
 # The effects for one SD of a construct, beside the truth, and beside what one gets by averaging the items and
-# regressing the outcome of providers on the averages. Errors of the items draw those towards zero, that of the product
-# most.
+# regressing the outcome of providers on the averages, which the errors of the items draw towards zero.
 
 # %%
 sd = {"fidelity": np.hypot(0.5, 0.7), "adaptation": np.hypot(0.4, 0.7)}
@@ -144,14 +146,14 @@ axes[1].set(xlabel="adaptation (SD)", ylabel="expected outcome")
 legend = axes[1].legend(frameon=False)
 
 # %% [markdown]
-# Scores of clinics: the average of the items of a clinic, in the unit of the marker, beside the mean of its construct
-# in the model. Clinics of few providers, and those with few answers, are drawn to the average of all.
+# Scores of clinics: the average of the items of a clinic, beside its construct in the model, both from the average of
+# all. Clinics of few providers, and those with few answers, are drawn to it.
 
 # %%
 centred = wide - wide.mean()
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
 for axis, (name, columns) in zip(axes, structure.items.items(), strict=True):
-    each = (centred[[*columns]] / [loadings[item] for item in columns]).mean(axis=1)
+    each = centred[[*columns]].mean(axis=1)
     alone = each.groupby(each.index.str.split("/").str[0]).mean()
     drawn = tree["posterior"]["eta_clinic"].sel(clinic_effect=name)
     ranked = nb.ranking(drawn).loc[alone.index]
