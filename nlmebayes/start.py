@@ -5,6 +5,9 @@ import logging
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
+from pymc.pytensorf import join_nonshared_inputs, rewrite_pregrad
+from pytensor.compile.mode import get_mode
 from scipy import optimize
 
 from nlmebayes import pilot as piloting
@@ -123,8 +126,7 @@ def typical_start(model: Model, design, pooled=None):
     if not pooled.free_RVs:
         return {}
     scale = _spreads(pooled, np.random.default_rng(0))
-    objective = pooled.logp_dlogp_function(ravel_inputs=True, mode=UNCOMPILED)
-    objective.set_extra_values({})
+    objective = _log_density(pooled)
     point = pooled.initial_point(random_seed=0)
     origin = pm.blocking.DictToArrayBijection.map({v.name: point[v.name] for v in pooled.value_vars})
 
@@ -133,13 +135,13 @@ def typical_start(model: Model, design, pooled=None):
     def negative(step):
         """Minus the log-density, and its gradient; far out (10^26) drawn in, lest the first step be the last."""
         with np.errstate(all="ignore"):
-            value, gradient = objective(pm.blocking.RaveledVars(origin.data + scale * step, origin.point_map_info))
+            value, gradient = objective(origin.data + scale * step)
         finite = np.isfinite(value) and np.isfinite(gradient).all()
         if not finite:
             return 1e4 * size, np.zeros_like(step)
         return -size * np.arcsinh(value / size), -gradient * scale / np.hypot(1.0, value / size)
 
-    if not np.isfinite(objective(origin)[0]):
+    if not np.isfinite(objective(origin.data)[0]):
         _explain(model, pooled, point)
     rng = np.random.default_rng(0)
     places = [np.zeros_like(origin.data), *(rng.standard_normal((PLACES, len(origin.data))) * (scale > 0))]
@@ -151,6 +153,19 @@ def typical_start(model: Model, design, pooled=None):
     )
     log.info("start: pooled fit, log-density %.2f after %d steps", -size * np.sinh(best.fun / size), best.nit)
     return _natural(pooled, values)
+
+
+def _log_density(built):
+    """A function of the unconstrained values (coordinate,) that gives the log-density and its gradient, uncompiled.
+
+    The terms stay a stack: there is one for each variable and outcome, and NumPy adds no more than 32 at once.
+    """
+    terms = rewrite_pregrad(built.logp(sum=False))
+    whole, point = pt.stack([term.sum() for term in terms]).sum(), built.initial_point(random_seed=0)
+    gradient = pt.concatenate([slope.ravel() for slope in pt.grad(whole, built.value_vars)])
+    outputs, values = join_nonshared_inputs(point, [whole, gradient], built.value_vars)
+    mode = get_mode(UNCOMPILED).excluding("local_sum_make_vector")
+    return pm.compile([values], outputs, mode=mode)
 
 
 def _with_priors(model, priors):

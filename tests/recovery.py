@@ -27,6 +27,7 @@ from model_zoo import (
     Emax,
     Gompertz,
     IndirectResponse,
+    LatentConstructs,
     LinearMixed,
     LitterDecay,
     LogisticGrowth,
@@ -229,11 +230,23 @@ def treatment_heterogeneity():
     return model, nb.Dataset.from_frame(frame, outcome="y", levels="centre", inputs=["treated"])
 
 
+def latent_constructs():
+    structure = LatentConstructs()
+    frame = design(np.arange(3.0), 30).drop(columns=["time", "y"]).rename(columns={"id": "clinic"})
+    frame = frame.assign(provider=np.arange(90), **dict.fromkeys(structure.outcomes, np.arange(90.0)))
+    frame.loc[::8, "f2"] = np.nan
+    data = nb.Dataset.from_frame(frame, outcome=structure.outcomes, levels=("clinic", "provider"))
+    priors = {f"theta_{p.name}": normal(0, 0.5) for p in structure.parameters if p.name not in structure.items}
+    priors |= {f"theta_{p.name}": normal(0, 0.3) for p in structure.parameters if p.name.startswith("lambda_")}
+    priors |= {"omega_clinic": half(0.7), "omega_provider": half(1.0)}
+    return nb.Model(structure, priors=priors | {f"sigma_{name}_a": half(1.0) for name in structure.outcomes}), data
+
+
 CASES = [
     one_compartment, emax, linear_mixed, gompertz, logistic_growth, litter_decay, michaelis_menten,
     target_mediated_disposition, indirect_response, tumour_growth, tumour_growth_inhibition, car_t_predator_prey,
     car_t_expansion, antibody_decay, litter_of_two_pools, crossover, random_slopes, multi_centre, reliability_icc,
-    dose_response, treatment_heterogeneity,
+    dose_response, treatment_heterogeneity, latent_constructs,
 ]  # fmt: skip
 
 

@@ -257,6 +257,11 @@ def test_reserved_column_names_are_refused(name):
         read(tidy(**{name: 1}))
 
 
+def test_measurements_may_stand_in_a_column_called_outcome():
+    found = read(tidy().rename(columns={"conc": "outcome"}), outcome="outcome").observations
+    assert_frame_equal(found, read().observations.assign(outcome="outcome"))
+
+
 def test_no_rows_and_no_time_for_doses_are_refused():
     with pytest.raises(DataError, match="no rows"):
         read(tidy().iloc[:0])

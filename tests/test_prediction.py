@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import nlmebayes as nb
-from model_zoo import Emax, LinearMixed, OneCompartment
+from model_zoo import Emax, LinearMixed, OneCompartment, ReliabilityICC
 from nlmebayes.design import resolve
 from nlmebayes.start import typical_start
 
@@ -188,6 +188,19 @@ def test_a_correlation_may_be_overridden_by_the_name_in_the_posterior():
     assert table.loc["chol_corr_Subject", "prior"] == "LKJCorr(n=2, eta=7)"
     start = typical_start(model, resolve(model, nb.datasets.sleepstudy()))
     assert set(start) == {"theta_mu", "sigma_Reaction_a"}
+
+
+def test_a_model_of_many_outcomes_has_a_start():
+    """NumPy adds no more than 32 terms at once, and the log-density has one for each parameter, scatter and outcome."""
+    rng = np.random.default_rng(1)
+    names = tuple(f"x{i}" for i in range(12))
+    frame = pd.DataFrame(rng.normal(np.arange(12.0), 1.0, (20, 12)), columns=list(names)).assign(id=np.arange(20) // 2)
+    data = nb.Dataset.from_frame(frame, outcome=names, levels="id", duplicates="keep")
+    model = nb.Model(ReliabilityICC(names))
+    start = typical_start(model, resolve(model, data))
+    for name in names:
+        assert start[f"theta_mu_{name}"] == pytest.approx(frame[name].mean(), abs=0.02)
+        assert start[f"sigma_{name}_a"] == pytest.approx(frame[name].std(), rel=0.1)
 
 
 def test_outcomes_whose_names_begin_alike_keep_their_own_residuals():

@@ -121,7 +121,7 @@ def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, u
         raise DataError(f"{source}: censored= and limit= are of a single outcome; give lloq={{outcome: limit}}")
     long = tidy.melted(labelled, outcomes)
     for name in outcomes:
-        here = long[long["outcome"] == name].rename(columns={"value": name})
+        here = long.loc[long["outcome"] == name, ["row", "value"]].rename(columns={"value": name})  # also "outcome"
         if unmeasured == "exclude":
             validate.not_all_missing(here, name, source)
         validate.refuse(here, np.isinf(here[name]), name, "is infinite", source)
