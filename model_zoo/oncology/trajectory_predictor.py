@@ -180,7 +180,9 @@ def _logistic(x, y):
 def _forecast(model, tree, data, seed):
     """Mean probability of a response of each patient, from everything but the response."""
     hidden = data.with_values(response=np.full((data.observations["outcome"] == "response").sum(), np.nan))
-    found = forecast_each(model, tree, hidden, method="importance", unusual="warn", random_seed=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rare in this population")  # of many patients, one is
+        found = forecast_each(model, tree, hidden, method="importance", unusual="warn", random_seed=seed)
     for patient, why in found.failures.items():
         warnings.warn(f"one_stage: {data.subject} {patient} has no forecast: {why}", stacklevel=3)
     return pd.Series({k: float(v["posterior"]["f_response"].mean()) for k, v in found.trees.items()}, dtype=float)
