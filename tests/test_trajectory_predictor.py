@@ -12,7 +12,7 @@ from scipy import special, stats
 from trees import stated
 
 import nlmebayes as nb
-from model_zoo import TrajectoryPredictor
+from model_zoo import JointModel, TrajectoryPredictor
 from model_zoo.oncology import trajectory_predictor
 from nlmebayes.structure.structure import Named
 
@@ -162,11 +162,13 @@ def test_what_has_no_answer_is_refused():
         TrajectoryPredictor().two_stage(dataset(FRAME.assign(response=FRAME["response"] * 0)))
     with pytest.raises(ValueError, match="cannot tell log_odds, per_slope, same apart"):
         TrajectoryPredictor().two_stage(dataset(FRAME.assign(same=2.0)), ["same"])
-    with pytest.raises(ValueError, match=r"covariates \['sex'\]; there are age"):
+    with pytest.raises(ValueError, match=r"covariates \['sex'\]; those of numbers are age"):
         TrajectoryPredictor().two_stage(DATA, ["sex"])
     for wrong in (FRAME.assign(response=1.0), FRAME.assign(response=FRAME["response"] * 2)):
         with pytest.raises(ValueError, match=r"one response .0 or 1. of each patient; see patient P"):
             TrajectoryPredictor().two_stage(dataset(wrong))
+    with pytest.raises(ValueError, match=r"takes a Model of TrajectoryPredictor; got JointModel\(\)"):
+        BOTH.cross_validated(nb.Model(JointModel()), DATA)
     with pytest.raises(ValueError, match="50 folds"):
         BOTH.cross_validated(MODEL, DATA, folds=50)
 
@@ -210,15 +212,17 @@ def test_a_held_out_patient_enters_no_fit_and_no_response_a_forecast(validated):
     assert table["one_stage"].to_dict() == pytest.approx(wanted, abs=0.03)
 
 
-def test_patients_with_one_time_or_no_response_take_part_where_they_can(validated):
+def test_patients_with_one_time_no_feature_or_no_response_take_part_where_they_can(validated):
     frame = FRAME.drop(FRAME.index[FRAME["patient"].eq("P5") & FRAME["patient"].duplicated()])
     frame.loc[frame["patient"].eq("P7"), "response"] = np.nan
-    with pytest.warns(UserWarning, match="left out: P5, P7$"):
+    frame.loc[frame["patient"].eq("P9"), "feature"] = np.nan
+    with pytest.warns(UserWarning, match="left out: P5, P7, P9$"):
         table, fitted, _ = validated(frame, folds=2)
-    assert len(table) == 39 and table.index[table["two_stage"].isna()].tolist() == ["P5"]
+    assert len(table) == 39 and table.index[table["two_stage"].isna()].tolist() == ["P5", "P9"]
+    assert table.loc["P9", "one_stage"] == pytest.approx(probability(np.array([2.0, -0.3]), OMEGA), abs=0.03)
     assert table["one_stage"].notna().all()
     assert all("P7" in set(training.observations["patient"]) for training in fitted)
-    assert (TrajectoryPredictor.scores(table)["n"] == 38).all()
+    assert (TrajectoryPredictor.scores(table)["n"] == 37).all()
 
 
 def test_scores_are_their_definitions():

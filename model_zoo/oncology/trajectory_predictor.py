@@ -87,9 +87,10 @@ class TrajectoryPredictor(Curve):
 
     def _stage(self, data, covariates):
         """Predictors of each patient by coefficient, and responses; missing where unknown."""
-        if set(covariates) - set(data.covariates):
-            raise ValueError(f"two_stage: covariates {covariates}; there are {', '.join(data.covariates) or 'none'}")
         table, own = self.lines(data), data.units.drop_duplicates(data.subject).set_index(data.subject)
+        numbers = list(own[list(data.covariates)].select_dtypes("number"))
+        if set(covariates) - set(numbers):
+            raise ValueError(f"two_stage: covariates {covariates}; those of numbers are {', '.join(numbers) or 'none'}")
         level = {"per_level": table["level"] - self.reference_level} if self.with_level else {}
         x = pd.DataFrame({"log_odds": 1.0, "per_slope": table["slope"] - self.reference} | level)
         return x.join(own[list(covariates)].astype(float)), table["response"]
@@ -114,6 +115,8 @@ class TrajectoryPredictor(Curve):
             By patient with a response ``fold``, ``response``, ``two_stage`` and ``one_stage``; missing, with a warning,
             where a way has no answer.
         """
+        if not isinstance(model.structure, TrajectoryPredictor):
+            raise ValueError(f"cross_validated: takes a Model of TrajectoryPredictor; got {model.structure.label}")
         x, y = model.structure._stage(data, covariates)
         dealt = y.dropna().sample(frac=1.0, random_state=random_seed).sort_values(kind="stable").astype(int)
         if not 2 <= folds <= min((dealt == 0).sum(), (dealt == 1).sum()):
@@ -136,7 +139,8 @@ class TrajectoryPredictor(Curve):
         """How good the probabilities in each column but ``fold`` and ``response`` are, by patients that have all.
 
         ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean log-probability of y;
-        ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45, 562-565).
+        ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45, 562-565), and
+        missing where p separates the responses or is the same for all.
         """
         table = table.dropna()
         return pd.DataFrame(
