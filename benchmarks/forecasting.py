@@ -14,7 +14,7 @@ from scipy import optimize
 
 import nlmebayes as nb
 from nlmebayes.forecasting import particles
-from nlmebayes.forecasting.modes import modes
+from nlmebayes.forecasting.modes import QUICK, modes
 
 
 def best(function, times=15):
@@ -85,7 +85,7 @@ def report(name, tree, chart, nuts):
     rng = np.random.default_rng(1)
     rows = {
         "chart": best(lambda: ready.target(chart)),
-        "mode": best(lambda: modes(central)),
+        "mode": best(lambda: modes(central, last=QUICK)),
         "SciPy BFGS, one start": best(lambda: by_scipy(central), 5),
         "importance, 4000 particles": best(lambda: particles.at_modes(target, central, 4000, rng)),
         "forecast map": best(lambda: ready.forecast(chart, method="map", random_seed=1)),

@@ -2,8 +2,8 @@
 
 Models: theophylline (12 subjects); an oral population of 60 subjects with 2, 10 and 20 samples each (10 % error), the
 2 samples at the same or at each subject's own times; a population with saturable elimination by differential equations
-(60 subjects, 6 samples); a mixed model of three levels (Pastes); with --data, Oral_1CPT.csv of the R package nlmixr2data
-(120 subjects, proportional error), single doses and all doses. Every run: same priors, pilot, starts, chains and draws;
+(60 subjects, 6 samples); a mixed model of three levels (Pastes); with --data, Oral_1CPT.csv of nlmixr2data in R (120
+subjects, proportional error), single doses and all doses. Every run: same priors, pilot, starts, chains and draws;
 compiled before the clock starts. The effective sample size is the least bulk ESS over all population parameters.
 Writes the table docs/benchmarks.md.
 
@@ -110,7 +110,7 @@ CASES = {
     "saturable (ODE), 6 samples": saturable,
     "pastes, three levels": pastes,
 }
-ORAL = tuple(name for name in CASES if name.startswith("oral")) + ("Oral_1CPT, single dose",)
+ORAL = (*(name for name in CASES if name.startswith("oral")), "Oral_1CPT, single dose")
 STAN = (*ORAL, "saturable (ODE), 6 samples")
 NUMPYRO = ORAL
 PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels")
@@ -258,11 +258,7 @@ def page(frame, given):
         f"Written by `{command}`. Machine: {machine}; " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
         __doc__.split("\n\n")[1].replace("\nWrites the table docs/benchmarks.md.", ""),
         "2 chains, as many draws of warm-up as are kept; seconds count warm-up and what `fit` computes afterwards.",
-        *(
-            [__doc__.split("\n\n")[2]]
-            if any((given.pymc, given.stan, given.numpyro))
-            else []
-        ),
+        *([__doc__.split("\n\n")[2]] if any((given.pymc, given.stan, given.numpyro)) else []),
     ]
     table = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
     table += ["| " + " | ".join(text(x) for x in row) + " |" for row in frame.itertuples(index=False)]

@@ -186,7 +186,7 @@ def _predictions(structure, own, names):
     phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
     arrays = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in own}
     f = structure.predict(Named(**phi), Named(**arrays), names)
-    each_draw = sum(value[:, :1] * 0.0 for value in phi.values())
+    each_draw = linear[:, 0, :1] * 0.0
     order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
     outputs = [*(f[name] + each_draw for name in names), order]
     compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")
@@ -300,7 +300,7 @@ def log_density(residual, f, s, observed, positive=False):
 
 def slopes(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
-    (record,) each, at predictions ``f`` (record,). ``s`` holds the residual's parts, numbers or (term,).
+    (record,) or (draw, record) as the predictions ``f``. ``s`` holds the residual's parts, numbers or (term,).
 
     The curvature is the expected one where the residual gives it. Otherwise it is the mean of those at measurements one
     scatter above and below the prediction, which is the expected one of a normal residual; of censored records it is
@@ -308,20 +308,22 @@ def slopes(residual, f, s, observed, positive=False):
     """
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
-    found = np.zeros((3, len(f)))
+    every = np.atleast_2d(f)
+    draws, found = len(every), np.zeros((3, *every.shape))
     parts = parts_at(residual, _one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
-            compute, at = _slopes(residual, _shapes(parts), censored, positive), f[None, here]
-            given, own = [x[:, here] for x in limits], _cut(parts, slice(None), here)
+            compute, at = _slopes(residual, _shapes(parts), censored, positive), every[:, here].reshape(1, -1)
+            given, own = [np.tile(x[:, here], draws) for x in limits], _cut(parts, slice(None), here)
+            own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
                 scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
-            found[:, here] = value[0], slope[0], np.maximum(-curvature[0], 0.0)
-    return found
+            found[:, :, here] = np.reshape([value, slope, np.maximum(-curvature, 0.0)], (3, draws, -1))
+    return found.reshape(3, *np.shape(f))
 
 
 def _one(s):

@@ -18,13 +18,11 @@ import pytensor.tensor as pt
 
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Residual
+from nlmebayes.structure.stable import stirling, trigamma
 from nlmebayes.variables import ModelError
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit
 STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
-COEFFICIENTS = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # Abramowitz and Stegun 6.1.41
-BENT = tuple((2 * i + 1) * (2 * i + 2) * c for i, c in enumerate(COEFFICIENTS))  # of its second derivative
-SHIFT = 12  # of the argument of the trigamma function to where its series is exact
 EDGE = 1e-15  # least distance of a probability from 0 and 1
 
 
@@ -83,6 +81,9 @@ class Bernoulli(Family):
     def outside(self, y, s):
         return ~np.isin(y, (0.0, 1.0))
 
+    def shares(self, y, s):
+        return {"1": (y, np.ones_like(y))}
+
 
 @dataclass(frozen=True)
 class Binomial(Family):
@@ -110,9 +111,28 @@ class Binomial(Family):
     def outside(self, y, s):
         return _not_whole(y) | (y > s["n"]) | _not_whole(s["n"])
 
+    def of_one(self, y, s):
+        return y / s["n"]
+
+    def shares(self, y, s):
+        return {"successes": (y, s["n"] + np.zeros_like(y))}
+
+
+class Counts(Family):
+    """Counts in an ``exposure``."""
+
+    reads = ("exposure",)
+    values = "whole numbers from 0, with a positive exposure"
+
+    def outside(self, y, s):
+        return _not_whole(y) | (_exposure_of(s) <= 0)
+
+    def of_one(self, y, s):
+        return y / _exposure_of(s)
+
 
 @dataclass(frozen=True)
-class Poisson(Family):
+class Poisson(Counts):
     """y ~ Poisson(e f): f is the rate per unit of the exposure e.
 
     Parameters
@@ -122,8 +142,6 @@ class Poisson(Family):
     """
 
     exposure: str | float | None = None
-    reads = ("exposure",)
-    values = "whole numbers from 0, with a positive exposure"
 
     def priors(self, scale):
         return {}
@@ -138,12 +156,9 @@ class Poisson(Family):
         """Log-probability of no event, and its slope in f."""
         return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
 
-    def outside(self, y, s):
-        return _not_whole(y) | (_exposure_of(s) <= 0)
-
 
 @dataclass(frozen=True)
-class NegativeBinomial(Family):
+class NegativeBinomial(Counts):
     r"""Overdispersed counts with mean e f and variance :math:`e f + (a e f)^2`.
 
     The rate has a coefficient of variation a: 1/a^2 is R's ``size``, brms' ``shape``, PyMC's ``alpha``; a = 0 is
@@ -156,8 +171,6 @@ class NegativeBinomial(Family):
     """
 
     exposure: str | float | None = None
-    reads = ("exposure",)
-    values = "whole numbers from 0, with a positive exposure"
 
     def priors(self, scale):
         return {"a": Prior("HalfNormal", sigma=1.0)}
@@ -175,9 +188,6 @@ class NegativeBinomial(Family):
         """Log-probability of no event, and its slope in f."""
         e, u = _exposure(s), _square(s.a)
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
-
-    def outside(self, y, s):
-        return _not_whole(y) | (_exposure_of(s) <= 0)
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,9 @@ class ZeroInflated(Family):
 
     def outside(self, y, s):
         return self.counts.outside(y, s)
+
+    def of_one(self, y, s):
+        return self.counts.of_one(y, s)
 
 
 @dataclass(frozen=True)
@@ -270,7 +283,7 @@ class Beta(Family):
 
     def information(self, f, s):
         alpha, beta = self._shapes(f, s)
-        return (1 / _square(s.a) - 1) ** 2 * (_trigamma(alpha) + _trigamma(beta))
+        return (1 / _square(s.a) - 1) ** 2 * (trigamma(alpha) + trigamma(beta))
 
     def height(self, f, s):
         return -pt.log(s.a) - 0.5 * pt.log(_probability(f) * (1 - _probability(f)))  # that of the variance: cheaper
@@ -341,6 +354,12 @@ class OrderedLogistic(Family):
 
         return pm.CustomDist.dist(f, *vars(s).values(), dist=draw, logp=density, class_name="Ordered", dtype="int64")
 
+    def of_one(self, y, s):
+        raise ModelError("a category has no place on the scale of the prediction, which is that of logits")
+
+    def shares(self, y, s):
+        return {f"above {k}": (np.asarray(y > k, dtype=float), np.ones_like(y)) for k in range(1, self.categories)}
+
     def information(self, f, s):
         above = [pt.sigmoid(x) for x in self._above(f, s)]
         slopes = [x * (1 - x) for x in above]
@@ -365,24 +384,6 @@ def _square(a):
     return pt.maximum(a**2, LEAST)
 
 
-def _series(x):
-    return _polynomial(x**-2, COEFFICIENTS) / x
-
-
-def _polynomial(x, coefficients):
-    value = 0.0
-    for c in reversed(coefficients):
-        value = value * x + c
-    return value
-
-
-def _trigamma(x):
-    """Second derivative of log Gamma, by recurrence and its asymptotic series: PyTensor's own runs in Python."""
-    inverse = 1 / (x + SHIFT)
-    tail = inverse + 0.5 * inverse**2 + inverse**3 * _polynomial(inverse**2, BENT)
-    return tail + (1 / (pt.shape_padright(x) + np.arange(SHIFT)) ** 2).sum(axis=-1)
-
-
 def _log_counts(y, mean, a):
     """Log-probability of the negative binomial, exact to rounding for any dispersion down to none.
 
@@ -391,7 +392,7 @@ def _log_counts(y, mean, a):
     r = 1 / _square(a)
     large = pt.gt(r, STIRLING)
     far, near = pt.switch(large, r, STIRLING), pt.switch(large, STIRLING, r)
-    rise = (y + far - 0.5) * pt.log1p(y / far) - y + _series(y + far) - _series(far)
+    rise = (y + far - 0.5) * pt.log1p(y / far) - y + stirling(y + far) - stirling(far)
     plain = pt.gammaln(y + near) - pt.gammaln(near) - y * pt.log(near)
     power = y * pt.log(pt.switch(pt.gt(mean, 0), mean, 1.0))
     found = pt.switch(large, rise, plain) + power - pt.gammaln(y + 1) - (y + r) * pt.log1p(mean / r)

@@ -76,6 +76,9 @@ class TimeToEvent(Family):
     def outside(self, y, s):
         return np.zeros(len(y), dtype=bool)  # `nodes_of` has looked
 
+    def of_one(self, y, s):
+        raise ModelError("the time of an event is not on the scale of the prediction, a cumulative hazard")
+
     def draw(self, f, nodes, rng):
         """Times of events, (sample, record), from predictions (sample, record, column) at all nodes."""
         return nodes.inverted(f, rng.standard_exponential(f.shape[:2]))

@@ -7,9 +7,10 @@ import warnings
 
 import numpy as np
 import nutpie
+import pyarrow as pa
 import pymc as pm
 import xarray as xr
-from arviz_stats import ess
+from arviz_stats.base import array_stats
 
 from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage, streaming
 from nlmebayes.censoring import limits
@@ -184,12 +185,16 @@ class Sampler:
         return tree if resume is None else _appended(resume, tree)
 
     def _run(self, draws, tune, rng, options):
-        """Draws and statistics as nutpie gives them."""
-        found = nutpie.sample(
-            compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
-            seed=int(rng.integers(2**31)), save_warmup=False, store_unconstrained=True, **options,
-        )  # fmt: skip
+        """Draws and statistics."""
+        found = self._sampled(draws, tune, rng, options | {"store_unconstrained": True})
         return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
+
+    def _sampled(self, draws, tune, rng, options):
+        """What nutpie gives."""
+        return nutpie.sample(
+            compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+            seed=int(rng.integers(2**31)), save_warmup=False, **options,
+        )  # fmt: skip
 
     def _recalibrated(self, steps, rng, options):
         """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
@@ -199,9 +204,7 @@ class Sampler:
         for _ in range(parts):
             size = steps // parts
             last = size // 4
-            drawn, stats = ready._run(last, size - last, rng, options)
-            if not np.isfinite(stats["logp"]).all():
-                raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
+            drawn = _unlabelled(ready._sampled(last, size - last, rng, options | {"return_raw_trace": True}), last)
             draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
             ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
         return ready, _least(drawn) < SLOW
@@ -283,10 +286,26 @@ def _whole(drawn, stats, draws):
     return (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
 
 
+def _unlabelled(trace, draws):
+    """The last draws of a raw trace as a Dataset without labels, which take longer to make than a warm-up."""
+    chains = [{name: batch.column(name) for name in batch.column_names} for batch in trace.get_arrow_trace()[0]]
+    if min(len(column) for chain in chains for column in chain.values()) < draws:
+        raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
+    found = {}
+    for name, column in chains[0].items():
+        about = {key.decode(): value.decode() for key, value in column.field.metadata.items()}
+        shape = [int(n) for n in about["shape"].split(",")] if about.get("shape") else []
+        dims = about["dims"].split(",") if about.get("dims") else [f"{name}_{i}" for i in range(len(shape))]
+        each = [np.asarray(pa.array(chain[name]).flatten() if shape else chain[name]) for chain in chains]
+        found[name] = ("chain", "draw", *dims), np.stack([x.reshape(-1, *shape)[-draws:] for x in each])
+    return xr.Dataset(found)
+
+
 def _least(drawn):
     """The least number of effective draws per draw, over all population variables."""
-    found = ess(drawn[[v for v in drawn if v.startswith(("theta_", "omega_", "sigma_"))]])
-    return min(float(x.min()) for x in found.data_vars.values()) / (drawn.sizes["chain"] * drawn.sizes["draw"])
+    population = [x.to_numpy() for name, x in drawn.items() if name.startswith(("theta_", "omega_", "sigma_"))]
+    every = np.concatenate([x.reshape(*x.shape[:2], -1) for x in population], axis=2)
+    return min(float(array_stats.ess(every[..., i])) for i in range(every.shape[2])) / every[..., 0].size
 
 
 def _ends(tree, chains, size):

@@ -237,29 +237,31 @@ class Problem:
         ``drawn``: measurements that are `FAR` off draw their predictions in proportion to the distance; the likelihood
         itself hardly slopes where a prediction with proportional scatter is many times too large.
         """
-        return self.around(self.linear(x[None], factor)[0], sigma, drawn=drawn)
+        return self.around(self.linear(x[None], factor), sigma, drawn=drawn)
 
-    def around(self, linear, sigma, *, drawn):
-        """`derivatives` at linear predictors (unit, parameter)."""
-        n = len(self.names)
-        moved = np.repeat(linear[None], 2 * n + 1, axis=0)
-        for i, length in enumerate(self.lengths):
-            moved[1 + 2 * i, :, i] += length
-            moved[2 + 2 * i, :, i] -= length
+    def around(self, linear, sigma, *, drawn=False):
+        """`derivatives` on average over linear predictors (draw, unit, parameter); those that are ``drawn`` are one."""
+        draws, units, n = linear.shape
+        apart = np.diag(self.lengths)
+        rows = np.stack([np.zeros((n, n)), apart, -apart])[[0, *[1, 2] * n], [0, *np.repeat(np.arange(n), 2)]]
+        moved = (linear[:, None] + rows[:, None]).reshape(-1, units, n)
         f, _ = self.predict(np.ascontiguousarray(moved.transpose(0, 2, 1)))
-        outcomes = self.design.outcomes
-        j, slope, each = np.zeros((len(outcomes), len(linear), n, n)), np.zeros((len(outcomes), len(linear), n)), {}
+        outcomes, each = self.design.outcomes, {}
+        j, slope = np.zeros((len(outcomes), units, n, n)), np.zeros((len(outcomes), units, n))
         for k, o in enumerate(outcomes):
-            g = ((f[o.name][1::2] - f[o.name][2::2]) / (2 * self.lengths[:, None])).T
-            _, s, w = self.density(o, f[o.name][0], sigma)
+            here = f[o.name].reshape(draws, len(rows), -1)
+            g = (here[:, 1::2] - here[:, 2::2]) / (2 * self.lengths[:, None])  # (draw, parameter, record)
+            _, s, w = self.density(o, here[:, 0], sigma)
             if drawn:
-                away = self.distance(o, f[o.name][0], sigma)
+                away = self.distance(o, here[0, 0], sigma)
                 s = np.where(np.abs(away) > FAR, np.sqrt(w) * away, s)
             known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
             g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
-            np.add.at(slope[k], o.unit, s[:, None] * g)
-            np.add.at(j[k], o.unit, w[:, None, None] * g[:, :, None] * g[:, None, :])
-            each[o.name] = f[o.name][0], g
+            sums = sparse.csr_array((np.ones(len(o.unit)), (np.arange(len(o.unit)), o.unit)), (len(o.unit), units))
+            slope[k] = ((g * s[:, None]).mean(axis=0) @ sums).T
+            products = np.einsum("dnr,dmr,dr->nmr", g, g, w, optimize=True) / draws
+            j[k] = (products.reshape(n * n, -1) @ sums).T.reshape(units, n, n)
+            each[o.name] = here[:, 0].mean(axis=0), g.mean(axis=0).T
         return j, slope, each
 
     def step(self, x, factor, j, slope, columns):

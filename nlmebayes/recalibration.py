@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nlmebayes.evaluation import CHUNK
 from nlmebayes.model import by_node
 from nlmebayes.pilot import Problem
 
@@ -38,10 +39,12 @@ def recalibrated(model, design, found, draws):
     linear = problem.linear(_columns(problem, few), one)
     sigma = {o: {part: np.median(few.sigma[o][part], axis=0) for part in parts} for o, parts in found.sigma.items()}
     j, slope, f = np.zeros_like(found.j), np.zeros_like(found.h), dict.fromkeys(found.f, 0.0)
-    for each in linear:
-        curvature, first, predicted = problem.around(each, sigma, drawn=False)
-        j, slope = j + curvature / len(linear), slope + first / len(linear)
-        f = {name: total + predicted[name][0] / len(linear) for name, total in f.items()}
+    records = sum(len(o.row) for o in problem.design.outcomes) * (2 * len(problem.names) + 1)
+    for part in np.array_split(linear, min(len(linear), -(-len(linear) * records // CHUNK))):
+        curvature, first, predicted = problem.around(part, sigma)
+        share = len(part) / len(linear)
+        j, slope = j + share * curvature, slope + share * first
+        f = {name: total + share * predicted[name][0] for name, total in f.items()}
     theta = np.concatenate([draws.theta[name] for name in problem.names], axis=1)
     return replace(
         found, theta={name: draws.theta[name].mean(axis=0) for name in problem.names},

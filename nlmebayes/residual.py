@@ -65,6 +65,15 @@ class Residual(ABC):
         """Which measurements (record,) have no density; ``s``: the columns by name, arrays (record,)."""
         return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
+    def of_one(self, y, s):
+        """Measurements (..., record) on the scale of ``f``, where they are not; ``s``: the columns by name."""
+        return y
+
+    def shares(self, y, s):
+        """What is counted of outcomes (..., record) that have no percentiles worth a picture: by name how many, and of
+        how many, (..., record) each. None for others; ``s``: the columns by name."""
+        return None
+
     def log_tails(self, f, s, y):
         """Log-probabilities of a measurement below ``y`` and above it: (log F(y), log(1 - F(y))).
 

@@ -31,6 +31,7 @@ FLOORS = {
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
         "modes", "target", "sampling_times",
     ),
+    "plot": ("regimens", "groups", "curves", "checks", "panels"),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

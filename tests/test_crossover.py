@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mixed import agrees, restricted
-from scipy import stats
+from scipy import optimize, stats
 from trees import stated
 
 import nlmebayes as nb
@@ -146,3 +146,45 @@ def test_treatments_that_are_numbers_have_no_contrasts():
     tree = stated(nb.Model(SIMPLE, *SIMPLE.formulas), dataset(frame))
     with pytest.raises(ValueError, match="make the column text"):
         SIMPLE.contrasts(tree)
+
+
+UNEQUAL = Crossover(sequence="", unequal="treatment")
+
+
+def replicated(seed=6):
+    """Each treatment twice; the error of R is three times that of T."""
+    frame, rng = design(("TRTR", "RTRT"), 20), np.random.default_rng(seed)
+    own = dict(zip(frame["subject"].unique(), rng.normal(4.0, 0.4, 40), strict=True))
+    error = np.where(frame["treatment"] == "R", 0.3, 0.1) * rng.standard_normal(len(frame))
+    return frame.assign(y=frame["subject"].map(own) - 0.05 * (frame["treatment"] == "T") + error)
+
+
+def test_unequal_errors_agree_with_the_marginal_likelihood():
+    """Maximum likelihood of the normal law of a subject's records: omega^2 + the variance of each record."""
+    frame = replicated()
+    x = np.stack([np.ones(160), *(frame["period"] == k for k in (2, 3, 4)), frame["treatment"] == "T"], axis=1)
+    x, y, test = x.reshape(40, 4, 5), frame["y"].to_numpy().reshape(40, 4), (frame["treatment"] == "T").to_numpy()
+
+    def misfit(p):
+        scatter = np.exp(np.where(test, p[6], p[5])).reshape(40, 4)
+        covariance = np.exp(2 * p[7]) + scatter[:, :, None] ** 2 * np.eye(4)
+        away = y - x @ p[:5]
+        solved = np.linalg.solve(covariance, away[..., None])[..., 0]
+        return 0.5 * (np.linalg.slogdet(covariance)[1] + (away * solved).sum(axis=1)).sum()
+
+    best = optimize.minimize(misfit, [4, 0, 0, 0, 0, -1, -2, -1]).x
+    tree = nb.fit(nb.Model(UNEQUAL), dataset(frame), draws=500, tune=400, chains=2, random_seed=1, progressbar=False)
+    errors = nb.intervals(UNEQUAL.errors(tree))
+    assert errors.index.tolist() == ["R", "T"]
+    assert abs(errors["estimate"] - np.exp(best[5:7])).max() < 0.5 * errors["sd"].max()
+    contrast = nb.intervals(UNEQUAL.contrasts(tree)).iloc[0]
+    assert abs(contrast["estimate"] - best[4]) < 0.3 * contrast["sd"]
+    agrees(tree, {"omega_subject mu": np.exp(best[7])})
+
+
+def test_errors_by_period_have_its_labels():
+    structure = Crossover(sequence="", unequal="period")
+    found = structure.errors(stated(nb.Model(structure), dataset(replicated()), draws=5))
+    assert found["period"].to_numpy().tolist() == ["1.0", "2.0", "3.0", "4.0"]
+    with pytest.raises(ValueError, match="unequal="):
+        SIMPLE.errors(None)

@@ -17,8 +17,7 @@ class Crossover(LinearPredictor):
 
     ``mu`` expected value of subject i in period k (unit of the outcome): sequence, period, treatment and carry-over
     of the treatment before; b_i effect of the subject, l_i its slope of learning, c_ik its effect in the period, which
-    several records of a period tell from the error. A period that was missed is a row that is not there. Variances are
-    alike in all periods.
+    several records of a period tell from the error. A period that was missed is a row that is not there.
 
     Parameters
     ----------
@@ -28,6 +27,9 @@ class Crossover(LinearPredictor):
         Columns of the sequence and of the treatment before (see `carried`), or nothing.
     learning, by_period : bool
         Whether subjects differ in the slope over periods, and from period to period.
+    unequal : str
+        Column by which the error differs, such as that of the treatments or of the periods, or nothing. The residual is
+        then `Additive`.
 
     Source: Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
     """
@@ -39,13 +41,19 @@ class Crossover(LinearPredictor):
     carry: str = ""
     learning: bool = False
     by_period: bool = False
+    unequal: str = ""
 
     @property
     def formulas(self):
         fixed = [self.sequence, f"C({self.period})", self.treatment, self.carry]
         random = [f"(1{f' + {self.period}' if self.learning else ''}|{self.subject})"]
         random += [f"(1|{self.subject}:{self.period})"] if self.by_period else []
-        return (f"mu ~ 1 + {' + '.join([*filter(None, fixed), *random])}",)
+        scatter = (f"sigma ~ 1 + {self._scatter}",) if self.unequal else ()
+        return (f"mu ~ 1 + {' + '.join([*filter(None, fixed), *random])}", *scatter)
+
+    @property
+    def _scatter(self):
+        return f"C({self.period})" if self.unequal == self.period else self.unequal
 
     def carried(self, frame, reference):
         """The treatment of the period before of each row, for the column ``carry``.
@@ -98,6 +106,20 @@ class Crossover(LinearPredictor):
         index = pd.Index([f"{b} - {a}" for a, b in pairs], name="contrast")
         found = xr.concat([effects[b] - effects[a] for a, b in pairs], index)
         return found.transpose("chain", "draw", "contrast")
+
+    def errors(self, tree):
+        """SD of the error by value of the column ``unequal``, (chain, draw, value)."""
+        if not self.unequal:
+            raise ValueError("errors: the error is the same everywhere; say by which column it differs, unequal=")
+        sigma = next(x for name, x in tree["posterior"].items() if name.startswith("sigma_"))
+        (term,) = [d for d in sigma.dims if d.endswith("_term")]
+        size = np.exp(sigma.sel({term: "Intercept"}, drop=True))
+        others = {t.split("[")[-1][:-1]: t for t in sigma[term].to_numpy() if t != "Intercept"}
+        known = training_dataset(tree).observations[self.unequal].drop_duplicates()
+        (reference,) = [x for x in map(str, known) if x not in others]
+        found = {reference: size} | {x: size * np.exp(sigma.sel({term: t}, drop=True)) for x, t in others.items()}
+        found = xr.concat(found.values(), pd.Index(found, name=self.unequal))
+        return found.transpose("chain", "draw", self.unequal)
 
     def equivalence(self, tree, low=0.8, high=1.25):
         """Of the logarithm of an outcome: the ratio of treatments with its 90 % interval, and the probability that it

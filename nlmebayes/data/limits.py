@@ -22,7 +22,8 @@ def flags(frame, column, source):
 def ended(origin, frame, outcome, column, source):
     """Records of an outcome whose status is 0: follow-up ended without the event."""
     here = (frame["outcome"] == outcome) & frame["value"].notna()
-    values = validate.numeric(origin, column, source)
+    truth = pd.api.types.is_bool_dtype(origin[column])
+    values = origin[column].astype(float) if truth else validate.numeric(origin, column, source)
     wrong = here & ~values.isin([0, 1])
     validate.refuse(origin.assign(**{column: values}), wrong, column, "{:g} is neither 1 (event) nor 0", source)
     return here & (values == 0)

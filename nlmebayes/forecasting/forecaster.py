@@ -22,7 +22,7 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import Draws, draws_of
 from nlmebayes.forecasting import charts, exact, particles
 from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
-from nlmebayes.forecasting.modes import modes
+from nlmebayes.forecasting.modes import QUICK, modes
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
@@ -215,7 +215,7 @@ class Forecaster:
         Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
         """
         _, central = self.target(patient, **options)
-        return modes(central), central
+        return modes(central, last=QUICK), central
 
     def check_samples(self, patient, *, unusual="error", **options):
         """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from nlmebayes.forecasting.modes import climb, modes
+from nlmebayes.forecasting.modes import QUICK, climb, modes
 from nlmebayes.model import ModelError
 from nlmebayes.weights import KHAT, smoothed, systematic
 
@@ -74,7 +74,7 @@ def at_modes(target, central, n, rng):
     """`Particles` proposed at the conditional modes; ``central`` is the target under the `middle` population."""
     if not target.size or not target.observed:
         return _from_prior(target, n, rng)
-    found = modes(central)
+    found = modes(central, last=QUICK)
     share = np.exp(found.mass - np.logaddexp.reduce(found.mass))
     known = min(target.population.size, POPULATIONS)
     used = rng.permutation(target.population.size)[:known]

@@ -19,208 +19,252 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, cached
+from nlmebayes.solver.lanes import LANES, add, add_scaled, flat, load, multiply, rows, store, subtract
 from nlmebayes.solver.link import arrays, linked, plain
 
 
 @cached
-def _factorise(a, j, own, r):
-    """R of a group, (own, own), from its J."""
+def _factorise(a, j, own, ja, r, inverse):
+    """J A of the own effects and R, both (own, own, lane), and the inverses of R's diagonal, (own, lane)."""
     k = len(own)
+    ja[:] = 0.0
+    r[:] = 0.0
     for i in range(k):
+        for n in range(k):
+            for q in range(n, k):
+                add_scaled(ja[i, n], a[q, n], j[own[i], own[q]])
+    for i in range(k):
+        r[i, i] += 1.0
         for n in range(i + 1):
-            total = 1.0 if i == n else 0.0
             for m in range(i, k):
-                inner = 0.0
-                for q in range(n, k):
-                    inner += j[own[m], own[q]] * a[q, n]
-                total += a[m, i] * inner
+                add_scaled(r[i, n], a[m, i], ja[m, n])
             for m in range(n):
-                total -= r[i, m] * r[n, m]
-            r[i, n] = math.sqrt(total) if i == n else total / r[n, n]
+                subtract(r[i, n], r[i, m], r[n, m])
+            if n < i:
+                multiply(r[i, n], inverse[n])
+        for g in range(r.shape[2]):
+            r[i, i, g] = math.sqrt(r[i, i, g])
+            inverse[i, g] = 1.0 / r[i, i, g]
 
 
 @cached
 def _projected(a, h, own, y):
     """A' h."""
+    y[:] = 0.0
     for i in range(len(own)):
-        y[i] = 0.0
         for m in range(i, len(own)):
-            y[i] += a[m, i] * h[own[m]]
+            add_scaled(y[i], a[m, i], h[own[m]])
 
 
 @cached
-def _forward(r, b):
+def _forward(r, inverse, b):
     """R^-1 b, in place."""
     for i in range(len(b)):
         for m in range(i):
-            b[i] -= r[i, m] * b[m]
-        b[i] /= r[i, i]
+            subtract(b[i], r[i, m], b[m])
+        multiply(b[i], inverse[i])
 
 
 @cached
-def _backward(r, b):
+def _backward(r, inverse, b):
     """R'^-1 b, in place."""
     for i in range(len(b) - 1, -1, -1):
         for m in range(i + 1, len(b)):
-            b[i] -= r[m, i] * b[m]
-        b[i] /= r[i, i]
+            subtract(b[i], r[m, i], b[m])
+        multiply(b[i], inverse[i])
 
 
 @cached
-def _unfactorise(a, j, own, r, rbar, s, abar, jbar):
-    """Adjoint of `_factorise`: adds to ``abar`` and ``jbar``; ``rbar`` and ``s`` (own, own) are written to."""
+def _unfactorise(a, own, ja, r, inverse, rbar, s, abar, jbar):
+    """Adjoint of `_factorise`: adds to ``abar`` (own, own, lane) and ``jbar``; ``rbar`` and ``s`` are written to."""
     k = len(own)
-    for i in range(k):
-        for n in range(k):
-            total = 0.0
-            if n <= i:
-                for m in range(i, k):
-                    total += r[m, i] * rbar[m, n]
-            s[i, n] = 0.5 * total if n == i else total
-    for n in range(k):  # R'^-1 S, column by column
-        _backward(r, s[:, n])
-    for i in range(k):  # times R^-1: the transpose of R'^-1 S'
-        _backward(r, s[i])
-    for i in range(k):
-        for n in range(k):
-            rbar[i, n] = 0.5 * (s[i, n] + s[n, i])
-    for i in range(k):
-        for n in range(k):
-            pa = 0.0  # Pbar A'
-            for m in range(n + 1):
-                pa += rbar[i, m] * a[n, m]
+    s[:] = 0.0
+    for n in range(k):  # S' = tril(R' Rbar)' with its diagonal halved
+        for i in range(n, k):
             for m in range(i, k):
-                jbar[own[m], own[n]] += a[m, i] * pa
+                add(s[n, i], r[m, i], rbar[m, n])
+        s[n, n] *= 0.5
+    for n in range(k):  # R'^-1 S, column by column
+        _backward(r, inverse, s[n])
+    for i in range(k):
+        for n in range(k):
+            rbar[i, n] = s[n, i]
+    for i in range(k):  # times R^-1: the transpose of R'^-1 S'
+        _backward(r, inverse, rbar[i])
+    for i in range(k):
+        for n in range(i + 1):  # Pbar
+            rbar[i, n] = 0.5 * (rbar[i, n] + rbar[n, i])
+            rbar[n, i] = rbar[i, n]
+    s[:] = 0.0
+    for i in range(k):
+        for n in range(k):
+            for m in range(n + 1):  # Pbar A'
+                add_scaled(s[i, n], a[n, m], rbar[i, m])
+            for m in range(i, k):
+                add_scaled(jbar[own[m], own[n]], a[m, i], s[i, n])
             if n <= i:
                 for m in range(k):  # 2 J A Pbar
-                    ja = 0.0
-                    for q in range(m, k):
-                        ja += j[own[i], own[q]] * a[q, m]
-                    abar[i, n] += 2.0 * ja * rbar[m, n]
+                    add(abar[i, n], ja[i, m], rbar[m, n])
+                    add(abar[i, n], ja[i, m], rbar[m, n])
+
+
+@cached
+def _unproject(a, h, own, ja, r, inverse, y, ybar, rbar, s, abar, jbar, hbar):
+    """Adjoint of y = R^-1 A' h and of R."""
+    _backward(r, inverse, ybar)
+    for i in range(len(own)):
+        for n in range(i + 1):
+            subtract(rbar[i, n], ybar[i], y[n])
+        for m in range(i, len(own)):
+            add_scaled(hbar[own[m]], a[m, i], ybar[i])
+            add(abar[m, i], h[own[m]], ybar[i])
+    _unfactorise(a, own, ja, r, inverse, rbar, s, abar, jbar)
+
+
+@cached
+def _given(own, a, j, h, start, jl, hl, ja, r, inverse, y):
+    """Of the groups from ``start`` on: J, h, what `_factorise` gives, and y."""
+    load(flat(j), start, rows(jl))
+    load(h, start, hl)
+    _factorise(a, jl, own, ja, r, inverse)
+    _projected(a, hl, own, y)
+    _forward(r, inverse, y)
+
+
+@cached
+def _rooms(k, size, lanes):
+    """Arrays for `_given`."""
+    own, every = (k, k, lanes), (size, size, lanes)
+    return np.empty(every), np.empty(every[1:]), np.empty(own), np.empty(own), np.empty(own[1:]), np.empty(own[1:])
 
 
 @cached
 def effects(own, a, j, h, z):
     """eta (group, own) and the log-density of all u beyond that of ``z`` (group, own), (1,)."""
-    k = len(own)
-    eta, beyond, r, y = np.zeros(z.shape), np.zeros(1), np.zeros((k, k)), np.zeros(k)
-    for g in range(len(z)):
-        _factorise(a, j[g], own, r)
-        _projected(a, h[g], own, y)
-        _forward(r, y)
+    k, lanes = len(own), min(LANES, len(z))
+    eta, beyond = np.empty(z.shape), np.zeros(1)
+    jl, hl, ja, r, inverse, u = _rooms(k, h.shape[1], lanes)
+    zl, el, product = np.empty((k, lanes)), np.empty((k, lanes)), np.empty(lanes)
+    for start in range(0, len(z), lanes):
+        _given(own, a, j, h, start, jl, hl, ja, r, inverse, u)
+        load(z, start, zl)
+        u += zl
+        _backward(r, inverse, u)
+        product[:] = 1.0
+        el[:] = 0.0
         for i in range(k):
-            y[i] += z[g, i]
-        _backward(r, y)
-        for i in range(k):
-            beyond[0] += 0.5 * (z[g, i] ** 2 - y[i] ** 2) - math.log(r[i, i])
+            multiply(product, r[i, i])
             for m in range(i + 1):
-                eta[g, i] += a[i, m] * y[m]
+                add_scaled(el[i], a[i, m], u[m])
+            for g in range(lanes):
+                beyond[0] += 0.5 * (zl[i, g] ** 2 - u[i, g] ** 2)
+        for g in range(lanes):
+            beyond[0] -= math.log(product[g])
+        store(el, start, eta)
     return eta, beyond
 
 
 @cached
 def effects_pullback(own, a, j, h, z, etabar, beyondbar):
     """Adjoint of `effects`: slopes in ``a``, ``j``, ``h`` and ``z``."""
-    k, b = len(own), beyondbar[0]
-    abar, jbar, hbar, zbar = np.zeros(a.shape), np.zeros(j.shape), np.zeros(h.shape), np.zeros(z.shape)
-    r, y, u, w = np.zeros((k, k)), np.zeros(k), np.zeros(k), np.zeros(k)
-    rbar, s = np.zeros((k, k)), np.zeros((k, k))
-    for g in range(len(z)):
-        _factorise(a, j[g], own, r)
-        _projected(a, h[g], own, y)
-        _forward(r, y)
-        for i in range(k):
-            u[i] = y[i] + z[g, i]
-        _backward(r, u)
+    k, size, lanes, b = len(own), h.shape[1], min(LANES, len(z)), beyondbar[0]
+    jbar, hbar, zbar, abar = np.empty(j.shape), np.empty(h.shape), np.empty(z.shape), np.zeros((k, k, lanes))
+    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
+    jbl, hbl, rbar, s, el, zl = _rooms(k, size, lanes)
+    u, w = np.empty((k, lanes)), np.empty((k, lanes))
+    for start in range(0, len(z), lanes):
+        _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
+        load(z, start, zl)
+        load(etabar, start, el)
+        u[:] = y + zl
+        _backward(r, inverse, u)
+        w[:] = -b * u
         for m in range(k):
-            w[m] = -b * u[m]
             for i in range(m, k):
-                w[m] += a[i, m] * etabar[g, i]
-                abar[i, m] += etabar[g, i] * u[m]
-        _forward(r, w)
+                add_scaled(w[m], a[i, m], el[i])
+                add(abar[i, m], el[i], u[m])
+        _forward(r, inverse, w)
+        zl[:] = b * zl + w
+        store(zl, start, zbar)
         for i in range(k):
-            zbar[g, i] = b * z[g, i] + w[i]
-            for n in range(k):
-                rbar[i, n] = -u[i] * w[n] if n <= i else 0.0
-            rbar[i, i] -= b / r[i, i]
-        _unproject(a, j[g], h[g], own, r, y, w, rbar, s, abar, jbar[g], hbar[g])
-    return abar, jbar, hbar, zbar
+            rbar[i] = 0.0
+            for n in range(i + 1):
+                subtract(rbar[i, n], u[i], w[n])
+            add_scaled(rbar[i, i], -b, inverse[i])
+        jbl[:] = 0.0
+        hbl[:] = 0.0
+        _unproject(a, hl, own, ja, r, inverse, y, w, rbar, s, abar, jbl, hbl)
+        store(rows(jbl), start, flat(jbar))
+        store(hbl, start, hbar)
+    return abar.sum(axis=2), jbar, hbar, zbar
 
 
 @cached
-def _unproject(a, j, h, own, r, y, ybar, rbar, s, abar, jbar, hbar):
-    """Adjoint of y = R^-1 A' h and of R."""
-    _backward(r, ybar)
-    for i in range(len(own)):
-        for n in range(i + 1):
-            rbar[i, n] -= ybar[i] * y[n]
-        for m in range(i, len(own)):
-            hbar[own[m]] += a[m, i] * ybar[i]
-            abar[m, i] += h[own[m]] * ybar[i]
-    _unfactorise(a, j, own, r, rbar, s, abar, jbar)
-
-
-@cached
-def _crossed(a, j, own, r, x):
-    """X = R^-1 (J A)', (own, effect)."""
-    for e in range(x.shape[1]):
+def _crossed(a, j, own, r, inverse, x):
+    """X = R^-1 (J A)', (effect, own, lane)."""
+    x[:] = 0.0
+    for e in range(len(x)):
         for i in range(len(own)):
-            x[i, e] = 0.0
             for m in range(i, len(own)):
-                x[i, e] += a[m, i] * j[own[m], e]
-        _forward(r, x[:, e])
+                add_scaled(x[e, i], a[m, i], j[own[m], e])
+        _forward(r, inverse, x[e])
 
 
 @cached
 def message(own, a, j, h):
     """J (group, effect, effect) and h (group, effect) when the own effects are integrated out."""
-    k, size = len(own), h.shape[1]
-    left, vector = j.copy(), h.copy()
-    r, y, x = np.zeros((k, k)), np.zeros(k), np.zeros((k, size))
-    for g in range(len(h)):
-        _factorise(a, j[g], own, r)
-        _projected(a, h[g], own, y)
-        _forward(r, y)
-        _crossed(a, j[g], own, r, x)
+    k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
+    left, vector = np.empty(j.shape), np.empty(h.shape)
+    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
+    x = np.empty((size, k, lanes))
+    for start in range(0, len(h), lanes):
+        _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
+        _crossed(a, jl, own, r, inverse, x)
         for e in range(size):
             for i in range(k):
-                vector[g, e] -= x[i, e] * y[i]
+                subtract(hl[e], x[e, i], y[i])
                 for f in range(size):
-                    left[g, e, f] -= x[i, e] * x[i, f]
+                    subtract(jl[e, f], x[e, i], x[f, i])
+        store(rows(jl), start, flat(left))
+        store(hl, start, vector)
     return left, vector
 
 
 @cached
 def message_pullback(own, a, j, h, leftbar, vectorbar):
     """Adjoint of `message`: slopes in ``a``, ``j`` and ``h``."""
-    k, size = len(own), h.shape[1]
-    abar, jbar, hbar = np.zeros(a.shape), leftbar.copy(), vectorbar.copy()
-    r, y, ybar, x, xbar = np.zeros((k, k)), np.zeros(k), np.zeros(k), np.zeros((k, size)), np.zeros((k, size))
-    rbar, s = np.zeros((k, k)), np.zeros((k, k))
-    for g in range(len(h)):
-        _factorise(a, j[g], own, r)
-        _projected(a, h[g], own, y)
-        _forward(r, y)
-        _crossed(a, j[g], own, r, x)
-        for i in range(k):
-            ybar[i] = 0.0
-            for n in range(k):
-                rbar[i, n] = 0.0
-            for e in range(size):
-                ybar[i] -= x[i, e] * vectorbar[g, e]
-                xbar[i, e] = -y[i] * vectorbar[g, e]
-                for f in range(size):
-                    xbar[i, e] -= x[i, f] * (leftbar[g, e, f] + leftbar[g, f, e])
+    k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
+    jbar, hbar, abar = np.empty(j.shape), np.empty(h.shape), np.zeros((k, k, lanes))
+    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
+    jbl, hbl, rbar, s, _, ybar = _rooms(k, size, lanes)
+    x, xbar = np.empty((size, k, lanes)), np.empty((size, k, lanes))
+    for start in range(0, len(h), lanes):
+        _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
+        _crossed(a, jl, own, r, inverse, x)
+        load(flat(leftbar), start, rows(jbl))
+        load(vectorbar, start, hbl)
+        ybar[:] = 0.0
+        xbar[:] = 0.0
+        rbar[:] = 0.0
         for e in range(size):
-            _backward(r, xbar[:, e])
+            for i in range(k):
+                subtract(ybar[i], x[e, i], hbl[e])
+                subtract(xbar[e, i], y[i], hbl[e])
+                for f in range(size):
+                    subtract(xbar[e, i], x[f, i], jbl[e, f])
+                    subtract(xbar[e, i], x[f, i], jbl[f, e])
+        for e in range(size):
+            _backward(r, inverse, xbar[e])
             for i in range(k):
                 for n in range(i + 1):
-                    rbar[i, n] -= xbar[i, e] * x[n, e]
+                    subtract(rbar[i, n], xbar[e, i], x[e, n])
                 for m in range(i, k):
-                    abar[m, i] += j[g, own[m], e] * xbar[i, e]
-                    jbar[g, own[m], e] += a[m, i] * xbar[i, e]
-        _unproject(a, j[g], h[g], own, r, y, ybar, rbar, s, abar, jbar[g], hbar[g])
-    return abar, jbar, hbar
+                    add(abar[m, i], jl[own[m], e], xbar[e, i])
+                    add_scaled(jbl[own[m], e], a[m, i], xbar[e, i])
+        _unproject(a, hl, own, ja, r, inverse, y, ybar, rbar, s, abar, jbl, hbl)
+        store(rows(jbl), start, flat(jbar))
+        store(hbl, start, hbar)
+    return abar.sum(axis=2), jbar, hbar
 
 
 class _Kernel(Op):

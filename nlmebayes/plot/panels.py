@@ -1,0 +1,69 @@
+"""Axes and bands that the pictures share."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from nlmebayes.design import resolve
+from nlmebayes.model import ModelError
+
+BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
+GRID = 60
+
+
+def axis_of(model, data):
+    """Column for the horizontal axis."""
+    wanted = [model.inputs.get(i, data.time if i == "time" else i) for i in model.structure.inputs]
+    options = [*wanted, data.time, *data.inputs]
+    found = [c for c in options if c and data.observations[c].dtype.kind == "f"]
+    if not found:
+        raise ValueError("no time and no numeric input to plot over; give x=")
+    return found[0]
+
+
+def of_one(model, training, data, outcome, y=None):
+    """Measurements of the records of an outcome, or others ``y`` of the same records, on the scale of the prediction.
+
+    Raises
+    ------
+    ModelError
+        They have no place there.
+    """
+    o = next(o for o in resolve(model, data, training).outcomes if o.name == outcome)
+    try:
+        return model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
+    except ModelError as error:
+        raise ModelError(f"{outcome}: {error}; plot.vpc has a picture of it") from None
+
+
+def _spread(values):
+    return np.linspace(float(np.min(values)), float(np.max(values)), GRID)
+
+
+def fine(data, x):
+    return data.over(**{x: _spread(data.observations[x])})
+
+
+def quantiles(variable):
+    return variable.quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).to_numpy()
+
+
+def bands(axis, x, f, measured=()):
+    axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=BANDS[0][2], linewidth=0)
+    axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=BANDS[1][2], linewidth=0)
+    axis.plot(x, f[2], color="#3b6ea5")
+    for edge in measured[::4]:
+        axis.plot(x, edge, color="#3b6ea5", linestyle="--", linewidth=0.8)
+
+
+def panels(n, columns, size=(2.8, 2.3)):
+    rows = -(-n // columns)
+    shape = (size[0] * columns, size[1] * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=shape, sharex=True, squeeze=False, layout="constrained")
+    for axis in axes.flat[n:]:
+        axis.set_visible(False)
+    return figure, axes.flat[:n]
+
+
+def name_axes(figure, x, y):
+    figure.supxlabel(x, fontsize=10)
+    figure.supylabel(y, fontsize=10)

@@ -1,0 +1,87 @@
+"""What regimens do, and whether they meet their targets."""
+
+import numpy as np
+
+from nlmebayes.dosing import recommendation, targets
+from nlmebayes.dosing.prospect import Case, course
+from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
+from nlmebayes.plot import panels
+
+
+def regimens(table):
+    """Probability of being below, in and above the target by regimen, from the table of `recommend`."""
+    targets = list(dict.fromkeys(table["target"]))
+    figure, axes = panels.panels(len(targets), min(2, len(targets)), size=(5.5, 3.6))
+    for axis, target in zip(axes, targets, strict=False):
+        part = table[table["target"] == target].sort_values("amount")
+        left = np.zeros(len(part))
+        for column, colour in (("p_below", "#7fa7d1"), ("p_in", "#58a063"), ("p_above", "#d18a7f")):
+            axis.barh(part["regimen"], part[column], left=left, color=colour, label=column)
+            left = left + part[column].to_numpy()
+        axis.set(title=target, xlabel="probability", xlim=(0, 1))
+    handles, labels = axes[0].get_legend_handles_labels()
+    words = {"p_below": "below", "p_in": "in range", "p_above": "above"}
+    figure.legend(handles, [words[k] for k in labels], loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, columns=2):
+    """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `forecast`.
+    plans : Regimen, Plan or sequence of them
+    aims : Target or sequence of Target
+        Troughs, peaks and averages are green bands, a threshold is a line; the time that a target is about is marked
+        below. The title has the probability that all are met.
+    times : array, optional
+        By default from the first record to the end of the last interval.
+    outcome, history, occasions, covariates
+        As in `recommend`.
+    """
+    plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
+    aims = [aims] if isinstance(aims, targets.Target) else list(aims)
+    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
+    recommendation.check(case, plans)
+    seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
+    figure, axes = panels.panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
+    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):
+        at = _moments_of(case, plan, aims, times)
+        f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
+        panels.bands(axis, at, np.nanquantile(f, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))
+        axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
+        for aim in aims:
+            _wanted(axis, aim, aim.window(plan))
+        met = np.all([t.met(x) for x, t in zip(exposures, aims, strict=True)], axis=0).mean()
+        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=9)
+    panels.name_axes(figure, case.patient.time, case.outcome)
+    return figure
+
+
+def _moments_of(case, plan, aims, times):
+    """Times to draw at, with both sides of every jump."""
+    jumps = acts(kept(case.patient, plan, case.history), plan)
+    if times is None:
+        records = case.patient.observations[case.patient.time].to_numpy(float)
+        ends = [aim.window(plan)[1] for aim in aims]
+        last = plan.times[-1] + (plan.every or 0.0)
+        times = np.linspace(min(records.min(), jumps.min()), max(last, records.max(), *ends), 4 * panels.GRID)
+    times = np.asarray(times, dtype=float)
+    inside = jumps[(jumps >= times.min()) & (jumps < times.max())]
+    return np.unique(np.concatenate([times, inside, inside + 1e-6 * np.ptp(times)]))
+
+
+def _wanted(axis, aim, window):
+    """The range of a concentration, or the time that another exposure is about."""
+    green = "#58a063"
+    if isinstance(aim, targets.TimeAbove):
+        axis.axhline(aim.mic / aim.free, color=green, linestyle=":")
+    elif isinstance(aim, targets.Trough | targets.Peak | targets.AverageConcentration):
+        high = aim.high if np.isfinite(aim.high) else max(axis.get_ylim()[1] * aim.scale, aim.low)
+        axis.axhspan(aim.low / aim.scale, high / aim.scale, color=green, alpha=0.15, linewidth=0)
+    if window[0] < window[1]:
+        axis.plot(window, [0.01, 0.01], color=green, linewidth=3, transform=axis.get_xaxis_transform())
+    else:
+        axis.axvline(window[0], color=green, linewidth=0.8)
