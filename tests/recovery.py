@@ -37,6 +37,7 @@ from model_zoo import (
     RandomSlopes,
     ReliabilityICC,
     TargetMediatedDisposition,
+    TrajectoryPredictor,
     TreatmentHeterogeneity,
     TumourGrowth,
     TumourGrowthInhibition,
@@ -242,11 +243,22 @@ def latent_constructs():
     return nb.Model(structure, priors=priors | {f"sigma_{name}_a": half(1.0) for name in structure.outcomes}), data
 
 
+def trajectory_predictor():
+    frame = design([0.0, 1, 2, 3], 60).rename(columns={"y": "feature"})
+    frame["response"] = np.where(frame["time"] == 0, frame["id"] % 2.0, np.nan)
+    data = nb.Dataset.from_frame(frame, outcome=("feature", "response"), time="time", levels="id")
+    priors = {f"theta_{name}": normal(0, 1) for name in ("level", "slope", "log_odds")}
+    priors |= {"theta_per_slope": normal(0, 2), "omega_id": half(1.0), "sigma_feature_a": half(1.0)}
+    residual = {"feature": nb.Additive(), "response": nb.Bernoulli()}
+    formulas = ("level ~ 1 + (1|p|id)", "slope ~ 1 + (1|p|id)")
+    return nb.Model(TrajectoryPredictor(), *formulas, residual=residual, priors=priors), data
+
+
 CASES = [
     one_compartment, emax, linear_mixed, gompertz, logistic_growth, litter_decay, michaelis_menten,
     target_mediated_disposition, indirect_response, tumour_growth, tumour_growth_inhibition, car_t_predator_prey,
     car_t_expansion, antibody_decay, litter_of_two_pools, crossover, random_slopes, multi_centre, reliability_icc,
-    dose_response, treatment_heterogeneity, latent_constructs,
+    dose_response, treatment_heterogeneity, latent_constructs, trajectory_predictor,
 ]  # fmt: skip
 
 
@@ -283,7 +295,7 @@ def saturable():
     return mechanistic(MichaelisMenten(), [0.5, 4, 12, 24], ("vmax",), doses(amt=1000.0), subjects=10)
 
 
-CALIBRATED = [one_compartment, three_levels, saturable]
+CALIBRATED = [one_compartment, three_levels, saturable, trajectory_predictor]
 BINS = 20
 
 
