@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
+from trees import stated
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment
+from model_zoo import LinearMixed, OneCompartment, ReliabilityICC
 from nlmebayes.design import resolve
 from nlmebayes.dosing.regimen import with_doses
 
@@ -204,3 +205,17 @@ def test_planned_doses_belong_to_the_last_occasion():
     records = records[records["what"] != "other"]
     assert records["occ"].tolist() == ["1/1", "1/2", "1/2", "1/2", "1/2"]
     assert records["rate"].tolist()[-3:-1] == [50.0, 50.0]
+
+
+def test_an_outcome_that_the_patient_has_not_can_be_predicted():
+    """Of two features only one was measured; the scatter of the other is that of the population."""
+    model, columns = nb.Model(ReliabilityICC(("a", "b"))), {"levels": "id", "inputs": ("scan",)}
+    frame = pd.DataFrame({"id": np.repeat(np.arange(5), 2), "scan": [0.0, 1.0] * 5, "a": range(10), "b": range(10)})
+    values = {"theta_mu_a": [0.0], "theta_mu_b": [0.0], "omega_id": [1e-9] * 2, "sigma_a_a": 1.0, "sigma_b_a": 3.0}
+    tree = stated(model, nb.Dataset.from_frame(frame, outcome=("a", "b"), **columns), draws=4000, **values)
+    one = nb.Dataset.from_frame(frame[:2].assign(id="new"), outcome="a", **columns)
+    forecast = nb.forecast(model, tree, one, random_seed=1)
+    other = pd.DataFrame({"id": ["new"], "scan": [2.0], "b": [np.nan]})
+    other = nb.Dataset.from_frame(other, outcome="b", unmeasured="predict", **columns)
+    drawn = nb.predict(model, forecast, other, random_seed=1)["posterior_predictive"]["b"]
+    assert float(drawn.std()) == pytest.approx(3.0, rel=0.05)

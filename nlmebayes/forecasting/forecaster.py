@@ -176,7 +176,7 @@ class Forecaster:
             pair = drawn, (self.middle, imputation.at_medians(law))
         found = []
         for population, imputed in pair:
-            known = _of_outcomes(population.of_groups(labels), design)
+            known = population.of_groups(labels)
             if flatten != 1.0:
                 omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
@@ -291,11 +291,6 @@ def _weights(design, half_life):
         t[np.isfinite(o.values)].max(initial=-np.inf) for o, t in zip(design.outcomes, times.values(), strict=True)
     )
     return {name: 0.5 ** (np.maximum(last - t, 0.0) / half_life) for name, t in times.items()}
-
-
-def _of_outcomes(population, design):
-    names = [o.name for o in design.outcomes]
-    return replace(population, sigma={k: v for k, v in population.sigma.items() if k in names})
 
 
 def _drawn(method, target, central, draws, proposals, rounds, rng):
