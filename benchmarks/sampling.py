@@ -260,9 +260,26 @@ def page(frame, given):
         "2 chains, as many draws of warm-up as are kept; seconds count warm-up and what `fit` computes afterwards.",
         *([__doc__.split("\n\n")[2]] if any((given.pymc, given.stan, given.numpyro)) else []),
     ]
-    table = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
-    table += ["| " + " | ".join(text(x) for x in row) + " |" for row in frame.itertuples(index=False)]
-    return "\n\n".join([*lines, "\n".join(table)]) + "\n"
+    said = "ESS per second of auto by that of the better parametrisation of each program (ours: centred, non-centred):"
+    return "\n\n".join([*lines, table(frame), said, table(ratios(frame))]) + "\n"
+
+
+def table(frame):
+    rows = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    rows += ["| " + " | ".join(text(x) for x in row) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(rows)
+
+
+def ratios(frame):
+    """ESS per second of "auto" over that of the better parametrisation of each program; means of the seeds."""
+    program = frame["parametrisation"].str.partition(", ")[0].replace(dict.fromkeys(KINDS[1:], "ours"))
+    mean = (
+        frame.assign(program=program).groupby(["model", "program", "parametrisation"], sort=False)["ESS per s"].mean()
+    )
+    best = mean.groupby(["model", "program"], sort=False).max().unstack("program")
+    found = best[["auto"]].div(1).join(1 / best.drop(columns="auto").div(best["auto"], axis=0))
+    found = found.rename(columns={"auto": "ESS per s of auto"}).reindex(frame["model"].unique())
+    return found.reset_index().astype(object).where(found.reset_index().notna(), "")
 
 
 if __name__ == "__main__":
