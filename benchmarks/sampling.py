@@ -23,7 +23,6 @@ import functools
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -208,19 +207,20 @@ def main():
     parser.add_argument("--pymc", action="store_true")
     parser.add_argument("--peer-draws", type=int, default=200)
     parser.add_argument("--data", metavar="FOLDER", help="with Oral_1CPT.csv")
-    parser.add_argument("--rows", metavar="FILE", type=Path, help="keeps finished runs")
+    parser.add_argument("--rows", metavar="FILE", help="keeps finished runs")
     given = parser.parse_args()
     if given.data:
         for label, query in (("single dose", "SD == 1"), ("all doses", "ID > 0")):
             CASES[f"Oral_1CPT, {label}"] = lambda query=query: oral_1cpt(given.data, query)
     rows = []
-    kept = given.rows.read_text(encoding="utf-8") if given.rows and given.rows.exists() else ""
+    store = Path(given.rows) if given.rows else None
+    kept = store.read_text(encoding="utf-8") if store and store.exists() else ""
     done = {(x["model"], x["parametrisation"], x["seed"]): x for x in map(json.loads, kept.splitlines())}
     for name in given.only or CASES:
         for kind, seed, job in jobs(name, given):
             row = done.get((name, kind, seed)) or {"model": name, "parametrisation": kind, "seed": seed, **job()}
-            if given.rows and row not in done.values():
-                with given.rows.open("a", encoding="utf-8") as file:
+            if store and row not in done.values():
+                with store.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
             rows.append(row)
             print(", ".join(f"{key} {text(value)}" for key, value in row.items()), flush=True)
@@ -252,16 +252,27 @@ def page(frame, given):
     """The table with what was run, as Markdown."""
     names = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    command = shlex.join(["python", "benchmarks/sampling.py", *sys.argv[1:]])
+    places = {getattr(given, o): o.upper() for o in ("stan", "numpyro", "data", "rows") if getattr(given, o)}
+    command = " ".join(["python benchmarks/sampling.py", *(str(places.get(x, x)) for x in sys.argv[1:])])
     lines = [
         "# Sampling",
-        f"Written by `{command}`. Machine: {machine}; " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
+        f"Written by `{command}`. Machine: {machine}; "
+        + ", ".join([*(f"{name} {version(name)}" for name in names), *others(given)])
+        + ".",
         __doc__.split("\n\n")[1].replace("\nWrites the table docs/benchmarks.md.", ""),
         "2 chains, as many draws of warm-up as are kept; seconds count warm-up and what `fit` computes afterwards.",
         *([__doc__.split("\n\n")[2]] if any((given.pymc, given.stan, given.numpyro)) else []),
     ]
     said = "ESS per second of auto by that of the better parametrisation of each program (ours: centred, non-centred):"
     return "\n\n".join([*lines, table(frame), said, table(ratios(frame))]) + "\n"
+
+
+def others(given):
+    """Names and versions of the programs in environments of their own."""
+    for python, name in ((given.stan, "pystan"), (given.numpyro, "numpyro")):
+        if python:
+            asked = f"from importlib.metadata import version; print('{name}', version('{name}'))"
+            yield subprocess.run([python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def table(frame):

@@ -122,7 +122,8 @@ def probe(target, z, which):
         g = (here[:, 1 : size + 1] - here[:, size + 1 :]) / (2 * STEP)  # (place, column, record)
         dense, s, w = _record_slopes(target, samples, here[:, 0], which)
         known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
-        g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
+        if not known.all():
+            g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
         if subjects == 1:
             value = value + dense.sum(axis=1, keepdims=True)
             slope += (g @ s[..., None])[:, None, :, 0]
@@ -139,11 +140,9 @@ def probe(target, z, which):
 
 def _record_slopes(target, samples, f, which):
     """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each."""
-    values = samples.records.values
-    size = np.nanmean(np.abs(values)) if np.isfinite(values).any() else 1.0
-    h = 1e-4 * (np.abs(f) + 0.01 * size)
-    three = target.densities(samples, np.concatenate([f, f + h, f - h]), np.tile(which, 3))
-    dense, up, down = np.split(three, 3)
+    n, h = len(f), 1e-4 * (np.abs(f) + 0.01 * samples.size)
+    three = target.densities(samples, np.concatenate([f, f + h, f - h]), np.concatenate([which] * 3))
+    dense, up, down = three[:n], three[n : 2 * n], three[2 * n :]
     with np.errstate(all="ignore"):
         s, w = (up - down) / (2 * h), -(up - 2 * dense + down) / h**2
     dense, share = samples.counted(dense)

@@ -26,7 +26,7 @@ LOG_2PI = np.log(2 * np.pi)
 
 class Samples(NamedTuple):
     """The measured records of one outcome: positions of their predictions, the records, the weights of their
-    log-densities, sums by subject.
+    log-densities, sums by subject, the mean size of a measurement.
 
     Where sampling times are uncertain, each stands once for every node of its time: ``starts`` are the first nodes and
     ``log_weight`` the weights of all.
@@ -37,6 +37,7 @@ class Samples(NamedTuple):
     records: ObservedOutcome
     weights: np.ndarray
     sums: sparse.csr_array
+    size: float
     starts: np.ndarray | None = None
     log_weight: np.ndarray | None = None
 
@@ -203,7 +204,9 @@ class Target:
                 (np.ones(len(owner)), (np.arange(len(owner)), owner)), (len(owner), len(self.labels))
             )
             weights = self.weights.get(o.name, np.ones(len(o.values)))[seen]
-            found.append(Samples(o.name, places, records, weights, sums, starts, log_weight))
+            finite = np.abs(records.values[np.isfinite(records.values)])
+            size = finite.mean() if len(finite) else 1.0
+            found.append(Samples(o.name, places, records, weights, sums, size, starts, log_weight))
         return found
 
     def linear(self, z, which):
