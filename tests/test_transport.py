@@ -7,11 +7,12 @@ import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.graph.traversal import ancestors
 from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import parametrisation, start
+from nlmebayes import compilation, parametrisation, start
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import distances, heights
 from nlmebayes.model import ModelError, assemble
@@ -242,3 +243,28 @@ def test_distance_is_the_integral_of_the_inverse_scatter(residual):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
     if isinstance(residual, nb.Proportional):
         np.testing.assert_allclose(found, np.log(y / f) / 0.3, rtol=1e-9, atol=1e-12)
+
+
+def test_more_groups_than_lanes_are_those_of_their_parts():
+    """150 groups, in blocks of 64 of which the last is not full, beside parts of 50."""
+    rng, (a, *_) = np.random.default_rng(2), case()
+    root = rng.normal(size=(150, SIZE, SIZE))
+    j, h, z, bar = root @ root.transpose(0, 2, 1), *(rng.normal(size=(150, n)) for n in (SIZE, 3, 3))
+    left = rng.normal(size=j.shape)
+    for kernel, given, rest in (
+        (conjugate.effects, (j, h, z), ()), (conjugate.effects_pullback, (j, h, z, bar), (np.array([1.3]),)),
+        (conjugate.message, (j, h), ()), (conjugate.message_pullback, (j, h, left, h[::-1].copy()), ()),
+    ):  # fmt: skip
+        whole = kernel(OWN, a, *given, *rest)
+        parts = [kernel(OWN, a, *(x[i : i + 50] for x in given), *rest) for i in (0, 50, 100)]
+        for found, each in zip(whole, zip(*parts, strict=True), strict=True):
+            expected = np.concatenate(each) if len(found) == 150 else sum(each)
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_effects_are_computed_once_for_all_terms(nested):
+    """PyMC copies the graph for each term of the log-density, and the slopes of copies would not be merged."""
+    *_, built = settled(nb.Model(LinearMixed(), "mu ~ 1 + (1|subject)"), nested)
+    merged = compilation._merged(built.logp)()
+    nodes = {v.owner for v in ancestors([merged]) if v.owner and isinstance(v.owner.op, conjugate.Effects)}
+    assert len(nodes) == 1
