@@ -288,7 +288,7 @@ def ratios(frame):
         frame.assign(program=program).groupby(["model", "program", "parametrisation"], sort=False)["ESS per s"].mean()
     )
     best = mean.groupby(["model", "program"], sort=False).max().unstack("program")
-    found = best[["auto"]].div(1).join(1 / best.drop(columns="auto").div(best["auto"], axis=0))
+    found = best[["auto"]].join(best.drop(columns="auto").rdiv(best["auto"], axis=0))
     found = found.rename(columns={"auto": "ESS per s of auto"}).reindex(frame["model"].unique())
     return found.reset_index().astype(object).where(found.reset_index().notna(), "")
 

@@ -242,15 +242,14 @@ class Problem:
     def around(self, linear, sigma, *, drawn=False):
         """`derivatives` on average over linear predictors (draw, unit, parameter); those that are ``drawn`` are one."""
         draws, units, n = linear.shape
-        apart = np.diag(self.lengths)
-        rows = np.stack([np.zeros((n, n)), apart, -apart])[[0, *[1, 2] * n], [0, *np.repeat(np.arange(n), 2)]]
+        rows = np.concatenate([np.zeros((1, n)), np.diag(self.lengths), -np.diag(self.lengths)])
         moved = (linear[:, None] + rows[:, None]).reshape(-1, units, n)
         f, _ = self.predict(np.ascontiguousarray(moved.transpose(0, 2, 1)))
         outcomes, each = self.design.outcomes, {}
         j, slope = np.zeros((len(outcomes), units, n, n)), np.zeros((len(outcomes), units, n))
         for k, o in enumerate(outcomes):
             here = f[o.name].reshape(draws, len(rows), -1)
-            g = (here[:, 1::2] - here[:, 2::2]) / (2 * self.lengths[:, None])  # (draw, parameter, record)
+            g = (here[:, 1 : n + 1] - here[:, n + 1 :]) / (2 * self.lengths[:, None])  # (draw, parameter, record)
             _, s, w = self.density(o, here[:, 0], sigma)
             if drawn:
                 away = self.distance(o, here[0, 0], sigma)

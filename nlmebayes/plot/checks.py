@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import censoring, prediction, storage
-from nlmebayes.design import resolve
 from nlmebayes.model import ModelError
 from nlmebayes.plot import panels
 
@@ -22,13 +21,8 @@ def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
     """
     model, training = prediction.context(model, tree)
     data = storage.stored_dataset(tree)
-    outcome = outcome or data.outcomes[0]
-    replicated = prediction.predict(model, tree, redraw=True, random_seed=random_seed)["posterior_predictive"][outcome]
-    title = "Visual predictive check"
-    if model.residual_of(outcome).folds:
-        return _survival(model, data, outcome, _samples(replicated), title)
-    design = resolve(model, data, training)
-    return _compared(model, design, data, outcome, x or panels.axis_of(model, data), replicated, bins, title)
+    replicated = prediction.predict(model, tree, redraw=True, random_seed=random_seed)["posterior_predictive"]
+    return _compared(model, training, data, replicated, x, outcome, bins, "Visual predictive check")
 
 
 def prior(tree, *, x=None, outcome=None, bins=8):
@@ -36,26 +30,21 @@ def prior(tree, *, x=None, outcome=None, bins=8):
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)
-    outcome, title = outcome or data.outcomes[0], "Prior predictive check"
-    simulated = tree["prior_predictive"][outcome]
-    if model.residual_of(outcome).folds:
-        return _survival(model, data, outcome, _samples(simulated), title)
-    x = x or panels.axis_of(model, data)
-    return _compared(model, resolve(model, data), data, outcome, x, simulated, bins, title)
+    return _compared(model, None, data, tree["prior_predictive"], x, outcome, bins, "Prior predictive check")
 
 
-def _samples(simulated):
-    """(sample, record)"""
-    return simulated.to_numpy().reshape(-1, simulated.shape[-1])
-
-
-def _compared(model, design, data, outcome, x, simulated, bins, title):
-    """The picture of records that were measured."""
-    residual, o = model.residual_of(outcome), next(o for o in design.outcomes if o.name == outcome)
+def _compared(model, training, data, simulated, x, outcome, bins, title):
+    """The picture of an outcome beside simulated ones, in the way that its residual takes."""
+    outcome = outcome or data.outcomes[0]
+    residual, simulated = model.residual_of(outcome), simulated[outcome].to_numpy()
+    simulated = simulated.reshape(-1, simulated.shape[-1])  # (sample, record)
+    if residual.folds:
+        return _survival(residual, data, outcome, simulated, title)
+    x, o = x or panels.axis_of(model, data), panels.records(model, training, data, outcome)
     frame = data.observations[data.observations["outcome"] == outcome]
     kept = np.isfinite(o.values) | o.censored
     o, at = o.at(kept), frame[x].to_numpy(dtype=float)[kept]
-    simulated, which = _samples(simulated)[:, kept], _binned(at, bins)
+    simulated, which = simulated[:, kept], _binned(at, bins)
     shares = residual.shares(o.values, o.columns)
     if shares is not None:
         return _shares(at, which, shares, residual.shares(simulated, o.columns), x, outcome, title)
@@ -104,9 +93,9 @@ def _shares(at, which, observed, simulated, x, outcome, title):
     return figure
 
 
-def _survival(model, data, outcome, simulated, title):
+def _survival(residual, data, outcome, simulated, title):
     """The Kaplan-Meier curve of the observed times over the band of those of simulated trials."""
-    frame, entry = data.observations[data.observations["outcome"] == outcome], model.residual_of(outcome).entry
+    frame, entry = data.observations[data.observations["outcome"] == outcome], residual.entry
     entry = np.zeros(len(frame)) if entry is None else frame[entry].to_numpy(dtype=float)
     value, lower, upper = (frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper"))
     kept = np.isfinite(value) | np.isfinite(lower)

@@ -20,6 +20,11 @@ def axis_of(model, data):
     return found[0]
 
 
+def records(model, training, data, outcome):
+    """The `ObservedOutcome` of data, evaluated in the state of the training design, if there is one."""
+    return next(o for o in resolve(model, data, training).outcomes if o.name == outcome)
+
+
 def of_one(model, training, data, outcome, y=None):
     """Measurements of the records of an outcome, or others ``y`` of the same records, on the scale of the prediction.
 
@@ -28,7 +33,7 @@ def of_one(model, training, data, outcome, y=None):
     ModelError
         They have no place there.
     """
-    o = next(o for o in resolve(model, data, training).outcomes if o.name == outcome)
+    o = records(model, training, data, outcome)
     try:
         return model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
     except ModelError as error:

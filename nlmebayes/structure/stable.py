@@ -26,14 +26,14 @@ def bateman(a, b, t):
     return t * pt.exp(-slower * t) * decay_ratio(pt.switch(gap >= 0, gap, -gap))
 
 
-STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # Abramowitz and Stegun 6.1.41
-BENT = tuple((2 * i + 1) * (2 * i + 2) * c for i, c in enumerate(STIRLING))  # of its second derivative
+COEFFICIENTS = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # Abramowitz and Stegun 6.1.41
+BENT = tuple((2 * i + 1) * (2 * i + 2) * c for i, c in enumerate(COEFFICIENTS))  # of its second derivative
 SHIFT = 12  # of the argument of the trigamma function to where its series is exact
 
 
 def stirling(x):
     """log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2, exact to rounding from about 20 on."""
-    return _polynomial(x**-2, STIRLING) / x
+    return _polynomial(x**-2, COEFFICIENTS) / x
 
 
 def trigamma(x):
