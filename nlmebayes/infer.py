@@ -25,6 +25,7 @@ from nlmebayes.start import initial_points, pilot
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
+LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
@@ -170,13 +171,16 @@ class Sampler:
             options = {"store_divergences": True} | options
         options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
         options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
+        nuts = options.get("sampler", "nuts") == "nuts"
+        if even and nuts:
+            options = {"exact_normal_trajectory": True, "max_step_size": LONGEST} | options
         ready, rest = self, tune
         if resume is not None:
             ready = self._continued(resume, chains)
         elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
             ready, slow = self._recalibrated(tune // 2, rng, options)
             rest = tune - tune // 2
-            if slow and options.get("sampler", "nuts") == "nuts":
+            if slow and nuts:
                 options = {"extra_doublings": 1} | options
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         with streaming.raw(store) as folder:

@@ -19,8 +19,10 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from nlmebayes.solver.kernel import VERSION, cached
-from nlmebayes.solver.lanes import LANES, add, add_scaled, flat, load, multiply, rows, store, subtract
-from nlmebayes.solver.link import arrays, linked, plain
+from nlmebayes.solver.lanes import (
+    LANES, add, add_scaled, block, column, flat, load, multiply, rows, store, subtract,
+)  # fmt: skip
+from nlmebayes.solver.link import arrays, keep, lend, linked, plain
 
 
 @cached
@@ -132,19 +134,31 @@ def _given(own, a, j, h, start, jl, hl, ja, r, inverse, y):
 
 
 @cached
-def _rooms(k, size, lanes):
-    """Arrays for `_given`."""
-    own, every = (k, k, lanes), (size, size, lanes)
-    return np.empty(every), np.empty(every[1:]), np.empty(own), np.empty(own), np.empty(own[1:]), np.empty(own[1:])
+def _rooms(place, k, size, lanes):
+    """Arrays for `_given`, cut from ``place``, and what is left of it."""
+    jl, place = block(place, size, size, lanes)
+    hl, place = column(place, size, lanes)
+    ja, place = block(place, k, k, lanes)
+    r, place = block(place, k, k, lanes)
+    inverse, place = column(place, k, lanes)
+    y, place = column(place, k, lanes)
+    return jl, hl, ja, r, inverse, y, place
+
+
+@cached
+def _place(k, size, lanes):
+    """Room for the arrays of a kernel."""
+    return np.empty(2 * lanes * (size * size + size + 3 * k * k + 4 * k + size * k))
 
 
 @cached
 def effects(own, a, j, h, z):
     """eta (group, own) and the log-density of all u beyond that of ``z`` (group, own), (1,)."""
     k, lanes = len(own), min(LANES, len(z))
-    eta, beyond = np.empty(z.shape), np.zeros(1)
-    jl, hl, ja, r, inverse, u = _rooms(k, h.shape[1], lanes)
-    zl, el, product = np.empty((k, lanes)), np.empty((k, lanes)), np.empty(lanes)
+    eta, beyond, owner, product = np.empty(z.shape), np.zeros(1), _place(k, h.shape[1], lanes), np.empty(lanes)
+    jl, hl, ja, r, inverse, u, place = _rooms(lend(owner), k, h.shape[1], lanes)
+    zl, place = column(place, k, lanes)
+    el, place = column(place, k, lanes)
     for start in range(0, len(z), lanes):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, u)
         load(z, start, zl)
@@ -161,6 +175,7 @@ def effects(own, a, j, h, z):
         for g in range(lanes):
             beyond[0] -= math.log(product[g])
         store(el, start, eta)
+    keep(owner)
     return eta, beyond
 
 
@@ -168,10 +183,13 @@ def effects(own, a, j, h, z):
 def effects_pullback(own, a, j, h, z, etabar, beyondbar):
     """Adjoint of `effects`: slopes in ``a``, ``j``, ``h`` and ``z``."""
     k, size, lanes, b = len(own), h.shape[1], min(LANES, len(z)), beyondbar[0]
-    jbar, hbar, zbar, abar = np.empty(j.shape), np.empty(h.shape), np.empty(z.shape), np.zeros((k, k, lanes))
-    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
-    jbl, hbl, rbar, s, el, zl = _rooms(k, size, lanes)
-    u, w = np.empty((k, lanes)), np.empty((k, lanes))
+    jbar, hbar, zbar, owner = np.empty(j.shape), np.empty(h.shape), np.empty(z.shape), _place(k, size, lanes)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
+    jbl, hbl, rbar, s, el, zl, place = _rooms(place, k, size, lanes)
+    u, place = column(place, k, lanes)
+    w, place = column(place, k, lanes)
+    abar, place = block(place, k, k, lanes)
+    abar[:] = 0.0
     for start in range(0, len(z), lanes):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
         load(z, start, zl)
@@ -196,7 +214,9 @@ def effects_pullback(own, a, j, h, z, etabar, beyondbar):
         _unproject(a, hl, own, ja, r, inverse, y, w, rbar, s, abar, jbl, hbl)
         store(rows(jbl), start, flat(jbar))
         store(hbl, start, hbar)
-    return abar.sum(axis=2), jbar, hbar, zbar
+    slopes = abar.sum(axis=2)
+    keep(owner)
+    return slopes, jbar, hbar, zbar
 
 
 @cached
@@ -214,9 +234,9 @@ def _crossed(a, j, own, r, inverse, x):
 def message(own, a, j, h):
     """J (group, effect, effect) and h (group, effect) when the own effects are integrated out."""
     k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
-    left, vector = np.empty(j.shape), np.empty(h.shape)
-    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
-    x = np.empty((size, k, lanes))
+    left, vector, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, lanes)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
+    x, place = block(place, size, k, lanes)
     for start in range(0, len(h), lanes):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
         _crossed(a, jl, own, r, inverse, x)
@@ -227,6 +247,7 @@ def message(own, a, j, h):
                     subtract(jl[e, f], x[e, i], x[f, i])
         store(rows(jl), start, flat(left))
         store(hl, start, vector)
+    keep(owner)
     return left, vector
 
 
@@ -234,10 +255,13 @@ def message(own, a, j, h):
 def message_pullback(own, a, j, h, leftbar, vectorbar):
     """Adjoint of `message`: slopes in ``a``, ``j`` and ``h``."""
     k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
-    jbar, hbar, abar = np.empty(j.shape), np.empty(h.shape), np.zeros((k, k, lanes))
-    jl, hl, ja, r, inverse, y = _rooms(k, size, lanes)
-    jbl, hbl, rbar, s, _, ybar = _rooms(k, size, lanes)
-    x, xbar = np.empty((size, k, lanes)), np.empty((size, k, lanes))
+    jbar, hbar, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, lanes)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
+    jbl, hbl, rbar, s, _, ybar, place = _rooms(place, k, size, lanes)
+    x, place = block(place, size, k, lanes)
+    xbar, place = block(place, size, k, lanes)
+    abar, place = block(place, k, k, lanes)
+    abar[:] = 0.0
     for start in range(0, len(h), lanes):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
         _crossed(a, jl, own, r, inverse, x)
@@ -264,7 +288,9 @@ def message_pullback(own, a, j, h, leftbar, vectorbar):
         _unproject(a, hl, own, ja, r, inverse, y, ybar, rbar, s, abar, jbl, hbl)
         store(rows(jbl), start, flat(jbar))
         store(hbl, start, hbar)
-    return abar.sum(axis=2), jbar, hbar
+    slopes = abar.sum(axis=2)
+    keep(owner)
+    return slopes, jbar, hbar
 
 
 class _Kernel(Op):

@@ -55,3 +55,17 @@ def flat(x):
 def rows(x):
     """(row, column, lane) as (row and column, lane)."""
     return x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
+
+
+@cached
+def column(place, n, lanes):
+    """(row, lane) cut from the beginning of ``place``, and what is left of that."""
+    size = n * lanes
+    return place[:size].reshape((n, lanes)), place[size:]
+
+
+@cached
+def block(place, n, m, lanes):
+    """(row, column, lane) cut from the beginning of ``place``, and what is left of that."""
+    size = n * m * lanes
+    return place[:size].reshape((n, m, lanes)), place[size:]

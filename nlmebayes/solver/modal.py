@@ -37,6 +37,9 @@ def decompose(a, out, central, n, basis):
     ``out`` is the rate at which the central state leaves the block. The smallest rate is taken from the determinant,
     out k21 k31 / (product of the others), which has no cancellation.
     """
+    if n == 1:
+        basis[1], basis[2], basis[3] = out, 1.0, 1.0
+        return
     s, v, d = np.zeros((n, n)), np.eye(n), np.ones(n)
     s[0, 0] = -a[central, central]
     smallest = out
