@@ -114,9 +114,9 @@ class Problem:
     def slopes(self, weights, tape=True):
         """Slopes of the weighted sum of the amounts in rates, fraction, lag and extra."""
         inputs = self.inputs
-        y, written = network.amounts(*inputs)
+        y, *written = network.amounts(*inputs)
         weights = np.broadcast_to(weights, y.shape).copy()
-        return network.pullback(*inputs, weights, written if tape else written[:0])
+        return network.pullback(*inputs, weights, *(written if tape else (np.empty((len(x), 0)) for x in written)))
 
     @property
     def matrix(self):

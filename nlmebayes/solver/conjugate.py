@@ -18,10 +18,9 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
+from nlmebayes.solver import lanes
 from nlmebayes.solver.kernel import VERSION, cached
-from nlmebayes.solver.lanes import (
-    LANES, add, add_scaled, block, column, flat, load, multiply, rows, store, subtract,
-)  # fmt: skip
+from nlmebayes.solver.lanes import LANES, add, add_scaled, multiply, subtract
 from nlmebayes.solver.link import arrays, keep, lend, linked, plain
 
 
@@ -126,42 +125,42 @@ def _unproject(a, h, own, ja, r, inverse, y, ybar, rbar, s, abar, jbar, hbar):
 @cached
 def _given(own, a, j, h, start, jl, hl, ja, r, inverse, y):
     """Of the groups from ``start`` on: J, h, what `_factorise` gives, and y."""
-    load(flat(j), start, rows(jl))
-    load(h, start, hl)
+    lanes.load(lanes.flat(j), start, lanes.rows(jl))
+    lanes.load(h, start, hl)
     _factorise(a, jl, own, ja, r, inverse)
     _projected(a, hl, own, y)
     _forward(r, inverse, y)
 
 
 @cached
-def _rooms(place, k, size, lanes):
+def _rooms(place, k, size, many):
     """Arrays for `_given`, cut from ``place``, and what is left of it."""
-    jl, place = block(place, size, size, lanes)
-    hl, place = column(place, size, lanes)
-    ja, place = block(place, k, k, lanes)
-    r, place = block(place, k, k, lanes)
-    inverse, place = column(place, k, lanes)
-    y, place = column(place, k, lanes)
+    jl, place = lanes.block(place, size, size, many)
+    hl, place = lanes.column(place, size, many)
+    ja, place = lanes.block(place, k, k, many)
+    r, place = lanes.block(place, k, k, many)
+    inverse, place = lanes.column(place, k, many)
+    y, place = lanes.column(place, k, many)
     return jl, hl, ja, r, inverse, y, place
 
 
 @cached
-def _place(k, size, lanes):
+def _place(k, size, many):
     """Room for the arrays of a kernel."""
-    return np.empty(2 * lanes * (size * size + size + 3 * k * k + 4 * k + size * k))
+    return np.empty(2 * many * (size * size + size + 3 * k * k + 4 * k + size * k))
 
 
 @cached
 def effects(own, a, j, h, z):
     """eta (group, own) and the log-density of all u beyond that of ``z`` (group, own), (1,)."""
-    k, lanes = len(own), min(LANES, len(z))
-    eta, beyond, owner, product = np.empty(z.shape), np.zeros(1), _place(k, h.shape[1], lanes), np.empty(lanes)
-    jl, hl, ja, r, inverse, u, place = _rooms(lend(owner), k, h.shape[1], lanes)
-    zl, place = column(place, k, lanes)
-    el, place = column(place, k, lanes)
-    for start in range(0, len(z), lanes):
+    k, many = len(own), min(LANES, len(z))
+    eta, beyond, owner, product = np.empty(z.shape), np.zeros(1), _place(k, h.shape[1], many), np.empty(many)
+    jl, hl, ja, r, inverse, u, place = _rooms(lend(owner), k, h.shape[1], many)
+    zl, place = lanes.column(place, k, many)
+    el, place = lanes.column(place, k, many)
+    for start in range(0, len(z), many):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, u)
-        load(z, start, zl)
+        lanes.load(z, start, zl)
         u += zl
         _backward(r, inverse, u)
         product[:] = 1.0
@@ -170,11 +169,11 @@ def effects(own, a, j, h, z):
             multiply(product, r[i, i])
             for m in range(i + 1):
                 add_scaled(el[i], a[i, m], u[m])
-            for g in range(lanes):
+            for g in range(many):
                 beyond[0] += 0.5 * (zl[i, g] ** 2 - u[i, g] ** 2)
-        for g in range(lanes):
+        for g in range(many):
             beyond[0] -= math.log(product[g])
-        store(el, start, eta)
+        lanes.store(el, start, eta)
     keep(owner)
     return eta, beyond
 
@@ -182,18 +181,18 @@ def effects(own, a, j, h, z):
 @cached
 def effects_pullback(own, a, j, h, z, etabar, beyondbar):
     """Adjoint of `effects`: slopes in ``a``, ``j``, ``h`` and ``z``."""
-    k, size, lanes, b = len(own), h.shape[1], min(LANES, len(z)), beyondbar[0]
-    jbar, hbar, zbar, owner = np.empty(j.shape), np.empty(h.shape), np.empty(z.shape), _place(k, size, lanes)
-    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
-    jbl, hbl, rbar, s, el, zl, place = _rooms(place, k, size, lanes)
-    u, place = column(place, k, lanes)
-    w, place = column(place, k, lanes)
-    abar, place = block(place, k, k, lanes)
+    k, size, many, b = len(own), h.shape[1], min(LANES, len(z)), beyondbar[0]
+    jbar, hbar, zbar, owner = np.empty(j.shape), np.empty(h.shape), np.empty(z.shape), _place(k, size, many)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, many)
+    jbl, hbl, rbar, s, el, zl, place = _rooms(place, k, size, many)
+    u, place = lanes.column(place, k, many)
+    w, place = lanes.column(place, k, many)
+    abar, place = lanes.block(place, k, k, many)
     abar[:] = 0.0
-    for start in range(0, len(z), lanes):
+    for start in range(0, len(z), many):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
-        load(z, start, zl)
-        load(etabar, start, el)
+        lanes.load(z, start, zl)
+        lanes.load(etabar, start, el)
         u[:] = y + zl
         _backward(r, inverse, u)
         w[:] = -b * u
@@ -203,7 +202,7 @@ def effects_pullback(own, a, j, h, z, etabar, beyondbar):
                 add(abar[i, m], el[i], u[m])
         _forward(r, inverse, w)
         zl[:] = b * zl + w
-        store(zl, start, zbar)
+        lanes.store(zl, start, zbar)
         for i in range(k):
             rbar[i] = 0.0
             for n in range(i + 1):
@@ -212,8 +211,8 @@ def effects_pullback(own, a, j, h, z, etabar, beyondbar):
         jbl[:] = 0.0
         hbl[:] = 0.0
         _unproject(a, hl, own, ja, r, inverse, y, w, rbar, s, abar, jbl, hbl)
-        store(rows(jbl), start, flat(jbar))
-        store(hbl, start, hbar)
+        lanes.store(lanes.rows(jbl), start, lanes.flat(jbar))
+        lanes.store(hbl, start, hbar)
     slopes = abar.sum(axis=2)
     keep(owner)
     return slopes, jbar, hbar, zbar
@@ -233,11 +232,11 @@ def _crossed(a, j, own, r, inverse, x):
 @cached
 def message(own, a, j, h):
     """J (group, effect, effect) and h (group, effect) when the own effects are integrated out."""
-    k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
-    left, vector, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, lanes)
-    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
-    x, place = block(place, size, k, lanes)
-    for start in range(0, len(h), lanes):
+    k, size, many = len(own), h.shape[1], min(LANES, len(h))
+    left, vector, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, many)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, many)
+    x, place = lanes.block(place, size, k, many)
+    for start in range(0, len(h), many):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
         _crossed(a, jl, own, r, inverse, x)
         for e in range(size):
@@ -245,8 +244,8 @@ def message(own, a, j, h):
                 subtract(hl[e], x[e, i], y[i])
                 for f in range(size):
                     subtract(jl[e, f], x[e, i], x[f, i])
-        store(rows(jl), start, flat(left))
-        store(hl, start, vector)
+        lanes.store(lanes.rows(jl), start, lanes.flat(left))
+        lanes.store(hl, start, vector)
     keep(owner)
     return left, vector
 
@@ -254,19 +253,19 @@ def message(own, a, j, h):
 @cached
 def message_pullback(own, a, j, h, leftbar, vectorbar):
     """Adjoint of `message`: slopes in ``a``, ``j`` and ``h``."""
-    k, size, lanes = len(own), h.shape[1], min(LANES, len(h))
-    jbar, hbar, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, lanes)
-    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, lanes)
-    jbl, hbl, rbar, s, _, ybar, place = _rooms(place, k, size, lanes)
-    x, place = block(place, size, k, lanes)
-    xbar, place = block(place, size, k, lanes)
-    abar, place = block(place, k, k, lanes)
+    k, size, many = len(own), h.shape[1], min(LANES, len(h))
+    jbar, hbar, owner = np.empty(j.shape), np.empty(h.shape), _place(k, size, many)
+    jl, hl, ja, r, inverse, y, place = _rooms(lend(owner), k, size, many)
+    jbl, hbl, rbar, s, _, ybar, place = _rooms(place, k, size, many)
+    x, place = lanes.block(place, size, k, many)
+    xbar, place = lanes.block(place, size, k, many)
+    abar, place = lanes.block(place, k, k, many)
     abar[:] = 0.0
-    for start in range(0, len(h), lanes):
+    for start in range(0, len(h), many):
         _given(own, a, j, h, start, jl, hl, ja, r, inverse, y)
         _crossed(a, jl, own, r, inverse, x)
-        load(flat(leftbar), start, rows(jbl))
-        load(vectorbar, start, hbl)
+        lanes.load(lanes.flat(leftbar), start, lanes.rows(jbl))
+        lanes.load(vectorbar, start, hbl)
         ybar[:] = 0.0
         xbar[:] = 0.0
         rbar[:] = 0.0
@@ -286,8 +285,8 @@ def message_pullback(own, a, j, h, leftbar, vectorbar):
                     add(abar[m, i], jl[own[m], e], xbar[e, i])
                     add_scaled(jbl[own[m], e], a[m, i], xbar[e, i])
         _unproject(a, hl, own, ja, r, inverse, y, ybar, rbar, s, abar, jbl, hbl)
-        store(rows(jbl), start, flat(jbar))
-        store(hbl, start, hbar)
+        lanes.store(lanes.rows(jbl), start, lanes.flat(jbar))
+        lanes.store(hbl, start, hbar)
     slopes = abar.sum(axis=2)
     keep(owner)
     return slopes, jbar, hbar

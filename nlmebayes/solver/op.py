@@ -20,22 +20,23 @@ PARAMETERS = 4  # rates, fraction, lag, extra
 
 
 class Amounts(Op):
-    """Amounts of states at records, (draw, read, record), and a tape for the gradient; see `network.amounts`."""
+    """Amounts of states at records, (draw, read, record), and what the gradient needs; see `network.amounts`."""
 
     __props__ = ()
 
     def make_node(self, *inputs):
         inputs = [tensor(x) for x in inputs]
-        return Apply(self, inputs, [pt.tensor3(dtype="float64"), pt.matrix(dtype="float64")])
+        return Apply(self, inputs, [pt.tensor3(dtype="float64"), *(pt.matrix(dtype="float64") for _ in range(2))])
 
     def perform(self, node, inputs, outputs):
-        outputs[0][0], outputs[1][0] = network.amounts(*plain(inputs))
+        for output, value in zip(outputs, network.amounts(*plain(inputs)), strict=True):
+            output[0] = value
 
     def connection_pattern(self, node):
-        return [[i >= CONSTANT, False] for i in range(len(node.inputs))]
+        return [[i >= CONSTANT, False, False] for i in range(len(node.inputs))]
 
     def pullback(self, inputs, outputs, cotangents):
-        slopes = AmountsPullback()(*inputs, cotangents[0], outputs[1])
+        slopes = AmountsPullback()(*inputs, cotangents[0], *outputs[1:])
         return [DisconnectedType()() for _ in inputs[:CONSTANT]] + list(slopes)
 
 
@@ -75,15 +76,30 @@ def _numba_amounts(op, node, **kwargs):
 
 @register_funcify_default_op_cache_key(AmountsPullback)
 def _numba_pullback(op, node, **kwargs):
-    kernel, c = linked(network.pullback, arrays(f"{KINDS} f3 f2")), np.ascontiguousarray
+    kernel, c = linked(network.pullback, arrays(f"{KINDS} f3 f2 f2")), np.ascontiguousarray
 
     @numba_njit
     def pullback(
-        edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra, ybar, tape
+        edges,
+        routes,
+        reads,
+        kind,
+        courses,
+        records,
+        of_record,
+        doses,
+        of_dose,
+        rates,
+        fraction,
+        lag,
+        extra,
+        ybar,
+        steps,
+        tape,
     ):
         return kernel((
             lend(edges), lend(routes), lend(reads), lend(kind), lend(courses), lend(records), lend(of_record),
-            lend(doses), lend(of_dose), c(rates), c(fraction), c(lag), c(extra), c(ybar), tape,
+            lend(doses), lend(of_dose), c(rates), c(fraction), c(lag), c(extra), c(ybar), steps, tape,
         ))  # fmt: skip
 
     return pullback, VERSION

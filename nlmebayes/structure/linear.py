@@ -84,7 +84,7 @@ class LinearSystem(Compartments):
             _kind(len(self.states), edges),
         ]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
-        amounts, _ = Amounts()(*topology, *timeline, rates, *inputs)
+        amounts, *_ = Amounts()(*topology, *timeline, rates, *inputs)
         return (amounts if first.ndim == 2 else amounts[0]), None
 
     def _edge(self, key):
