@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from laws import exact_amounts
 from scipy.linalg import expm
 
-from nlmebayes.solver import network
+from nlmebayes.solver import lanes, network
 from nlmebayes.solver.exponential import e1, e2, e3
 from nlmebayes.structure.linear import _kind
 
@@ -297,6 +297,15 @@ def test_slopes_of_the_kernels_are_differences_and_agree(modes, depot, way):
     same_slopes(replace(p, kind="dense").slopes(w), found, 1e-11)
 
 
+def test_the_exponential_of_many_is_that_of_numpy():
+    far = np.array([-np.inf, -1e6, -708.1, 709.1, 1e6, np.inf, np.nan])
+    x = np.concatenate([np.linspace(-708, 709, 4001), np.random.default_rng(1).normal(0, 1e-9, 50), [0.0]])
+    found = np.concatenate([x, far])
+    lanes.exponential(found, np.empty(len(found)))
+    np.testing.assert_allclose(found[: len(x)], np.exp(x), rtol=5e-16)
+    np.testing.assert_array_equal(found[len(x) :], [0, 0, 0, np.inf, np.inf, np.inf, np.nan])
+
+
 @pytest.mark.parametrize("depot", [False, True])
 def test_the_step_of_one_mode_is_that_of_several(depot):
     """A running infusion of next to nothing brings in the general kernel."""
@@ -464,6 +473,18 @@ def test_one_bad_draw_leaves_the_others():
     assert (many.amounts[[0, 2]] == p.amounts).all()
     assert np.isnan(many.amounts[1]).all()
     assert [np.isnan(slope).any(axis=(1, 2)).tolist() for slope in many.slopes(1.0)] == [[False, True, False]] * 4
+
+
+def test_a_bad_first_draw_leaves_those_of_the_same_times():
+    p = problem(1, True, fraction=np.full((1, 2, 1), 0.7))
+    draws = {name: np.repeat(getattr(p, name), 3, axis=0) for name in ("rates", "fraction", "lag", "extra")}
+    draws["fraction"][0] = np.nan
+    many = replace(p, **draws)
+    assert np.isnan(many.amounts[0]).all()
+    assert (many.amounts[1:] == p.amounts).all()
+    for slope, alone in zip(many.slopes(1.0), p.slopes(1.0), strict=True):
+        assert np.isnan(slope[0]).all()
+        assert (slope[1:] == alone).all()
 
 
 @SOME

@@ -90,8 +90,9 @@ def exponential(x, scale):
     for i in range(len(x)):
         whole = scale[i] - SHIFT
         r = (x[i] - whole * TWO) - whole * REST
-        far = 1 / 720 + r * (1 / 5040 + r * (1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r / 39916800))))
-        near = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120 + r * far)))))
+        far = 1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r * (1 / 39916800 + r / 479001600)))
+        near = 1 / 24 + r * (1 / 120 + r * (1 / 720 + r * (1 / 5040 + r * far)))
+        near = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * near)))
         x[i] = 0.0 if x[i] < LOWEST else np.inf if x[i] > HIGHEST else near
     for i in range(len(x)):
         bits[i] = (bits[i] + 1023) << 52
