@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import nlmebayes as nb
-from model_zoo import OneCompartment
-from nlmebayes import start
+from model_zoo import LinearMixed, OneCompartment
+from nlmebayes import infer, start
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.recalibration import recalibrated
@@ -78,3 +78,27 @@ def test_a_correlated_residual_and_a_pilot_that_failed_are_taken():
     again = recalibrated(model, design, dataclasses.replace(found, rounds=0), draws_at(found, design, sigma))
     np.testing.assert_allclose(again.j, found.j, rtol=1e-7)
     assert again.rounds == 1
+
+
+@pytest.mark.parametrize(
+    ("parametrisation", "options", "exact"),
+    [
+        ("transport", {}, True),
+        ("noncentred", {}, False),
+        ("transport", {"exact_normal_trajectory": False, "max_step_size": 2.0}, False),
+        ("transport", {"sampler": "mclmc"}, False),
+    ],
+)
+def test_normal_motion_is_exact_where_all_effects_are_transported(monkeypatch, parametrisation, options, exact):
+    given = {}
+
+    def sample(compiled, **settings):
+        given.update(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(infer.nutpie, "sample", sample)
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)", parametrisation=parametrisation)
+    with pytest.raises(KeyboardInterrupt):
+        nb.sampler(model, nb.datasets.dyestuff()).sample(tune=100, progressbar=False, random_seed=1, **options)
+    assert given.get("exact_normal_trajectory", False) is exact
+    assert given.get("max_step_size") == (infer.LONGEST if exact else options.get("max_step_size"))

@@ -1,5 +1,9 @@
 """Fits whose draws go to disk: the same draws, read lazily; refused where there is something else."""
 
+import _thread
+import threading
+import time
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -64,3 +68,23 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_compiled(fits, tmp_
         nb.fit(MODEL, data, method="map", store=tmp_path / "map")
     with pytest.raises(ModelError, match=r"appended to a tree \(resume=\) is kept in memory"):
         nb.fit(MODEL, data, resume=memory, store=tmp_path / "more")
+
+
+def test_an_interrupted_fit_leaves_its_draws_on_disk(tmp_path):
+    folder = tmp_path / "fit"
+    ready = nb.sampler(MODEL, nb.datasets.dyestuff())
+
+    def interrupt():
+        while not streaming._beside(folder).exists():
+            time.sleep(0.01)
+        time.sleep(0.3)  # of sampling, whose warm-up takes a few hundredths
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.warns(UserWarning, match="interrupted: .* of 100000 of 2"):
+        ready.sample(**SETTINGS | {"draws": 100_000}, store=folder)
+    tree = xr.open_datatree(folder, engine="zarr", consolidated=False)
+    for name in ("posterior", "posterior_predictive", "log_likelihood"):
+        assert 0 < tree[name].sizes["draw"] < 100_000
+        assert all(np.isfinite(x).all() for x in tree[name].data_vars.values())
+    assert not streaming._beside(folder).exists()
