@@ -54,7 +54,7 @@ def main(given, out):
         "sigma": work["sigma"],
         "raw": theta + omega * raw if data["centred"] else raw,
     }
-    kernel = NUTS(lambda: model(data), target_accept_prob=0.9, init_strategy=init_to_value(values=start))
+    kernel = NUTS(lambda: model(data), target_accept_prob=work["accept"], init_strategy=init_to_value(values=start))
     sampler = MCMC(kernel, num_warmup=draws, num_samples=draws, num_chains=chains, progress_bar=False)
     key = jax.random.PRNGKey(work["seed"])
     fields = ("num_steps", "diverging")

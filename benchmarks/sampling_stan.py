@@ -28,7 +28,7 @@ def main(given, out):
         start.append({"theta": theta.tolist(), "omega": omega.tolist(), "raw": raw.tolist(), "sigma": work["sigma"]})
     began = time.perf_counter()
     fit = posterior.sample(
-        num_chains=work["chains"], num_warmup=work["draws"], num_samples=work["draws"], init=start, delta=0.9
+        num_chains=work["chains"], num_warmup=work["draws"], num_samples=work["draws"], init=start, delta=work["accept"]
     )
     took = time.perf_counter() - began
     draws = {name: fit[name].reshape(-1, work["draws"], work["chains"]) for name in ("theta", "omega", "sigma")}
