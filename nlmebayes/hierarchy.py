@@ -73,9 +73,10 @@ class Scale:
     spread: float
 
 
-def scale_of_data(design):
-    """`Scale` of all measurements of a design."""
-    values = np.concatenate([o.values for o in design.outcomes])
+def scale_of_data(model, design):
+    """`Scale` of the measurements that are in the unit of their prediction; of all where there are none."""
+    near = [o.values for o in design.outcomes if model.residual_of(o.name).comparable]
+    values = np.concatenate(near or [o.values for o in design.outcomes])
     return Scale(float(np.nanmean(values)) if np.isfinite(values).any() else 0.0, scale_of(values))
 
 

@@ -204,7 +204,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
     with pm.Model(coords=lengths | coordinates(design)) as built:
         x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
-        scale = hierarchy.scale_of_data(design)
+        scale = hierarchy.scale_of_data(model, design)
         theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
         sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
         sharpness = _sharpness(model, design, sigma, information) if information else None

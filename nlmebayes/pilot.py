@@ -130,7 +130,7 @@ class Problem:
         self.model, self.design = model, design
         self.names = [p.name for p in model.parameters]
         self.predict = predictor(model, design)
-        scale = scale_of_data(design)
+        scale = scale_of_data(model, design)
         by_name = {p.name: p for p in model.parameters}
         self.lengths = np.array([1e-3 * centre(p, scale)[1] for p in model.parameters])
         self.variation = {v.name: np.array(variation(v, by_name, scale)) for v in design.levels}

@@ -1,5 +1,7 @@
 """`JointModel`: its laws by hand, and the likelihood that the package JM printed for the trial of didanosine."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytensor.tensor as pt
@@ -34,6 +36,23 @@ def test_marker_and_hazard_are_their_formulas(kind, relative):
 def test_breaks_increase():
     with pytest.raises(ValueError, match="breaks must be positive and increase"):
         JointModel(breaks=(2.0, 1.0))
+
+
+def test_the_level_takes_its_prior_from_the_marker_alone():
+    frame = pd.DataFrame({"patient": np.repeat(list("abc"), 2), "time": np.tile([0.0, 1.0], 3)})
+    frame["marker"] = [5.0, 6.0, 7.0, 7.5, 4.0, 4.5]
+    frame["event"], frame["death"] = [900.0, np.nan, 700.0, np.nan, 800.0, np.nan], 1.0
+    data = nb.Dataset.from_frame(
+        frame, outcome=("marker", "event"), levels="patient", time="time", status={"event": "death"}
+    )
+    model = nb.Model(
+        JointModel(), "level ~ 1 + (1|patient)", residual={"marker": nb.Additive(), "event": nb.TimeToEvent(nodes=5)}
+    )
+    prior = nb.priors(model, data).set_index("variable").loc["theta_level", "prior"]
+    mu, sigma = (float(x) for x in re.fullmatch(r"Normal\(mu=(.*), sigma=(.*)\)", prior).groups())
+    sd = frame["marker"].std(ddof=0)
+    assert mu == pytest.approx(frame["marker"].mean(), abs=0.01 * sd)
+    assert sigma == pytest.approx(2.5 * sd, rel=0.005)
 
 
 @pytest.mark.external
