@@ -267,7 +267,8 @@ def page(frame, given):
         *([__doc__.split("\n\n")[2]] if any((given.pymc, given.stan, given.numpyro)) else []),
     ]
     said = "ESS per second of auto by that of the better parametrisation of each program (ours: centred, non-centred):"
-    return "\n\n".join([*lines, table(frame), said, table(ratios(frame))]) + "\n"
+    rows = frame.assign(**{"max R-hat": frame["max R-hat"].map("{:.4f}".format)})
+    return "\n\n".join([*lines, table(rows), said, table(ratios(frame))]) + "\n"
 
 
 def others(given):
