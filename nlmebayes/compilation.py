@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import nutpie
+from pytensor import config
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import predefined_modes
 from pytensor.compile.rewriting import inline_ofg_node
@@ -55,7 +56,8 @@ def compiled(built, backend, kept):
     """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
     options = {"backend": backend, "freeze_model": False, "jitter_rvs": set(), "var_names": kept}
     try:
-        with quietly(), _opened(), callback.called_by_address(), mock.patch.object(built, "logp", _merged(built.logp)):
+        merged = mock.patch.object(built, "logp", _merged(built.logp))
+        with quietly(), _opened(), _rounded(), callback.called_by_address(), merged:
             return nutpie.compile_pymc_model(built, **options)
     except NotImplementedError as error:
         raise ModelError(f"backend={backend!r}: {error}") from error
@@ -119,6 +121,12 @@ def _merged(logp):
 @node_rewriter([OpFromGraph])
 def _inline(fgraph, node):
     return inline_ofg_node(node) if type(node.op) is OpFromGraph else False
+
+
+def _rounded():
+    """Every operation rounded as written: what is fused else differs between code just compiled and code from a cache,
+    in the last digit, which is enough for other draws."""
+    return config.change_flags(numba__fastmath=False)
 
 
 @contextmanager

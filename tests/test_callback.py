@@ -1,5 +1,9 @@
 """What the sampler calls: values beside SciPy, other data of another shape, failures as minus infinity."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -52,3 +56,19 @@ def test_a_failure_is_minus_infinity(small, x):
 def test_nutpie_takes_the_callbacks_from_here(small):
     assert small.compiled_logp_func.__name__ == "density"
     assert compilation.callback is callback
+
+
+def test_draws_are_the_same_from_code_just_compiled_and_from_a_cache(tmp_path):
+    code = (
+        "import nlmebayes as nb\n"
+        "from model_zoo import LinearMixed\n"
+        "model = nb.Model(LinearMixed(), 'mu ~ 1 + (1|Batch)')\n"
+        "tree = nb.fit(model, nb.datasets.dyestuff(), draws=50, tune=50, chains=2, random_seed=1, progressbar=False)\n"
+        "print(tree['posterior']['theta_mu'].to_numpy().tobytes().hex())\n"
+    )
+    environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}
+    cold, warm = (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert cold == warm
