@@ -50,12 +50,7 @@ def forward(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
     if modes == 1:
         single.exponentials(steps, basis, depot >= 0, factors)
     for row in range(tape.shape[1]):
-        h, unit, what, which = (
-            steps[events.H, row],
-            int(steps[events.UNIT, row]),
-            int(steps[events.WHAT, row]),
-            int(steps[events.WHICH, row]),
-        )
+        h, unit, what, which = events.read(steps, row)
         fed = steps[events.FED, row] == 1.0
         if steps[events.FIRST, row] == 1.0:
             state[:] = 0.0
@@ -115,12 +110,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
     state, factors = lend(owner), tape[2 * n :]
     later = 0.0
     for row in range(tape.shape[1] - 1, -1, -1):
-        h, unit, what, which = (
-            steps[events.H, row],
-            int(steps[events.UNIT, row]),
-            int(steps[events.WHAT, row]),
-            int(steps[events.WHICH, row]),
-        )
+        h, unit, what, which = events.read(steps, row)
         if what == events.RECORD:
             place = of_record[which, 1]
             if place >= 0:
