@@ -1,7 +1,12 @@
 import matplotlib
 import pytest
+from hypothesis import settings
 
 matplotlib.use("Agg")
+
+# The suite draws the same examples in every run; new ones are looked for with --hypothesis-profile=default.
+settings.register_profile("suite", derandomize=True)
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser):

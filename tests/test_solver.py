@@ -200,13 +200,16 @@ def test_amounts_are_those_of_scipy(modes, depot):
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_kernels_agree_with_rates_of_any_size(modes, depot, data):
-    """Eigenvalues are found to a rounding of the largest: what that does to amounts until the last time is allowed."""
+    """To a rounding of the largest amount there was, a bolus just given included; and of the fastest rate, until the last
+    time, where eigenvalues are found.
+    """
     size = len(mammillary(modes, depot))
     rates = 10.0 ** np.array(data.draw(st.lists(st.floats(-8, 4), min_size=size, max_size=size)))
     p = problem(modes, depot, WAYS[data.draw(st.sampled_from(list(WAYS)))], rates=rates)
     wanted = exact(p)
-    scale = 1e-12 * np.abs(wanted).max()
-    eigen = np.finfo(float).eps * p.rates.max() * p.times[-1] * np.abs(wanted).max()
+    largest = np.abs(exact(replace(p, times=(*p.times, *(time for time, *_ in p.doses))))).max()
+    scale = 1e-12 * largest
+    eigen = np.finfo(float).eps * p.rates.max() * p.times[-1] * largest
     np.testing.assert_allclose(p.amounts[0], wanted, rtol=1e-9, atol=scale + eigen)
     np.testing.assert_allclose(replace(p, kind="dense").amounts[0], wanted, rtol=1e-9, atol=scale)
 
