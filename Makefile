@@ -17,7 +17,7 @@ help:
 	@echo "make test-bounds    the solvers with every index checked (slow)"
 	@echo "make lint           ruff, check and format"
 	@echo "make docs           the reference pages, into docs/reference/"
-	@echo "make bench          the benchmarks"
+	@echo "make bench          the benchmarks; docs/benchmarks.md anew. Peers: SAMPLING='--stan PYTHON --numpyro PYTHON'"
 
 install: $(READY)
 
@@ -63,6 +63,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/theophylline.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/sampling.py $(SAMPLING)
 
 clean:
 	rm -rf $(VENV) demo docs/reference .pytest_cache .ruff_cache
