@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
+import xarray as xr
 
 from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator, log_density
 
+SOLVER = "nlmebayes_solver"  # attribute of a tree
 TIGHTER = 100.0  # tolerances of the comparison
 DRAWS = 25  # of the posterior that are compared
 MATTERS = 0.1  # change of the log-likelihood between draws that is reported
@@ -18,7 +20,8 @@ def failures(built, design, stats):
 
     ``proposals`` how many; ``units`` where, with how often; ``example`` the parameters of one of them.
     """
-    ends = stats["divergence_end"].to_numpy().reshape(-1, stats["divergence_end"].shape[-1])
+    chain, draw = np.nonzero(stats["diverging"].to_numpy())
+    ends = stats["divergence_end"].isel(chain=xr.DataArray(chain), draw=xr.DataArray(draw)).to_numpy()
     ends = ends[np.isfinite(ends).all(axis=1)]
     if not len(ends):
         return json.dumps({"proposals": 0})
@@ -41,11 +44,21 @@ def failures(built, design, stats):
     return json.dumps({"proposals": count, "units": worst, "example": example})
 
 
+def together(first, second):
+    """`failures` of a fit and of its continuation."""
+    first, second = json.loads(first), json.loads(second)
+    units = dict(first.get("units", {}))
+    for unit, count in second.get("units", {}).items():
+        units[unit] = units.get(unit, 0) + count
+    both = {"proposals": first["proposals"] + second["proposals"], "units": units}
+    return json.dumps(both | {"example": first.get("example") or second.get("example")})
+
+
 def findings(model, design, tree):
     """Sentences for a report; none for a structure that has a closed form."""
     if not model.structure.fallible:
         return
-    met = json.loads(tree.attrs.get("nlmebayes_solver", "{}"))
+    met = json.loads(tree.attrs.get(SOLVER, "{}"))
     if met.get("proposals"):
         at = ", ".join(f"{name} {value:.3g}" for name, value in met["example"].items())
         where = ", ".join(f"{unit} ({n})" for unit, n in met["units"].items())

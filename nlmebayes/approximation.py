@@ -97,8 +97,9 @@ def _normal(density, mode, rng, draws):
     for i in range(n):
         step = LENGTH * np.eye(1, n, i)[0]
         hessian[i] = (density(mode - step)[1] - density(mode + step)[1]) / (2 * LENGTH)
-    values, vectors = linalg.eigh((hessian + hessian.T) / 2)
-    root = vectors / np.sqrt(np.maximum(values, 1e-4 * values.max()))
+    unit = 1 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))  # of each coordinate, so that all are alike
+    values, vectors = linalg.eigh((hessian + hessian.T) / 2 * unit[:, None] * unit)
+    root = unit[:, None] * vectors / np.sqrt(np.maximum(values, 1e-4 * values.max()))
     z = rng.standard_normal((draws, n))
     return _weighed(density, mode + z @ root.T, -0.5 * (z**2).sum(axis=1))
 

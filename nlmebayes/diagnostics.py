@@ -23,6 +23,7 @@ TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are report
 APART = 4  # SDs within a chain between the means of chains that sit in different modes
 ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
 CROWD = 10  # divergences from which on it is asked where they lie
+FEWEST = 25  # draws that R-hat, ESS and the tails of weights can be computed from
 FAR = 4  # SDs between the pilot and the posterior that are reported
 UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
 
@@ -106,8 +107,13 @@ def check(model, tree) -> Report:
         The tree was made with another model, or has no posterior.
     """
     model, design = context(model, tree)
-    if tree["posterior"].sizes["draw"] < 2:
+    posterior = tree["posterior"]
+    if posterior.sizes["draw"] == 1:
         raise ModelError("check needs draws; this tree holds one, a posterior mode")
+    if posterior.sizes["chain"] * posterior.sizes["draw"] < FEWEST:
+        raise ModelError(f"check needs {FEWEST} draws of all chains together; this tree holds fewer")
+    if any(f"eta_{level.name}" not in posterior for level in design.levels):
+        raise ModelError("check looks at the individuals of a fit; this tree holds a population alone")
     population = summary(tree, model=model)
     shrunk = _shrinkage(tree, design)
     predictive = _predictive(tree)

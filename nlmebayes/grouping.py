@@ -165,7 +165,7 @@ def _level(model, name, grouping, terms):
 def _blocks(level, effects, members):
     """Blocks in the order of their first effect; names are unique. Of effects that share a correlation, those without a
     parametrisation of their own take that of the others."""
-    for key in {key for key, kind in members if key is not None and kind == AUTO}:
+    for key in [key for key, kind in members if key is not None and kind == AUTO]:
         others = [kind for other, kind in members if other == key and kind != AUTO]
         if len(others) == 1:
             both = sorted(members.pop((key, AUTO)) + members[key, others[0]])

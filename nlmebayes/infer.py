@@ -1,8 +1,9 @@
 """`fit`: a pilot, the parametrisation that follows from it, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
+import copy
 import dataclasses
-import itertools
 import json
+import operator
 import warnings
 
 import numpy as np
@@ -12,10 +13,19 @@ import pymc as pm
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from nlmebayes import accuracy, approximation, compilation, parametrisation, prediction, storage, streaming
+from nlmebayes import (
+    accuracy,
+    approximation,
+    compilation,
+    continuation,
+    parametrisation,
+    prediction,
+    storage,
+    streaming,
+)
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import Design, resolve
+from nlmebayes.design import Design
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.grouping import TRANSPORT
 from nlmebayes.model import Model, ModelError, assemble, designed
@@ -28,6 +38,7 @@ LEARN = 200  # least warm-up whose first half the information of transported eff
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
+OWN = ("save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # options that are set here
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 UNKEPT_STATS = ("divergence_", "transformation_update")  # ragged, or text with missing values: not for NetCDF
 
@@ -87,9 +98,13 @@ def fit(
     """
     if method not in ("nuts", *approximation.METHODS):
         raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
+    _approximable(method, backend)
+    _numbers(draws=draws, tune=tune, chains=chains)
+    _seed(random_seed)
+    _takes(options)
     streaming.check(store, method, resume)
     if resume is not None:
-        _same_fit(model, data, resume)
+        continuation.same_fit(model, data, resume)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
@@ -130,7 +145,7 @@ class Sampler:
     pilot: Pilot
     chosen: list  # parametrisation of each effect, and why
     backend: str
-    arrays: dict  # data of the graph by name, where they are not those that it was built with
+    arrays: dict  # data of the graph by name: information, and measurements where they are other ones
 
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
@@ -141,7 +156,8 @@ class Sampler:
             if o.name in measured and (o.nodes is not None or self.model.residual_of(o.name).correlated):
                 raise ModelError(f"with_values: the design of {o.name} depends on its measurements; fit anew")
         data = self.data.with_values(**measured)
-        design = dataclasses.replace(self.design, outcomes=resolve(self.model, data).outcomes)
+        outcomes = designed(self.model, data, measured=True).outcomes
+        design = dataclasses.replace(self.design, outcomes=outcomes)
         given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(KINDS, _limits(o), strict=True)}
         other = dataclasses.replace(self._with_arrays(given), data=data, design=design)
         return other._piloted(pilot(self.model, design))
@@ -163,12 +179,13 @@ class Sampler:
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        if min(draws, tune, chains) < 1:
-            raise ModelError(f"draws {draws}, tune {tune} and chains {chains} must be at least 1")
+        _takes(options)
+        draws, tune, chains = _numbers(draws=draws, tune=tune, chains=chains)
+        random_seed = _seed(random_seed)
         rng = np.random.default_rng(random_seed)
         even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
-            options = {"store_divergences": True} | options
+            options |= {"store_divergences": True}
         options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
         options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
         nuts = options.get("sampler", "nuts") == "nuts"
@@ -176,7 +193,7 @@ class Sampler:
             options = {"exact_normal_trajectory": True, "max_step_size": LONGEST} | options
         ready, rest = self, tune
         if resume is not None:
-            ready = self._continued(resume, chains)
+            ready = self._continued(resume, rng, options)
         elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
             ready, slow = self._recalibrated(tune // 2, rng, options)
             rest = tune - tune // 2
@@ -184,9 +201,9 @@ class Sampler:
                 options = {"extra_doublings": 1} | options
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         with streaming.raw(store) as folder:
-            found = _whole(*ready._run(draws, rest, rng, options | folder), draws)
+            *found, kept = _whole(*ready._run(draws, rest, rng, options | folder), draws)
             tree = ready._finished(*found, rng, settings, store)
-        return tree if resume is None else _appended(resume, tree)
+        return tree if resume is None else continuation.appended(resume, tree, kept)
 
     def _run(self, draws, tune, rng, options):
         """Draws and statistics."""
@@ -213,10 +230,24 @@ class Sampler:
             ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
         return ready, _least(drawn) < SLOW
 
-    def _continued(self, tree, chains):
-        """The same with the information of a tree, and its chains' last points as starts."""
+    def _continued(self, tree, rng, options):
+        """The same with the information of a tree, and its chains' last points as starts.
+
+        Chains ask for their starts in any order, each with a seed of its own, which a run of one draw tells.
+        """
+        continuation.same_fit(self.model, self.data, tree)
         given = {name: x.to_numpy() for name, x in tree[INFORMATION].data_vars.items()} if INFORMATION in tree else {}
-        return dataclasses.replace(self._with_arrays(given), start=_ends(tree, chains, self.compiled.n_dim))
+        points = continuation.ends(tree, options["chains"], self.compiled.n_dim)
+        seeds, following = [], iter(points)
+
+        def listen(seed):
+            seeds.append(seed)
+            return next(following)
+
+        ready = self._with_arrays(given)
+        alone = {"cores": 1, "progress_bar": False, "return_raw_trace": True}  # one after the other
+        dataclasses.replace(ready, start=listen)._sampled(1, 1, copy.deepcopy(rng), options | alone)
+        return dataclasses.replace(ready, start=dict(zip(seeds, points, strict=True)).__getitem__)
 
     def _finished(self, drawn, stats, rng, settings, store):
         """The tree of a run; on disk, where ``store`` names a folder."""
@@ -225,7 +256,7 @@ class Sampler:
         if self.model.structure.fallible:
             with self.built:
                 pm.set_data(self.arrays)
-            attrs["nlmebayes_solver"] = accuracy.failures(self.built, self.design, stats)
+            attrs[accuracy.SOLVER] = accuracy.failures(self.built, self.design, stats)
         kept = stats.drop_vars([v for v in stats if not _lasting(stats[v])])
         information = {n: (_axes(n, x), x) for n, x in self.arrays.items() if n.startswith(INFORMATION)}
         rest = {"sample_stats": kept} | ({INFORMATION: xr.Dataset(information)} if information else {})
@@ -236,8 +267,9 @@ class Sampler:
 
     def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
         """An approximation of the posterior, as `fit` gives it: ``method`` is "map", "laplace" or "pathfinder"."""
-        if self.backend != "numba":
-            raise ModelError(f'method={method!r} takes backend="numba"')
+        _approximable(method, self.backend)
+        draws, paths = _numbers(draws=draws, paths=paths)
+        random_seed = _seed(random_seed)
         rng = np.random.default_rng(random_seed)
         starts = [self.start(int(rng.integers(2**31))) for _ in range(paths)]
         found = approximation.found(compilation.density(self.compiled), starts, method, draws, rng)
@@ -267,19 +299,47 @@ class Sampler:
         return tree
 
 
-def _same_fit(model, data, tree):
-    """Refuse to append draws to those of another model or other data."""
-    storage.same_model(model, tree)
-    before = storage.training_dataset(tree).observations
-    if len(before) != len(data.observations) or not np.array_equal(before["value"], data.observations["value"], True):
-        raise ModelError("resume: the tree was fitted to other measurements")
+def _approximable(method, backend):
+    if method != "nuts" and backend != "numba":
+        raise ModelError(f'method={method!r} takes backend="numba"')
+
+
+def _takes(options):
+    """Refuse options of the sampler that are not the user's."""
+    for name in OWN:
+        if name in options:
+            raise ModelError(f"{name}= is set by fit; leave it out")
+
+
+def _numbers(**given):
+    """Whole numbers from 1 on, of any type, as Python's own."""
+    for name, value in given.items():
+        try:
+            given[name] = operator.index(value)
+        except TypeError:
+            raise ModelError(f"{name} must be a whole number; got {value!r}") from None
+        if given[name] < 1:
+            raise ModelError(f"{name} must be at least 1; got {value}")
+    return given.values()
+
+
+def _seed(given):
+    """None, or a whole number from 0 on, which the tree keeps."""
+    try:
+        number = None if given is None else operator.index(given)
+    except TypeError:
+        number = -1
+    if number is not None and number < 0:
+        raise ModelError(f"random_seed must be a whole number, 0 or more; got {given!r}")
+    return number
 
 
 def _whole(drawn, stats, draws):
-    """Draws and statistics of chains that were interrupted, cut where the chains that got furthest are complete."""
+    """Draws and statistics of chains that were interrupted, cut where the chains that got furthest are complete; and
+    which chains these are."""
     done = np.isfinite(stats["logp"].to_numpy()).sum(axis=1)
     if done.min() == draws:
-        return drawn, stats
+        return drawn, stats, np.arange(len(done))
     if done.max() == 0:
         raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
     kept = np.flatnonzero(done >= done.max() / 2)
@@ -287,7 +347,8 @@ def _whole(drawn, stats, draws):
     warnings.warn(
         f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}", stacklevel=3
     )
-    return (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
+    cut = (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
+    return *cut, kept
 
 
 def _unlabelled(trace, draws):
@@ -310,39 +371,6 @@ def _least(drawn):
     population = [x.to_numpy() for name, x in drawn.items() if name.startswith(("theta_", "omega_", "sigma_"))]
     every = np.concatenate([x.reshape(*x.shape[:2], -1) for x in population], axis=2)
     return min(float(array_stats.ess(every[..., i])) for i in range(every.shape[2])) / every[..., 0].size
-
-
-def _ends(tree, chains, size):
-    """A function of a seed that gives, one after the other, the points where the chains of a tree ended."""
-    if "sample_stats" not in tree.children or "position" not in tree["sample_stats"]:
-        raise ModelError("resume takes the tree of a sampled fit")
-    points = tree["sample_stats"]["position"].to_numpy()
-    if points.shape != (chains, size):
-        raise ModelError(
-            f"resume: the tree has {len(points)} chains of {points.shape[1]} coordinates, this fit {chains} of {size}"
-        )
-    following = itertools.cycle(points)
-    return lambda seed=None: next(following)
-
-
-def _appended(before, after):
-    """The draws of a tree and those that follow them."""
-    groups = {}
-    for name in ("posterior", "sample_stats", "posterior_predictive", "log_likelihood"):
-        if name in before.children and name in after.children:
-            pair = [tree[name].to_dataset() for tree in (before, after)]
-            whole = xr.concat(
-                pair, dim="draw", data_vars="minimal", coords="minimal", compat="override", join="override"
-            )
-            last = pair[1].get("position")
-            groups[name] = whole if last is None else whole.assign(position=last)
-            groups[name] = groups[name].assign_coords(draw=np.arange(groups[name].sizes["draw"]))
-    tree = after.copy()
-    for name, values in groups.items():
-        tree[name] = xr.DataTree(values)
-    settings = json.loads(after.attrs["nlmebayes_fit"])
-    tree.attrs["nlmebayes_fit"] = json.dumps(settings | {"draws": tree["posterior"].sizes["draw"]})
-    return tree
 
 
 def _lasting(statistic):

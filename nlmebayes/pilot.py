@@ -167,7 +167,9 @@ class Problem:
         """Subject of each unit, and of each column of x or -1; columns of effects that belong to one subject alone."""
         design = self.design
         self.subject = np.zeros(len(design.labels), dtype=int)
-        for o in design.outcomes:
+        if design.records is not None:  # doses may have units of their own
+            self.subject[design.records["unit"]] = design.records["subject"]
+        for o in design.outcomes if design.records is None else ():
             self.subject[o.unit] = o.subject_number
         self.count = int(self.subject.max()) + 1
         parts = [np.full(self.terms, -1)]
@@ -227,7 +229,7 @@ class Problem:
             found[d] += np.bincount(self.subject, order[d], self.count)
             found[d] += np.bincount(self.of_column[self.own], quadratic[d, self.own], self.count)
             for o in self.design.outcomes:
-                found[d] += np.bincount(o.subject_number, self.density(o, f[o.name][d], sigma)[0], self.count)
+                found[d] += np.bincount(self.subject[o.unit], self.density(o, f[o.name][d], sigma)[0], self.count)
         return np.where(np.isnan(found), -np.inf, found), quadratic[:, ~self.own].sum(axis=1)
 
     def derivatives(self, x, factor, sigma, *, drawn=True):

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import xarray as xr
+from pytensor.graph.replace import clone_replace
 
 from nlmebayes import storage
 from nlmebayes.design import resolve
@@ -50,7 +52,8 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     -------
     DataTree
         Groups ``posterior`` (with ``f_<outcome>`` and individual parameters of these data), ``posterior_predictive``
-        (with residual), ``log_likelihood``, ``observed_data`` (where there are measurements), ``constant_data``.
+        (with residual), ``log_likelihood`` and ``observed_data`` (of outcomes whose every record is measured),
+        ``constant_data``.
 
     Raises
     ------
@@ -138,22 +141,18 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     design = designed(model, data)
     built, _ = assemble(model, design)
     names = [v for v in built.named_vars if v.startswith(("theta_", "omega_", "corr_", "sigma_"))]
+    stated = {name: _stated(built, names, name, value) for name, value in (values or {}).items()}
     rng = np.random.default_rng(random_seed)
     seed = int(rng.integers(2**31))
-    flat = [n for n in names if n not in (values or {}) and built[n] in built.free_RVs and improper(built[n])]
+    flat = [n for n in names if n not in stated and built[n] in built.free_RVs and improper(built[n])]
     if flat:
         raise ModelError(f"simulate: the prior of {flat[0]} is flat, so it cannot be drawn; give it in values=")
-    proper = [n for n in names if n not in (values or {})]
-    drawn = pm.draw([built[n] for n in proper], draws=draws, random_seed=seed, mode=UNCOMPILED) if proper else []
+    proper = [n for n in names if n not in stated]
+    given = {built[n]: pt.constant(value) for n, value in stated.items() if built[n] in built.free_RVs}
+    asked = clone_replace([built[n] for n in proper], given)  # coefficients of a smooth are drawn given its omega
+    drawn = pm.draw(asked, draws=draws, random_seed=seed, mode=UNCOMPILED) if proper else []
     drawn = {n: np.reshape(x, (draws, *np.shape(x)[draws > 1 :])) for n, x in zip(proper, drawn, strict=True)}
-    for name, value in (values or {}).items():
-        if name not in names:
-            raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
-        shape = (draws, *_shape(built, name))
-        try:
-            drawn[name] = np.broadcast_to(np.asarray(value, dtype=float), shape).copy()
-        except ValueError as error:
-            raise ModelError(f"values: {name} has the shape {shape[1:]}; got {np.shape(value)}") from error
+    drawn |= {n: np.broadcast_to(value, (draws, *value.shape)).copy() for n, value in stated.items()}
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("_obs")}
     dims = {n: built.named_vars_to_dims.get(n, ()) for n in names}
     found = xr.Dataset(
@@ -166,6 +165,17 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     groups = observe(model, design, f, prior.sigma, (1, draws), rng, density=False)
     groups["prior_predictive"] = groups.pop("posterior_predictive")
     return storage.attach(as_tree({"prior": prior_group} | groups), model, data)
+
+
+def _stated(built, names, name, value):
+    """A value of a population variable, in its shape."""
+    if name not in names:
+        raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
+    shape = _shape(built, name)
+    try:
+        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+    except ValueError as error:
+        raise ModelError(f"values: {name} has the shape {shape}; got {np.shape(value)}") from error
 
 
 def _shape(built, name):

@@ -58,13 +58,11 @@ def initial_points(built, design, found):
     """A function of a seed that gives unconstrained values of the free variables, (coordinate,): draws of what the
     pilot ``found``, on the design whose parametrisations are settled, drawn together by `SCATTER`."""
     start, spread = _values(design, found)
-    with quietly():
-        point = pm.initial_point.make_initial_point_fn(
-            model=built, overrides={k: v for k, v in start.items() if k in built.named_vars}, jitter_rvs=set(),
-            default_strategy="support_point", return_transformed=True,
-        )(None)  # fmt: skip
     names = [rv.name for rv in built.free_RVs]
-    values = [point[built.rvs_to_values[rv].name] for rv in built.free_RVs]
+    values = _unconstrained(built, {k: v for k, v in start.items() if k in built.named_vars})
+    if not all(np.isfinite(v).all() for v in values):  # a prior whose bounds the pilot does not know excludes it
+        each = zip(values, _unconstrained(built, {}), strict=True)
+        values = [np.where(np.isfinite(v), v, usual) for v, usual in each]
     centre = np.concatenate([np.ravel(value) for value in values])
     each = [np.broadcast_to(spread.get(k, 0.1), np.shape(v)) for k, v in zip(names, values, strict=True)]
     width = SCATTER * np.concatenate([np.ravel(x) for x in each])
@@ -81,6 +79,16 @@ def initial_points(built, design, found):
         return value
 
     return initial
+
+
+def _unconstrained(built, given):
+    """Values of the free variables on their unconstrained scale; those that are not ``given`` by name at the middle of
+    their prior."""
+    with quietly():
+        point = pm.initial_point.make_initial_point_fn(
+            model=built, overrides=given, jitter_rvs=set(), default_strategy="support_point", return_transformed=True
+        )(None)
+    return [point[built.rvs_to_values[rv].name] for rv in built.free_RVs]
 
 
 def _values(design, found):

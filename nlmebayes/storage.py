@@ -115,6 +115,23 @@ def training_dataset(tree):
     return _revived(tree[TRAINING] if TRAINING in tree.children else tree[DATASET])
 
 
+def difference(data, tree):
+    """In words, where data are not those that a tree was fitted to; empty if they are."""
+    ours, theirs = stored(data), stored(training_dataset(tree))
+    if ours.attrs != theirs.attrs:
+        return "other columns or options"
+    for name, x in ours.data_vars.items():
+        a, b = x.to_numpy(), theirs[name].to_numpy()
+        if a.shape != b.shape:
+            return f"{len(a)} {x.dims[0].replace('_', ' ')}s, {len(b)} there"
+        same = (a == b) | ((a != a) & (b != b))
+        if not same.all():
+            frame, _, column = name.partition(" column ")
+            at = int(np.argmin(same))
+            return f"{frame}, column {column}, record {at + 1}: {a[at]} here, {b[at]} there"
+    return ""
+
+
 def stored(data):
     """A dataset as an xarray Dataset."""
     kind = {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name not in FRAMES}

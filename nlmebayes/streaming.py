@@ -37,7 +37,10 @@ def _beside(store):
 
 @contextmanager
 def raw(store):
-    """Options of the sampler that make it write its draws beside the folder ``store`` of the tree, until the end."""
+    """Options of the sampler that make it write its draws beside the folder ``store`` of the tree, until the end.
+
+    Where the tree cannot be finished, what there is of it is deleted, and the draws stay, which the error says.
+    """
     if store is None:
         yield {}
         return
@@ -45,8 +48,23 @@ def raw(store):
     folder.mkdir(parents=True)
     try:
         yield {"zarr_store": nutpie.zarr_store.LocalStore(str(folder))}
-    finally:
-        shutil.rmtree(folder)
+    except BaseException as error:
+        shutil.rmtree(store, ignore_errors=True)
+        if _drawn(folder):
+            error.add_note(f"store: the tree could not be finished; the draws are in {folder}, group posterior (zarr)")
+        else:
+            shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+
+
+def _drawn(folder):
+    """Whether the sampler wrote a draw."""
+    try:
+        found = xr.open_zarr(folder, group="sample_stats", consolidated=False)
+    except (OSError, KeyError):
+        return False
+    return bool(np.isfinite(found["logp"]).any())
 
 
 def blocks(drawn, design):

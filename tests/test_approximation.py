@@ -1,6 +1,7 @@
 """Approximations of known laws, and of a model beside its samples; chains that were interrupted or go on."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_of_a_model_it_is_near_its_samples(ready, sampled, method):
         assert nb.check(model, tree).findings[0].startswith(f"an approximation by {method}, k-hat")
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_laplace_does_not_depend_on_the_unit(ready, unit):
+    model, sampler = ready
+    data = nb.datasets.dyestuff()
+    values = data.observations["value"].to_numpy()
+    here, there = (
+        s.approximate("laplace", draws=800, random_seed=1)["posterior"]["theta_mu"]
+        for s in (sampler, nb.sampler(model, data.with_values(Yield=unit * values)))
+    )
+    assert float(there.std()) == pytest.approx(unit * float(here.std()), rel=0.15)
+    assert float(there.mean()) == pytest.approx(unit * float(here.mean()), rel=0.01)
+
+
 def test_a_fit_goes_on_where_it_ended(ready, sampled, tmp_path):
     _, sampler = ready
     longer = sampler.sample(draws=300, tune=100, chains=2, random_seed=2, progressbar=False, resume=sampled)
@@ -121,11 +135,70 @@ def test_a_fit_goes_on_where_it_ended(ready, sampled, tmp_path):
     longer.to_netcdf(tmp_path / "longer.nc")
 
 
+def test_each_chain_goes_on_from_its_own_end(ready, sampled):
+    """Whichever chain asks first; with steps of next to nothing the chains stay where they start."""
+    _, sampler = ready
+    short = sampler.sample(draws=6, tune=5, chains=6, random_seed=3, progressbar=False)
+    still = {"draws": 6, "tune": 6, "chains": 6, "cores": 6, "random_seed": 2, "progressbar": False}
+    still |= {"max_step_size": 1e-9, "maxdepth": 1, "resume": short}
+    found = [sampler.sample(**still)["sample_stats"]["position"].to_numpy() for _ in range(5)]
+    ends = short["sample_stats"]["position"].to_numpy()
+    for position in found:
+        np.testing.assert_array_equal(position, found[0])
+        assert (np.abs(position[:, None] - ends).sum(axis=2).argmin(axis=1) == np.arange(6)).all()
+
+
+def test_what_was_cut_short_goes_on(ready, monkeypatch):
+    """Of a continuation whose second chain lags far behind, the first chain alone is kept, with what it had before."""
+    _, sampler = ready
+    settings = {"draws": 20, "tune": 20, "chains": 2, "progressbar": False}
+    first = sampler.sample(**settings, random_seed=1)
+    whole = infer._whole
+
+    def late(drawn, stats, draws):
+        stats["logp"] = stats["logp"].where((stats["chain"] == 0) | (stats["draw"] < 3))
+        return whole(drawn, stats, draws)
+
+    monkeypatch.setattr(infer, "_whole", late)
+    with pytest.warns(UserWarning, match="20 draws of each of 1 chains"):
+        longer = sampler.sample(**settings, random_seed=2, resume=first)
+    assert dict(longer["posterior"].sizes)["chain"] == 1
+    assert longer["posterior"].sizes["draw"] == longer["sample_stats"].sizes["draw"] == 40
+    before = first["posterior"]["theta_mu"].to_numpy()[:1]
+    np.testing.assert_array_equal(longer["posterior"]["theta_mu"].to_numpy()[:, :20], before)
+
+
+def test_whole_numbers_of_any_type_are_taken_and_others_refused_at_once(ready):
+    model, sampler = ready
+    data = nb.datasets.dyestuff()
+    tree = sampler.sample(
+        draws=np.int64(5), tune=np.int32(5), chains=np.int64(1), random_seed=np.int64(3), progressbar=False
+    )
+    assert json.loads(tree.attrs["nlmebayes_fit"])["random_seed"] == 3
+    for wrong, said in (
+        ({"random_seed": np.random.default_rng(1)}, "random_seed must be a whole number, 0 or more; got Generator"),
+        ({"random_seed": -1}, "random_seed must be a whole number, 0 or more; got -1"),
+        ({"draws": 10.5}, "draws must be a whole number; got 10.5"),
+        ({"chains": 0}, "chains must be at least 1; got 0"),
+        ({"save_warmup": True}, "save_warmup= is set by fit"),
+        ({"method": "map", "backend": "jax"}, "method='map' takes backend=\"numba\""),
+    ):
+        with pytest.raises(ModelError, match=re.escape(said)):
+            nb.fit(model, data, **wrong)
+
+
 def test_only_the_same_fit_goes_on(ready, sampled):
     model, sampler = ready
     other = nb.datasets.dyestuff().with_values(Yield=np.arange(30.0))
-    with pytest.raises(ModelError, match="fitted to other measurements"):
+    said = "fitted to other data: observations, column value, record 1: 0.0 here, 1545.0 there"
+    with pytest.raises(ModelError, match=said):
         nb.fit(model, other, resume=sampled)
+    with pytest.raises(ModelError, match=said):
+        sampler.with_values(Yield=np.arange(30.0)).sample(draws=10, tune=10, chains=2, resume=sampled)
+    with pytest.raises(ModelError, match=r"row 3 has no measurement"):
+        sampler.with_values(Yield=np.where(np.arange(30) == 2, np.nan, 1500.0))
+    with pytest.raises(nb.DataError, match=r"Yield, row 3: is infinite"):
+        sampler.with_values(Yield=np.where(np.arange(30) == 2, np.inf, 1500.0))
     with pytest.raises(ModelError, match="the tree has 2 chains"):
         sampler.sample(draws=10, tune=10, chains=4, progressbar=False, resume=sampled)
     mode = sampler.approximate("map", random_seed=1)
@@ -141,7 +214,8 @@ def test_interrupted_chains_are_cut_to_what_all_have():
     stats_ = xr.Dataset({"logp": (("chain", "draw"), logp)})
     drawn = xr.Dataset({"theta": (("chain", "draw"), logp)})
     with pytest.warns(UserWarning, match="80 draws of each of 2 chains are kept, of 100 of 4"):
-        cut, stats_cut = infer._whole(drawn, stats_, 100)
+        cut, stats_cut, kept = infer._whole(drawn, stats_, 100)
+    assert kept.tolist() == [0, 1]
     assert dict(cut.sizes) == dict(stats_cut.sizes) == {"chain": 2, "draw": 80}
     assert np.isfinite(cut["theta"]).all()
     with pytest.raises(KeyboardInterrupt, match="before the first draw"):

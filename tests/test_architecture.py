@@ -16,8 +16,8 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas", "variation", "ranks", "variances",
-    "diagnostics", "infer", "streaming", "approximation", "parametrisation", "start", "compilation", "callback",
-    "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
+    "diagnostics", "infer", "continuation", "streaming", "approximation", "parametrisation", "start", "compilation",
+    "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
     "hierarchy", "transport", "censoring", "design", "grouping", "scales", "smooth", "formula", "observed",
     "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
     "timeline", "data", "parameter", "weights",

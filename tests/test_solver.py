@@ -200,8 +200,8 @@ def test_amounts_are_those_of_scipy(modes, depot):
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_kernels_agree_with_rates_of_any_size(modes, depot, data):
-    """To a rounding of the largest amount there was, a bolus just given included; and of the fastest rate, until the last
-    time, where eigenvalues are found.
+    """To a rounding of the largest amount there was, a bolus just given included; and, where eigenvalues are found, of
+    the fastest rate until the last time.
     """
     size = len(mammillary(modes, depot))
     rates = 10.0 ** np.array(data.draw(st.lists(st.floats(-8, 4), min_size=size, max_size=size)))
@@ -224,6 +224,10 @@ CORNERS = {
     "k21 is k31 but for rounding": (3, (0.3, 0.5, 0.2, 0.4, np.nextafter(0.2, 1))),
     "hardly any exchange": (2, (0.3, 1e-12, 0.3)),
     "exchange that does not return": (2, (0.3, 0.5, 1e-300)),
+    "exchange that is not": (2, (0.3, 0.0, 0.0)),
+    "ways that do not return": (3, (0.3, 0.5, 0.0, 0.2, 0.0)),
+    "one exchange that is not": (3, (0.3, 0.0, 0.0, 0.2, 0.1)),
+    "no exchange at all": (3, (0.3, 0.0, 0.0, 0.0, 0.0)),
     "fast exchange": (2, (0.3, 1e9, 1e9)),
     "fast and slow": (3, (0.3, 1e8, 1e7, 1e-6, 1e-7)),
     "no elimination": (3, (0.0, 0.5, 0.2, 0.4, 0.1)),

@@ -59,6 +59,30 @@ def test_a_tree_on_disk_serves_the_verbs(fits):
     np.testing.assert_array_equal(f, memory["posterior"]["f_Yield"])
 
 
+def test_a_tree_on_disk_goes_on_in_memory(fits):
+    _, disk, _ = fits
+    longer = nb.fit(MODEL, nb.datasets.dyestuff(), resume=disk, **SETTINGS)
+    assert longer["posterior"].sizes["draw"] == longer["log_likelihood"].sizes["draw"] == 60
+    assert longer["posterior"]["draw"].to_numpy().tolist() == list(range(60))
+
+
+def test_draws_stay_where_the_tree_cannot_be_finished(tmp_path, monkeypatch):
+    folder = tmp_path / "fit"
+    ready = nb.sampler(MODEL, nb.datasets.dyestuff())
+
+    def full(*_, **__):
+        folder.mkdir()
+        raise OSError("no space left")
+
+    monkeypatch.setattr(streaming, "written", full)
+    with pytest.raises(OSError, match="no space left") as caught:
+        ready.sample(**SETTINGS, store=folder)
+    assert "the draws are in" in caught.value.__notes__[0]
+    assert not folder.exists()
+    drawn = xr.open_zarr(streaming._beside(folder), group="posterior", consolidated=False)
+    assert drawn["theta_mu"].shape[:2] == (2, 30) and np.isfinite(drawn["theta_mu"]).all()
+
+
 def test_what_cannot_be_stored_is_refused_before_anything_is_compiled(fits, tmp_path):
     memory, _, folder = fits
     data = nb.datasets.dyestuff()
@@ -75,9 +99,9 @@ def test_an_interrupted_fit_leaves_its_draws_on_disk(tmp_path):
     ready = nb.sampler(MODEL, nb.datasets.dyestuff())
 
     def interrupt():
-        while not streaming._beside(folder).exists():
-            time.sleep(0.01)
-        time.sleep(0.3)  # of sampling, whose warm-up takes a few hundredths
+        written = streaming._beside(folder) / "sample_stats" / "logp" / "c"
+        while not any(written.rglob("0")):
+            time.sleep(0.02)
         _thread.interrupt_main()
 
     threading.Thread(target=interrupt, daemon=True).start()

@@ -277,7 +277,11 @@ class Dataset:
                 raise DataError(f"with_values: no outcome {name!r}; there are {', '.join(self.outcomes)}")
             if len(values) != here.sum():
                 raise DataError(f"with_values: {name} has {here.sum()} records; got {len(values)} values")
-            frame.loc[here, "value"] = np.asarray(values, dtype=float)
+            values = np.asarray(values, dtype=float)
+            if np.isinf(values).any():
+                row = frame["row"][here].iloc[int(np.argmax(np.isinf(values)))]
+                raise DataError(f"with_values: {name}, row {row}: is infinite")
+            frame.loc[here, "value"] = values
         return replace(self, observations=frame)
 
     def __repr__(self):

@@ -21,6 +21,7 @@ from nlmebayes.solver.kernel import cached, inlined
 
 # Rows of the working array (ROWS, state): amounts, input rates, the adjoints of both; then, by mode, scratch.
 X, R, W, RBAR, MODE, INPUT, BACK, DECAY, FROM_DEPOT, FROM_INPUT, FROM_BOTH, ROWS = range(12)
+LEAST = 1e-300  # rate of a way that there is not
 SWEEPS = 30  # of Jacobi rotations; three modes need about five
 
 
@@ -45,9 +46,10 @@ def decompose(a, out, central, n, basis):
     smallest = out
     for j in range(1, n):
         p = central + j
-        s[j, j] = -a[p, p]
-        s[0, j] = s[j, 0] = -math.sqrt(a[central, p] * a[p, central])
-        d[j] = math.sqrt(a[central, p] / a[p, central])
+        forth, back = max(a[p, central], LEAST), max(a[central, p], LEAST)
+        s[j, j] = max(-a[p, p], LEAST)
+        s[0, j] = s[j, 0] = -math.sqrt(back) * math.sqrt(forth)
+        d[j] = math.sqrt(back) / math.sqrt(forth)
         smallest *= s[j, j]
     _diagonalise(s, v)
     low = 0
