@@ -120,10 +120,7 @@ PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels")
 def sampler(name, kind):
     """A case, compiled in one parametrisation."""
     model, data = CASES[name]()
-    stated = nb.Model(
-        model.structure, *model.formulas, residual=model.residual, typical=model.typical, parametrisation=kind
-    )
-    return nb.sampler(stated, data)
+    return nb.sampler(model.but(parametrisation=kind), data)
 
 
 def run(ready, draws, seed):

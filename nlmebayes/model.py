@@ -100,6 +100,11 @@ class Model:
             if value not in PARAMETRISATIONS:
                 raise ModelError(f"no parametrisation {value!r}; there are {', '.join(PARAMETRISATIONS)}")
 
+    def but(self, **changes):
+        """The same statement with other parts: ``model.but(parametrisation="centred")``, ``formulas=`` a tuple."""
+        stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
+        return Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
+
     def parametrisation_of(self, parameter, level):
         """What is asked for the effects of a parameter at a level."""
         given = self.parametrisation
@@ -232,9 +237,8 @@ def by_node(model, design):
     for o in design.outcomes:
         residual = each[o.name]
         residuals[o.name] = Rows() if o.nodes is not None else residual.residual if residual.correlated else residual
-    stated = {f.name: getattr(model, f.name) for f in fields(model)} | {"residual": residuals}
     rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
-    return Model(stated.pop("structure"), *stated.pop("formulas"), **stated), rows
+    return model.but(residual=residuals), rows
 
 
 def _data(name, value, dims, fixed):

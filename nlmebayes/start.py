@@ -41,7 +41,7 @@ def pilot(model: Model, design):
 def _pooled(model, design):
     """The PyMC model without random effects."""
     priors = {k: v for k, v in model.priors.items() if k.startswith(("theta_", "sigma_"))}
-    return assemble(_with_priors(model, priors), dataclasses.replace(design, levels=()))[0]
+    return assemble(model.but(priors=priors), dataclasses.replace(design, levels=()))[0]
 
 
 def _prior_of_fixed(model, design, pooled):
@@ -174,13 +174,6 @@ def _log_density(built):
     outputs, values = join_nonshared_inputs(point, [whole, gradient], built.value_vars)
     mode = get_mode(UNCOMPILED).excluding("local_sum_make_vector")
     return pm.compile([values], outputs, mode=mode)
-
-
-def _with_priors(model, priors):
-    return Model(
-        model.structure, *model.formulas, residual=model.residual, priors=priors, inputs=model.inputs,
-        parametrisation=model.parametrisation, typical=model.typical,
-    )  # fmt: skip
 
 
 def _natural(built, values):

@@ -94,11 +94,17 @@ def test_proposals_without_a_solution_are_counted_by_unit_with_an_example():
     ends = np.array(
         [[flat(0.01, [0, 0]), flat(0.01, [0, 3.0]), np.full_like(flat(1, [0, 0]), np.nan), flat(1, [0, 0])]]
     )
-    stats = xr.Dataset({"divergence_end": (("chain", "draw", "x"), ends)})
+    stats = xr.Dataset({
+        "divergence_end": (("chain", "draw", "x"), ends), "diverging": (("chain", "draw"), [[True, True, False, True]])
+    })  # fmt: skip
     found = json.loads(accuracy.failures(built, design, stats))
     assert found["proposals"] == 2
     assert found["units"] == {"2": 2, "1": 1}
     assert found["example"]["k"] == pytest.approx(0.01 * np.exp(3.0))
+    both = json.loads(accuracy.together(json.dumps({"proposals": 0}), json.dumps(found)))
+    assert both == found
+    both = json.loads(accuracy.together(json.dumps(found), json.dumps(found)))
+    assert (both["proposals"], both["units"], both["example"]) == (4, {"2": 4, "1": 2}, found["example"])
     tree = xr.DataTree()
     tree.attrs["nlmebayes_solver"] = json.dumps(found)
     first = next(iter(accuracy.findings(model, design, tree)))

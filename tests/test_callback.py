@@ -63,7 +63,7 @@ def test_draws_are_the_same_from_code_just_compiled_and_from_a_cache(tmp_path):
         "import nlmebayes as nb\n"
         "from model_zoo import LinearMixed\n"
         "model = nb.Model(LinearMixed(), 'mu ~ 1 + (1|Batch)')\n"
-        "tree = nb.fit(model, nb.datasets.dyestuff(), draws=50, tune=50, chains=2, random_seed=1, progressbar=False)\n"
+        "tree = nb.fit(model, nb.datasets.dyestuff(), draws=50, tune=200, chains=2, random_seed=1, progressbar=False)\n"
         "print(tree['posterior']['theta_mu'].to_numpy().tobytes().hex())\n"
     )
     environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}

@@ -39,6 +39,16 @@ def test_the_report_says_how_effects_were_sampled(tree):
         assert words not in found(tree)
 
 
+def test_what_is_too_little_to_check_is_said(tree):
+    with pytest.raises(nb.ModelError, match="check needs 25 draws of all chains together"):
+        nb.check(MODEL, tree.isel(draw=slice(6)))
+    assert nb.check(MODEL, tree.isel(draw=slice(7))).findings
+    population = tree.copy()
+    population["posterior"] = population["posterior"].to_dataset().drop_vars("eta_Batch")
+    with pytest.raises(nb.ModelError, match="this tree holds a population alone"):
+        nb.check(MODEL, population)
+
+
 def test_chains_in_different_modes_are_told_with_their_groups(tree):
     eta = tree["posterior"]["eta_Batch"].to_numpy().copy()
     eta[1, :, [0, 3]] += 1e4

@@ -31,11 +31,8 @@ CASES = [theophylline, sleepstudy, pastes, phenobarbital, elimination]
 
 def population(model, data, kind):
     """Draws of the population, (chain, draw, quantity), in a parametrisation."""
-    stated = nb.Model(
-        model.structure, *model.formulas, residual=model.residual, priors=model.priors, parametrisation=kind
-    )
     settings = {"draws": 3000, "chains": 2, "target_accept": 0.95, "random_seed": 5, "progressbar": False}
-    tree = nb.fit(stated, data, **settings)
+    tree = nb.fit(model.but(parametrisation=kind), data, **settings)
     posterior = tree["posterior"]
     names = [v for v in posterior.data_vars if v.startswith(("theta_", "omega_", "sigma_"))]
     parts = [posterior[name].to_numpy() for name in sorted(names)]
@@ -44,9 +41,7 @@ def population(model, data, kind):
 
 
 @pytest.mark.recovery
-@pytest.mark.parametrize(
-    "case", [theophylline, sleepstudy, pastes, phenobarbital, elimination], ids=lambda c: c.__name__
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
 def test_posterior_is_the_same_in_every_parametrisation(case):
     model, data = case()
     first = population(model, data, "transport")

@@ -89,6 +89,15 @@ def test_without_curvature_the_smooth_is_a_line():
     assert f == pytest.approx(2 + 0.7 * (x - x.mean()) / x.std(), abs=1e-7)
 
 
+@pytest.mark.parametrize("omega", [1e-4, 2.0])
+def test_a_simulation_at_a_stated_omega_is_as_curved(omega):
+    tree = nb.simulate(model(), study(8), draws=400, values={"omega_mu_smooth": [omega]}, random_seed=1)
+    theta = tree["prior"]["theta_mu"]
+    curved = theta.sel(mu_term=[t for t in theta["mu_term"].to_numpy() if t.startswith("s(x)[") and t != "s(x)[0]"])
+    assert curved.to_numpy().std() == pytest.approx(omega, rel=0.05)
+    assert (tree["prior"]["omega_mu_smooth"] == omega).all()
+
+
 def test_new_data_are_in_the_basis_of_the_training_and_survive_storage(tmp_path):
     data = study(10)
     tree = nb.simulate(model(), data, draws=5, random_seed=1)
