@@ -4,7 +4,7 @@
 nlmixr2data). One compartment with first-order absorption; cl, v, ka log-normal, diagonal Omega, non-centred;
 proportional error; the priors below. 367 unconstrained coordinates.
 
-- ours: the C function that nutpie makes of `nb.build(model, data)` and hands to its sampler.
+- ours: the C function that `nb.fit` makes of `nb.build(model, data)` for its sampler.
 - Stan: `stan::model::gradient`, the function that its HMC calls, from a shared library compiled with the headers and
   the stanc of httpstan, which pystan installs (no STAN_THREADS, which would slow it). Two programs in `stan/`:
   superposition of the doses of each sample, as is customary, and sums of doses carried from dose to dose, as fast as
@@ -36,11 +36,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import nutpie
 import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
+from nlmebayes import compilation
 
 PARAMETERS = ("cl", "v", "ka")
 COLUMNS = ["ID", "TIME", "DV", "MDV", "AMT", "EVID", "SS", "II", "CMT"]
@@ -220,8 +220,8 @@ class Density:
 
 
 def compiled(built):
-    """(C function, number of coordinates) that nutpie samples; called as (n, x, gradient, value)."""
-    made = nutpie.compile_pymc_model(built, backend="numba", jitter_rvs=set(), var_names=[])
+    """(C function, number of coordinates) that `fit` gives to nutpie; called as (n, x, gradient, value)."""
+    made = compilation.compiled(built, "numba", [])
     call, data = made.compiled_logp_func.ctypes, made.user_data.ctypes.data
 
     def density(n, x, gradient, value, _alive=made):
