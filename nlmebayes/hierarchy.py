@@ -114,13 +114,16 @@ def add_effects(design, theta, spread, information=None, sharpness=None):
 
     ``information``: of the levels that are transported (`transport.Information`); ``sharpness``: that of each outcome.
     """
-    eta, moved = {}, information.levels if information else ()
+    eta, levels = {}, {level.name: level for level in design.levels}
+    moved, beside = (information.levels, information.beside) if information else ((), ())
+    for name in beside:
+        eta[name] = _add_effects(design, levels[name], *spread[name], theta, eta)
     if moved:
-        levels = {level.name: level for level in design.levels}
         factors = {name: _factor(levels[name], *spread[name]) for name in moved}
-        eta |= transport.add_effects(information, levels, factors, pt.concatenate(list(theta.values())), sharpness)
+        known = pt.concatenate([*theta.values(), *(eta[name].ravel() for name in beside)])
+        eta |= transport.add_effects(information, levels, factors, known, sharpness)
     for level in design.levels:
-        if level.name not in moved:
+        if level.name not in eta:
             eta[level.name] = _add_effects(design, level, *spread[level.name], theta, eta)
         dims = (level.name, f"{level.name}_effect")
         eta[level.name] = pm.Deterministic(f"eta_{level.name}", eta[level.name], dims=dims)

@@ -16,6 +16,7 @@ from nlmebayes.transport import MOST, Information
 from nlmebayes.variables import ModelError
 
 STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
+ROOM = 100_000  # slopes of transported groups in the effects of levels beside them
 CROSSED = "its groups are crossed with those of {other}"
 MANY = f"more than {MOST} effects"
 MIXED = "some of its effects are asked for in another parametrisation"
@@ -103,24 +104,37 @@ def information(model, design, pilot):
     effects = tuple(dict.fromkeys(effect for level in levels for effect in level.effects))
     z, places = columns_of(effects, levels), [names.index(effect.parameter) for effect in effects]
     known = np.stack([design.fixed[name].offset for name in names], axis=1)
+    columns = [design.fixed[name].values for name in names]
+    beside = _beside(design, chain, len(inner.labels))
     for level in design.levels:
-        if level not in chain:
+        if level not in chain and level not in beside:
             for k, effect in enumerate(level.effects):
                 known[:, names.index(effect.parameter)] += level.z[:, k] * pilot.eta[level.name][level.of_unit, k]
     h = (pilot.h - np.einsum("oupq,uq->oup", pilot.j, known))[:, :, places] * z
     j = z[:, :, None] * pilot.j[:, :, places][:, :, :, places] * z[:, None, :]
-    terms = [
-        pilot.j[:, :, places, i, None] * design.fixed[name].values[:, None, :] * z[:, :, None]
-        for i, name in enumerate(names)
-    ]
+    terms = [pilot.j[:, :, places, i, None] * x[:, None, :] * z[:, :, None] for i, x in enumerate(columns)]
+    for level in beside:
+        x = [level.z[:, k, None] * np.eye(len(level.labels))[level.of_unit] for k in range(len(level.effects))]
+        at = [names.index(effect.parameter) for effect in level.effects]
+        each = [pilot.j[:, :, places, i, None] * v[:, None, :] * z[:, :, None] for i, v in zip(at, x, strict=True)]
+        terms.append(np.stack(each, axis=4).reshape(*each[0].shape[:3], -1))  # (group, effect)
     j, h, slope = (
         np.stack([summed(each, inner.of_unit, len(inner.labels)) for each in values])
         for values in (j, h, np.concatenate(terms, axis=3))
     )
     outer = tuple(parents(*pair) for pair in pairwise(levels))
     return Information(
-        tuple(level.name for level in levels), effects, j, h, slope, outer, *_points(model, design, pilot)
-    )
+        tuple(level.name for level in levels), effects, tuple(level.name for level in beside), j, h, slope, outer,
+        *_points(model, design, pilot),
+    )  # fmt: skip
+
+
+def _beside(design, chain, groups):
+    """Levels that stand in no group of a transported one, as their effects are then known first; unless there are so
+    many that their slopes take too much room: then their effects are taken as the pilot found them."""
+    others = [v for v in design.levels if v not in chain and not any(contains(outer, v) for outer in chain)]
+    size = groups * sum(len(v.labels) * len(v.effects) for v in others)
+    return others if size <= ROOM else []
 
 
 def _points(model, design, pilot):

@@ -31,13 +31,15 @@ class Information:
 
     ``levels``: names, outermost first; ``effects``: those of all of them, without repetition; of each outcome and the
     groups of the innermost level: ``j`` (outcome, group, effect, effect), ``h`` (outcome, group, effect), and ``slope``
-    (outcome, group, effect, term) = J X for the terms of all parameters in their order; ``parents``: for each level but
+    (outcome, group, effect, column) = J X for the terms of all parameters in their order, then for the effects (group,
+    effect) of the levels ``beside``, which are crossed with these; ``parents``: for each level but
     the innermost, the group of each group of the next inner one; ``f``: predictions that stand for all of an outcome,
     (outcome, point), and ``height``: the mean log-density of measurements there that equal them, (outcome,).
     """
 
     levels: tuple
     effects: tuple
+    beside: tuple
     j: np.ndarray
     h: np.ndarray
     slope: np.ndarray
@@ -54,16 +56,16 @@ class Information:
         return {"transport_f": self.f, "transport_height": self.height}
 
 
-def add_effects(information, levels, factors, theta, sharpness):
+def add_effects(information, levels, factors, known, sharpness):
     """Add the standardised effects of nested levels to the current PyMC model.
 
-    ``levels``: the design's, by name; ``factors``: A of each, (effect, effect), by name; ``theta``: all fixed effects,
-    (term,); ``sharpness``: of each outcome, by which its information is multiplied. Returns eta by level, (group,
-    effect).
+    ``levels``: the design's, by name; ``factors``: A of each, (effect, effect), by name; ``known``: all fixed effects
+    and those of the levels beside, (column,); ``sharpness``: of each outcome, by which its information is multiplied.
+    Returns eta by level, (group, effect).
     """
     data = {name: fixed_data(f"transport_{name}", getattr(information, name)) for name in ("j", "h", "slope")}
     names = information.levels
-    inner = data["h"] - (data["slope"] * theta).sum(axis=3)
+    inner = data["h"] - (data["slope"] * known).sum(axis=3)
     inner = sum(sharpness[k] * inner[k] for k in range(len(information.f)))
     whole = sum(sharpness[k] * data["j"][k] for k in range(len(information.f)))
     own = {

@@ -104,6 +104,10 @@ FORMULAS = {
     "slope outside only": "mu ~ 1 + x + (0 + x|site) + (1|subject)",
     "offset": "mu ~ 1 + offset(x) + (1|subject)",
 }
+CROSSED = {
+    "crossed": "mu ~ 1 + sex + (1|subject) + (1|batch)",
+    "crossed slopes": "mu ~ 1 + x + (1|site/subject) + (1 + x|batch)",
+}
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +119,7 @@ def nested():
     site = np.array([0, 0, 0, 1, 1, 2, 2])[subject]
     frame = pd.DataFrame({"site": site, "subject": subject, "visit": visit, "x": rng.normal(0, 1, n)})
     frame["y"] = 5 + site + rng.normal(0, 1.5, 7)[subject] + rng.normal(0, 0.7, 14)[visit] + rng.normal(0, 0.8, n)
-    frame["sex"] = np.where(subject % 2, "f", "m")
+    frame["sex"], frame["batch"] = np.where(subject % 2, "f", "m"), np.arange(n) % 4
     return nb.Dataset.from_frame(frame, outcome="y", levels=("site", "subject", "visit"))
 
 
@@ -149,11 +153,25 @@ def test_of_a_normal_model_the_moved_effects_are_standard_normal(nested, formula
     np.testing.assert_allclose(slopes, -np.concatenate([np.ravel(point[v.name]) for v in z]), atol=1e-6)
 
 
-@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+@pytest.mark.parametrize("kind", ["centred", "noncentred"])
+@pytest.mark.parametrize("formula", CROSSED.values(), ids=CROSSED)
+def test_moved_effects_are_standard_normal_given_those_of_a_crossed_level(nested, formula, kind):
+    """Whatever these are."""
+    _, _, rows, built = settled(nb.Model(LinearMixed(), formula, parametrisation={"batch": kind}), nested)
+    assert {row["parametrisation"] for row in rows} == {"transport", kind}
+    point = random_point(built)
+    z = [v for v in built.free_RVs if v.name in ("z_subject", "z_site")]
+    slopes = built.compile_fn(built.dlogp(vars=z), mode=MODE)(point)
+    np.testing.assert_allclose(slopes, -np.concatenate([np.ravel(point[v.name]) for v in z]), atol=1e-6)
+
+
+@pytest.mark.parametrize("formula", (FORMULAS | CROSSED).values(), ids=FORMULAS | CROSSED)
 def test_transported_is_noncentred_with_the_jacobian(nested, formula):
-    model = nb.Model(LinearMixed(), formula, parametrisation="transport")
+    model = nb.Model(
+        LinearMixed(), formula, parametrisation={"batch": "noncentred"} if "batch" in formula else "transport"
+    )
     _, design, rows, built = settled(model, nested)
-    assert {row["parametrisation"] for row in rows} == {"transport"}
+    assert {row["parametrisation"] for row in rows} == {"transport", *(("noncentred",) if "batch" in formula else ())}
     free = nb.build(nb.Model(LinearMixed(), formula, parametrisation="noncentred"), nested)
     point = random_point(built)
     z = [name for name in point if name.startswith("z_")]
