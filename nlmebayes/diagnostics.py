@@ -13,6 +13,7 @@ from arviz_stats import ess, loo, rhat
 from nlmebayes import accuracy
 from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
+from nlmebayes.hierarchy import doubts
 from nlmebayes.model import ModelError, assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
@@ -20,11 +21,13 @@ from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported
+MIXED = 1.05  # R-hat above which nothing else is concluded from the draws
 APART = 4  # SDs within a chain between the means of chains that sit in different modes
 ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
 CROWD = 10  # divergences from which on it is asked where they lie
 FEWEST = 25  # draws that R-hat, ESS and the tails of weights can be computed from
-FAR = 4  # SDs between the pilot and the posterior that are reported
+FAR = 4  # SDs between the pilot, or the prior, and the posterior that are reported
+STILL = 1e-9  # relative SD of the draws of a chain that does not move
 UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
 
 
@@ -115,19 +118,22 @@ def check(model, tree) -> Report:
     if any(f"eta_{level.name}" not in posterior for level in design.levels):
         raise ModelError("check looks at the individuals of a fit; this tree holds a population alone")
     population = summary(tree, model=model)
+    converged = not population["rhat"].max() > MIXED
     shrunk = _shrinkage(tree, design)
     predictive = _predictive(tree)
     cross = _cross_validation(tree)
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
     findings = [
         *_approximated(tree),
+        *doubts(model, design),
+        *_still(tree),
         *_convergence(population, divergences, tree),
         *_apart(tree, design),
         *_geometry(tree, design),
-        *_piloted(tree),
+        *_piloted(tree, converged),
         *_misfit(predictive),
         *_influence(cross),
-        *_uninformed(model, design, tree),
+        *_told(model, design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(json.loads(tree.attrs.get("nlmebayes_parametrisation", "[]")))
@@ -225,7 +231,13 @@ def _cross_validation(tree):
     for name in tree["log_likelihood"].data_vars:
         with warnings.catch_warnings():  # what it warns of is a finding here
             warnings.filterwarnings("ignore", message="Estimated shape parameter")
-            found = _loo(tree, name)
+            warnings.filterwarnings("ignore", category=RuntimeWarning)
+            try:
+                found = _loo(tree, name)
+            except ValueError:  # chains that do not move have no tails
+                rows.append({"outcome": name, "elpd": np.nan, "se": np.nan, "p": np.nan, "k_above_0.7": 0})
+                rows[-1] |= {"records": tree["log_likelihood"].sizes[f"{name}_obs"], "rows": []}
+                continue
         k = np.asarray(found.pareto_k)
         where = np.asarray(tree["log_likelihood"][f"{name}_obs"])[k > PARETO_K]
         rows.append({
@@ -265,16 +277,29 @@ def _convergence(population, divergences, tree):
             "here can be trusted. Look at each chain: two modes (e.g. ka and cl/v exchanged) or too few draws"
         )
     least = population.loc[population["ess_bulk"].idxmin()]
-    if least["ess_bulk"] < ESS:
+    if least["ess_bulk"] < ESS and "sample_stats" in tree.children:
         yield (
             f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws, or another "
             "parametrisation (centred suits many samples per group, noncentred few)"
         )
     if divergences:
         total = tree["sample_stats"]["diverging"].size
+        levels = any(v.startswith("eta_") for v in tree["posterior"].data_vars)
+        other = ", or change the parametrisation of the level with the smallest omega" if levels else ""
+        yield f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept{other}"
+
+
+def _still(tree):
+    """Chains that stayed where they started."""
+    sizes = [
+        (x.std("draw") / (np.abs(x).mean("draw") + 1e-300)).to_numpy().reshape(tree["posterior"].sizes["chain"], -1)
+        for name, x in tree["posterior"].data_vars.items() if name.startswith("theta_")
+    ]  # fmt: skip
+    moved = np.concatenate(sizes, axis=1).max(axis=1) > STILL if sizes else np.ones(1, dtype=bool)
+    if not moved.all():
         yield (
-            f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept, or change the "
-            "parametrisation of the level with the smallest omega"
+            f"chain {', '.join(map(str, np.flatnonzero(~moved)))} did not move: it started where steps are too long. "
+            "Centre and scale covariates of a size far from 1, or fit with another random_seed"
         )
 
 
@@ -322,7 +347,7 @@ def _geometry(tree, design):
                 )
 
 
-def _piloted(tree):
+def _piloted(tree, converged):
     """Whether the pilot, which the parametrisation rests on, was near the posterior."""
     pilot = json.loads(tree.attrs.get("nlmebayes_pilot", "{}"))
     if pilot.get("rounds") == 0:
@@ -333,9 +358,14 @@ def _piloted(tree):
         drawn = tree["posterior"][name]
         away = np.abs(drawn.mean(("chain", "draw")).to_numpy() - values) / drawn.std(("chain", "draw")).to_numpy()
         if np.max(away, initial=0.0) > FAR:
+            said = (
+                "so that the sampler was slower than it need be; its draws are right all the same"
+                if converged
+                else "which may be why the chains disagree"
+            )
             yield (
-                f"the pilot was {np.max(away):.1f} SDs from the posterior of {name}, so that the sampler was slower "
-                "than it need be; its draws are right all the same. Better typical values (typical=) would help"
+                f"the pilot was {np.max(away):.1f} SDs from the posterior of {name}, {said}. Better typical values "
+                "(typical=) would help"
             )
 
 
@@ -361,15 +391,24 @@ def _influence(cross):
             )
 
 
-def _uninformed(model, design, tree):
+def _told(model, design, tree, converged):
+    """Where prior and data contradict each other, and where the data say little."""
+    if not converged:
+        return
     built, _ = assemble(model, design)
     names = [v.name for v in built.free_RVs if v.name in tree["posterior"] and not improper(v)]
     prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=UNCOMPILED)
     for name, values in zip(names, prior, strict=True):
-        posterior = tree["posterior"][name]
-        ratio = np.atleast_1d(posterior.std(("chain", "draw")).to_numpy() / values.std(axis=0))
+        posterior, spread = tree["posterior"][name], values.std(axis=0)
+        ratio = np.atleast_1d(posterior.std(("chain", "draw")).to_numpy() / spread)
+        away = np.atleast_1d(np.abs(posterior.mean(("chain", "draw")).to_numpy() - values.mean(axis=0)) / spread)
         labels = posterior[posterior.dims[-1]].to_numpy() if posterior.ndim > 2 else [""]
-        for label, r in zip(labels, ratio, strict=True):
-            if r > UNINFORMED:
-                which = f"{name}[{label}]" if label else name
+        for label, r, far in zip(labels, ratio, away, strict=True):
+            which = f"{name}[{label}]" if label else name
+            if far > FAR:
+                yield (
+                    f"the posterior of {which} lies {far:.1f} prior SDs from the mean of its prior, which holds it "
+                    "back: look at the units, or state typical= or a prior"
+                )
+            elif r > UNINFORMED:
                 yield f"the data say little about {which}: its posterior SD is {100 * r:.0f} % of its prior's"

@@ -65,6 +65,9 @@ def individual(structure, levels, x, theta, eta):
     return phi
 
 
+FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
+
+
 @dataclass(frozen=True)
 class Scale:
     """Mean and spread of the measurements, for parameters that take their prior from the data."""
@@ -163,6 +166,42 @@ def fixed_prior(p, matrix, scale):
         mu[label] = middle if level else 0.0
         sigma[label] = spread if level else spread * _slope(p, column)
     return Prior("Normal", mu=mu, sigma=sigma)
+
+
+def doubts(model, design):
+    """Sentences on fixed effects that default priors do not suit."""
+    for p in model.parameters:
+        matrix = design.fixed[p.name]
+        yield from _combined(p, matrix)
+        if f"theta_{p.name}" not in model.priors and "Intercept" in matrix.terms:
+            yield from _off_centre(p, matrix)
+
+
+def _combined(p, matrix):
+    """Terms that are combinations of those before them."""
+    length = np.linalg.norm(matrix.values, axis=0)
+    scaled, told = matrix.values / np.where(length > 0, length, 1.0), []
+    for k, label in enumerate(matrix.terms):
+        if np.linalg.matrix_rank(scaled[:, [*told, k]], tol=1e-8) > len(told):
+            told.append(k)
+        else:
+            others = ", ".join(matrix.terms[i] for i in told) or "nothing"
+            yield (
+                f"{p.name}: {label} is a combination of {others}, so that priors alone tell their coefficients apart: "
+                "leave one of them out"
+            )
+
+
+def _off_centre(p, matrix):
+    """Covariates so far from 0 that the intercept is no value of the parameter that anyone has."""
+    for label, column in zip(matrix.terms, matrix.values.T, strict=True):
+        if set(np.unique(column)) <= {0.0, 1.0} or abs(column.mean()) * _slope(p, column) <= FAR:
+            continue
+        mend = "subtract its mean" if ":" in label else f"write center({label})"
+        yield (
+            f"{p.name}: {label} has mean {column.mean():.4g} and SD {column.std():.3g}, so that the intercept lies far "
+            f"from all data, where its prior may forbid the slope: {mend}, or state the prior of theta_{p.name}"
+        )
 
 
 def variation(level, parameters, scale):

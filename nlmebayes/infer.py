@@ -28,10 +28,11 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.grouping import TRANSPORT
+from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
-from nlmebayes.start import initial_points, pilot
+from nlmebayes.start import initial_points, pilot, refuse_zeros
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
@@ -101,7 +102,7 @@ def fit(
     _approximable(method, backend)
     _numbers(draws=draws, tune=tune, chains=chains)
     _seed(random_seed)
-    _takes(options)
+    _takes(options, cores, target_accept)
     streaming.check(store, method, resume)
     if resume is not None:
         continuation.same_fit(model, data, resume)
@@ -123,7 +124,10 @@ def sampler(model: Model, data, *, backend="numba"):
     design = designed(model, data, measured=True)
     compilation.prepare(backend, model.structure)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
+    for doubt in doubts(model, design):
+        warnings.warn(doubt, stacklevel=2)
     found = pilot(model, design)  # an error here comes before the long compilation
+    refuse_zeros(model, design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
@@ -179,7 +183,7 @@ class Sampler:
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        _takes(options)
+        _takes(options, cores, target_accept)
         draws, tune, chains = _numbers(draws=draws, tune=tune, chains=chains)
         random_seed = _seed(random_seed)
         rng = np.random.default_rng(random_seed)
@@ -212,10 +216,18 @@ class Sampler:
 
     def _sampled(self, draws, tune, rng, options):
         """What nutpie gives."""
-        return nutpie.sample(
-            compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
-            seed=int(rng.integers(2**31)), save_warmup=False, **options,
-        )  # fmt: skip
+        try:
+            return nutpie.sample(
+                compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+                seed=int(rng.integers(2**31)), save_warmup=False, **options,
+            )  # fmt: skip
+        except RuntimeError as error:
+            if "initialization points" not in str(error):
+                raise
+            raise ModelError(
+                "there is no finite log-density where the chains start: look at the priors, the units and the typical "
+                "values (typical=)"
+            ) from error
 
     def _recalibrated(self, steps, rng, options):
         """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
@@ -304,8 +316,12 @@ def _approximable(method, backend):
         raise ModelError(f'method={method!r} takes backend="numba"')
 
 
-def _takes(options):
-    """Refuse options of the sampler that are not the user's."""
+def _takes(options, cores, target_accept):
+    """Refuse what the sampler cannot do, and options that are not the user's."""
+    if cores is not None:
+        _numbers(cores=cores)
+    if target_accept is not None and not 0 < target_accept < 1:
+        raise ModelError(f"target_accept must lie between 0 and 1; got {target_accept}")
     for name in OWN:
         if name in options:
             raise ModelError(f"{name}= is set by fit; leave it out")

@@ -207,6 +207,9 @@ class StudentT(Residual):
     def likelihood(self, f, s):
         return pm.StudentT.dist(nu=s.nu + pt.zeros_like(f), mu=f, sigma=s.a + pt.zeros_like(f))
 
+    def information(self, f, s):
+        return (s.nu + 1) / ((s.nu + 3) * s.a**2) + pt.zeros_like(f)
+
     def log_tails(self, f, s, y):
         return _student_tails(_standardised(y, f, s.a + pt.zeros_like(f)), s.nu)
 

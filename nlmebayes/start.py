@@ -16,6 +16,7 @@ from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
 from nlmebayes.hierarchy import location_of
 from nlmebayes.model import Model, ModelError, assemble, by_node
+from nlmebayes.residual import Combined
 
 log = logging.getLogger("nlmebayes")
 
@@ -36,6 +37,25 @@ def pilot(model: Model, design):
         parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
         sigma[o.name] = {part: np.asarray(start[f"sigma_{o.name}_{part}"]) for part in parts}
     return piloting.run(*by_node(model, design), theta, sigma, prior)
+
+
+def refuse_zeros(model, design, found):
+    """Refuse zeros that are predicted exactly, as before a dose: additive and proportional scatter together could then
+    have no additive part at all, with a density without bound.
+
+    Raises
+    ------
+    ModelError
+    """
+    for o in design.outcomes:
+        if isinstance(model.residual_of(o.name), Combined):
+            zero = np.flatnonzero((o.values == 0) & (found.f[o.name] == 0) & ~o.censored)
+            if len(zero):
+                raise ModelError(
+                    f"{len(zero)} values of {o.name} are 0 where the prediction is 0, first row {o.row[zero[0]]}: they "
+                    "tell nothing but that the additive error is 0. Leave them out (before a dose there is nothing to "
+                    "measure), or make them censored at the limit of quantification"
+                )
 
 
 def _pooled(model, design):
@@ -202,6 +222,7 @@ def _explain(model, built, point):
             on_unused_input="ignore",
         )(point)[0]  # fmt: skip
         bad = np.flatnonzero(~np.isfinite(terms) | np.isnan(f))
+        bad = bad[f[bad] == 0] if (f[bad] == 0).any() else bad  # one record without scatter spoils the density of all
         if bad.size:
             rows = np.asarray(built.coords[f"{outcome.name}_obs"])[bad]
             raise ModelError(

@@ -185,6 +185,8 @@ def test_whole_numbers_of_any_type_are_taken_and_others_refused_at_once(ready):
         ({"random_seed": -1}, "random_seed must be a whole number, 0 or more; got -1"),
         ({"draws": 10.5}, "draws must be a whole number; got 10.5"),
         ({"chains": 0}, "chains must be at least 1; got 0"),
+        ({"cores": 0}, "cores must be at least 1; got 0"),
+        ({"target_accept": 1.5}, "target_accept must lie between 0 and 1; got 1.5"),
         ({"save_warmup": True}, "save_warmup= is set by fit"),
         ({"method": "map", "backend": "jax"}, "method='map' takes backend=\"numba\""),
     ):

@@ -57,6 +57,21 @@ def test_chains_in_different_modes_are_told_with_their_groups(tree):
     assert "Batch B" not in text
 
 
+def test_a_chain_that_does_not_move_is_told(tree):
+    changed = tree.copy(deep=True)
+    for group in ("posterior", "log_likelihood"):
+        for values in changed[group].data_vars.values():
+            values.values[2] = values.values[2, :1]
+    assert "chain 2 did not move" in found(changed)
+    assert "did not move" not in found(tree)
+
+
+def test_a_prior_that_the_data_contradict_is_told(tree):
+    changed = disturbed(tree, "posterior", theta_mu=tree["posterior"]["theta_mu"].to_numpy() + 5000.0)
+    said = [text for text in nb.check(MODEL, changed).findings if "prior SDs from the mean of its prior" in text]
+    assert [text.split(" lies")[0] for text in said] == ["the posterior of theta_mu[Intercept]"]
+
+
 def test_slow_energy_is_told(tree):
     energy = np.cumsum(np.random.default_rng(0).normal(size=(4, 200)), axis=1)
     assert "the energy moves slowly (E-BFMI 0.0" in found(disturbed(tree, "sample_stats", energy=energy))

@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from nlmebayes import evaluation
 from nlmebayes.evaluation import measure
@@ -244,3 +244,16 @@ def test_the_scale_of_measurements_is_their_sd_or_one(values, scale):
 def test_a_log_normal_has_no_density_where_the_prediction_is_not_positive(f):
     density = log_density(LogNormal(), np.array([[f]]), {"a": np.array([0.2])}, [1.0])
     assert density[0, 0] == -np.inf
+
+
+@pytest.mark.parametrize("nu", [0.6, 3.0, 40.0])
+def test_the_information_of_student_is_the_variance_of_the_slope(nu):
+    parts = {"a": 0.7, "nu": nu}
+    tensors = SimpleNamespace(**{part: pt.as_tensor(value) for part, value in parts.items()})
+    found = StudentT().information(pt.as_tensor(2.0), tensors).eval()
+
+    def squared(z):
+        slope = (nu + 1) * z / (nu + z**2) / parts["a"]
+        return slope**2 * stats.t.pdf(z, nu)
+
+    assert found == pytest.approx(integrate.quad(squared, -np.inf, np.inf)[0], rel=1e-6)
