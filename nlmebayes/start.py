@@ -1,6 +1,7 @@
 """Where chains start: a pooled fit of typical values, then the pilot, then draws around what it found."""
 
 import dataclasses
+import itertools
 import logging
 
 import numpy as np
@@ -21,6 +22,7 @@ from nlmebayes.residual import Combined
 log = logging.getLogger("nlmebayes")
 
 PLACES, TRIED = 20, 2  # draws from the prior where the pooled fit might start, and from how many of them it does
+SHIFTS = (-6.9, -4.6, -2.3, 2.3, 4.6, 6.9)  # a thousand, a hundred and ten times where a prior SD is a factor e
 DRAWS = 500  # of a prior, for its mean and SD
 SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
 
@@ -174,13 +176,53 @@ def typical_start(model: Model, design, pooled=None):
     rng = np.random.default_rng(0)
     places = [np.zeros_like(origin.data), *(rng.standard_normal((PLACES, len(origin.data))) * (scale > 0))]
     places[1:] = sorted(places[1:], key=lambda place: negative(place)[0])[:TRIED]
-    runs = [optimize.minimize(negative, x, jac=True, method="L-BFGS-B", options={"maxiter": 500}) for x in places]
-    best = min(runs, key=lambda run: run.fun)
+
+    def searched(places):
+        runs = [optimize.minimize(negative, x, jac=True, method="L-BFGS-B", options={"maxiter": 500}) for x in places]
+        return min(runs, key=lambda run: run.fun)
+
+    best = searched(places)
+    if not model.structure.fallible and -size * np.sinh(best.fun / size) < _unexplained(design):
+        # no better than a mean: perhaps in other units, where even this residual is likelier
+        far = min(_elsewhere(best.x, _typical(model, design, pooled)), key=lambda place: negative(place)[0])
+        if negative(far)[0] < best.fun:
+            best = searched([far])
     values = pm.blocking.DictToArrayBijection.rmap(
         pm.blocking.RaveledVars(origin.data + scale * best.x, origin.point_map_info)
     )
     log.info("start: pooled fit, log-density %.2f after %d steps", -size * np.sinh(best.fun / size), best.nit)
     return _natural(pooled, values)
+
+
+def _unexplained(design):
+    """Log-density of the measurements as normal, without any prediction."""
+    total = 0.0
+    for o in design.outcomes:
+        values = o.values[np.isfinite(o.values)]
+        spread = values.std() if len(values) else 0.0
+        total -= len(values) * np.log(spread * np.sqrt(2 * np.pi * np.e)) if spread > 0 else 0.0
+    return total
+
+
+def _typical(model, design, pooled):
+    """Coordinates of the typical values among those of the pooled model."""
+    found, start = [], 0
+    for variable in pooled.free_RVs:
+        name = variable.name.removeprefix("theta_")
+        if variable.name.startswith("theta_") and "Intercept" in design.fixed[name].terms:
+            found.append(start + design.fixed[name].terms.index("Intercept"))
+        start += int(np.prod(variable.shape.eval(mode=UNCOMPILED)))
+    return found
+
+
+def _elsewhere(x, coordinates):
+    """Places in which one or two coordinates, or all, are some prior SDs off."""
+    whole = tuple(coordinates)
+    for some in {*itertools.combinations(whole, 1), *itertools.combinations(whole, 2), whole}:
+        for shift in SHIFTS:
+            place = x.copy()
+            place[list(some)] += shift
+            yield place
 
 
 def _log_density(built):

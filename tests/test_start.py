@@ -10,7 +10,7 @@ from nlmebayes import parametrisation
 from nlmebayes.design import resolve
 from nlmebayes.model import assemble
 from nlmebayes.pilot import Problem
-from nlmebayes.start import initial_points, pilot
+from nlmebayes.start import initial_points, pilot, typical_start
 
 
 @pytest.mark.parametrize("weight", [70.0, 65.0])
@@ -44,3 +44,18 @@ def test_chains_start_where_a_bounded_prior_excludes_the_pilot():
     parts = np.split(start, np.cumsum([int(np.prod(shape)) for shape in sizes])[:-1])
     point = {n: np.reshape(part, shape) for n, part, shape in zip(names, parts, sizes, strict=True)}
     assert np.isfinite(density(point))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e-3])
+def test_the_pooled_fit_finds_other_units(unit):
+    """With additive error a prediction a thousand times too small is a mode of its own, of the mean."""
+    times, rng = np.array([0.5, 1, 2, 4, 8, 12, 24]), np.random.default_rng(0)
+    frame = pd.DataFrame({"id": np.repeat(np.arange(24), 7), "time": np.tile(times, 24)})
+    mean = 100 * 1.5 / 30 / 1.4 * (np.exp(-0.1 * frame["time"]) - np.exp(-1.5 * frame["time"]))
+    frame["conc"] = unit * mean * np.exp(rng.normal(0, 0.1, len(frame)))
+    doses = pd.DataFrame({"id": np.arange(24), "time": 0.0, "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    model = nb.Model(OneCompartment(absorption="first-order"))
+    found = typical_start(model, resolve(model, data))
+    assert np.exp(found["theta_cl"]) * unit == pytest.approx(3.0, rel=0.1)
+    assert np.exp(found["theta_v"]) * unit == pytest.approx(30.0, rel=0.1)
