@@ -25,6 +25,8 @@ BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # wit
 UNHEEDED = (  # warnings
     "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
     "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
+    "Found dimension named 'sample'",  # which a level may be called
+    "Found chain dimension to be longer",  # few draws are the user's wish
 )
 
 

@@ -217,10 +217,11 @@ class Sampler:
     def _sampled(self, draws, tune, rng, options):
         """What nutpie gives."""
         try:
-            return nutpie.sample(
-                compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
-                seed=int(rng.integers(2**31)), save_warmup=False, **options,
-            )  # fmt: skip
+            with compilation.quietly():
+                return nutpie.sample(
+                    compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+                    seed=int(rng.integers(2**31)), save_warmup=False, **options,
+                )  # fmt: skip
         except RuntimeError as error:
             if "initialization points" not in str(error):
                 raise
