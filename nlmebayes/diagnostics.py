@@ -327,7 +327,7 @@ def _geometry(tree, design):
     if "sample_stats" not in tree.children or "energy" not in tree["sample_stats"]:
         return
     energy = tree["sample_stats"]["energy"].to_numpy()
-    moved = (np.diff(energy, axis=1) ** 2).mean(axis=1) / energy.var(axis=1)
+    moved = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
     if (moved < ENERGY).any():
         yield (
             f"the energy moves slowly (E-BFMI {moved.min():.2f} < {ENERGY}): the posterior has a funnel or heavy "

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import operator
 import warnings
+from pathlib import Path
 
 import numpy as np
 import nutpie
@@ -125,7 +126,7 @@ def sampler(model: Model, data, *, backend="numba"):
     compilation.prepare(backend, model.structure)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     for doubt in doubts(model, design):
-        warnings.warn(doubt, stacklevel=2)
+        warnings.warn(doubt, skip_file_prefixes=(str(Path(__file__).parent),))  # of whoever called
     found = pilot(model, design)  # an error here comes before the long compilation
     refuse_zeros(model, design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
