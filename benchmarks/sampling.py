@@ -2,9 +2,10 @@
 
 Models: theophylline (12 subjects); an oral population of 60 subjects with 2, 10 and 20 samples each (10 % error), the
 2 samples at the same or at each subject's own times; a population with saturable elimination by differential equations
-(60 subjects, 6 samples); a mixed model of three levels (Pastes); with --data, Oral_1CPT.csv of nlmixr2data in R (120
-subjects, proportional error), single doses and all doses. Every run: same priors, pilot, starts, chains and draws;
-compiled before the clock starts. The effective sample size is the least bulk ESS over all population parameters.
+(60 subjects, 6 samples); mixed models of three levels (Pastes) and of crossed ones (penicillin); with --data,
+Oral_1CPT.csv of nlmixr2data in R (120 subjects, proportional error), single doses and all doses. Every run: same
+priors, pilot, starts, chains and draws; compiled before the clock starts. The effective sample size is the least bulk
+ESS over all population parameters.
 Writes the table docs/benchmarks.md.
 
 Peers, where they are asked for, run the same models with the same priors and number of chains. Acceptance is aimed at
@@ -93,6 +94,10 @@ def pastes():
     return nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)"), nb.datasets.pastes()
 
 
+def penicillin():
+    return nb.Model(LinearMixed(), "mu ~ 1 + (1|plate) + (1|sample)"), nb.datasets.penicillin()
+
+
 def oral_1cpt(folder, query):
     """Oral_1CPT with SS = 99, which means "none" there, as 0; a cell of ``query`` keeps its rows."""
     frame = pd.read_csv(Path(folder, "Oral_1CPT.csv")).query(query)
@@ -110,11 +115,12 @@ CASES = {
     "oral, 20 samples": lambda: oral(np.geomspace(0.1, 24, 20)),
     "saturable (ODE), 6 samples": saturable,
     "pastes, three levels": pastes,
+    "penicillin, crossed levels": penicillin,
 }
 ORAL = (*(name for name in CASES if name.startswith("oral")), "Oral_1CPT, single dose")
 STAN = (*ORAL, "saturable (ODE), 6 samples")
 NUMPYRO = ORAL
-PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels")
+PYMC = ("theophylline", "oral, 10 samples", "pastes, three levels", "penicillin, crossed levels")
 
 
 def sampler(name, kind):

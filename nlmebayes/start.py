@@ -42,8 +42,8 @@ def pilot(model: Model, design):
 
 
 def refuse_zeros(model, design, found):
-    """Refuse zeros that are predicted exactly, as before a dose: additive and proportional scatter together could then
-    have no additive part at all, with a density without bound.
+    """Refuse zeros that are predicted exactly, as before a dose, where nothing else was measured there: additive and
+    proportional scatter together could then have no additive part at all, with a density without bound.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def refuse_zeros(model, design, found):
     """
     for o in design.outcomes:
         if isinstance(model.residual_of(o.name), Combined):
-            zero = np.flatnonzero((o.values == 0) & (found.f[o.name] == 0) & ~o.censored)
-            if len(zero):
+            zero = np.flatnonzero((found.f[o.name] == 0) & ~o.censored)
+            if len(zero) and (o.values[zero] == 0).all():
                 raise ModelError(
                     f"{len(zero)} values of {o.name} are 0 where the prediction is 0, first row {o.row[zero[0]]}: they "
                     "tell nothing but that the additive error is 0. Leave them out (before a dose there is nothing to "

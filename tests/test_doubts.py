@@ -45,7 +45,7 @@ def test_a_stated_prior_is_believed():
 
 
 def kinetics(before):
-    """Samples of six subjects; the first of each has the value ``before`` and comes before the dose."""
+    """Samples of six subjects; the first of each has the value ``before``, or one of these, and comes before the dose."""
     times, rng = [0.0, 1.0, 2.0, 4.0, 8.0, 24.0], np.random.default_rng(1)
     frame = pd.DataFrame({"id": np.repeat(np.arange(6), 6), "time": np.tile(times, 6)})
     mean = 5 * (np.exp(-0.1 * frame["time"]) - np.exp(-frame["time"]))
@@ -71,7 +71,8 @@ def test_zeros_before_the_dose_are_refused_where_they_would_leave_no_additive_er
     structure = OneCompartment(absorption="first-order")
     with pytest.raises(nb.ModelError, match="6 values of conc are 0 where the prediction is 0, first row 1:"):
         nb.fit(nb.Model(structure, residual=residual), kinetics(0.0))
-    for other, before in ((residual, 0.01), (nb.Additive(), 0.0)):
+    some = np.where(np.arange(36) == 6, 0.01, 0.0)  # as in theophylline: one that is no 0 tells the additive error
+    for other, before in ((residual, 0.01), (residual, some), (nb.Additive(), 0.0)):
         with pytest.raises(InterruptedError):
             nb.fit(nb.Model(structure, residual=other), kinetics(before))
     with pytest.raises(nb.ModelError, match="6 values of conc have no density at the typical values, first row 1"):
