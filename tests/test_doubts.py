@@ -45,7 +45,7 @@ def test_a_stated_prior_is_believed():
 
 
 def kinetics(before):
-    """Samples of six subjects; the first of each has the value ``before``, or one of these, and comes before the dose."""
+    """Samples of six subjects, the first of each before its dose, with the value ``before`` or one of these."""
     times, rng = [0.0, 1.0, 2.0, 4.0, 8.0, 24.0], np.random.default_rng(1)
     frame = pd.DataFrame({"id": np.repeat(np.arange(6), 6), "time": np.tile(times, 6)})
     mean = 5 * (np.exp(-0.1 * frame["time"]) - np.exp(-frame["time"]))
