@@ -43,7 +43,7 @@ def marginal(data):
 def test_the_posterior_of_crossed_levels_is_that_of_quadrature():
     data = nb.datasets.penicillin()
     model = nb.Model(LinearMixed(), "mu ~ 1 + (1|plate) + (1|sample)")
-    tree = nb.fit(model, data, draws=1500, chains=2, random_seed=1, progressbar=False)
+    tree = nb.fit(model, data, draws=2000, chains=2, random_seed=1, progressbar=False)
     drawn = [tree["posterior"][f"omega_{level}"][..., 0] for level in ("plate", "sample")]
     drawn.append(tree["posterior"]["sigma_diameter_a"])
     report = nb.check(model, tree)
