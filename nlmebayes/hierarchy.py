@@ -24,6 +24,8 @@ from nlmebayes.parameter import Identity, Parameter, Prior
 from nlmebayes.residual import scale_of
 from nlmebayes.smooth import Shrunk
 
+FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
+
 
 def arrays(design: Design):
     """Arrays that `individual` reads: name -> (array, dims). All of them differ between datasets."""
@@ -63,9 +65,6 @@ def individual(structure, levels, x, theta, eta):
                     linear = linear + (each * x[f"Z_{level.name}"][:, k] if scaled else each)
         phi[name] = parameter.scale.inverse(linear)
     return phi
-
-
-FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
-from nlmebayes.start import initial_points, pilot, refuse_zeros
+from nlmebayes.start import initial_points, pilot
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
@@ -101,9 +101,7 @@ def fit(
     if method not in ("nuts", *approximation.METHODS):
         raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
     _approximable(method, backend)
-    _numbers(draws=draws, tune=tune, chains=chains)
-    _seed(random_seed)
-    _takes(options, cores, target_accept)
+    _asked(draws, tune, chains, cores, random_seed, target_accept, options)
     streaming.check(store, method, resume)
     if resume is not None:
         continuation.same_fit(model, data, resume)
@@ -128,7 +126,6 @@ def sampler(model: Model, data, *, backend="numba"):
     for doubt in doubts(model, design):
         warnings.warn(doubt, skip_file_prefixes=(str(Path(__file__).parent),))  # of whoever called
     found = pilot(model, design)  # an error here comes before the long compilation
-    refuse_zeros(model, design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
@@ -184,9 +181,8 @@ class Sampler:
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        _takes(options, cores, target_accept)
-        draws, tune, chains = _numbers(draws=draws, tune=tune, chains=chains)
-        random_seed = _seed(random_seed)
+        asked = _asked(draws, tune, chains, cores, random_seed, target_accept, options)
+        draws, tune, chains, random_seed = asked
         rng = np.random.default_rng(random_seed)
         even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
@@ -318,8 +314,9 @@ def _approximable(method, backend):
         raise ModelError(f'method={method!r} takes backend="numba"')
 
 
-def _takes(options, cores, target_accept):
-    """Refuse what the sampler cannot do, and options that are not the user's."""
+def _asked(draws, tune, chains, cores, random_seed, target_accept, options):
+    """Draws, tune, chains and seed as Python's own numbers; what the sampler cannot do, and options that are not the
+    user's, are refused."""
     if cores is not None:
         _numbers(cores=cores)
     if target_accept is not None and not 0 < target_accept < 1:
@@ -327,6 +324,7 @@ def _takes(options, cores, target_accept):
     for name in OWN:
         if name in options:
             raise ModelError(f"{name}= is set by fit; leave it out")
+    return *_numbers(draws=draws, tune=tune, chains=chains), _seed(random_seed)
 
 
 def _numbers(**given):

@@ -101,7 +101,18 @@ class Model:
                 raise ModelError(f"no parametrisation {value!r}; there are {', '.join(PARAMETRISATIONS)}")
 
     def but(self, **changes):
-        """The same statement with other parts: ``model.but(parametrisation="centred")``, ``formulas=`` a tuple."""
+        """The same statement with other parts: ``model.but(parametrisation="centred")``.
+
+        Parameters
+        ----------
+        **changes
+            Attributes by name; ``formulas`` is a tuple.
+
+        Raises
+        ------
+        ModelError, FormulaError
+            As `Model`.
+        """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         return Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
 

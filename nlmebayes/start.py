@@ -28,7 +28,13 @@ SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
 
 
 def pilot(model: Model, design):
-    """The `Pilot` of a model on a design, from its typical start; for a model without random effects too."""
+    """The `Pilot` of a model on a design, from its typical start; for a model without random effects too.
+
+    Raises
+    ------
+    ModelError
+        The measurements have no density at the typical values, or one without bound; names the first row.
+    """
     pooled = _pooled(model, design)
     start = typical_start(model, design, pooled)
     theta, prior = {}, _prior_of_fixed(model, design, pooled)
@@ -38,16 +44,14 @@ def pilot(model: Model, design):
     for o in design.outcomes:
         parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
         sigma[o.name] = {part: np.asarray(start[f"sigma_{o.name}_{part}"]) for part in parts}
-    return piloting.run(*by_node(model, design), theta, sigma, prior)
+    found = piloting.run(*by_node(model, design), theta, sigma, prior)
+    _refuse_zeros(model, design, found)
+    return found
 
 
-def refuse_zeros(model, design, found):
+def _refuse_zeros(model, design, found):
     """Refuse zeros that are predicted exactly, as before a dose, where nothing else was measured there: additive and
     proportional scatter together could then have no additive part at all, with a density without bound.
-
-    Raises
-    ------
-    ModelError
     """
     for o in design.outcomes:
         if isinstance(model.residual_of(o.name), Combined):
@@ -184,7 +188,7 @@ def typical_start(model: Model, design, pooled=None):
     best = searched(places)
     if not model.structure.fallible and -size * np.sinh(best.fun / size) < _unexplained(design):
         # no better than a mean: perhaps in other units, where even this residual is likelier
-        far = min(_elsewhere(best.x, _typical(model, design, pooled)), key=lambda place: negative(place)[0])
+        far = min(_elsewhere(best.x, _typical(design, pooled, point)), key=lambda place: negative(place)[0])
         if negative(far)[0] < best.fun:
             best = searched([far])
     values = pm.blocking.DictToArrayBijection.rmap(
@@ -204,21 +208,21 @@ def _unexplained(design):
     return total
 
 
-def _typical(model, design, pooled):
-    """Coordinates of the typical values among those of the pooled model."""
+def _typical(design, pooled, point):
+    """Coordinates of the typical values among those of the pooled model, whose values are as many as in ``point``."""
     found, start = [], 0
     for variable in pooled.free_RVs:
         name = variable.name.removeprefix("theta_")
         if variable.name.startswith("theta_") and "Intercept" in design.fixed[name].terms:
             found.append(start + design.fixed[name].terms.index("Intercept"))
-        start += int(np.prod(variable.shape.eval(mode=UNCOMPILED)))
+        start += np.size(point[pooled.rvs_to_values[variable].name])
     return found
 
 
 def _elsewhere(x, coordinates):
     """Places in which one or two coordinates, or all, are some prior SDs off."""
     whole = tuple(coordinates)
-    for some in {*itertools.combinations(whole, 1), *itertools.combinations(whole, 2), whole}:
+    for some in dict.fromkeys((*itertools.combinations(whole, 1), *itertools.combinations(whole, 2), whole)):
         for shift in SHIFTS:
             place = x.copy()
             place[list(some)] += shift

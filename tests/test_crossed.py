@@ -1,4 +1,4 @@
-"""Levels that cross: plates and samples of penicillin, whose posterior is known by quadrature."""
+"""Levels that cross: plates and samples of penicillin, whose posterior is known by quadrature, beside lme4."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed
 
 PLATES, SAMPLES = 24, 6
+LME4 = 0.8467, 1.9316, 0.5499  # REML of lme4 1.1-31
 SPREAD = 2.02  # of the half-normal priors; that of the mean is 2.5 times as wide
 
 
@@ -50,7 +51,8 @@ def test_the_posterior_of_crossed_levels_is_that_of_quadrature():
     assert report.population["rhat"].max() < 1.01
     kinds = set(report.parametrisation[["level", "parametrisation"]].itertuples(index=False, name=None))
     assert kinds == {("plate", "transport"), ("sample", "centred")}
-    for x, mean, sd in zip(drawn, *marginal(data), strict=True):
+    for x, mean, sd, estimate in zip(drawn, *marginal(data), LME4, strict=True):
+        assert mean == pytest.approx(estimate, abs=sd)
         effective = float(ess(x))
         assert effective > 400
         assert float(x.mean()) == pytest.approx(mean, abs=4 * sd / np.sqrt(effective))
