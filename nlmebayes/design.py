@@ -4,40 +4,22 @@ Group terms are indexed over *observed* combinations only. The design of new dat
 training design (centres, categories, spline knots), which is why `resolve` takes it.
 """
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from formulae import design_matrices, model_description
 
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import RESERVED, DataError, changes
-from nlmebayes.formula import Formula, FormulaError, parse
+from nlmebayes.formula import Formula, FormulaError, matrix, parse
+from nlmebayes.formula.evaluate import UnseenError
+from nlmebayes.formula.matrix import Matrix
+from nlmebayes.formula.scan import written
 from nlmebayes.grouping import Level, group_terms
 from nlmebayes.observed import ObservedOutcome, observed
 from nlmebayes.scales import is_scale, scale_formulas
-from nlmebayes.smooth import Smooth, smooth_of
 from nlmebayes.timeline import in_order, places
-
-NAMESPACE = {"log": np.log, "log2": np.log2, "log10": np.log10, "exp": np.exp, "sqrt": np.sqrt, "s": Smooth}
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """One evaluated set of terms: labels, values (unit, term), the sum of its offsets, and formulae's state."""
-
-    terms: tuple[str, ...]
-    values: np.ndarray
-    offset: np.ndarray
-    state: object
-
-    @property
-    def smooths(self):
-        """The smooth that shrinks each term, or None."""
-        return tuple(smooth_of(term) for term in self.terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +48,12 @@ def resolve(model, data, training=None):
     units, of_record, records = _units(model, data, columns)
     if not model.structure.changing:
         _one_unit_per_subject(data, columns)
-    fixed = {
-        f.parameter: _matrix(f.fixed, units, data, f.text, training and training.fixed[f.parameter]) for f in formulas
-    }
+    fixed = {f.parameter: _matrix(f.fixed, units, f.text, training and training.fixed[f.parameter]) for f in formulas}
     random = {}
     for f in formulas:
         for term in f.groups:
-            key = (f.parameter, term.effects)
-            if re.search(r"(?<![\w.])s\(", term.effects):
-                raise FormulaError(
-                    f"formula {f.text!r}: a smooth is no random effect; write s(x):group for a smooth of each group"
-                )
-            random[key] = _matrix(term.effects, units, data, f.text, training and training.random[key])
+            key = (f.parameter, term.effects.text)
+            random[key] = _matrix(term.effects, units, f.text, training and training.random[key])
     levels, level_of = group_terms(model, data, units, formulas, random, training)
     scales = _scales(model, data, training)
     outcomes = tuple(observed(model, data, name, of_record, scales) for name in data.outcomes)
@@ -96,7 +72,7 @@ def _scales(model, data, training):
         if outcome not in data.outcomes:
             continue
         frame = data.observations[data.observations["outcome"] == outcome]
-        names = _names(f.fixed, f.text)
+        names = list(f.fixed.columns)
         for name in names:
             if name not in known:
                 raise FormulaError(f"formula {f.text!r}: no column {name!r} in the data; there are {', '.join(known)}")
@@ -105,7 +81,7 @@ def _scales(model, data, training):
                 row = frame["row"].iloc[missing[0]]
                 raise DataError(f"{data.source}, row {row}, column {name}: is missing, and {f.text!r} needs it")
         trained = training.scales[outcome, part] if training else None
-        found[outcome, part] = _matrix(f.fixed, frame[["row", *names]].reset_index(drop=True), data, f.text, trained)
+        found[outcome, part] = _matrix(f.fixed, frame[["row", *names]].reset_index(drop=True), f.text, trained)
         if not found[outcome, part].terms:
             raise FormulaError(f"formula {f.text!r}: has no terms")
     return found
@@ -115,7 +91,7 @@ def _formulas(model, data):
     """The formula of every parameter; one that is not stated varies at every level of the data."""
     stated = {f.parameter: f for f in map(parse, model.formulas) if not is_scale(f.text)}
     several = [level for level in data.levels if data.observations[level].nunique() > 1]
-    default = "".join(f" + (1|{level})" for level in several)
+    default = "".join(f" + (1|{written(level)})" for level in several)
     return tuple(
         stated.get(p.name) or parse(f"{p.name} ~ 1{default if p.varies else ''}") for p in model.structure.parameters
     )
@@ -129,7 +105,7 @@ def _spelled(formulas, data):
         alike = [c for c in known if c.lower() == name.lower()]
         return alike[0] if name not in known and len(alike) == 1 else name
 
-    read = {n for f in formulas for text in (f.fixed, *(t.effects for t in f.groups)) for n in _names(text, f.text)}
+    read = {name for f in formulas for name in f.columns[0]}
     other = {name: column(name) for name in sorted(read) if column(name) != name}
     if other:
         frames = {part: getattr(data, part) for part in ("observations", "doses", "events")}
@@ -143,37 +119,13 @@ def _spelled(formulas, data):
     return tuple(spelled), data
 
 
-def _names(text, formula):
-    return variables(text, formula) if text != "0" else []
-
-
-def variables(text, formula):
-    """Names of the columns that a formulae expression reads."""
-    return list(_variables(text, formula))
-
-
-@lru_cache(maxsize=1024)
-def _variables(text, formula):
-    try:
-        terms = model_description(text).terms
-    except Exception as error:  # formulae raises many kinds, some without a message
-        raise FormulaError(f"formula {formula!r}: cannot read {text!r}: {error}") from error
-    found = [name for term in terms for name in getattr(term, "var_names", ()) if name]
-    for name in found:
-        if not isinstance(name, str):
-            raise FormulaError(f"formula {formula!r}: cannot read the number {name} as a term; write I({name} * x)")
-    return tuple(sorted(set(found)))
-
-
 def _columns(formulas, data):
     """Columns that the formulas read beside the levels; unknown and missing ones are errors."""
     known = [c for c in data.observations.columns if c not in RESERVED]
     found = {}
     for f in formulas:
-        read = _names(f.fixed, f.text)
-        read += [name for term in f.groups for name in _names(term.effects, f.text)]
-        factors = [name for term in f.groups for name in term.factors]
-        for name in read + factors:
+        read, factors = f.columns
+        for name in (*read, *factors):
             if name not in known:
                 kind = "level or column" if name in factors else "column"
                 raise FormulaError(
@@ -187,7 +139,7 @@ def _columns(formulas, data):
                     f"{data.source}, row {row}, column {name}: is missing, and {f.text!r} needs it; "
                     "fill it in or leave the record out"
                 )
-        found |= dict.fromkeys(name for name in read + factors if name not in data.levels)
+        found |= dict.fromkeys(name for name in (*read, *factors) if name not in data.levels)
     return list(found)
 
 
@@ -198,7 +150,7 @@ def _units(model, data, columns):
     followed = model.structure.doses and data.time is not None
     records = in_order(data, columns) if followed else data.observations
     number, first = _numbered(records, keys)
-    units = records[keys].iloc[first].reset_index(drop=True)
+    units = _declared(records[keys].iloc[first].reset_index(drop=True), data.observations)
     if not followed:
         return units, number, None
     of_subject, _ = _numbered(records, [data.subject])
@@ -207,6 +159,17 @@ def _units(model, data, columns):
     in_outcome = np.empty(seen.sum(), dtype=int)
     in_outcome[records["place"].to_numpy(int)[seen]] = number[seen]
     return units, in_outcome[places(data)], records
+
+
+def _declared(units, observations):
+    """Units whose categories have the order that the observations declare, which records joined with doses lose."""
+    for column in units.columns:
+        kind = observations[column].dtype
+        if isinstance(kind, pd.CategoricalDtype) and units[column].dtype != kind:
+            strange = [v for v in units[column].dropna().unique() if v not in kind.categories]
+            categories = [*kind.categories, *dict.fromkeys(strange)]
+            units[column] = pd.Categorical(units[column].astype(object), categories=categories, ordered=kind.ordered)
+    return units
 
 
 def _numbered(records, keys):
@@ -246,44 +209,25 @@ def _one_unit_per_subject(data, columns):
             )
 
 
-def _matrix(text, units, data, formula, trained):
-    nothing = Matrix((), np.zeros((len(units), 0)), np.zeros(len(units)), None)
-    if text == "0" or (trained is not None and trained.state is None):
-        return nothing
+def _matrix(terms, units, formula, trained):
+    """The `Matrix` of terms on units, in the state of the trained one if there is one."""
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused below, with its unit
-            if trained is not None:
-                common = trained.state.evaluate_new_data(units)
-            else:
-                common = design_matrices(text, units, na_action="pass", extra_namespace=NAMESPACE).common
-    except Exception as error:  # formulae raises many kinds, some without a message
-        kind = DataError if trained is not None else FormulaError
-        raise kind(f"formula {formula!r}: cannot evaluate {text!r} on the data: {error}") from error
-    if common is None:  # formulae's answer to "1 - 1"
-        return nothing
-    state = trained.state if trained is not None else common
-    values = np.asarray(common.design_matrix, dtype=float).reshape(len(units), -1)
-    kinds = _kinds(state)
-    is_offset = np.array([kind == "offset" for kind, _ in kinds], dtype=bool)
-    labels = tuple(text for kind, text in kinds if kind != "offset")
-    for text in labels:
-        smooth_of(text, formula)
-    if not np.isfinite(values).all():
-        unit, column = np.argwhere(~np.isfinite(values))[0]
-        where = ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())
-        raise DataError(f"formula {formula!r}: term {kinds[column][1]} is not finite for {where}")
-    return Matrix(labels, values[:, ~is_offset], values[:, is_offset].sum(axis=1), state)
+            found = matrix.matrix(terms, units) if trained is None else matrix.again(trained, units)
+    except UnseenError as error:
+        raise DataError(f"formula {formula!r}: {error}") from None
+    except FormulaError as error:
+        raise FormulaError(f"formula {formula!r}: {error}") from error
+    finite = np.isfinite(found.values)
+    if not finite.all():
+        unit, column = np.argwhere(~finite)[0]
+        raise DataError(f"formula {formula!r}: term {found.terms[column]} is not finite for {_where(units, unit)}")
+    if not np.isfinite(found.offset).all():
+        unit = np.argmin(np.isfinite(found.offset))
+        offsets = " + ".join(o.text for o in terms.offsets)
+        raise DataError(f"formula {formula!r}: term {offsets} is not finite for {_where(units, unit)}")
+    return found
 
 
-def _kinds(state):
-    """(kind, label) of each column of formulae's matrix."""
-    return [(t.kind, text) for t in state.terms.values() for text in t.labels]
-
-
-def evaluated(matrix, units):
-    """Values (unit, term) and sum of the offsets (unit,) of a matrix at other units."""
-    if matrix.state is None:
-        return np.zeros((len(units), 0)), np.zeros(len(units))
-    values = np.asarray(matrix.state.evaluate_new_data(units).design_matrix, dtype=float).reshape(len(units), -1)
-    is_offset = np.array([kind == "offset" for kind, _ in _kinds(matrix.state)], dtype=bool)
-    return values[:, ~is_offset], values[:, is_offset].sum(axis=1)
+def _where(units, unit):
+    return ", ".join(f"{k} {v}" for k, v in units.iloc[unit].items())

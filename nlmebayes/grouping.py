@@ -80,22 +80,37 @@ def group_terms(model, data, units, formulas, random, training):
     """One `Level` per distinct grouping of the units, in the order of the data's levels, then of appearance."""
     asked = dict.fromkeys(_innermost(term.factors, data.levels) for f in formulas for term in f.groups)
     level_of = training.level_of if training else {key: _canonical(key, asked, units, data.levels) for key in asked}
-    groupings, terms = {}, {}
-    for f in formulas:
-        for term in f.groups:
-            key = level_of[_innermost(term.factors, data.levels)]
-            groupings[key] = labels = _grouping(key, units)
+    groupings, terms, columns = {}, {}, {}
+    for f, spelled in zip(formulas, training.formulas if training else formulas, strict=True):
+        for term, named in zip(f.groups, spelled.groups, strict=True):
+            here = dict(zip(named.factors, term.factors, strict=True))  # names of the training data -> of these
+            key = _known(level_of, _innermost(term.factors, data.levels), here, f, data)
+            columns[key] = tuple(here[name] for name in key)
+            groupings[key] = labels = _grouping(columns[key], units)
             if training is None and labels.nunique() == 1:
                 raise FormulaError(
                     f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
                     f"estimated; leave it out, e.g. '{f.parameter} ~ {f.fixed}'"
                 )
-            terms.setdefault(key, []).append((f, term, random[f.parameter, term.effects]))
-    order = sorted(groupings, key=lambda k: data.levels.index(k[0]) if k[0] in data.levels else len(data.levels))
+            terms.setdefault(key, []).append((f, term, random[f.parameter, term.effects.text]))
+    place = {name: i for i, name in enumerate(data.levels)}
+    order = sorted(groupings, key=lambda key: place.get(columns[key][0], len(place)))
     levels = tuple(_level(model, "_".join(key), groupings[key], terms[key]) for key in order)
     if training is None:
         _told_apart(levels)
     return levels, level_of
+
+
+def _known(level_of, inner, here, formula, data):
+    """The level of a group term; new data have the levels of the training data, perhaps in capitals."""
+    there = {column: name for name, column in here.items()}
+    key = tuple(there[column] for column in inner)
+    if key not in level_of:
+        raise FormulaError(
+            f"formula {formula.text!r}: the data have the levels {', '.join(data.levels)}, in which {':'.join(key)} is "
+            f"none of the groups that were fitted, {', '.join(':'.join(k) for k in level_of)}; declare the same levels"
+        )
+    return level_of[key]
 
 
 def _grouping(key, units):

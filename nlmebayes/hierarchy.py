@@ -19,10 +19,10 @@ import pytensor.tensor as pt
 
 from nlmebayes import transport
 from nlmebayes.design import Design
+from nlmebayes.formula.smooth import Shrunk
 from nlmebayes.grouping import CENTRED, Effect, contains
 from nlmebayes.parameter import Identity, Parameter, Prior
 from nlmebayes.residual import scale_of
-from nlmebayes.smooth import Shrunk
 
 FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
 

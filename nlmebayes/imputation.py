@@ -16,7 +16,6 @@ from scipy import special
 from scipy.stats import qmc
 
 from nlmebayes.data.lines import continuous
-from nlmebayes.design import evaluated
 from nlmebayes.model import ModelError
 
 COUNT = 1000  # least number of values drawn
@@ -215,14 +214,14 @@ def imputed(model, design, population, law, rng):
     many = units.iloc[np.tile(np.arange(len(units)), count)].reset_index(drop=True)
     many = many.assign(**{name: np.repeat(drawn, len(units)) for name, drawn in values.items()})
     for (parameter, text), matrix in design.random.items():
-        if np.ptp(evaluated(matrix, many)[0].reshape(count, -1), axis=0).max(initial=0.0) > SAME:
+        if np.ptp(matrix.at(many)[0].reshape(count, -1), axis=0).max(initial=0.0) > SAME:
             raise ModelError(
                 f"forecast: {', '.join(values)} cannot be imputed: ({text}|...) of {parameter} varies with it"
             )
     theta, shifts = dict(population.theta), {}
     for p in model.structure.parameters:
         matrix = design.fixed[p.name]
-        x, offset = evaluated(matrix, many)
+        x, offset = matrix.at(many)
         moved = np.einsum("sut,st->su", (x - np.tile(matrix.values, (count, 1))).reshape(count, len(units), -1),
                           theta[p.name])  # fmt: skip
         moved = moved + (offset - np.tile(matrix.offset, count)).reshape(count, -1)

@@ -6,7 +6,6 @@ reference weight. `published` reads models that come with the library, one TOML 
 """
 
 import json
-import re
 import tomllib
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -15,14 +14,14 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from formulae.transforms import TRANSFORMS
 
 from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve, variables
+from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
+from nlmebayes.formula.parse import spelling
 from nlmebayes.model import Model, check_names
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
@@ -35,9 +34,6 @@ KEYS = (
     "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
     "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty", "covariates",
 )  # fmt: skip
-STATEFUL = re.compile(
-    rf"\b({'|'.join(name for name, f in TRANSFORMS.items() if getattr(f, '__stateful_transform__', False))})\s*\("
-)
 STEP = 1e-6  # relative, of the slope of a link
 
 
@@ -280,9 +276,9 @@ def _parts(sigma, name, outcomes):
 
 def _reference_data(model, levels, outcomes, reference, domain):
     """Two subjects with every level in twos, at the reference covariates."""
-    texts = [parse(text) for text in model.formulas]
-    read = {n for f in texts for text in (f.fixed, *(t.effects for t in f.groups)) for n in _columns(text, f.text)}
-    _stand_somewhere([(text, f.text) for f in texts for text in (f.fixed, *(t.effects for t in f.groups))], reference)
+    formulas = [parse(text) for text in model.formulas]
+    read = {name for f in formulas for name in f.columns[0]}
+    _stand_somewhere(formulas, reference)
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
     read |= {c for name in outcomes for c in model.residual_of(name).columns.values() if isinstance(c, str)}
     columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
@@ -296,24 +292,17 @@ def _reference_data(model, levels, outcomes, reference, domain):
     return Dataset.from_frame(frame, outcome=list(outcomes), levels=declared, time="time", source="reference")
 
 
-def _stand_somewhere(texts, reference):
+def _stand_somewhere(formulas, reference):
     """Refuse a transform of a column whose centre or scale would have to be guessed."""
-    for text, formula in texts:
-        for call in STATEFUL.finditer(text):
-            end, depth = call.end(), 1
-            while depth and end < len(text):
-                depth += {"(": 1, ")": -1}.get(text[end], 0)
-                end += 1
-            for name in _columns(f"{call[1]}({text[call.end() : end]}", formula):
+    for f in formulas:
+        learning = (each for part in f.parts for e in part.expressions for each in e.learns)
+        for call, names in learning:
+            for name in names:
                 if name not in reference:
                     raise ModelError(
-                        f"population: {text[call.start() : end]} in {formula!r} depends on the data; state "
-                        f"reference={{{name!r}: ...}}, the value at which it stands"
+                        f"population: {call} in {f.text!r} depends on the data; state reference={{{name!r}: ...}}, the "
+                        "value at which it stands"
                     )
-
-
-def _columns(text, formula):
-    return variables(text, formula) if text not in ("0", "1") else []
 
 
 def _typical(name, reference, domain):
@@ -364,8 +353,8 @@ def _by_term(stated, name, terms, what, fill=None):
     if stated is None:
         raise ModelError(f"{what}: {name} is not stated")
     table = stated if isinstance(stated, dict) else {"Intercept": stated} if "Intercept" in terms else {}
-    plain = {"".join(str(key).split()): value for key, value in table.items()}
-    short = {"".join(term.split()): term for term in terms}
+    plain = {spelling(str(key)): value for key, value in table.items()}
+    short = {spelling(term): term for term in terms}
     unknown = [key for key in plain if key not in short]
     missing = [term for key, term in short.items() if key not in plain]
     if unknown or (missing and fill is None):

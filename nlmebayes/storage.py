@@ -157,6 +157,7 @@ def _variable(values, dim):
     attrs = {}
     if isinstance(values.dtype, pd.CategoricalDtype):
         attrs["categories"] = json.dumps(list(values.cat.categories))
+        attrs["ordered"] = int(values.cat.ordered)
         values = values.astype(object)
     if not pd.api.types.is_numeric_dtype(values):
         values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
@@ -169,5 +170,6 @@ def _column(variable):
     if variable.attrs.get("text"):
         values = np.array([None if v == MISSING else v for v in values.tolist()], dtype=object)
     if "categories" in variable.attrs:
-        values = pd.Categorical(values, categories=json.loads(variable.attrs["categories"]))
+        categories, ordered = json.loads(variable.attrs["categories"]), bool(variable.attrs.get("ordered", 0))
+        values = pd.Categorical(values, categories=categories, ordered=ordered)
     return values

@@ -18,7 +18,7 @@ ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas", "variation", "ranks", "variances",
     "diagnostics", "infer", "continuation", "streaming", "approximation", "parametrisation", "start", "compilation",
     "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
-    "hierarchy", "transport", "censoring", "design", "grouping", "scales", "smooth", "formula", "observed",
+    "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula", "observed",
     "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
     "timeline", "data", "parameter", "weights",
 )  # fmt: skip
@@ -31,6 +31,7 @@ FLOORS = {
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
         "modes", "target", "sampling_times",
     ),
+    "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
     "plot": ("regimens", "groups", "curves", "checks", "panels"),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -375,7 +375,7 @@ HAVE = "levels are site, subject; columns are time, wt, genotype"
         ("mu ~ 1 + (1|site/ward)", f"no level or column 'ward' in the data; {HAVE}"),
         ("mu ~ y", "no column 'y' in the data"),
         ("mu ~ value", "no column 'value' in the data"),
-        ("mu ~ cube(wt)", "cannot evaluate 'cube\\(wt\\)' on the data: 'cube'"),
+        ("mu ~ cube(wt)", "no function 'cube'"),
         ("mu ~ wt +* time", "cannot read"),
         ("mu ~ 2*wt", "2"),
         ("mu ~ wt|subject", r"\|"),
@@ -410,7 +410,9 @@ def test_effects_that_share_a_correlation_take_the_parametrisation_that_one_has(
 
 
 def test_a_random_effect_needs_groups():
-    with pytest.raises(FormulaError, match=r"\(1\|site\) has one group only \(s0\).*leave it out, e\.g\. 'mu ~ wt'"):
+    with pytest.raises(
+        FormulaError, match=r"\(1\|site\) has one group only \(s0\).*leave it out, e\.g\. 'mu ~ 1 \+ wt'"
+    ):
         design("mu ~ wt + (1|site)", data=read(tidy(sites=1)))
 
 

@@ -10,8 +10,8 @@ import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import storage
 from nlmebayes.design import resolve
+from nlmebayes.formula.smooth import Smooth
 from nlmebayes.model import designed
-from nlmebayes.smooth import Smooth
 from nlmebayes.start import pilot
 
 

@@ -75,6 +75,9 @@ class Structure(ABC):
     @property
     def label(self):
         """Class name with the options that are not the default, e.g. ``OneCompartment(absorption='first-order')``."""
-        values = {f.name: (getattr(self, f.name), f.default) for f in dataclasses.fields(self)}
+        fields = (
+            dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        )  # a class of one's own may have none
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields}
         options = ", ".join(f"{name}={value!r}" for name, (value, default) in values.items() if value != default)
         return f"{type(self).__name__}({options})"

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from formulae.transforms import ThinPlateRegressionSpline
 from pymc.logprob.transforms import Transform
 
-from nlmebayes.formula import FormulaError
+from nlmebayes.formula.scan import FormulaError
 
 COLUMN = re.compile(r"(?<![\w.])s\((?:[^()]|\([^()]*\))*\)\[(\d+)\]")
 
