@@ -211,5 +211,5 @@ def test_what_the_data_do_not_have_is_refused(right, message):
 def test_a_category_that_training_did_not_see_is_refused(right):
     trained = read(right, pd.DataFrame({"sex": ["F", "M"], "x": [1.0, 2.0]}))
     assert (again(trained, pd.DataFrame({"sex": ["M"], "x": [2.0]})).values == trained.values[1:]).all()
-    with pytest.raises(UnseenError, match="sex.* has the category 'X'; those of the training data are F, M"):
+    with pytest.raises(UnseenError, match=r"sex.* has the category 'X'; those of the training data are F, M"):
         again(trained, pd.DataFrame({"sex": ["X"], "x": [1.0]}))
