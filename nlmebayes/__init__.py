@@ -25,6 +25,8 @@ _HOME = {
         "Poisson",
         "ZeroInflated",
     ),
+    "files.errors": ("FileError",),
+    "files.trees": ("load", "save"),
     "formula": ("FormulaError",),
     "hazards": ("TimeToEvent",),
     "infer": ("fit", "sampler"),

@@ -60,7 +60,7 @@ def _errors():
     """What the library refuses, as one line on stderr."""
     try:
         yield
-    except (StatementError, nb.DataError, nb.FormulaError, nb.ModelError, OSError) as error:
+    except (StatementError, nb.DataError, nb.FileError, nb.FormulaError, nb.ModelError, OSError) as error:
         typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
         raise typer.Exit(1) from None
 

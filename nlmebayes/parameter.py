@@ -170,6 +170,14 @@ class Parameter:
         return LINKS[self.link] if isinstance(self.link, str) else self.link
 
 
+FAMILIES = {  # PyMC's distributions of numbers, by name; those that run a function of the user are none
+    name: kind
+    for name, kind in ((name, getattr(pm.distributions, name)) for name in pm.distributions.__all__)
+    if isinstance(kind, type) and issubclass(kind, pm.Continuous | pm.Discrete)
+    if kind not in (pm.Continuous, pm.Discrete)
+}
+
+
 @dataclass(frozen=True, init=False)
 class Prior:
     """A PyMC distribution by name, e.g. ``Prior("HalfNormal", sigma=0.5)``.
@@ -182,9 +190,9 @@ class Prior:
     parameters: dict = field(hash=False)
 
     def __init__(self, family, /, parameters=None, **values):
-        kind = getattr(pm, family, None)
-        if not (isinstance(kind, type) and issubclass(kind, pm.Distribution)):
-            raise ValueError(f"no distribution {family!r} in PyMC")
+        kind = FAMILIES.get(family) if isinstance(family, str) else None
+        if kind is None:
+            raise ValueError(f"no distribution {family!r} in PyMC that a prior may have, such as HalfNormal")
         object.__setattr__(self, "family", family)
         values = {**(parameters or {}), **values}
         arguments = inspect.signature(kind.dist).parameters.items()
@@ -192,6 +200,8 @@ class Prior:
         for name in values:
             if known and name not in known:
                 raise ValueError(f"prior {family}: no parameter {name!r}; it has {', '.join(known)}")
+            if isinstance(values[name], str):
+                raise ValueError(f"prior {family}: {name} {values[name]!r} is a text; it takes numbers")
         plain = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in values.items()}
         object.__setattr__(self, "parameters", plain)
 
@@ -204,7 +214,7 @@ class Prior:
 
     def add(self, name, dims=None, labels=()):
         """Add the variable ``name`` to the current PyMC model."""
-        return getattr(pm, self.family)(name, **self.at(labels, name), dims=dims)
+        return FAMILIES[self.family](name, **self.at(labels, name), dims=dims)
 
 
 def _over(value, labels, what):

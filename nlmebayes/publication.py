@@ -8,14 +8,13 @@ reference weight. `published` reads models that come with the library, one TOML 
 import json
 import tomllib
 from dataclasses import replace
-from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes import imputation, omegas, prediction, storage
+from nlmebayes import imputation, nouns, omegas, prediction, storage
 from nlmebayes import residual as residuals
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
@@ -133,10 +132,9 @@ def published(name, **changes):
     >>> json.loads(nb.published("vancomycin_goti_2018").attrs["nlmebayes_published"])["doi"]
     '10.1097/FTD.0000000000000490'
     """
-    path = HOME / f"{name}.toml"
-    if not path.is_file():
+    if name not in published_names():
         raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
-    return read_population(path, **changes)
+    return read_population(HOME / f"{name}.toml", **changes)
 
 
 def published_names():
@@ -150,14 +148,14 @@ def read_population(path, **changes):
     for key in said:
         if key not in KEYS:
             raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
-    kind = _class(said["structure"], path.name)
+    structure = _structure(said, path.name)
     about = {key: said[key] for key in ("name", "citation", "doi", "note", "units", "assay") if key in said}
     plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty", "covariates")
     given = {key: said[key] for key in plain if key in said}
     given |= {"levels": tuple(said["levels"])} if "levels" in said else {}
-    given |= {"residual": _residual(said["residual"])} if "residual" in said else {}
+    given |= {"residual": _residual(said["residual"], path.name)} if "residual" in said else {}
     given |= {"domain": said.get("domain", {}), "about": about} | changes
-    return population(kind(**said.get("options", {})), *said.get("formulas", ()), **given)
+    return population(structure, *said.get("formulas", ()), **given)
 
 
 def outside(tree, patient):
@@ -190,18 +188,17 @@ def _covariates(read, covariates):
     return covariates
 
 
-def _class(name, source):
-    for entry in entry_points(group="nlmebayes.models"):
-        kind = getattr(entry.load(), name, None)
-        if isinstance(kind, type) and issubclass(kind, Structure):
-            return kind
-    raise ModelError(f"{source}: no structure {name!r} in the zoo")
+def _structure(said, source):
+    known = nouns.structures()
+    if not isinstance(said["structure"], str) or said["structure"] not in known:
+        raise ModelError(f"{source}: no structure {said['structure']!r} in the zoo")
+    return nouns.made(known[said["structure"]], said.get("options", {}), f"{source}: {said['structure']}")
 
 
-def _residual(said):
-    if "kind" not in said:  # by outcome
-        return {name: _residual(each) for name, each in said.items()}
-    return getattr(residuals, said["kind"])(**{key: value for key, value in said.items() if key != "kind"})
+def _residual(said, source):
+    if isinstance(said, dict) and "kind" not in said:  # by outcome
+        return {name: _residual(each, source) for name, each in said.items()}
+    return nouns.residual(said, source)
 
 
 def _levels(model, formulas, omega, levels):

@@ -6,14 +6,16 @@ data can be evaluated in the state of the training data.
 """
 
 import dataclasses
-import importlib
 import json
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from nlmebayes import nouns
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.files import versions
+from nlmebayes.files.text import read_json
 from nlmebayes.model import Model, ModelError
 from nlmebayes.parameter import Link, Prior
 from nlmebayes.residual import Residual
@@ -56,31 +58,35 @@ def statement(model):
 
 
 def revive(stored):
-    """The object of a JSON form; imports the module of each class, which must be one of this library's nouns."""
+    """The object of a JSON form; its classes are those that a file may name, see `nlmebayes.nouns`."""
     if isinstance(stored, dict) and "items" in stored:
         return {revive(k): revive(v) for k, v in stored["items"]}
     if isinstance(stored, dict) and "tuple" in stored:
         return tuple(revive(v) for v in stored["tuple"])
     if not isinstance(stored, dict):
         return stored
-    module, _, name = stored["class"].partition(":")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"the tree was made with {stored['class']}, which cannot be imported; give model=") from error
-    if not (isinstance(kind, type) and issubclass(kind, Model | Prior | Structure | Residual | Link)):
-        raise ModelError(f"the tree names {stored['class']}, which is no part of a model")
+    kind = nouns.named(stored["class"])
     fields = {k: revive(v) for k, v in stored["fields"].items()}
     if kind is Model:
-        return Model(fields.pop("structure"), *fields.pop("formulas"), **fields)
-    return Prior(fields["family"], fields["parameters"]) if kind is Prior else kind(**fields)
+        structure, formulas = fields.pop("structure"), fields.pop("formulas")
+        return nouns.made(Model, fields, "the model of the tree", structure, *formulas)
+    if kind is Prior:
+        return Prior(fields["family"], dict(fields["parameters"]))
+    return nouns.made(kind, fields, f"{kind.__name__} of the tree")
 
 
 def stored_model(tree):
     """The `Model` a tree was made with."""
     if STATEMENT not in tree.attrs:
         raise ModelError("this tree was not made by fit, simulate or forecast: it holds no model statement")
-    return revive(json.loads(tree.attrs[STATEMENT]))
+    said = read_json(tree.attrs[STATEMENT], "the model statement of the tree")
+    try:
+        found = revive(said)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"the model statement of the tree is damaged: {error}") from error
+    if not isinstance(found, Model):
+        raise ModelError("the model statement of the tree is damaged: it states no model")
+    return found
 
 
 def same_model(model, tree):
@@ -91,7 +97,7 @@ def same_model(model, tree):
 
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
-    tree.attrs[STATEMENT] = statement(model)
+    tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
     tree[DATASET] = xr.DataTree(stored(data))
     if training is not None and training is not data:
         tree[TRAINING] = xr.DataTree(stored(training))
@@ -101,7 +107,7 @@ def attach(tree, model, data, training=None):
 def attached(groups, model, data, training):
     """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
     tree = xr.DataTree.from_dict(groups | {DATASET: stored(data), TRAINING: training})
-    tree.attrs[STATEMENT] = statement(model)
+    tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
     return tree
 
 
@@ -144,13 +150,18 @@ def stored(data):
 
 
 def _revived(group):
-    kind = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(group.attrs["kind"]).items()}
-    columns = json.loads(group.attrs["columns"])
-    frames = {
-        name: pd.DataFrame({column: _column(group[f"{name} column {column}"]) for column in columns[name]})
-        for name in FRAMES
-    }
-    return Dataset(**frames, **kind)
+    try:
+        kind, columns = (
+            read_json(group.attrs[name], f"the dataset of the tree, {name},") for name in ("kind", "columns")
+        )
+        kind = {k: tuple(v) if isinstance(v, list) else v for k, v in kind.items()}
+        frames = {
+            name: pd.DataFrame({column: _column(group[f"{name} column {column}"]) for column in columns[name]})
+            for name in FRAMES
+        }
+        return Dataset(**frames, **kind)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"the dataset of the tree is damaged: {error}") from error
 
 
 def _variable(values, dim):
@@ -170,6 +181,6 @@ def _column(variable):
     if variable.attrs.get("text"):
         values = np.array([None if v == MISSING else v for v in values.tolist()], dtype=object)
     if "categories" in variable.attrs:
-        categories, ordered = json.loads(variable.attrs["categories"]), bool(variable.attrs.get("ordered", 0))
-        values = pd.Categorical(values, categories=categories, ordered=ordered)
+        categories = read_json(variable.attrs["categories"], "the categories of the tree")
+        values = pd.Categorical(values, categories=categories, ordered=bool(variable.attrs.get("ordered", 0)))
     return values

@@ -17,10 +17,10 @@ PACKAGE = ROOT / "nlmebayes"
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas", "variation", "ranks", "variances",
     "diagnostics", "infer", "continuation", "streaming", "approximation", "parametrisation", "start", "compilation",
-    "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
-    "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula", "observed",
+    "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "nouns",
+    "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula", "observed",
     "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
-    "timeline", "data", "parameter", "weights",
+    "timeline", "data", "parameter", "weights", "files",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
@@ -32,6 +32,7 @@ FLOORS = {
         "modes", "target", "sampling_times",
     ),
     "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
+    "files": ("trees", "whole", "containers", "versions", "text", "errors"),
     "plot": ("regimens", "groups", "curves", "checks", "panels"),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

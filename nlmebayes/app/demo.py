@@ -3,6 +3,7 @@
 import numpy as np
 
 import nlmebayes as nb
+from nlmebayes.files import trees, whole
 
 LEFT_OUT, SAMPLES = "12", (1.0, 9.03)  # the patient and the times (h) of the two samples it is forecast from
 
@@ -17,7 +18,6 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
     folder : pathlib.Path
     say : callable of str
     """
-    folder.mkdir(parents=True, exist_ok=True)
     data = nb.datasets.theophylline()
     say(str(data))
     model = nb.Model(
@@ -27,11 +27,13 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
     say(f"\n{model}\n\nFitting 11 patients; patient {LEFT_OUT} is left out.")
     train, held_out = data.drop_sel(id=LEFT_OUT), data.sel(id=LEFT_OUT)
     tree = nb.fit(model, train, draws=draws, tune=tune, chains=chains, random_seed=seed, progressbar=progressbar)
-    tree.to_netcdf(folder / "population.nc")
+    trees.save(tree, folder / "population.nc")
     report = nb.check(model, tree)
     say(f"\n{report}")
-    (folder / "check.txt").write_text(f"{report}\n", encoding="utf-8")
-    report.population.to_csv(folder / "population.csv", index=False)
+    with whole.file(folder / "check.txt", force=True) as file:
+        file.write_text(f"{report}\n", encoding="utf-8")
+    with whole.file(folder / "population.csv", force=True) as file:
+        report.population.to_csv(file, index=False)
     patient = held_out.sel(time=list(SAMPLES))
     forecast = nb.forecast(model, tree, patient, random_seed=seed)
     inside, others = coverage(model, forecast, held_out, seed)
@@ -41,14 +43,16 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
     )
     regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in range(100, 501, 50)]
     table = nb.recommend(forecast, regimens, nb.Trough(5, 10, time=96))
-    table.to_csv(folder / "regimens.csv", index=False)
+    with whole.file(folder / "regimens.csv", force=True) as file:
+        table.to_csv(file, index=False)
     best = table.iloc[0]
     say(
         f"\nDose for a trough of 5 to 10 mg/L at 96 h: {best['regimen']} (mg, h): probability {best['p_in']:.2f} "
         f"(Monte Carlo error {best['mcse']:.2f}); below {best['p_below']:.2f}, above {best['p_above']:.2f}."
     )
     for name, figure in pictures(model, tree, forecast, table, held_out):
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        with whole.file(folder / f"{name}.png", force=True) as file:
+            figure.savefig(file, dpi=120, format="png")
     say(f"\nWritten to {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
 
 

@@ -8,7 +8,8 @@ import arviz_plots
 import matplotlib.pyplot as plt
 
 import nlmebayes as nb
-from nlmebayes.app import statement, toml, whole
+from nlmebayes.app import statement, toml
+from nlmebayes.files import trees, whole
 
 READ_AS = "nlmebayes_data"  # attribute of the tree: how its data were read, for predict
 OWN = (
@@ -51,13 +52,12 @@ def _sample(model, data, full, say, progressbar):
     settings = dict(full["sampling"])
     say("Sampling: " + ", ".join(f"{key} {value}" for key, value in settings.items()))
     tree = nb.fit(model, data, random_seed=settings.pop("seed"), progressbar=progressbar, **settings)
-    unread = (*statement.PATHS, "sha256", "unmeasured")
-    tree.attrs[READ_AS] = json.dumps({k: v for k, v in full["data"].items() if k not in unread})
+    tree.attrs[READ_AS] = json.dumps({k: v for k, v in full["data"].items() if k not in statement.OF_THE_FILE})
     return tree
 
 
 def _write(folder, full, out, tree, texts, tables):
-    tree.to_netcdf(folder / "fit.nc")
+    trees.save(tree, folder / "fit.nc")
     for name, text in texts.items():
         (folder / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
     for name, table in tables.items():
@@ -75,9 +75,9 @@ def _seen_from(folder, path):
 
 def _draw(folder, model, tree, data, say):
     several = len(data.outcomes) > 1
-    for outcome in data.outcomes:
+    for outcome, plain in whole.names(data.outcomes).items():
         for kind in ("fits", "vpc"):
-            name = f"{kind}_{outcome}" if several else kind
+            name = f"{kind}_{plain}" if several else kind
             try:
                 figure = getattr(nb.plot, kind)(model, tree, outcome=outcome)
             except ValueError as error:  # such as no column to plot over

@@ -11,9 +11,10 @@ import numpy as np
 
 import nlmebayes as nb
 from nlmebayes import publication, storage
-from nlmebayes.app import predict, statement, wanted, whole
+from nlmebayes.app import predict, statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.dosing.regimen import varied
+from nlmebayes.files import trees, whole
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture
@@ -77,7 +78,7 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
             missing="impute" if impute else "refuse",
         )  # fmt: skip
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
-        forecast.to_netcdf(folder / "forecast.nc")
+        trees.save(forecast, folder / "forecast.nc")
         _save(nb.plot.forecast(forecast), folder / "forecast.png")
         lines = told(found)
         if aims:

@@ -1,16 +1,14 @@
 """``nlmebayes predict``: what a fitted tree expects of any data, record by record."""
 
-import json
-from pathlib import Path
-
 import numpy as np
-import xarray as xr
 
 import nlmebayes as nb
 from nlmebayes import storage
-from nlmebayes.app import statement, whole
+from nlmebayes.app import statement
 from nlmebayes.app.fit import READ_AS
 from nlmebayes.app.words import StatementError, number
+from nlmebayes.files import trees, whole
+from nlmebayes.files.text import read_json
 
 STATISTICS = {"mean": None, "median": 0.5, "q05": 0.05, "q95": 0.95}
 
@@ -36,20 +34,14 @@ def run(path, said, out, say, *, times=None, grid=None, over="time", netcdf=None
     with whole.file(out, force=force) as file:
         table(predicted, wanted).to_csv(file, index=False)
         if netcdf is not None:
-            with whole.file(netcdf, force=force) as other:
-                predicted.to_netcdf(other)
+            trees.save(predicted, netcdf, force=force)
     say(told(wanted, storage.training_dataset(tree)))
     say(f"Written to {out}" + (f" and {netcdf}" if netcdf is not None else ""))
 
 
 def opened(path):
     """The tree of a NetCDF file."""
-    if not Path(path).is_file():
-        raise StatementError(f"no file {str(path)!r}")
-    try:
-        tree = xr.open_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise StatementError(f"{path} cannot be read as NetCDF: {error}") from error
+    tree = trees.load(path)
     if "posterior" not in tree.children:
         raise StatementError(f"{path} is no fit: it has no posterior")
     return tree
@@ -58,7 +50,9 @@ def opened(path):
 def reading(tree):
     """How the data of the fit were read."""
     if READ_AS in tree.attrs:
-        return json.loads(tree.attrs[READ_AS])
+        said = read_json(tree.attrs[READ_AS], "how the data of the tree were read")
+        known = set(statement.arguments()) - set(statement.OF_THE_FILE)  # a file from elsewhere names no other file
+        return {key: value for key, value in said.items() if key in known} if isinstance(said, dict) else {}
     data = storage.training_dataset(tree)
     outcome = {"outcome": data.outcomes[0]} if len(data.outcomes) == 1 else {}
     return {"levels": list(data.levels)} | outcome

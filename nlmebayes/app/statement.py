@@ -17,6 +17,7 @@ from typing import get_type_hints
 import pandas as pd
 
 import nlmebayes as nb
+from nlmebayes import nouns
 from nlmebayes.app import zoo
 from nlmebayes.app.words import StatementError, call, chosen, converted, hyphenated, number, values_of
 
@@ -25,6 +26,7 @@ MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "inputs
 SAMPLING = {"draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int}
 MADE_WITH = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
 PATHS = ("file", "doses")
+OF_THE_FILE = (*PATHS, "sha256", "unmeasured")  # keys of [data] that hold for one file, not for the way it is read
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def read(path):
 
 def _check(said, source):
     """Every section and key is known, and every section is a table."""
-    known = {"data": ("file", "sha256", "tidy", *_arguments()), "model": MODEL, "sampling": SAMPLING, "versions": None}
+    known = {"data": ("file", "sha256", "tidy", *arguments()), "model": MODEL, "sampling": SAMPLING, "versions": None}
     for section, table in said.items():
         _exactly(section, known, "section", f" in {source}")
         if not isinstance(table, dict):
@@ -70,7 +72,7 @@ def _reader(tidy):
     return nb.Dataset.from_frame if tidy else nb.Dataset.from_nonmem
 
 
-def _arguments(tidy=None):
+def arguments(tidy=None):
     """Names of what a reader takes, or both."""
     kinds = (False, True) if tidy is None else (tidy,)
     names = [name for kind in kinds for name in inspect.signature(_reader(kind)).parameters]
@@ -106,17 +108,17 @@ def dataset(said):
     if "file" not in said:
         raise StatementError("no data: give the file, or file = in [data] of the TOML file")
     rest = {key: value for key, value in said.items() if key not in ("file", "sha256", "tidy")}
-    tidy = said.get("tidy", bool(set(rest) & (set(_arguments(True)) - set(_arguments(False)))))
+    tidy = said.get("tidy", bool(set(rest) & (set(arguments(True)) - set(arguments(False)))))
     for key in rest:
-        if key not in _arguments(tidy):
+        if key not in arguments(tidy):
             kind, other = ("a tidy table", "an event table") if tidy else ("an event table", "a tidy table")
-            takes = f"; {other} does" if key in _arguments(not tidy) else ""
-            raise StatementError(f"{kind} does not take {key!r}{takes}; it takes {', '.join(_arguments(tidy))}")
+            takes = f"; {other} does" if key in arguments(not tidy) else ""
+            raise StatementError(f"{kind} does not take {key!r}{takes}; it takes {', '.join(arguments(tidy))}")
     if tidy and "outcome" not in rest:
         raise StatementError("a tidy table needs the name of its outcome column: --outcome")
-    arguments = {"levels": ("id",)} | {key: _argument(key, value, tidy) for key, value in rest.items()}
+    given = {"levels": ("id",)} | {key: _argument(key, value, tidy) for key, value in rest.items()}
     with refused():
-        return _reader(tidy)(said["file"], **arguments)
+        return _reader(tidy)(said["file"], **given)
 
 
 def _argument(key, value, tidy):
@@ -184,9 +186,7 @@ def structure(name, options):
 
 def residuals():
     """Every residual by its name on the command line."""
-    public = [value for value in (getattr(nb, name) for name in nb.__all__) if isinstance(value, type)]
-    kinds = [kind for kind in public if issubclass(kind, nb.Residual) and not inspect.isabstract(kind)]
-    made = {hyphenated(kind.__name__): _made(kind) for kind in kinds}
+    made = {hyphenated(kind.__name__): _made(kind) for kind in nouns.residuals().values()}
     return {name: each for name, each in made.items() if each} | {"combined-variance": nb.Combined("variance")}
 
 

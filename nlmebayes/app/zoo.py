@@ -1,21 +1,14 @@
 """The zoo as the installation knows it: packages that register under the entry point ``nlmebayes.models``."""
 
 from dataclasses import fields
-from importlib.metadata import entry_points
-from inspect import isabstract
 from typing import Literal, get_args, get_origin
 
-import nlmebayes as nb
+from nlmebayes import nouns
 
 
 def classes():
     """Zoo classes by name, over all registered packages."""
-    found = {}
-    for entry in sorted(entry_points(group="nlmebayes.models"), key=lambda e: e.name):
-        for name, value in sorted(vars(entry.load()).items()):
-            if isinstance(value, type) and issubclass(value, nb.Structure) and not isabstract(value):
-                found[name] = value
-    return found
+    return nouns.structures()
 
 
 def variants(kind):
