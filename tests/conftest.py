@@ -1,6 +1,7 @@
 import matplotlib
 import pytest
 from hypothesis import settings
+from untouched import untouched  # noqa: F401 (a fixture)
 
 matplotlib.use("Agg")
 
