@@ -213,3 +213,13 @@ def test_a_category_that_training_did_not_see_is_refused(right):
     assert (again(trained, pd.DataFrame({"sex": ["M"], "x": [2.0]})).values == trained.values[1:]).all()
     with pytest.raises(UnseenError, match=r"sex.* has the category 'X'; those of the training data are F, M"):
         again(trained, pd.DataFrame({"sex": ["X"], "x": [1.0]}))
+
+
+def test_a_label_may_come_as_a_number_but_a_number_not_as_text():
+    """A file of one patient has no other label in the column, so that 3 is read as a number there."""
+    trained = read("g", pd.DataFrame({"g": ["3", "3+", "5"]}))
+    assert again(trained, pd.DataFrame({"g": [5.0]})).values.tolist() == [[1.0, 0.0, 1.0]]
+    with pytest.raises(UnseenError, match="g has the category '4'; those of the training data are 3, 3\\+, 5"):
+        again(trained, pd.DataFrame({"g": [4]}))
+    with pytest.raises(UnseenError, match=r"x is text \('a'\); in the training data it is a number"):
+        again(read("x"), pd.DataFrame({"x": ["a"]}))

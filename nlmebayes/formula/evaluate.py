@@ -96,9 +96,13 @@ class _Walk:
 
     def Name(self, node):
         values = self.frame[node.column]
-        if pd.api.types.is_numeric_dtype(values) and not isinstance(values.dtype, pd.CategoricalDtype):
-            return values.to_numpy(dtype=float)
-        return self.remembered(node.id, values)
+        numeric = pd.api.types.is_numeric_dtype(values) and not isinstance(values.dtype, pd.CategoricalDtype)
+        was_numeric = self.memory.setdefault(("numeric", node.id), numeric)
+        if not was_numeric:
+            return self.remembered(node.id, values.map(label) if numeric else values)
+        if not numeric:
+            raise UnseenError(f"{node.id} is text ({label(values.iloc[0])!r}); in the training data it is a number")
+        return values.to_numpy(dtype=float)
 
     def remembered(self, name, values):
         """Categories among those of the training data."""
