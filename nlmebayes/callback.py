@@ -5,8 +5,6 @@ is compiled once for all processes, kept on disk by PyTensor.
 """
 
 import itertools
-from contextlib import contextmanager
-from unittest import mock
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -15,25 +13,16 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
-from nutpie import compile_pymc
 
 FAILED, INFINITE_SLOPE, INFINITE_DENSITY, OTHER_SIZE = 1, 3, 4, -1  # what nutpie is told
 DOUBLES = types.CPointer(types.float64)
 _numbers = itertools.count()
 
 
-@contextmanager
-def called_by_address():
-    """nutpie's `compile_pymc_model` makes its callbacks here."""
-    made = {"_make_c_logp_func": _density, "_make_c_expand_func": _expansion}
-    with mock.patch.multiple(compile_pymc, **made):
-        yield
-
-
-def _density(n_dim, function, user_data, keys, shared):
+def density(n_dim, function, user_data, keys, shared):
     """Callback of the log-density and its gradient, and its signature."""
 
-    def density(dim, x, gradient, value, user_data):
+    def at(dim, x, gradient, value, user_data):
         if dim != n_dim:
             return OTHER_SIZE
         failed, (found, slopes) = call(x, user_data)
@@ -48,13 +37,13 @@ def _density(n_dim, function, user_data, keys, shared):
         return status
 
     call = _call(n_dim, function, user_data, keys, shared)
-    return density, types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr)
+    return at, types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr)
 
 
-def _expansion(n_dim, n_expanded, function, user_data, keys, shared):
+def expansion(n_dim, n_expanded, function, user_data, keys, shared):
     """Callback of the variables that are stored, and its signature."""
 
-    def expansion(dim, expanded, x, out, user_data):
+    def at(dim, expanded, x, out, user_data):
         if dim != n_dim or expanded != n_expanded:
             return OTHER_SIZE
         failed, (values,) = call(x, user_data)
@@ -65,7 +54,7 @@ def _expansion(n_dim, n_expanded, function, user_data, keys, shared):
         return 0
 
     call = _call(n_dim, function, user_data, keys, shared)
-    return expansion, types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr)
+    return at, types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr)
 
 
 def _call(n_dim, function, user_data, keys, shared):

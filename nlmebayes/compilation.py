@@ -2,13 +2,16 @@
 
 import ctypes
 import importlib
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import nutpie
+from numba import cfunc
+from nutpie import compile_pymc
+from pymc.initial_point import make_initial_point_fn
 from pytensor import config
 from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import predefined_modes
@@ -19,6 +22,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 
 from nlmebayes import callback
 from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
 
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
@@ -54,15 +58,70 @@ def prepare(backend, structure):
         raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error
 
 
+@in_turns
 def compiled(built, backend, kept):
     """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
-    options = {"backend": backend, "freeze_model": False, "jitter_rvs": set(), "var_names": kept}
     try:
-        merged = mock.patch.object(built, "logp", _merged(built.logp))
-        with quietly(), _opened(), _rounded(), callback.called_by_address(), merged:
-            return nutpie.compile_pymc_model(built, **options)
+        with quietly(), _rounded(), _merging(built):
+            return _by_numba(built, kept) if backend == "numba" else _by_jax(built, kept)
     except NotImplementedError as error:
         raise ModelError(f"backend={backend!r}: {error}") from error
+
+
+def _by_jax(built, kept):
+    with _opened():
+        return nutpie.compile_pymc_model(built, backend="jax", freeze_model=False, jitter_rvs=set(), var_names=kept)
+
+
+def _by_numba(built, kept):
+    """What nutpie's `compile_pymc_model` gives, with the callbacks of `callback` in place of its own.
+
+    `tests/test_nutpie.py` holds what is relied on of nutpie.
+    """
+    initial = make_initial_point_fn(model=built, jitter_rvs=set(), return_transformed=True)
+    n_dim, n_expanded, density, expansion, initial, about, transformed = compile_pymc._make_functions(
+        built, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=_one_by_one(initial),
+        var_names=kept,
+    )  # fmt: skip
+    variables = dict.fromkeys([*density.get_shared(), *expansion.get_shared()])
+    keys = {variable: f"shared{i}" for i, variable in enumerate(variables)}
+    data = {key: np.array(variable.get_value(), order="C", copy=True) for variable, key in keys.items()}
+    for values in data.values():
+        values.flags.writeable = False
+    record = compile_pymc.make_user_data(keys, data)
+    called = [
+        cfunc(signature)(function)
+        for function, signature in (
+            callback.density(n_dim, density.vm.jit_fn, record, [keys[v] for v in density.get_shared()], data),
+            callback.expansion(
+                n_dim, n_expanded, expansion.vm.jit_fn, record, [keys[v] for v in expansion.get_shared()], data
+            ),
+        )
+    ]
+    dims, coords = compile_pymc._prepare_dims_and_coords(built, about, transformed)
+    return compile_pymc.CompiledPyMCModel(
+        compiled_logp_func=called[0], compiled_expand_func=called[1], initial_point_func=initial, shared_data=data,
+        shared_var_keys=keys, user_data=record, n_expanded=n_expanded, shape_info=about, logp_func=density,
+        expand_func=expansion, reparameterized_names=transformed, dims=dims, _n_dim=n_dim, _coords=coords,
+        _shapes={name: tuple(shape) for name, _, shape in zip(*about, strict=True)},
+    )  # fmt: skip
+
+
+def _one_by_one(function):
+    """For the sampler's threads, which ask for starting points all at once."""
+    lock = threading.Lock()
+
+    def locked(*args):
+        with lock:
+            return function(*args)
+
+    return locked
+
+
+def sampled(model, **options):
+    """What ``nutpie.sample`` gives; Ctrl-C ends it with the draws so far."""
+    with quietly():
+        return nutpie.sample(model, **options)
 
 
 def started(compiled, backend, initial):
@@ -98,13 +157,44 @@ def _pointer(array):
     return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
-@contextmanager
+class _Quiet:
+    """Filters of warnings, which are those of the whole process: set by the first who asks, reset by the last."""
+
+    def __init__(self):
+        self.lock, self.depth, self.filters = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                for beginning in UNHEEDED:
+                    warnings.filterwarnings("ignore", message=beginning)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                self.filters.__exit__(*error)
+
+
+_QUIET = _Quiet()
+
+
 def quietly():
-    """Without the warnings that are `UNHEEDED`."""
-    with warnings.catch_warnings():
-        for beginning in UNHEEDED:
-            warnings.filterwarnings("ignore", message=beginning)
+    """Without the warnings that are `UNHEEDED`, in any number of threads."""
+    return _QUIET
+
+
+@contextmanager
+def _merging(built):
+    """A model whose `logp` is `_merged`; no other model sees it."""
+    built.logp = _merged(built.logp)
+    try:
         yield
+    finally:
+        del built.logp
 
 
 def _merged(logp):

@@ -17,6 +17,7 @@ from nlmebayes.hierarchy import doubts
 from nlmebayes.model import ModelError, assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
+from nlmebayes.threads import in_turns
 from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
@@ -140,6 +141,7 @@ def check(model, tree) -> Report:
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
 
 
+@in_turns
 def summary(tree, *, model=None) -> pd.DataFrame:
     """The population as a pharmacometrician reads it, with convergence diagnostics.
 

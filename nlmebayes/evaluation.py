@@ -21,6 +21,7 @@ from pytensor.tensor.random.type import RandomType
 from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
+from nlmebayes.threads import in_turns
 
 UNCOMPILED = "FAST_COMPILE"
 FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python
@@ -180,6 +181,7 @@ def predictor(model, design):
     return predict
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _predictions(structure, own, names):
     linear = pt.dtensor3("linear")
@@ -191,7 +193,7 @@ def _predictions(structure, own, names):
     outputs = [*(f[name] + each_draw for name in names), order]
     compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")
     compute.trust_input = True  # they are arrays of these kinds
-    return compute
+    return in_turns(compute)
 
 
 class Effects(NamedTuple):
@@ -205,6 +207,7 @@ def _kinds(arrays):
     return tuple((name, value.dtype.str, value.ndim) for name, value in arrays.items())
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _graph(structure, levels, shared, own, names):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
@@ -220,7 +223,7 @@ def _graph(structure, levels, shared, own, names):
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
     inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
-    return pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore")
+    return in_turns(pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore"))
 
 
 def parts_at(residual, s, observed=None):
@@ -249,6 +252,7 @@ def _shapes(parts):
     return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
 
+@in_turns  # the generators are seeded for one use
 def measure(residual, f, s, rng, positive=False, observed=None):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
     if residual.folds:
@@ -267,6 +271,7 @@ def _series(residual, f, s, rng, observed):
     return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _measured(residual, parts, positive):
     """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
@@ -331,6 +336,7 @@ def _one(s):
     return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _expects(residual):
     """Whether a residual gives the information it expects."""
@@ -351,12 +357,14 @@ def _heights(residual, f, parts):
     return _height(residual, _shapes(parts))(f, *parts.values())
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _height(residual, parts):
     prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
     mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
     inputs = [prediction, *tensors.values()]
-    return pytensor.function(inputs, residual.height(prediction, Named(**tensors)), mode=mode, on_unused_input="ignore")
+    height = residual.height(prediction, Named(**tensors))
+    return in_turns(pytensor.function(inputs, height, mode=mode, on_unused_input="ignore"))
 
 
 def distances(residual, f, s, observed, positive=False):
@@ -380,6 +388,7 @@ def distances(residual, f, s, observed, positive=False):
     return found
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _slopes(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
@@ -389,7 +398,7 @@ def _slopes(residual, parts, censored, positive):
     outputs = [density, slope, bent]
     mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
     inputs = [*limits, prediction, *tensors.values()]
-    return pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+    return in_turns(pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore"))
 
 
 def _given(residual, parts):
@@ -398,6 +407,7 @@ def _given(residual, parts):
     }
 
 
+@in_turns
 @lru_cache(maxsize=32)
 def _density(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
@@ -406,7 +416,7 @@ def _density(residual, parts, censored, positive):
     mode = FILLED.including("local_remove_check_parameter")
     compute = pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
     compute.trust_input = True
-    return compute
+    return in_turns(compute)
 
 
 def _terms(residual, parts, censored, positive):

@@ -34,6 +34,7 @@ from nlmebayes.model import Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
 from nlmebayes.start import initial_points, pilot
+from nlmebayes.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
@@ -114,6 +115,7 @@ def fit(
     )  # fmt: skip
 
 
+@in_turns
 def sampler(model: Model, data, *, backend="numba"):
     """Compile the model on these data; `fit` in two steps, for many fits of one design.
 
@@ -149,6 +151,7 @@ class Sampler:
     backend: str
     arrays: dict  # data of the graph by name: information, and measurements where they are other ones
 
+    @in_turns
     def with_values(self, **measured):
         """The same for other measurements at the same records, without another compilation.
 
@@ -169,6 +172,7 @@ class Sampler:
         given = {name: x for name, x in given.items() if name in self.built.named_vars}
         return dataclasses.replace(self, compiled=self.compiled.with_data(**given), arrays=self.arrays | given)
 
+    @in_turns
     def _piloted(self, found):
         """The same after another pilot."""
         information = parametrisation.information(self.model, self.design, found)
@@ -214,11 +218,10 @@ class Sampler:
     def _sampled(self, draws, tune, rng, options):
         """What nutpie gives."""
         try:
-            with compilation.quietly():
-                return nutpie.sample(
-                    compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
-                    seed=int(rng.integers(2**31)), save_warmup=False, **options,
-                )  # fmt: skip
+            return compilation.sampled(
+                compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+                seed=int(rng.integers(2**31)), save_warmup=False, **options,
+            )  # fmt: skip
         except RuntimeError as error:
             if "initialization points" not in str(error):
                 raise
@@ -259,6 +262,7 @@ class Sampler:
         dataclasses.replace(ready, start=listen)._sampled(1, 1, copy.deepcopy(rng), options | alone)
         return dataclasses.replace(ready, start=dict(zip(seeds, points, strict=True)).__getitem__)
 
+    @in_turns
     def _finished(self, drawn, stats, rng, settings, store):
         """The tree of a run; on disk, where ``store`` names a folder."""
         stats["position"] = stats["unconstrained_draw"].isel(draw=-1).load()
@@ -275,6 +279,7 @@ class Sampler:
         blocks = streaming.blocks(drawn, self.design)
         return streaming.written(store, (self._groups(block, rng) for block in blocks), rest, self._tree, attrs)
 
+    @in_turns
     def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
         """An approximation of the posterior, as `fit` gives it: ``method`` is "map", "laplace" or "pathfinder"."""
         _approximable(method, self.backend)

@@ -29,6 +29,7 @@ from nlmebayes.evaluation import (
 )  # fmt: skip
 from nlmebayes.imputation import filled, missing
 from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
+from nlmebayes.threads import in_turns
 
 
 def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
@@ -114,6 +115,7 @@ def _same_patient(data, own, drift):
         )
 
 
+@in_turns
 def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     """Prior predictive simulation, or simulation at stated population values.
 

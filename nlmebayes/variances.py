@@ -20,6 +20,7 @@ from nlmebayes.prediction import context, same_outcomes
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
+from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
 
 METHODS = DELTA, SIMULATION = "delta", "simulation"
@@ -39,24 +40,28 @@ def residual_moments(residual: Residual, f, s):
 
 
 @residual_moments.register
+@in_turns
 def _(residual: Gaussian, f, s):
     scatter = residual.scatter(pt.as_tensor(f), Named(**s)).eval(mode=UNCOMPILED)
     return f, np.broadcast_to(scatter**2, f.shape)
 
 
 @residual_moments.register
+@in_turns
 def _(residual: Bernoulli | Binomial | Poisson | NegativeBinomial | Gamma, f, s):
     # Of a mean, a proportion or a rate: the variance is what one record says of it, inverted.
     return f, 1 / residual.information(pt.as_tensor(f), Named(**s)).eval(mode=UNCOMPILED)
 
 
 @residual_moments.register
+@in_turns
 def _(residual: LogNormal, f, s):
     factor = np.exp(s["a"] ** 2)
     return f * np.sqrt(factor), f**2 * factor * (factor - 1)
 
 
 @residual_moments.register
+@in_turns
 def _(residual: StudentT, f, s):
     with np.errstate(divide="ignore"):  # infinite for nu <= 2
         factor = s["nu"] / np.maximum(s["nu"] - 2, 0.0)

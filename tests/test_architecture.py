@@ -20,7 +20,7 @@ ROOMS = (
     "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "nouns",
     "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula", "observed",
     "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
-    "timeline", "data", "parameter", "weights", "files",
+    "timeline", "data", "parameter", "weights", "threads", "files",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

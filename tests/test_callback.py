@@ -10,7 +10,6 @@ import pytest
 from pytensor.raise_op import Assert
 from scipy.stats import norm
 
-from nlmebayes import callback, compilation
 from nlmebayes.compilation import compiled, density, expanded
 
 
@@ -51,11 +50,6 @@ def test_a_failure_is_minus_infinity(small, x):
     value, slopes = density(small)(np.array(x))
     assert value == -np.inf
     assert np.isfinite(slopes).all()
-
-
-def test_nutpie_takes_the_callbacks_from_here(small):
-    assert small.compiled_logp_func.__name__ == "density"
-    assert compilation.callback is callback
 
 
 def test_draws_are_the_same_from_code_just_compiled_and_from_a_cache(tmp_path):

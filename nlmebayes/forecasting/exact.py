@@ -13,7 +13,6 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
-import nutpie
 import pymc as pm
 import pytensor.tensor as pt
 from arviz_stats.base import array_stats
@@ -24,6 +23,7 @@ from nlmebayes.evaluation import Draws, Effects
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
 from nlmebayes.structure.structure import Named
+from nlmebayes.threads import in_turns
 
 CHAINS, TUNE = 4, 500
 KEPT = 8  # compiled models
@@ -40,16 +40,9 @@ def sampled(target, n, rng):
     vector = _Vector(target)
     data = _data(target, vector)
     key = _key(target, data)
-    if key not in _COMPILED:
-        built = _built(target, vector, data)
-        kept = ["z", "w"] if vector.rank else ["z"]
-        used = {variable.name for variable in ancestors([*built.potentials, *built.free_RVs])}
-        _COMPILED[key] = compilation.compiled(built, "numba", kept), used
-        while len(_COMPILED) > KEPT:
-            _COMPILED.popitem(last=False)
-    compiled, used = _COMPILED[key]
+    compiled, used = _compiled(key, target, vector, data)
     ready = compiled.with_data(**{name: value for name, value in data.items() if name in used})
-    found = nutpie.sample(
+    found = compilation.sampled(
         ready, draws=-(-n // CHAINS), tune=TUNE, chains=CHAINS, seed=int(rng.integers(2**31)), progress_bar=False,
         save_warmup=False, target_accept=0.9,
     )["posterior"]  # fmt: skip
@@ -62,6 +55,19 @@ def sampled(target, n, rng):
     moved = replace(target, population=vector.draws(w))
     weight = np.full(len(z), 1 / len(z))
     return moved, Particles(np.arange(len(z)), z, weight, 0.0, np.nan, float(size))
+
+
+@in_turns
+def _compiled(key, target, vector, data):
+    """A compiled model of a kind of patient, and the names of the data that it reads."""
+    if key not in _COMPILED:
+        built = _built(target, vector, data)
+        kept = ["z", "w"] if vector.rank else ["z"]
+        used = {variable.name for variable in ancestors([*built.potentials, *built.free_RVs])}
+        _COMPILED[key] = compilation.compiled(built, "numba", kept), used
+        while len(_COMPILED) > KEPT:
+            _COMPILED.popitem(last=False)
+    return _COMPILED[key]
 
 
 class _Vector:

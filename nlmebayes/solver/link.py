@@ -14,8 +14,10 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from nlmebayes.solver.kernel import STAMP, cached
+from nlmebayes.threads import in_turns
 
 
+@in_turns
 @lru_cache(maxsize=16)
 def linked(kernel, arguments):
     """A function, for compiled code, of a tuple of arguments that calls ``kernel`` on them.

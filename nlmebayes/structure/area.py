@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 
 from nlmebayes.structure.linear import Drive, LinearSystem
 from nlmebayes.structure.structure import Named
+from nlmebayes.threads import in_turns
 
 AREA = "area under it"  # name of the state
 AGREE = 1e-10  # relative, of an outcome and the same in terms of its slopes
@@ -50,6 +51,7 @@ def _slopes(base, outcome, t, p):
     return pt.grad(value.sum(), [y[state] for state in base._read([outcome])])
 
 
+@in_turns
 @lru_cache(maxsize=64)
 def area_of(structure, outcome):
     """The `Area` of an outcome, or None where the structure is not linear or the outcome no sum of amounts."""

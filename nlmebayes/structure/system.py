@@ -14,6 +14,7 @@ from nlmebayes.solver.ode import law
 from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
+from nlmebayes.threads import in_turns
 
 Method = Literal["auto", "explicit", "stiff"]
 
@@ -113,6 +114,7 @@ class System(Compartments):
         return (y, failed) if first.ndim == 2 else (y[0], failed[0])
 
 
+@in_turns
 @lru_cache(maxsize=64)
 def _law(structure):
     """Source of the compiled law, the parameters that it uses, and which states nothing depends on."""

@@ -17,6 +17,7 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from nlmebayes.solver.kernel import STAMP
 from nlmebayes.solver.ode import explicit, expressions, numbers, rosenbrock, written
 from nlmebayes.solver.ode.call import FUNCTIONS
+from nlmebayes.threads import in_turns
 
 SAFE = {"contract", "arcp", "nsz"}  # liberties of the compiler that cost no more than a rounding; NaN stays NaN
 
@@ -47,6 +48,7 @@ def source(t, states, parameters, rates):
     return "\n".join(parts), collecting
 
 
+@in_turns
 @lru_cache(maxsize=64)
 def located(text):
     """Addresses of the functions of a law, in the order of `call.FUNCTIONS`, compiled now or before.

@@ -1,0 +1,21 @@
+"""One thread at a time, where PyTensor needs it: its flags, its rewrites and what it compiled hold state of their own.
+
+A verb may run in several threads: sampling, which takes the time, runs beside everything; graphs are made, compiled and
+evaluated in turns.
+"""
+
+import threading
+from functools import wraps
+
+TURN = threading.RLock()
+
+
+def in_turns(function):
+    """The same function, for one thread at a time."""
+
+    @wraps(function)
+    def alone(*args, **kwargs):
+        with TURN:
+            return function(*args, **kwargs)
+
+    return alone
