@@ -5,6 +5,7 @@ import pandas as pd
 
 from nlmebayes.data import tidy, validate
 from nlmebayes.data.events import DOSE, checked, states
+from nlmebayes.data.table import read_table
 from nlmebayes.data.tidy import label, labelled_levels, level_names, level_parts
 from nlmebayes.data.validate import DataError
 
@@ -21,6 +22,8 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
         raise DataError(f"{source}: doses need a time column; give time=")
     names = level_names(declared)
     validate.free_of_doses((*names, time, *rest), source.removesuffix(", doses"))
+    parts = level_parts(declared)
+    doses, _ = read_table(doses, source, is_label=lambda column: column in parts)
     own = _own_levels(doses, declared, subject)
     validate.columns_exist(doses, (*level_parts(own), time, amount), source)
     _known(doses, (*level_parts(own), time, amount), rest, source)

@@ -7,7 +7,7 @@ from nlmebayes.data import limits, tidy, validate
 from nlmebayes.data.clock import hours
 from nlmebayes.data.events import records
 from nlmebayes.data.outcomes import holds_units, named_outcomes, not_measured, one_unit
-from nlmebayes.data.table import NONMEM, event_table
+from nlmebayes.data.table import FLAGGED, NONMEM, event_table
 from nlmebayes.data.validate import DataError
 
 LEFT_OUT = 2  # EVID of a record that gives no dose and is no observation
@@ -17,9 +17,12 @@ def read_nonmem(
     data, *, levels, outcome, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, source,
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_nonmem`."""
-    frame, source = event_table(data, source)
-    covariates, inputs = tidy.named(covariates), tidy.named(inputs)
-    frame, declared = _levels(frame, levels, source)
+    own = source or "event table"
+    covariates, inputs = tidy.named(covariates, "covariates", own), tidy.named(inputs, "inputs", own)
+    declared = _declared(levels, own)
+    frame, flagged, source = event_table(data, source, lambda name: name.strip().lower() in tidy.level_parts(declared))
+    lower = ("id", "occ", *tidy.level_parts(declared))
+    frame = frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower})
     of_limits = tuple(c for c in (lloq, uloq) if isinstance(c, str))
     needed = (*tidy.level_parts(declared), *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
@@ -47,21 +50,19 @@ def read_nonmem(
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
-    return tidy.followed(observations, doses, events, subject, tidy.counted(why)) | {
+    left_out = tidy.counted(why) | ({FLAGGED: flagged} if flagged else {})
+    return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
     }  # fmt: skip
 
 
-def _levels(frame, levels, source):
-    """The frame with its level columns, ID and OCC in lower case, and the declared levels."""
-    declared = tuple(name.lower() for name in tidy.named(levels))
+def _declared(levels, source):
+    """The declared levels in lower case, an occasion below its subject."""
+    declared = tuple(name.lower() for name in tidy.named(levels, "levels", source))
     if not declared:
         raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
-    if "id" in declared:
-        declared = tuple("id/occ" if name == "occ" else name for name in declared)
-    lower = ("id", "occ", *tidy.level_parts(declared))
-    return frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower}), declared
+    return tuple("id/occ" if name == "occ" and "id" in declared else name for name in declared)
 
 
 def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):

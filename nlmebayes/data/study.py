@@ -14,16 +14,21 @@ def read_study(
     censored, limit, lloq, uloq, blq, source, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
-    frame, name = read_table(frame, "data")
-    source, outcomes, declared = source or name, tidy.named(outcome), tidy.named(levels)
-    names = tidy.level_names(declared)
+    declared = tidy.named(levels, "levels", source or "data")
+    parts = tidy.level_parts(declared)
+    frame, name = read_table(frame, source or "data", is_label=lambda column: column in parts)
+    source, outcomes, names = source or name, tidy.named(outcome, "outcome", source or name), tidy.level_names(declared)
+    covariates, inputs = tidy.named(covariates, "covariates", source), tidy.named(inputs, "inputs", source)
+    complete = tidy.named(complete, "complete", source)
+    for argument, column in {"time": time, "amount": amount, "censored": censored, "limit": limit}.items():
+        tidy.one_name(column, argument, source)
     subject = subject or (names or [None])[-1]
     status = _status(status, outcomes, source)
     named = (censored, limit, lloq, uloq, *status.values())
     of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
     roles = {
         "a level": names, "the time": (time,) if time else (), "an outcome": outcomes,
-        "a covariate": tidy.named(covariates), "an input": tidy.named(inputs), "a limit": of_limits,
+        "a covariate": covariates, "an input": inputs, "a limit": of_limits,
     }  # fmt: skip
     _check_roles(frame, roles, declared, subject, source)
     frame = validate.numbered(frame)
@@ -34,13 +39,13 @@ def read_study(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
-    validate.columns_exist(frame, tidy.named(complete), source, reserved=())
+    validate.columns_exist(frame, complete, source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
         labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
         blq=blq, source=source, status=status,
     )  # fmt: skip
-    for column in tidy.named(complete):
+    for column in complete:
         lost = frame[column].iloc[observations["row"] - 1].isna().to_numpy()
         why = why.mask(lost & why.isna().to_numpy(), f"{column} is missing")
     if time is not None:
@@ -64,10 +69,12 @@ def read_study(
 def _status(status, outcomes, source):
     """Column that says whether the event was seen, by outcome."""
     if status is None or isinstance(status, dict):
-        for name in status or ():
+        for name, column in (status or {}).items():
+            tidy.one_name(column, "status", source)
             if name not in outcomes:
                 raise DataError(f"{source}: status= names {name!r}; the outcomes are {', '.join(outcomes)}")
         return status or {}
+    tidy.one_name(status, "status", source)
     if len(outcomes) > 1:
         raise DataError(f"{source}: several outcomes; say of which status= is: {{{outcomes[0]!r}: {status!r}}}")
     return {outcomes[0]: status}
