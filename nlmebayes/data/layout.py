@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.validate import DataError
+from nlmebayes.data.validate import DataError, codes
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
 SEPARATORS = (",", "\t", ";")
 IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
-CODE = re.compile(r"\d+")
 
 
 def read_text(path, *, is_label, events):
@@ -140,13 +139,6 @@ def _with_codes(frame, text):
     """The frame with columns of codes such as 007 as they are written."""
     numbers = frame.columns[[pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]
     return frame.assign(**{name: text[name].str.strip() for name in numbers if codes(text[name])})
-
-
-def codes(values):
-    """Whether a column holds whole numbers written with digits only, of which some begin with 0, as 007 does."""
-    found = [cell.strip() for cell in values.dropna().unique().tolist() if isinstance(cell, str) and cell.strip()]
-    zeros = any(len(cell) > 1 and cell.startswith("0") for cell in found)
-    return zeros and all(CODE.fullmatch(cell) for cell in found)
 
 
 def existing(data):

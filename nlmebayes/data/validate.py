@@ -1,5 +1,6 @@
 """Checks at the door: each names the source, the row (1 is the first data row) and the column, and says the mend."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,11 @@ import pandas as pd
 
 RESERVED = ("row", "outcome", "value", "lower", "upper")
 OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
+
+
+CODE = re.compile(r"\d+")
+CLASS = re.compile(r"\d+\s*(-|to|\N{EN DASH})\s*\d+|\d+\s*\+")  # 0-5 or 3+, among whole numbers
+CLASSES = 20  # more different ones than that are no classes, but numbers with slips
 
 
 class DataError(ValueError):
@@ -98,12 +104,38 @@ def column_of_covariate(frame, column, source):
     converted = pd.to_numeric(values, errors="coerce")
     present = values.notna()
     stray = present & converted.isna()
+    labels = values.astype(object).where(values.isna(), values.map(_shown, na_action="ignore"))
     if not stray.any():
-        return converted.astype(float)
-    if stray.sum() < 0.5 * present.sum():
+        return labels if codes(values) else converted.astype(float)
+    if stray.sum() < 0.5 * present.sum() and not _classes(labels[present], stray[present]):
         first = int(np.flatnonzero(stray)[0])
-        fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text in a column of numbers")
-    return values.astype(object).where(values.isna(), values.astype(str))
+        fail(
+            source, frame["row"].iloc[first], column,
+            f"{values.iloc[first]!r} is text in a column of numbers; correct it, leave it empty where the number is not "
+            "known, or make the numbers text too (level 3) where they are labels",
+        )  # fmt: skip
+    return labels
+
+
+def _shown(value):
+    """A number or text as text: 5 of 5.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value).strip()
+
+
+def _classes(labels, stray):
+    """Whether the labels are classes such as 0-5, 5, 10 or 0, 1, 2, 3+, rather than numbers with a slip."""
+    ranges, numbers = labels[stray].unique(), labels[~stray].unique()
+    few = len(ranges) + len(numbers) <= CLASSES
+    return few and all(map(CLASS.fullmatch, ranges)) and all(map(CODE.fullmatch, numbers))
+
+
+def codes(values):
+    """Whether a column is of text, all whole numbers with digits only, of which some begin with 0, as 007 does."""
+    found = values.dropna().unique().tolist()
+    if not all(isinstance(cell, str) for cell in found):
+        return False
+    found = [cell.strip() for cell in found if cell.strip()]
+    return any(len(cell) > 1 and cell[0] == "0" for cell in found) and all(map(CODE.fullmatch, found))
 
 
 def finite(frame, columns, source):
