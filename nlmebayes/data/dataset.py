@@ -147,7 +147,7 @@ class Dataset:
         >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
         ('wt',)
         """
-        _check_options(duplicates, unmeasured, blq, interpolation)
+        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_study(
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
@@ -195,7 +195,7 @@ class Dataset:
         DataError
             Names row and column.
         """
-        _check_options(duplicates, unmeasured, blq, interpolation)
+        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_nonmem(
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
             duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
@@ -288,7 +288,10 @@ class Dataset:
         return "\n".join(lines(self))
 
 
-def _check_options(duplicates, unmeasured, blq, interpolation):
+def _check_options(duplicates, unmeasured, blq, interpolation, sort, source):
+    validate.option("sort", sort, (True, False))
+    if not isinstance(source, str | None):
+        raise DataError(f"source={source!r}: write what to call the data in messages, as text")
     validate.option("duplicates", duplicates, ("error", "keep"))
     validate.option("unmeasured", unmeasured, ("exclude", "predict"))
     validate.option("blq", blq, METHODS)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import tidy, validate
-from nlmebayes.data.events import DOSE, checked, states
+from nlmebayes.data.events import DOSE, checked, one_steady_state, states
 from nlmebayes.data.table import read_table
 from nlmebayes.data.tidy import label, labelled_levels, level_names, level_parts
 from nlmebayes.data.validate import DataError
@@ -36,6 +36,8 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     found = found.join(_given(frame, amount, source).drop(columns="row"))
     for column in rest:
         found[column] = _as_observed(frame, column, observed[column], source)
+    validate.goes_on(found, subject, time, pd.Series(True, index=found.index), found["state"], source)
+    one_steady_state(found, subject, time, "ss", source)
     found = found.iloc[tidy.time_order(found, subject, time, sort, source)].reset_index(drop=True)
     tidy.occasions_stay(found, names, subject, source)
     return tidy.tabled(found.assign(position=-1), ("row", *names, time), tidy.DOSE, rest)

@@ -5,11 +5,12 @@ import pandas as pd
 
 from nlmebayes.data import limits, tidy, validate
 from nlmebayes.data.clock import hours
-from nlmebayes.data.events import records
+from nlmebayes.data.events import one_steady_state, records
 from nlmebayes.data.outcomes import holds_units, named_outcomes, not_measured, one_unit
 from nlmebayes.data.table import FLAGGED, NONMEM, event_table
 from nlmebayes.data.validate import DataError
 
+BELOW = "; of a measurement below the limit of quantification give the limit, and 1 in CENS, or any number below lloq="
 LEFT_OUT = 2  # EVID of a record that gives no dose and is no observation
 
 
@@ -47,6 +48,7 @@ def read_nonmem(
     if "occ" in rest:
         validate.no_return(found, subject, "occ", source)
     observations, doses, events = _split(found, names, rest)
+    one_steady_state(doses, subject, "time", "SS", source)
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
@@ -71,7 +73,7 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
     observed = evid == 0
     mdv = not_measured(frame, source) & observed
     outcomes, name = named_outcomes(frame, observed, observed & (~mdv | predict), outcome, source)
-    raw = validate.numeric(frame, "DV", source).mask(mdv)
+    raw = validate.numeric(frame, "DV", source, BELOW).mask(mdv)
     x = frame[["row"]].assign(outcome=name, value=raw.where(observed))
     validate.refuse(x, np.isinf(x["value"]), "value", "is infinite", source, "DV")
     for each in () if predict else outcomes:
@@ -119,6 +121,8 @@ def _in_order(found, raw, subject, sort, source):
             "state, so any offset of the later times serves"
         )
         validate.refuse(found, (step < 0) & found["evid"].isin([3, 4]), "time", problem, source, "TIME")
+    gives = found["evid"].isin([1, 4])
+    validate.goes_on(found, subject, "time", gives, found["state"], source, "TIME")
     order = tidy.time_order(found, subject, "time", sort, source)
     return found.iloc[order].reset_index(drop=True), raw.iloc[order].reset_index(drop=True)
 

@@ -8,6 +8,11 @@ from nlmebayes.data.doses import dose_frame
 from nlmebayes.data.table import read_table
 from nlmebayes.data.validate import DataError
 
+BELOW = (
+    "; of a measurement below the limit of quantification give the limit, and 1 in the column that censored= names, or "
+    "any number below lloq="
+)
+
 
 def read_study(
     frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
@@ -97,7 +102,7 @@ def _labelled(frame, declared, roles, source):
     found = tidy.labelled_levels(frame, declared, source)
     measured = (*roles["the time"], *roles["an outcome"])
     for column in measured:
-        found[column] = validate.numeric(frame, column, source)
+        found[column] = validate.numeric(frame, column, source, BELOW if column in roles["an outcome"] else "")
     taken = (*roles["a level"], *measured, *roles["a limit"], "row")
     rest = tuple(c for c in frame.columns if c not in taken)
     for column in rest:

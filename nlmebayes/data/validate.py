@@ -73,7 +73,7 @@ def numbered(frame):
     return frame.reset_index(drop=True).assign(row=np.arange(1, len(frame) + 1))
 
 
-def numeric(frame, column, source):
+def numeric(frame, column, source, mend=""):
     """The column as floats; text where a number belongs is an error, an empty cell is missing."""
     values = frame[column]
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
@@ -82,7 +82,7 @@ def numeric(frame, column, source):
         return values.astype(float)
     converted = pd.to_numeric(values.astype(object), errors="coerce").astype(float)
     text = converted.isna() & ~blank(values)
-    refuse(frame, text, column, "{!r} is text where a number belongs", source)
+    refuse(frame, text, column, "{!r} is text where a number belongs" + mend, source)
     return converted
 
 
@@ -161,7 +161,35 @@ def ordered(frame, subject, time, source):
         fail(
             source, frame["row"].iloc[i], time,
             f"time goes back from {earlier:g} to {frame[time].iloc[i]:g} within {subject} {frame[subject].iloc[i]}; "
-            "sort=True sorts the records of each subject by time",
+            "sort=True sorts the records of each subject by time; if the clock starts anew there, let it go on instead",
+        )  # fmt: skip
+
+
+def goes_on(frame, subject, time, gives, state, source, name=None):
+    """The clock does not start anew within a subject, whose cycles sorting would lay on one another.
+
+    It does where time goes back to a dose that was given before, or where two stretches of records, in each of which
+    time does not go back, begin at the same time and each hold a dose (``gives``) into a ``state``.
+    """
+    back = frame.groupby(subject, sort=False)[time].diff() < 0
+    if not back.any():
+        return
+    run = back.groupby(frame[subject], sort=False).cumsum()
+    x = pd.DataFrame({"subject": frame[subject], "run": run, "time": frame[time], "gives": gives, "state": state})
+    begun = x.groupby(["subject", "run"], sort=False).agg(time=("time", "first"), gives=("gives", "any"))
+    begun = begun[begun["gives"]].reset_index()
+    again = begun[begun.duplicated(["subject", "time"])]
+    doses = x[x["gives"]].drop_duplicates(["subject", "run", "time", "state"])
+    twice = doses[doses.duplicated(["subject", "time", "state"])]
+    where = set(zip(again["subject"], again["run"], strict=True)) | set(zip(twice["subject"], twice["run"], strict=True))
+    anew = back & np.array([pair in where for pair in zip(x["subject"], run, strict=True)], dtype=bool)
+    if anew.any():
+        i = int(np.flatnonzero(anew)[0])
+        fail(
+            source, frame["row"].iloc[i], name or time,
+            f"the clock starts anew, at {frame[time].iloc[i]:g}, within {subject} {frame[subject].iloc[i]}, and doses "
+            "stand before and after; sort=True would lay them on one another: let time go on, by adding to each cycle "
+            "when it began (where the drug is gone by then, its first dose may be EVID 4)",
         )  # fmt: skip
 
 
