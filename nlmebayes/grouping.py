@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.tidy import label
+from nlmebayes.data.tidy import label, own_labels
 from nlmebayes.formula import FormulaError
 
 CENTRED, NONCENTRED, TRANSPORT, AUTO = PARAMETRISATIONS = "centred", "noncentred", "transport", "auto"
@@ -84,7 +84,7 @@ def group_terms(model, data, units, formulas, random, training):
     for f in formulas:
         for term in f.groups:
             key = level_of[_innermost(term.factors, data.levels)]
-            groupings[key] = labels = _grouping(key, units)
+            groupings[key] = labels = _known_by(key, _grouping(key, units), units, data, training)
             if training is None and labels.nunique() == 1:
                 raise FormulaError(
                     f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
@@ -102,6 +102,18 @@ def _grouping(key, units):
     """Label of each unit's group."""
     columns = [[str(label(value)) for value in units[column].tolist()] for column in key]
     return pd.Series(["/".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
+
+
+def _known_by(key, labels, units, data, training):
+    """The labels, in which one whose own label the training data know in another group has the label from there: a
+    patient who is in another centre now."""
+    level = key[0]
+    if training is None or len(key) > 1 or level not in data.unique or level not in training.unique:
+        return labels
+    there = training.units
+    known = dict(zip(own_labels(there, training.nested, level), there[level], strict=True))
+    own = own_labels(units, data.levels, level)
+    return pd.Series([known.get(name, path) for name, path in zip(own, labels, strict=True)], dtype=object)
 
 
 def _canonical(key, asked, units, levels):

@@ -11,6 +11,7 @@ from nlmebayes import storage
 from nlmebayes.app import statement, whole
 from nlmebayes.app.fit import READ_AS
 from nlmebayes.app.words import StatementError, number
+from nlmebayes.data.tidy import own_labels
 
 STATISTICS = {"mean": None, "median": 0.5, "q05": 0.05, "q95": 0.95}
 
@@ -99,10 +100,16 @@ def _statistic(variable, share):
     return (variable.mean(dims) if share is None else variable.quantile(share, dims)).to_numpy()
 
 
+def _who(data, alone):
+    """Labels of the subjects, without those of the levels above where they say it ``alone``."""
+    units = data.units
+    return set(own_labels(units, data.levels, data.subject) if alone else units[data.subject])
+
+
 def told(data, training):
     """How many were predicted, how many of them are new, and what was left out."""
-    labels = data.observations[data.subject].unique()
-    known = set(training.observations[training.subject]) if training.subject == data.subject else set()
-    new = sum(label not in known for label in labels)
+    alone = data.subject in data.unique and data.subject in training.unique
+    labels, known = _who(data, alone), _who(training, alone) if training.subject == data.subject else set()
+    new = len(labels - known)
     lines = [f"{len(data.observations)} records of {len(labels)} {data.subject}, {new} of them not in the fit"]
     return "\n".join([*lines, *(f"left out: {n} x {why}" for why, n in data.excluded.items())])

@@ -57,6 +57,9 @@ class Dataset:
         What becomes of measurements below a limit of quantification; see `from_frame`.
     origin : dict
         Subject -> (kind of date, hours) of its time zero, where times came as dates or by the clock.
+    unique : tuple of str
+        Levels below another whose labels say who is meant without it, as those of ``levels=("centre", "id")`` do and
+        those of ``("centre", "centre/id")`` do not.
     """
 
     observations: pd.DataFrame
@@ -73,6 +76,7 @@ class Dataset:
     interpolation: str = "nocb"
     blq: str = "M3"
     origin: dict = field(default_factory=dict)
+    unique: tuple[str, ...] = ()
 
     @classmethod
     def from_frame(

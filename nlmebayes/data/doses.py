@@ -25,6 +25,12 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     parts = level_parts(declared)
     doses, _ = read_table(doses, source, is_label=lambda column: column in parts)
     own = _own_levels(doses, declared, subject)
+    lacking = [part for part in level_parts(own) if part not in doses.columns]
+    if lacking and len(names) > 1 and level_parts(own)[0] in doses.columns:
+        raise DataError(
+            f"{source}: no column {lacking[0]!r}, of the level whose doses they are: give it, or say which level is "
+            f"followed in time, such as subject={names[0]!r}"
+        )
     validate.columns_exist(doses, (*level_parts(own), time, amount), source)
     _known(doses, (*level_parts(own), time, amount), rest, source)
     frame = validate.numbered(doses)

@@ -64,8 +64,8 @@ def _parted(text, name, events):
     """The line with the names of the columns, and what follows it."""
     if re.search(r"(?m)^\s*TABLE NO\.", text):
         raise DataError(
-            f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or take "
-            "out those lines and all but one line of names"
+            f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or "
+            "take out those lines and all but one line of names"
         )
     rest = text.lstrip("\r\n")
     while rest:
@@ -94,8 +94,8 @@ def _names(header, separator, source):
     names = [name or f"Unnamed: {i}" for i, name in enumerate(_cells(header, separator))]
     if np.isfinite(pd.to_numeric(pd.Series(names, dtype=object).replace(".", "0"), errors="coerce")).all():
         raise DataError(
-            f"{source}: its first line holds numbers, {header.strip()[:40]!r}; write the names of the columns above it, "
-            "those of $INPUT"
+            f"{source}: its first line holds numbers, {header.strip()[:40]!r}; write the names of the columns above "
+            "it, those of $INPUT"
         )
     once(names, source)
     return names

@@ -56,6 +56,7 @@ def read_nonmem(
     return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
+        "unique": tidy.unique_levels(declared),
     }  # fmt: skip
 
 

@@ -41,7 +41,8 @@ def _names(outcome, source):
     found = outcome.values() if isinstance(outcome, dict) else (outcome,)
     if not found or not all(isinstance(name, str) and name.strip() for name in found):
         raise DataError(
-            f"{source}: outcome={outcome!r}: write a name, such as 'conc', or one for each DVID, {{1: 'conc', 2: 'effect'}}"
+            f"{source}: outcome={outcome!r}: write a name, such as 'conc', or one for each DVID, "
+            "{1: 'conc', 2: 'effect'}"
         )
 
 

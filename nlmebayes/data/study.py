@@ -27,7 +27,6 @@ def read_study(
     complete = tidy.named(complete, "complete", source)
     for argument, column in {"time": time, "amount": amount, "censored": censored, "limit": limit}.items():
         tidy.one_name(column, argument, source)
-    subject = subject or (names or [None])[-1]
     status = _status(status, outcomes, source)
     named = (censored, limit, lloq, uloq, *status.values())
     of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
@@ -39,11 +38,16 @@ def read_study(
     frame = validate.numbered(frame)
     labelled, rest = _labelled(frame, declared, roles, source)
     given = None
+    if doses is not None and subject is None and time is not None:
+        _not_in_turn(labelled, names, time, source)
+    subject = names[-1] if subject is None else subject
     if doses is not None:
         given = dose_frame(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
+        doubled = given.loc[given.duplicated([subject, time, "state"]), subject]
+        validate.goes_on(labelled, subject, time, labelled[subject].isin(doubled), None, source)
     validate.columns_exist(frame, complete, source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
@@ -68,6 +72,7 @@ def read_study(
     return tidy.followed(kept, given, none, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
+        "unique": tidy.unique_levels(declared),
     }  # fmt: skip
 
 
@@ -88,13 +93,32 @@ def _status(status, outcomes, source):
 def _check_roles(frame, roles, declared, subject, source):
     """Every column that an argument names exists and has one role."""
     names = roles["a level"]
-    if not names or not roles["an outcome"] or subject not in names:
+    if not names or not roles["an outcome"] or subject not in (None, *names):
         raise DataError(f"{source}: needs an outcome, at least one level, and as subject= one of the levels {names}")
     validate.apart(source, **roles)
     others = [c for role, columns in roles.items() if role != "a level" for c in columns]
     validate.columns_exist(frame, (*tidy.level_parts(declared), *others), source)
     if frame.empty:
         raise DataError(f"{source}: no rows")
+
+
+def _not_in_turn(labelled, names, time, source):
+    """Members of the innermost level are not occasions of one subject, by the look of their times: those of each group
+    of several follow one another."""
+    if len(names) < 2:
+        return
+    parent, inner = names[-2:]
+    spans = labelled.groupby([parent, inner], sort=False)[time].agg(["min", "max"])
+    spans = spans.sort_values([parent, "min", "max"])
+    later = spans.groupby(parent, sort=False).shift()
+    pairs = later["min"].notna()
+    follows = (spans["min"] >= later["max"]) & (spans["max"] > later["min"])
+    if pairs.any() and follows[pairs].all():
+        raise DataError(
+            f"{source}: one {inner} of a {parent} follows after another, so it may be an occasion: say "
+            f"subject={parent!r} (what is left of a dose is carried over), or subject={inner!r} (each {inner} starts "
+            "without drug)"
+        )
 
 
 def _labelled(frame, declared, roles, source):

@@ -15,7 +15,7 @@ FLAGGED = "flagged to be ignored (C, or #)"
 
 
 def read_table(data, name, *, is_label=lambda column: False, events=False):
-    """A frame and what to call it, from a frame (called ``name``) or the path of a text file; see `layout.read_text`."""
+    """A frame and what to call it, from a frame (called ``name``) or a path; the rest is as in `layout.read_text`."""
     if isinstance(data, pd.DataFrame):
         odd = [column for column in data.columns if not isinstance(column, str)]
         if odd and not events:

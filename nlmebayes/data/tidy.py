@@ -48,6 +48,20 @@ def level_parts(declared):
     return tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
 
 
+def unique_levels(declared):
+    """Levels below another that are declared without it."""
+    return tuple(level for level in declared[1:] if "/" not in level)
+
+
+def own_labels(units, levels, level):
+    """Labels of a level without those of the level above, which begin them."""
+    place = levels.index(level)
+    if place == 0:
+        return units[level].tolist()
+    pairs = zip(units[level], units[levels[place - 1]], strict=True)
+    return [path.removeprefix(f"{parent}/") for path, parent in pairs]
+
+
 def labelled(frame, column, source):
     """The labels of a column; none is missing or blank."""
     values = frame[column]

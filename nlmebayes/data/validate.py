@@ -111,8 +111,8 @@ def column_of_covariate(frame, column, source):
         first = int(np.flatnonzero(stray)[0])
         fail(
             source, frame["row"].iloc[first], column,
-            f"{values.iloc[first]!r} is text in a column of numbers; correct it, leave it empty where the number is not "
-            "known, or make the numbers text too (level 3) where they are labels",
+            f"{values.iloc[first]!r} is text in a column of numbers; correct it, leave it empty where the number is "
+            "not known, or make the numbers text too (level 3) where they are labels",
         )  # fmt: skip
     return labels
 
@@ -174,15 +174,14 @@ def goes_on(frame, subject, time, gives, state, source, name=None):
     back = frame.groupby(subject, sort=False)[time].diff() < 0
     if not back.any():
         return
-    run = back.groupby(frame[subject], sort=False).cumsum()
-    x = pd.DataFrame({"subject": frame[subject], "run": run, "time": frame[time], "gives": gives, "state": state})
+    x = frame[[subject, time]].set_axis(["subject", "time"], axis=1).assign(gives=gives, state=state)
+    x["run"] = back.groupby(x["subject"], sort=False).cumsum()
     begun = x.groupby(["subject", "run"], sort=False).agg(time=("time", "first"), gives=("gives", "any"))
     begun = begun[begun["gives"]].reset_index()
-    again = begun[begun.duplicated(["subject", "time"])]
     doses = x[x["gives"]].drop_duplicates(["subject", "run", "time", "state"])
-    twice = doses[doses.duplicated(["subject", "time", "state"])]
-    where = set(zip(again["subject"], again["run"], strict=True)) | set(zip(twice["subject"], twice["run"], strict=True))
-    anew = back & np.array([pair in where for pair in zip(x["subject"], run, strict=True)], dtype=bool)
+    again = begun[begun.duplicated(["subject", "time"])], doses[doses.duplicated(["subject", "time", "state"])]
+    runs = pd.MultiIndex.from_frame(pd.concat(again)[["subject", "run"]])
+    anew = back & pd.MultiIndex.from_frame(x[["subject", "run"]]).isin(runs)
     if anew.any():
         i = int(np.flatnonzero(anew)[0])
         fail(

@@ -96,9 +96,10 @@ def check_samples(target, patient, f, *, refuse=True):
                 continue
             if (here == 0).all():
                 if time < first:
+                    begun = f"before the first dose at {first:g}" if len(patient.doses) else "and no dose is recorded"
                     _say(
-                        f"{where} was measured at {time:g}, before the first dose at {first:g}; correct the time, or "
-                        "give the doses before it", target.model.residual_of(name).positive or refuse,
+                        f"{where} was measured at {time:g}, {begun}; correct the time, or give the doses before it",
+                        target.model.residual_of(name).positive or refuse,
                     )  # fmt: skip
                 continue
             low, middle, high = np.nanquantile(here, [LIKELY[0], 0.5, LIKELY[1]])
