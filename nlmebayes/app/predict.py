@@ -10,6 +10,7 @@ import nlmebayes as nb
 from nlmebayes import storage
 from nlmebayes.app import statement, whole
 from nlmebayes.app.fit import READ_AS
+from nlmebayes.app.wanted import MOST
 from nlmebayes.app.words import StatementError, number
 from nlmebayes.data.tidy import own_labels
 
@@ -74,8 +75,8 @@ def grid_of(times, grid):
     if grid is None:
         return None
     parts = [number(text, "--grid start:stop:n") for text in grid.split(":")]
-    if len(parts) != 3 or not isinstance(parts[2], int) or parts[2] < 1:
-        raise StatementError(f"--grid {grid!r}: write start:stop:n, such as 0:24:97")
+    if len(parts) != 3 or not isinstance(parts[2], int) or not 1 <= parts[2] <= MOST or not np.isfinite(parts).all():
+        raise StatementError(f"--grid {grid!r}: write start:stop:n, such as 0:24:97, with {MOST:,} values at most")
     return np.linspace(*parts)
 
 

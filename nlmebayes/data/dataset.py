@@ -14,6 +14,8 @@ from nlmebayes.data.summary import lines
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError
 
+RECORDS = 10_000_000  # of a grid, which take a gigabyte
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -262,6 +264,11 @@ class Dataset:
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
         values = np.atleast_1d(np.asarray(values, dtype=float))
+        count = len(values) * len(self.outcomes) * self.observations[self.levels[-1]].nunique()
+        if count > RECORDS:
+            raise DataError(
+                f"over: {len(values):,} values of {column} make {count:,} records; at most {RECORDS:,} can be"
+            )
         if not np.isfinite(values).all():
             raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
         followed = self.levels[-1] != self.subject or self.inputs
