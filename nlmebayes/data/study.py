@@ -112,7 +112,8 @@ def _not_in_turn(labelled, names, time, source):
     spans = spans.sort_values([parent, "min", "max"])
     later = spans.groupby(parent, sort=False).shift()
     pairs = later["min"].notna()
-    follows = (spans["min"] >= later["max"]) & (spans["max"] > later["min"])
+    touch = (spans["min"] == later["max"]) & (later["max"] > later["min"])
+    follows = (spans["min"] > later["max"]) | touch
     if pairs.any() and follows[pairs].all():
         raise DataError(
             f"{source}: one {inner} of a {parent} follows after another, so it may be an occasion: say "

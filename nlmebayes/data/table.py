@@ -73,20 +73,19 @@ def _kept(frame, source):
     """The records that are not flagged, as in NONMEM with IGNORE=# (its default), IGNORE=C or IGNORE=@, and how many
     are."""
     flagged = _begins(frame.iloc[:, 0], IGNORED)
-    frame = frame[~flagged]
     for column in (c for c in frame.columns if c.upper() == "C"):
         marks = frame[column].astype(object).where(~validate.blank(frame[column]))
-        held = set(marks.dropna().map(lambda x: x.strip() if isinstance(x, str) else x))
-        if held <= {*MARKS, "0", 0} and (held & set(MARKS) or not held):
-            flagged = flagged | marks.isin(MARKS).reindex(flagged.index, fill_value=False)
+        marks = marks.map(lambda x: x.strip() if isinstance(x, str) else x)
+        held = set(marks[~flagged].dropna())
+        if set(marks.dropna()) <= {*MARKS, "0", 0} and held != {0}:
+            flagged = flagged | marks.isin(MARKS)
             frame = frame.drop(columns=column)
         elif held == {0, 1}:
-            flag = frame["row"][marks == 1].iloc[0]
             problem = (
                 "1 flags a record to be ignored, or is a covariate: take the flagged records out, or rename the column"
             )
-            validate.fail(source, flag, column, problem)
-    frame = frame[~flagged.reindex(frame.index)].reset_index(drop=True)
+            validate.fail(source, frame["row"][marks == 1].iloc[0], column, problem)
+    frame = frame[~flagged].reset_index(drop=True)
     if frame.empty:
         raise DataError(f"{source}: every record is flagged to be ignored (IGNORE)")
     return frame, int(flagged.sum())
