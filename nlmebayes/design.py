@@ -39,6 +39,8 @@ class Design:
     random: dict = field(default_factory=dict)  # (parameter, term) -> Matrix, the state of slopes
     level_of: dict = field(default_factory=dict)  # columns of a group term -> the columns that say it all
     scales: dict = field(default_factory=dict)  # (outcome, part of its residual) -> Matrix of its records
+    nested: tuple[str, ...] = ()  # levels of the data, outermost first
+    unique: tuple[str, ...] = ()  # those of them whose labels say who is meant without the level above
 
 
 def resolve(model, data, training=None):
@@ -59,7 +61,7 @@ def resolve(model, data, training=None):
     outcomes = tuple(observed(model, data, name, of_record, scales) for name in data.outcomes)
     return Design(
         units, _unit_labels(data, units), formulas, fixed, levels, outcomes, records, data.interpolation, data.source,
-        data.blq == "M4", random, level_of, scales,
+        data.blq == "M4", random, level_of, scales, data.levels, data.unique,
     )  # fmt: skip
 
 

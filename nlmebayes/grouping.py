@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.tidy import label
+from nlmebayes.data.tidy import label, own_labels
 from nlmebayes.formula import FormulaError
 
 CENTRED, NONCENTRED, TRANSPORT, AUTO = PARAMETRISATIONS = "centred", "noncentred", "transport", "auto"
@@ -86,7 +86,8 @@ def group_terms(model, data, units, formulas, random, training):
             here = dict(zip(named.factors, term.factors, strict=True))  # names of the training data -> of these
             key = _known(level_of, _innermost(term.factors, data.levels), here, f, data)
             columns[key] = tuple(here[name] for name in key)
-            groupings[key] = labels = _grouping(columns[key], units)
+            labels = _grouping(columns[key], units)
+            groupings[key] = labels = _known_by(key[0], columns[key], labels, units, data, training)
             if training is None and labels.nunique() == 1:
                 raise FormulaError(
                     f"formula {f.text!r}: {term.text} has one group only ({labels.iloc[0]}), so its SD cannot be "
@@ -117,6 +118,17 @@ def _grouping(key, units):
     """Label of each unit's group."""
     columns = [[str(label(value)) for value in units[column].tolist()] for column in key]
     return pd.Series(["/".join(parts) for parts in zip(*columns, strict=True)], dtype=object)
+
+
+def _known_by(there, columns, labels, units, data, training):
+    """The labels, in which one whose own label the training data know in another group has the label from there: a
+    patient who is in another centre now."""
+    if training is None or len(columns) > 1 or columns[0] not in data.unique or there not in training.unique:
+        return labels
+    trained = training.units
+    known = dict(zip(own_labels(trained, training.nested, there), trained[there], strict=True))
+    own = own_labels(units, data.levels, columns[0])
+    return pd.Series([known.get(name, path) for name, path in zip(own, labels, strict=True)], dtype=object)
 
 
 def _canonical(key, asked, units, levels):

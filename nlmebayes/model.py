@@ -213,6 +213,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
     measurements and information are constants, unless they are large; such a model compiles faster.
     """
     check_names(model, design)
+    check_doses(model, design)
     check_residuals(model, design)
     design = replace(design, outcomes=tuple(o.fitted for o in design.outcomes))
     variables = Variables(model.priors)
@@ -378,11 +379,15 @@ def check_names(model, design):
             raise ModelError(
                 f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
             )
-    if model.structure.doses and model.structure.needs_doses and not (design.records["what"] == "dose").any():
-        raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
     for level in design.levels:
         if level.name in {p.name for p in model.structure.parameters}:
             raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
+
+
+def check_doses(model, design):
+    """There are doses where nothing happens without; a patient who is forecast may still be waiting for the first."""
+    if model.structure.doses and model.structure.needs_doses and not (design.records["what"] == "dose").any():
+        raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
 
 
 def check_residuals(model, design):

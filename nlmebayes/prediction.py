@@ -28,8 +28,10 @@ from nlmebayes.evaluation import (
     measure,
 )  # fmt: skip
 from nlmebayes.imputation import filled, missing
-from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
+from nlmebayes.model import Model, ModelError, assemble, check_doses, check_names, coordinates, designed
 from nlmebayes.threads import in_turns
+
+REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 
 
 def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
@@ -43,7 +45,9 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
         From `fit` or `forecast`.
     data : Dataset, optional
         New data (``data.over(time=...)`` for a grid); by default those that the tree was made on. Units and groups
-        with a label that the tree knows keep their draws; others are drawn from the population of each draw.
+        with a label that the tree knows keep their draws; others are drawn from the population of each draw. One who
+        is in another group now (a patient in another centre) is known by its label, unless that was declared within
+        the group (``levels=("centre", "centre/id")``): then it is another one's.
     redraw : bool
         Draw the effects of known groups anew too: replicates of the study with other individuals, as a visual
         predictive check needs them.
@@ -68,6 +72,8 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     same_outcomes(data, training)
     design = resolve(model, data, training)
     check_names(model, design)
+    if REPORT not in tree.attrs:
+        check_doses(model, design)
     draws = draws_of(tree["posterior"].to_dataset(), training, model, data.outcomes)
     if draws.drift:
         _same_patient(data, storage.stored_dataset(tree), draws.drift)

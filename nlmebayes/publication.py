@@ -7,7 +7,6 @@ reference weight. `published` reads models that come with the library, one TOML 
 
 import json
 import tomllib
-from dataclasses import replace
 from importlib.resources import files
 from itertools import product
 
@@ -106,7 +105,7 @@ def population(
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
     data = _reference_data(model, levels, outcomes, reference or {}, domain or {})
     design = resolve(model, data)
-    check_names(model, _with_a_dose(design))
+    check_names(model, design)
     rng = np.random.default_rng(random_seed)
     size = draws or (1000 if uncertainty else 1)
     drawn = Draws(
@@ -311,11 +310,6 @@ def _typical(name, reference, domain):
     if allowed is None:
         return [1.0]
     return list(allowed) if isinstance(allowed[0], str) else [float(np.mean(allowed))]
-
-
-def _with_a_dose(design):
-    """The design as `check_names` wants it: a reference subject has been given something."""
-    return design if design.records is None else replace(design, records=pd.DataFrame({"what": ["dose"]}))
 
 
 def _theta(model, design, theta, uncertainty, size, rng):

@@ -22,6 +22,7 @@ from nlmebayes.data.validate import DataError
 
 ORDER = {"reset": 0, "dose": 1, "other": 2, "observation": 3}  # of what stands in one row, as EVID 4 does
 DOSE = ("state", "amount", "rate", "addl", "ii", "ss")
+IMPLIED = 100_000  # additional doses of a subject that come before its last record
 MODELLED = {-1.0: "rate", -2.0: "duration"}  # NONMEM's codes of RATE
 
 
@@ -34,6 +35,7 @@ def in_order(data, columns):
     """
     inner = list(dict.fromkeys([*data.levels, *columns]))
     lines = [name for name in on_lines(data) if name in columns]
+    _check_implied(data)
     doses = written_out(data.doses, data, _snapped) if lines else data.doses
     parts = [(data.observations, "row", places(data), "observation"), (doses, "position", None, "dose")]
     parts.append((data.events, "position", None, None))
@@ -53,6 +55,23 @@ def in_order(data, columns):
     order = np.lexsort((place, found["position"].astype(float), found["time"].astype(float), of_subject))
     found = _filled({name: values[order] for name, values in found.items()}, data, inner, lines)
     return cut(found, lines, data.subject) if lines else found
+
+
+def _check_implied(data):
+    """The additional doses of a subject are not too many to be written out."""
+    repeated = data.doses[data.doses["addl"] > 0]
+    if not len(repeated):
+        return
+    frames = [frame[[data.subject, data.time]] for frame in (data.observations, data.doses, data.events) if len(frame)]
+    last = pd.concat(frames).groupby(data.subject)[data.time].max()
+    time = repeated[data.subject].map(last) - repeated[data.time]
+    implied = np.minimum(repeated["addl"], time / repeated["ii"])
+    if (implied.groupby(repeated[data.subject]).sum() > IMPLIED).any():
+        dose = repeated.loc[implied.idxmax()]
+        raise DataError(
+            f"{data.source}, row {dose['row']}, column ADDL: {dose['addl']} doses every {dose['ii']:g}: a subject has "
+            f"more than {IMPLIED:,} additional doses before its last record; correct II, or give an infusion (RATE)"
+        )
 
 
 def _column(frame, name, fill=np.nan):

@@ -219,3 +219,53 @@ def test_an_outcome_that_the_patient_has_not_can_be_predicted():
     other = nb.Dataset.from_frame(other, outcome="b", unmeasured="predict", **columns)
     drawn = nb.predict(model, forecast, other, random_seed=1)["posterior_predictive"]["b"]
     assert float(drawn.std()) == pytest.approx(3.0, rel=0.05)
+
+
+# --- a patient who has had no dose yet ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def undosed():
+    """Before the first dose: a record of interest, no sample, AMT 0."""
+    table = pd.DataFrame({"ID": "new", "TIME": [0.0], "AMT": [0.0], "DV": [np.nan]})
+    return nb.Dataset.from_nonmem(table, outcome="conc", unmeasured="predict")
+
+
+@pytest.mark.parametrize("history", ["follow", "none"])
+def test_the_first_dose_of_a_patient_can_be_chosen(boluses, undosed, history):
+    """Of 100 mg in 10 L at 1 L/h, 10 exp(-0.6) mg/L are left after 6 h: the median of a population known to 2 %."""
+    forecast = nb.forecast(None, boluses[1], undosed, random_seed=1)
+    assert json.loads(forecast.attrs["nlmebayes_forecast"])["method"] == "auto"
+    table = nb.recommend(forecast, nb.Regimen(100.0, start=0.0), nb.Trough(1, 20, time=6.0), history=history)
+    assert table["median"].iloc[0] == pytest.approx(10 * np.exp(-0.6), rel=0.01)
+    np.testing.assert_array_equal(nb.predict(None, forecast)["posterior"]["f_conc"], 0.0)
+
+
+def test_the_best_first_dose_is_found(boluses, undosed):
+    forecast = nb.forecast(None, boluses[1], undosed, random_seed=1)
+    target = nb.Trough(8.0, time=6.0)
+    best = nb.optimise(forecast, nb.Regimen(1.0), target, optimum="at least", probability=0.5)
+    assert best["amount"].iloc[0] == pytest.approx(80 * np.exp(0.6), rel=0.01)
+
+
+def test_a_sample_of_a_patient_without_a_dose_is_refused(boluses):
+    table = pd.DataFrame({"ID": "new", "TIME": [4.0], "DV": [5.0]})
+    patient = nb.Dataset.from_nonmem(table, outcome="conc")
+    with pytest.raises(nb.ModelError, match=r"conc 5 was measured at 4, and no dose is recorded; .* give the doses"):
+        nb.forecast(None, boluses[1], patient)
+
+
+def test_data_without_doses_are_no_data_to_predict_or_fit(boluses, undosed):
+    for verb in (
+        lambda: nb.predict(None, boluses[1], undosed),
+        lambda: nb.build(boluses[0], undosed.with_values(conc=[1])),
+    ):
+        with pytest.raises(nb.ModelError, match="needs doses, and the data have none: give doses=, or AMT"):
+            verb()
+
+
+def test_a_negative_sample_beyond_the_residual_is_refused(boluses):
+    """The residual has an SD of 0.3: -0.4 can be at the end of the curve, -4 nowhere."""
+    with pytest.raises(nb.ModelError, match=r"row 1: conc -4 is negative, further below .* or give the limit .* lloq="):
+        nb.forecast(None, boluses[1], bolus([0.0], [1.0], [-4.0]))
+    nb.forecast(None, boluses[1], bolus([0.0], [40.0], [-0.4]), draws=100, random_seed=1)

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from model_zoo.oncology.tumour_growth import TumourGrowth
@@ -35,7 +35,7 @@ class TumourGrowthInhibition(Driven):
 
     kinetics: Structure = OneCompartment()  # noqa: RUF009 (a frozen record)
     law: Literal["exponential", "simeoni"] = "simeoni"
-    transits: int = 3
+    transits: int = field(default=3, metadata={"most": 100})
 
     @property
     def _growth(self):

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytensor.tensor as pt
@@ -47,7 +47,7 @@ class MichaelisMenten(System):
     linear: bool = False
     lag: bool = False
     bioavailability: bool = False
-    transits: int = 3
+    transits: int = field(default=3, metadata={"most": 100})
 
     @property
     def _input(self):

@@ -6,7 +6,9 @@ import nlmebayes as nb
 from nlmebayes import storage
 from nlmebayes.app import statement
 from nlmebayes.app.fit import READ_AS
+from nlmebayes.app.wanted import MOST
 from nlmebayes.app.words import StatementError, number
+from nlmebayes.data.tidy import own_labels
 from nlmebayes.files import trees, whole
 from nlmebayes.files.text import read_json
 
@@ -67,8 +69,8 @@ def grid_of(times, grid):
     if grid is None:
         return None
     parts = [number(text, "--grid start:stop:n") for text in grid.split(":")]
-    if len(parts) != 3 or not isinstance(parts[2], int) or parts[2] < 1:
-        raise StatementError(f"--grid {grid!r}: write start:stop:n, such as 0:24:97")
+    if len(parts) != 3 or not isinstance(parts[2], int) or not 1 <= parts[2] <= MOST or not np.isfinite(parts).all():
+        raise StatementError(f"--grid {grid!r}: write start:stop:n, such as 0:24:97, with {MOST:,} values at most")
     return np.linspace(*parts)
 
 
@@ -93,10 +95,16 @@ def _statistic(variable, share):
     return (variable.mean(dims) if share is None else variable.quantile(share, dims)).to_numpy()
 
 
+def _who(data, alone):
+    """Labels of the subjects, without those of the levels above where they say it ``alone``."""
+    units = data.units
+    return set(own_labels(units, data.levels, data.subject) if alone else units[data.subject])
+
+
 def told(data, training):
     """How many were predicted, how many of them are new, and what was left out."""
-    labels = data.observations[data.subject].unique()
-    known = set(training.observations[training.subject]) if training.subject == data.subject else set()
-    new = sum(label not in known for label in labels)
+    alone = data.subject in data.unique and data.subject in training.unique
+    labels, known = _who(data, alone), _who(training, alone) if training.subject == data.subject else set()
+    new = len(labels - known)
     lines = [f"{len(data.observations)} records of {len(labels)} {data.subject}, {new} of them not in the fit"]
     return "\n".join([*lines, *(f"left out: {n} x {why}" for why, n in data.excluded.items())])

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import get_type_hints
 
-import pandas as pd
-
 import nlmebayes as nb
 from nlmebayes import nouns
 from nlmebayes.app import zoo
@@ -126,7 +124,7 @@ def _argument(key, value, tidy):
     if key == "doses":
         if not Path(value).is_file():
             raise StatementError(f"no file {str(value)!r}")
-        return pd.read_csv(value, skipinitialspace=True)
+        return Path(value)
     if key == "outcome" and isinstance(value, dict):
         return {_code(code): name for code, name in value.items()}
     if key == "outcome" and not isinstance(value, str) and not tidy:

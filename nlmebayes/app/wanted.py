@@ -14,6 +14,7 @@ KINDS = {
     "average": nb.AverageConcentration, "cavg": nb.AverageConcentration, "t>mic": nb.TimeAbove,
 }  # fmt: skip
 AREAS = (nb.AUC, nb.DailyAUC)
+MOST = 10_000  # values of a list that is given as first, last and step
 OPTIONS = {"mic": "mic", "free": "free", "weight": "weight", "at": "time", "from": "start", "to": "end", "dose": "dose"}
 CONCENTRATION = {  # in mg/L
     "g/l": 1e3, "mg/ml": 1e3, "mg/l": 1.0, "ug/ml": 1.0, "mg/dl": 10.0, "ug/l": 1e-3, "ng/ml": 1e-3, "ng/l": 1e-6,
@@ -142,8 +143,10 @@ def numbers(text, option):
     if ":" not in text:
         return [float(number(part.strip(), option)) for part in text.split(",")]
     parts = [float(number(part, option)) for part in text.split(":")]
-    if len(parts) != 3 or not parts[2] > 0 or parts[1] < parts[0]:
+    if len(parts) != 3 or not np.isfinite(parts).all() or not parts[2] > 0 or parts[1] < parts[0]:
         raise StatementError(f"{option} {text!r}: write numbers, 500,750,1000, or first:last:step, 250:2000:250")
+    if (parts[1] - parts[0]) / parts[2] > MOST:
+        raise StatementError(f"{option} {text!r}: more than {MOST:,} values; take a larger step")
     return list(np.arange(parts[0], parts[1] + 1e-9 * parts[2], parts[2]))
 
 

@@ -16,7 +16,9 @@ CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
 LAST20 = 50  # NM-TRAN's default: the last two-digit year of this century
 EPOCH = date(1970, 1, 1).toordinal()
+YEARS = 1678, 2261  # that nanoseconds since 1970 can tell; others are placeholders, such as 9999
 YEARLESS = 2001  # of dates without a year; no leap year
+PLACEHOLDER = f"lies outside the years {YEARS[0]} to {YEARS[1]}; correct it, or leave the record out"
 
 
 def hours(frame, subject, source):
@@ -92,6 +94,8 @@ def _moments(frame, source):
         validate.refuse(frame, values.isna(), "TIME", problem, source)
     elif values.dt.tz is not None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    outside = ~values.dt.year.between(*YEARS)
+    validate.refuse(frame, outside, "TIME", f"{{}} {PLACEHOLDER}", source)
     return values
 
 
@@ -125,9 +129,13 @@ def _days(frame, source):
     name = names[0]
     validate.refuse(frame, _text(frame[name]) == "", name, "is missing; every record needs its date", source)
     if pd.api.types.is_datetime64_any_dtype(frame[name]):
+        validate.refuse(frame, ~frame[name].dt.year.between(*YEARS), name, f"{{}} {PLACEHOLDER}", source)
         return (frame[name].dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days.rename(name), "date"
     text = _text(frame[name])
     found = {cell: _day(cell, PARTS[name]) for cell in text.unique()}
+    first, last = (date(year, 1, 1).toordinal() - EPOCH for year in (YEARS[0], YEARS[1] + 1))
+    far = {cell: day is not None and day[0] == "date" and not first <= day[1] < last for cell, day in found.items()}
+    validate.refuse(frame, text.map(far).to_numpy(dtype=bool), name, f"{{}} {PLACEHOLDER}", source)
     bad = text.map({cell: day is None for cell, day in found.items()}).to_numpy(dtype=bool)
     order = "/".join(SPELLED[p] for p in PARTS[name])
     problem = f"{{!r}} is no date; {name} is {order} or the number of a day{_other_order(text[bad])}"

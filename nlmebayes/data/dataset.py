@@ -14,6 +14,8 @@ from nlmebayes.data.summary import lines
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError
 
+RECORDS = 10_000_000  # of a grid, which take a gigabyte
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -57,6 +59,9 @@ class Dataset:
         What becomes of measurements below a limit of quantification; see `from_frame`.
     origin : dict
         Subject -> (kind of date, hours) of its time zero, where times came as dates or by the clock.
+    unique : tuple of str
+        Levels below another whose labels say who is meant without it, as those of ``levels=("centre", "id")`` do and
+        those of ``("centre", "centre/id")`` do not.
     """
 
     observations: pd.DataFrame
@@ -73,6 +78,7 @@ class Dataset:
     interpolation: str = "nocb"
     blq: str = "M3"
     origin: dict = field(default_factory=dict)
+    unique: tuple[str, ...] = ()
 
     @classmethod
     def from_frame(
@@ -147,7 +153,7 @@ class Dataset:
         >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
         ('wt',)
         """
-        _check_options(duplicates, unmeasured, blq, interpolation)
+        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_study(
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
@@ -195,7 +201,7 @@ class Dataset:
         DataError
             Names row and column.
         """
-        _check_options(duplicates, unmeasured, blq, interpolation)
+        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_nonmem(
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
             duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
@@ -258,6 +264,11 @@ class Dataset:
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
         values = np.atleast_1d(np.asarray(values, dtype=float))
+        count = len(values) * len(self.outcomes) * self.observations[self.levels[-1]].nunique()
+        if count > RECORDS:
+            raise DataError(
+                f"over: {len(values):,} values of {column} make {count:,} records; at most {RECORDS:,} can be"
+            )
         if not np.isfinite(values).all():
             raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
         followed = self.levels[-1] != self.subject or self.inputs
@@ -288,7 +299,10 @@ class Dataset:
         return "\n".join(lines(self))
 
 
-def _check_options(duplicates, unmeasured, blq, interpolation):
+def _check_options(duplicates, unmeasured, blq, interpolation, sort, source):
+    validate.option("sort", sort, (True, False))
+    if not isinstance(source, str | None):
+        raise DataError(f"source={source!r}: write what to call the data in messages, as text")
     validate.option("duplicates", duplicates, ("error", "keep"))
     validate.option("unmeasured", unmeasured, ("exclude", "predict"))
     validate.option("blq", blq, METHODS)

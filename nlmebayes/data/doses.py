@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import tidy, validate
-from nlmebayes.data.events import DOSE, checked, states
+from nlmebayes.data.events import DOSE, checked, one_steady_state, states
+from nlmebayes.data.table import read_table
 from nlmebayes.data.tidy import label, labelled_levels, level_names, level_parts
 from nlmebayes.data.validate import DataError
 
@@ -21,7 +22,15 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
         raise DataError(f"{source}: doses need a time column; give time=")
     names = level_names(declared)
     validate.free_of_doses((*names, time, *rest), source.removesuffix(", doses"))
+    parts = level_parts(declared)
+    doses, _ = read_table(doses, source, is_label=lambda column: column in parts)
     own = _own_levels(doses, declared, subject)
+    lacking = [part for part in level_parts(own) if part not in doses.columns]
+    if lacking and len(names) > 1 and level_parts(own)[0] in doses.columns:
+        raise DataError(
+            f"{source}: no column {lacking[0]!r}, of the level whose doses they are: give it, or say which level is "
+            f"followed in time, such as subject={names[0]!r}"
+        )
     validate.columns_exist(doses, (*level_parts(own), time, amount), source)
     _known(doses, (*level_parts(own), time, amount), rest, source)
     frame = validate.numbered(doses)
@@ -33,6 +42,8 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     found = found.join(_given(frame, amount, source).drop(columns="row"))
     for column in rest:
         found[column] = _as_observed(frame, column, observed[column], source)
+    validate.goes_on(found, subject, time, pd.Series(True, index=found.index), found["state"], source)
+    one_steady_state(found, subject, time, "ss", source)
     found = found.iloc[tidy.time_order(found, subject, time, sort, source)].reset_index(drop=True)
     tidy.occasions_stay(found, names, subject, source)
     return tidy.tabled(found.assign(position=-1), ("row", *names, time), tidy.DOSE, rest)

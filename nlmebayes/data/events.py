@@ -8,6 +8,7 @@ from nlmebayes.data.clock import clock_hours
 
 DOSE = ("amount", "rate", "addl", "ii", "ss")
 NAMES = {"amount": "AMT", "rate": "RATE", "addl": "ADDL", "ii": "II", "ss": "SS", "evid": "EVID"}
+MOST = 100_000  # additional doses of a record: every six minutes for a year
 KINDS = {0: "an observation record", 2: "another event", 3: "a reset"}
 
 # (column, where it is broken, what is wrong); the earlier rules may be taken for granted by the later ones.
@@ -26,11 +27,20 @@ RULES = (
     ("rate", lambda x: ~x.gives & (x.rate != 0), "{:g} on a record that gives no dose"),
     ("addl", lambda x: x.addl < 0, "{:g} is negative; NONMEM's negative ADDL is not supported"),
     ("addl", lambda x: x.addl % 1 != 0, "{:g} is not a whole number"),
+    (
+        "addl",
+        lambda x: x.addl > MOST,
+        f"{{:g}} additional doses; at most {MOST:,} can be, so give as many as were taken",
+    ),
     ("addl", lambda x: ~x.gives & (x.addl > 0), "{:g} on a record that gives no dose"),
     ("ii", lambda x: x.ii < 0, "{:g} is negative"),
     ("ii", lambda x: ~x.gives & (x.ii > 0), "{:g} on a record that gives no dose"),
-    ("ss", lambda x: ~x.ss.isin([0, 1, 2, 3]), "{:g} is none of 0, 1, 2, 3"),
-    ("ss", lambda x: ~x.gives & (x.ss > 0), "{:g} on a record that gives no dose"),
+    (
+        "ss",
+        lambda x: ~x.ss.isin([0, 1, 2, 3]),
+        "{:g} is none of 0, 1, 2, 3; leave it empty where there is no steady state",
+    ),
+    ("ss", lambda x: ~x.gives & (x.ss > 0), "{:g} on a record that gives no dose; leave it empty there"),
     (
         "addl",
         lambda x: x.constant & (x.addl > 0),
@@ -45,7 +55,8 @@ RULES = (
     (
         "ss",
         lambda x: (x.ss > 0) & (x.ii == 0) & ~x.constant,
-        "{:g}: a steady state needs the interval II, or for a constant infusion AMT 0 and a RATE",
+        "{:g}: a steady state needs the interval II, or for a constant infusion AMT 0 and a RATE; leave SS empty where "
+        "there is none",
     ),
     *(
         (
@@ -79,6 +90,20 @@ def checked(doses, gives, names, source):
         validate.refuse(x, broken(x), column, problem, source, names.get(column))
     # NONMEM's SS=3 is 1 but for where its search of a steady state starts.
     return doses.assign(addl=doses["addl"].astype(int), ss=doses["ss"].replace(3, 1).astype(int))
+
+
+def one_steady_state(doses, subject, time, column, source):
+    """No steady state takes the place of another at its very time, which would never have been."""
+    steady = doses[doses["ss"] == 1]
+    again = steady.duplicated([subject, time])
+    if again.any():
+        second = steady[again].iloc[0]
+        first = steady[(steady[subject] == second[subject]) & (steady[time] == second[time])].iloc[0]
+        problem = (
+            f"SS 1 takes the place of all that was, so that of row {first['row']}, at the same time, would be lost (as "
+            "in NONMEM); with SS 2 this steady state is added to it, or leave one out"
+        )
+        validate.fail(source, second["row"], column, problem)
 
 
 def states(frame, column, source):

@@ -1,5 +1,7 @@
 """Measurements known to an interval only: censoring flags and limits of quantification, as ``lower`` and ``upper``."""
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 
@@ -96,8 +98,9 @@ def _per_record(limit, frame, outcomes, word, source):
     for name, number in each.items():
         if name not in outcomes:
             raise DataError(f"{source}: {word}= names {name!r}; the outcomes are {', '.join(outcomes)}")
-        if not np.isfinite(number):
-            raise DataError(f"{source}: {word}={number!r} is no finite number")
+        if not isinstance(number, Real) or not np.isfinite(number):
+            mend = "write a number, the name of a column, or {outcome: number}"
+            raise DataError(f"{source}: {word}={number!r} is no finite number; {mend}")
     return frame["outcome"].map(each).astype(float)
 
 

@@ -5,11 +5,12 @@ import pandas as pd
 
 from nlmebayes.data import limits, tidy, validate
 from nlmebayes.data.clock import hours
-from nlmebayes.data.events import records
+from nlmebayes.data.events import one_steady_state, records
 from nlmebayes.data.outcomes import holds_units, named_outcomes, not_measured, one_unit
-from nlmebayes.data.table import NONMEM, event_table
+from nlmebayes.data.table import FLAGGED, NONMEM, event_table
 from nlmebayes.data.validate import DataError
 
+BELOW = "; of a measurement below the limit of quantification give the limit, and 1 in CENS, or any number below lloq="
 LEFT_OUT = 2  # EVID of a record that gives no dose and is no observation
 
 
@@ -17,9 +18,12 @@ def read_nonmem(
     data, *, levels, outcome, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, source,
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_nonmem`."""
-    frame, source = event_table(data, source)
-    covariates, inputs = tidy.named(covariates), tidy.named(inputs)
-    frame, declared = _levels(frame, levels, source)
+    own = source or "event table"
+    covariates, inputs = tidy.named(covariates, "covariates", own), tidy.named(inputs, "inputs", own)
+    declared = _declared(levels, own)
+    frame, flagged, source = event_table(data, source, lambda name: name.strip().lower() in tidy.level_parts(declared))
+    lower = ("id", "occ", *tidy.level_parts(declared))
+    frame = frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower})
     of_limits = tuple(c for c in (lloq, uloq) if isinstance(c, str))
     needed = (*tidy.level_parts(declared), *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
@@ -44,24 +48,24 @@ def read_nonmem(
     if "occ" in rest:
         validate.no_return(found, subject, "occ", source)
     observations, doses, events = _split(found, names, rest)
+    one_steady_state(doses, subject, "time", "SS", source)
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
-    return tidy.followed(observations, doses, events, subject, tidy.counted(why)) | {
+    left_out = tidy.counted(why) | ({FLAGGED: flagged} if flagged else {})
+    return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
+        "unique": tidy.unique_levels(declared),
     }  # fmt: skip
 
 
-def _levels(frame, levels, source):
-    """The frame with its level columns, ID and OCC in lower case, and the declared levels."""
-    declared = tuple(name.lower() for name in tidy.named(levels))
+def _declared(levels, source):
+    """The declared levels in lower case, an occasion below its subject."""
+    declared = tuple(name.lower() for name in tidy.named(levels, "levels", source))
     if not declared:
         raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
-    if "id" in declared:
-        declared = tuple("id/occ" if name == "occ" else name for name in declared)
-    lower = ("id", "occ", *tidy.level_parts(declared))
-    return frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower}), declared
+    return tuple("id/occ" if name == "occ" and "id" in declared else name for name in declared)
 
 
 def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
@@ -70,7 +74,7 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
     observed = evid == 0
     mdv = not_measured(frame, source) & observed
     outcomes, name = named_outcomes(frame, observed, observed & (~mdv | predict), outcome, source)
-    raw = validate.numeric(frame, "DV", source).mask(mdv)
+    raw = validate.numeric(frame, "DV", source, BELOW).mask(mdv)
     x = frame[["row"]].assign(outcome=name, value=raw.where(observed))
     validate.refuse(x, np.isinf(x["value"]), "value", "is infinite", source, "DV")
     for each in () if predict else outcomes:
@@ -118,6 +122,8 @@ def _in_order(found, raw, subject, sort, source):
             "state, so any offset of the later times serves"
         )
         validate.refuse(found, (step < 0) & found["evid"].isin([3, 4]), "time", problem, source, "TIME")
+    gives = found["evid"].isin([1, 4])
+    validate.goes_on(found, subject, "time", gives, found["state"], source, "TIME")
     order = tidy.time_order(found, subject, "time", sort, source)
     return found.iloc[order].reset_index(drop=True), raw.iloc[order].reset_index(drop=True)
 

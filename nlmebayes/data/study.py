@@ -8,39 +8,53 @@ from nlmebayes.data.doses import dose_frame
 from nlmebayes.data.table import read_table
 from nlmebayes.data.validate import DataError
 
+BELOW = (
+    "; of a measurement below the limit of quantification give the limit, and 1 in the column that censored= names, or "
+    "any number below lloq="
+)
+
 
 def read_study(
     frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
     censored, limit, lloq, uloq, blq, source, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
-    frame, name = read_table(frame, "data")
-    source, outcomes, declared = source or name, tidy.named(outcome), tidy.named(levels)
-    names = tidy.level_names(declared)
-    subject = subject or (names or [None])[-1]
+    declared = tidy.named(levels, "levels", source or "data")
+    parts = tidy.level_parts(declared)
+    frame, name = read_table(frame, source or "data", is_label=lambda column: column in parts)
+    source, outcomes, names = source or name, tidy.named(outcome, "outcome", source or name), tidy.level_names(declared)
+    covariates, inputs = tidy.named(covariates, "covariates", source), tidy.named(inputs, "inputs", source)
+    complete = tidy.named(complete, "complete", source)
+    for argument, column in {"time": time, "amount": amount, "censored": censored, "limit": limit}.items():
+        tidy.one_name(column, argument, source)
     status = _status(status, outcomes, source)
     named = (censored, limit, lloq, uloq, *status.values())
     of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
     roles = {
         "a level": names, "the time": (time,) if time else (), "an outcome": outcomes,
-        "a covariate": tidy.named(covariates), "an input": tidy.named(inputs), "a limit": of_limits,
+        "a covariate": covariates, "an input": inputs, "a limit": of_limits,
     }  # fmt: skip
     _check_roles(frame, roles, declared, subject, source)
     frame = validate.numbered(frame)
     labelled, rest = _labelled(frame, declared, roles, source)
     given = None
+    if doses is not None and subject is None and time is not None:
+        _not_in_turn(labelled, names, time, source)
+    subject = names[-1] if subject is None else subject
     if doses is not None:
         given = dose_frame(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
             source=f"{source}, doses",
         )  # fmt: skip
-    validate.columns_exist(frame, tidy.named(complete), source, reserved=())
+        doubled = given.loc[given.duplicated([subject, time, "state"]), subject]
+        validate.goes_on(labelled, subject, time, labelled[subject].isin(doubled), None, source)
+    validate.columns_exist(frame, complete, source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
         labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
         blq=blq, source=source, status=status,
     )  # fmt: skip
-    for column in tidy.named(complete):
+    for column in complete:
         lost = frame[column].iloc[observations["row"] - 1].isna().to_numpy()
         why = why.mask(lost & why.isna().to_numpy(), f"{column} is missing")
     if time is not None:
@@ -58,16 +72,19 @@ def read_study(
     return tidy.followed(kept, given, none, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
+        "unique": tidy.unique_levels(declared),
     }  # fmt: skip
 
 
 def _status(status, outcomes, source):
     """Column that says whether the event was seen, by outcome."""
     if status is None or isinstance(status, dict):
-        for name in status or ():
+        for name, column in (status or {}).items():
+            tidy.one_name(column, "status", source)
             if name not in outcomes:
                 raise DataError(f"{source}: status= names {name!r}; the outcomes are {', '.join(outcomes)}")
         return status or {}
+    tidy.one_name(status, "status", source)
     if len(outcomes) > 1:
         raise DataError(f"{source}: several outcomes; say of which status= is: {{{outcomes[0]!r}: {status!r}}}")
     return {outcomes[0]: status}
@@ -76,7 +93,7 @@ def _status(status, outcomes, source):
 def _check_roles(frame, roles, declared, subject, source):
     """Every column that an argument names exists and has one role."""
     names = roles["a level"]
-    if not names or not roles["an outcome"] or subject not in names:
+    if not names or not roles["an outcome"] or subject not in (None, *names):
         raise DataError(f"{source}: needs an outcome, at least one level, and as subject= one of the levels {names}")
     validate.apart(source, **roles)
     others = [c for role, columns in roles.items() if role != "a level" for c in columns]
@@ -85,12 +102,32 @@ def _check_roles(frame, roles, declared, subject, source):
         raise DataError(f"{source}: no rows")
 
 
+def _not_in_turn(labelled, names, time, source):
+    """Members of the innermost level are not occasions of one subject, by the look of their times: those of each group
+    of several follow one another."""
+    if len(names) < 2:
+        return
+    parent, inner = names[-2:]
+    spans = labelled.groupby([parent, inner], sort=False)[time].agg(["min", "max"])
+    spans = spans.sort_values([parent, "min", "max"])
+    later = spans.groupby(parent, sort=False).shift()
+    pairs = later["min"].notna()
+    touch = (spans["min"] == later["max"]) & (later["max"] > later["min"])
+    follows = (spans["min"] > later["max"]) | touch
+    if pairs.any() and follows[pairs].all():
+        raise DataError(
+            f"{source}: one {inner} of a {parent} follows after another, so it may be an occasion: say "
+            f"subject={parent!r} (what is left of a dose is carried over), or subject={inner!r} (each {inner} starts "
+            "without drug)"
+        )
+
+
 def _labelled(frame, declared, roles, source):
     """The frame with labels of levels and with numbers, and its columns that have no role yet or are covariates."""
     found = tidy.labelled_levels(frame, declared, source)
     measured = (*roles["the time"], *roles["an outcome"])
     for column in measured:
-        found[column] = validate.numeric(frame, column, source)
+        found[column] = validate.numeric(frame, column, source, BELOW if column in roles["an outcome"] else "")
     taken = (*roles["a level"], *measured, *roles["a limit"], "row")
     rest = tuple(c for c in frame.columns if c not in taken)
     for column in rest:

@@ -1,34 +1,29 @@
-"""Tables as they come: a frame or the path of a CSV file, and NONMEM's names in any case."""
-
-from pathlib import Path
+"""Tables as they come: a frame or the path of a text file, and NONMEM's names in any case."""
 
 import pandas as pd
 
 from nlmebayes.data import validate
+from nlmebayes.data.layout import IGNORED, existing, once, read_text
 from nlmebayes.data.validate import DataError
 
 DATES = ("DATE", "DAT1", "DAT2", "DAT3")
 NONMEM = (
     "ID", "TIME", *DATES, "DV", "AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "DVID", "OCC", "CENS", "LIMIT",
 )  # fmt: skip
+MARKS = ("C", "c", "#", "@")  # by which a column C says that a record is to be left out (IGNORE=C, IGNORE=@)
+FLAGGED = "flagged to be ignored (C, or #)"
 
 
-def read_table(data, name):
-    """A frame and what to call it, from a frame (called ``name``) or the path of a CSV file."""
+def read_table(data, name, *, is_label=lambda column: False, events=False):
+    """A frame and what to call it, from a frame (called ``name``) or a path; the rest is as in `layout.read_text`."""
     if isinstance(data, pd.DataFrame):
+        odd = [column for column in data.columns if not isinstance(column, str)]
+        if odd and not events:
+            raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
+        once(list(data.columns), name)
         return _without_dots(data), name
-    path = Path(data)
-    if not path.is_file():
-        raise DataError(f"no file {str(path)!r}")
-    try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True).iloc[0].str.strip()
-        if header.duplicated().any():
-            raise DataError(f"{path.name}: column {header[header.duplicated()].iloc[0]} occurs twice")
-        return pd.read_csv(path, na_values=["."], skipinitialspace=True), path.name
-    except DataError:
-        raise
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path.name} cannot be read as CSV: {str(error).strip()}") from error
+    path = existing(data)
+    return read_text(path, is_label=is_label, events=events), path.name
 
 
 def _without_dots(frame):
@@ -44,9 +39,10 @@ def _without_dots(frame):
     return frame
 
 
-def event_table(data, source):
-    """A NONMEM table with numbered rows and its reserved names in capitals, and what to call it."""
-    frame, name = read_table(data, "event table")
+def event_table(data, source, is_label):
+    """A NONMEM table with numbered rows and its reserved names in capitals, what to call it, and how many records were
+    left out because they are flagged."""
+    frame, name = read_table(data, "event table", is_label=is_label, events=True)
     source = source or name
     names = [str(c).strip() for c in frame.columns]
     upper = [c.upper() if c.upper() in NONMEM else c for c in names]
@@ -62,7 +58,7 @@ def event_table(data, source):
         raise DataError(f"{source}: no rows")
     frame = validate.numbered(frame)
     _unread(frame, source)
-    return frame, source
+    return *_kept(frame, source), source
 
 
 def _unread(frame, source):
@@ -71,7 +67,32 @@ def _unread(frame, source):
         used = frame["row"][frame[column].notna() & (frame[column] != 0)]
         if len(used):
             validate.fail(source, used.iloc[0], column, "continued records (CONT) are not supported")
-    marked = frame["row"][frame.iloc[:, 0].map(lambda x: isinstance(x, str) and x.strip().startswith("#"))]
-    if len(marked):
-        what = "the row begins with '#', which NONMEM's IGNORE=# leaves out: remove it, or the '#'"
-        validate.fail(source, marked.iloc[0], frame.columns[0], what)
+
+
+def _kept(frame, source):
+    """The records that are not flagged, as in NONMEM with IGNORE=# (its default), IGNORE=C or IGNORE=@, and how many
+    are."""
+    flagged = _begins(frame.iloc[:, 0], IGNORED)
+    for column in (c for c in frame.columns if c.upper() == "C"):
+        marks = frame[column].astype(object).where(~validate.blank(frame[column]))
+        marks = marks.map(lambda x: x.strip() if isinstance(x, str) else x)
+        held = set(marks[~flagged].dropna())
+        if set(marks.dropna()) <= {*MARKS, "0", 0} and held != {0}:
+            flagged = flagged | marks.isin(MARKS)
+            frame = frame.drop(columns=column)
+        elif held == {0, 1}:
+            problem = (
+                "1 flags a record to be ignored, or is a covariate: take the flagged records out, or rename the column"
+            )
+            validate.fail(source, frame["row"][marks == 1].iloc[0], column, problem)
+    frame = frame[~flagged].reset_index(drop=True)
+    if frame.empty:
+        raise DataError(f"{source}: every record is flagged to be ignored (IGNORE)")
+    return frame, int(flagged.sum())
+
+
+def _begins(values, mark):
+    """Whether a cell is text that begins with a mark."""
+    if pd.api.types.is_numeric_dtype(values):
+        return pd.Series(False, index=values.index)
+    return values.map(lambda x: isinstance(x, str) and x.strip().startswith(mark)).astype(bool)

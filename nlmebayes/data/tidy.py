@@ -1,9 +1,12 @@
 """Steps from a source frame to tidy frames: labels of levels, one row per measurement, order in time, roles."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
+from nlmebayes.data.validate import DataError
 
 DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
 EVENT = ("position", "kind")
@@ -12,11 +15,27 @@ KINDS = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "
 
 
 def label(value):
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """A label as text: 1 and 1.0 are one number, and "1", "1.0" and "01" three texts."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
-def named(names):
-    return (names,) if isinstance(names, str) else tuple(names)
+def named(names, argument, source):
+    """One name or several, as a tuple."""
+    found = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else (names,)
+    if not all(isinstance(name, str) and name.strip() for name in found):
+        raise DataError(f"{source}: {argument}={names!r}: write the name of a column, or a tuple of names")
+    return found
+
+
+def one_name(name, argument, source):
+    """The name of one column, or None."""
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip():
+        raise DataError(f"{source}: {argument}={name!r}: write the name of a column")
+    return name
 
 
 def level_names(declared):
@@ -29,12 +48,39 @@ def level_parts(declared):
     return tuple(dict.fromkeys(name for level in declared for name in level.split("/")))
 
 
+def unique_levels(declared):
+    """Levels below another that are declared without it."""
+    return tuple(level for level in declared[1:] if "/" not in level)
+
+
+def own_labels(units, levels, level):
+    """Labels of a level without those of the level above, which begin them."""
+    place = levels.index(level)
+    if place == 0:
+        return units[level].tolist()
+    pairs = zip(units[level], units[levels[place - 1]], strict=True)
+    return [path.removeprefix(f"{parent}/") for path, parent in pairs]
+
+
+def labelled(frame, column, source):
+    """The labels of a column; none is missing or blank."""
+    values = frame[column]
+    if values.dtype == object:  # 1 and True are one number there, and two labels
+        labels = [label(x) for x in values.tolist()]
+    else:
+        codes, distinct = pd.factorize(values)
+        labels = np.array([*map(label, distinct.tolist()), ""], dtype=object)[codes]
+    labels = pd.Series(labels, dtype=object)
+    empty = values.isna().to_numpy() | (labels == "").to_numpy()
+    validate.refuse(frame, empty, column, "the label is missing (empty, a point, or NA)", source)
+    return labels
+
+
 def labelled_levels(frame, declared, source):
     """Level columns as labels, each with the path of its parents: ``site``, ``site/subject``."""
     plain = {}
     for part in level_parts(declared):
-        validate.refuse(frame, frame[part].isna(), part, "the label is missing", source)
-        plain[part] = pd.Series([label(x) for x in frame[part].tolist()], dtype=object)
+        plain[part] = labelled(frame, part, source)
     unique = pd.DataFrame({level.split("/")[-1]: plain[level.split("/")[-1]] for level in declared})
     for level in declared:
         steps = level.split("/")

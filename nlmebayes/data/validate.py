@@ -1,5 +1,6 @@
 """Checks at the door: each names the source, the row (1 is the first data row) and the column, and says the mend."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,11 @@ import pandas as pd
 
 RESERVED = ("row", "outcome", "value", "lower", "upper")
 OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
+
+
+CODE = re.compile(r"\d+")
+CLASS = re.compile(r"\d+\s*(-|to|\N{EN DASH})\s*\d+|\d+\s*\+")  # 0-5 or 3+, among whole numbers
+CLASSES = 20  # more different ones than that are no classes, but numbers with slips
 
 
 class DataError(ValueError):
@@ -67,7 +73,7 @@ def numbered(frame):
     return frame.reset_index(drop=True).assign(row=np.arange(1, len(frame) + 1))
 
 
-def numeric(frame, column, source):
+def numeric(frame, column, source, mend=""):
     """The column as floats; text where a number belongs is an error, an empty cell is missing."""
     values = frame[column]
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
@@ -76,7 +82,7 @@ def numeric(frame, column, source):
         return values.astype(float)
     converted = pd.to_numeric(values.astype(object), errors="coerce").astype(float)
     text = converted.isna() & ~blank(values)
-    refuse(frame, text, column, "{!r} is text where a number belongs", source)
+    refuse(frame, text, column, "{!r} is text where a number belongs" + mend, source)
     return converted
 
 
@@ -98,12 +104,38 @@ def column_of_covariate(frame, column, source):
     converted = pd.to_numeric(values, errors="coerce")
     present = values.notna()
     stray = present & converted.isna()
+    labels = values.astype(object).where(values.isna(), values.map(_shown, na_action="ignore"))
     if not stray.any():
-        return converted.astype(float)
-    if stray.sum() < 0.5 * present.sum():
+        return labels if codes(values) else converted.astype(float)
+    if stray.sum() < 0.5 * present.sum() and not _classes(labels[present], stray[present]):
         first = int(np.flatnonzero(stray)[0])
-        fail(source, frame["row"].iloc[first], column, f"{values.iloc[first]!r} is text in a column of numbers")
-    return values.astype(object).where(values.isna(), values.astype(str))
+        fail(
+            source, frame["row"].iloc[first], column,
+            f"{values.iloc[first]!r} is text in a column of numbers; correct it, leave it empty where the number is "
+            "not known, or make the numbers text too (level 3) where they are labels",
+        )  # fmt: skip
+    return labels
+
+
+def _shown(value):
+    """A number or text as text: 5 of 5.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value).strip()
+
+
+def _classes(labels, stray):
+    """Whether the labels are classes such as 0-5, 5, 10 or 0, 1, 2, 3+, rather than numbers with a slip."""
+    ranges, numbers = labels[stray].unique(), labels[~stray].unique()
+    few = len(ranges) + len(numbers) <= CLASSES
+    return few and all(map(CLASS.fullmatch, ranges)) and all(map(CODE.fullmatch, numbers))
+
+
+def codes(values):
+    """Whether a column is of text, all whole numbers with digits only, of which some begin with 0, as 007 does."""
+    found = values.dropna().unique().tolist()
+    if not all(isinstance(cell, str) for cell in found):
+        return False
+    found = [cell.strip() for cell in found if cell.strip()]
+    return any(len(cell) > 1 and cell[0] == "0" for cell in found) and all(map(CODE.fullmatch, found))
 
 
 def finite(frame, columns, source):
@@ -129,7 +161,34 @@ def ordered(frame, subject, time, source):
         fail(
             source, frame["row"].iloc[i], time,
             f"time goes back from {earlier:g} to {frame[time].iloc[i]:g} within {subject} {frame[subject].iloc[i]}; "
-            "sort=True sorts the records of each subject by time",
+            "sort=True sorts the records of each subject by time; if the clock starts anew there, let it go on instead",
+        )  # fmt: skip
+
+
+def goes_on(frame, subject, time, gives, state, source, name=None):
+    """The clock does not start anew within a subject, whose cycles sorting would lay on one another.
+
+    It does where time goes back to a dose that was given before, or where two stretches of records, in each of which
+    time does not go back, begin at the same time and each hold a dose (``gives``) into a ``state``.
+    """
+    back = frame.groupby(subject, sort=False)[time].diff() < 0
+    if not back.any():
+        return
+    x = frame[[subject, time]].set_axis(["subject", "time"], axis=1).assign(gives=gives, state=state)
+    x["run"] = back.groupby(x["subject"], sort=False).cumsum()
+    begun = x.groupby(["subject", "run"], sort=False).agg(time=("time", "first"), gives=("gives", "any"))
+    begun = begun[begun["gives"]].reset_index()
+    doses = x[x["gives"]].drop_duplicates(["subject", "run", "time", "state"])
+    again = begun[begun.duplicated(["subject", "time"])], doses[doses.duplicated(["subject", "time", "state"])]
+    runs = pd.MultiIndex.from_frame(pd.concat(again)[["subject", "run"]])
+    anew = back & pd.MultiIndex.from_frame(x[["subject", "run"]]).isin(runs)
+    if anew.any():
+        i = int(np.flatnonzero(anew)[0])
+        fail(
+            source, frame["row"].iloc[i], name or time,
+            f"the clock starts anew, at {frame[time].iloc[i]:g}, within {subject} {frame[subject].iloc[i]}, and doses "
+            "stand before and after; sort=True would lay them on one another: let time go on, by adding to each cycle "
+            "when it began (where the drug is gone by then, its first dose may be EVID 4)",
         )  # fmt: skip
 
 

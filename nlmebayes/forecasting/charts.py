@@ -4,10 +4,12 @@ import warnings
 
 import numpy as np
 
+from nlmebayes.evaluation import heights
 from nlmebayes.model import ModelError
 from nlmebayes.publication import outside
 
 FOLD = 200.0  # a sample this many times off the population's is a matter of units
+REACH = 6.0  # SDs of the residual
 LIKELY = (0.001, 0.999)  # of the population's predictions, beyond which such a sample lies
 
 
@@ -87,18 +89,25 @@ def check_samples(target, patient, f, *, refuse=True):
     for name, seen, records, *_ in target.judged:
         if not target.model.residual_of(name).comparable:
             continue
-        measured = np.flatnonzero(~records.censored & (records.values > 0))
-        for i in measured:
+        for i in np.flatnonzero(~records.censored & (records.values != 0)):
             value, here = records.values[i], f[name][:, seen[i]]
             time = records.inputs.get("time", np.full(len(records.values), np.nan))[i]
             where = f"{patient.source}, row {records.row[i]}: {name} {value:g}"
             if not np.isfinite(here).any():
                 continue
+            if value < 0:
+                if (here >= 0).all() and not _reached(target, name, value, here):
+                    _say(
+                        f"{where} is negative, further below the predictions of the population than its residual "
+                        "reaches; correct it, or give the limit of quantification with lloq=", refuse,
+                    )  # fmt: skip
+                continue
             if (here == 0).all():
                 if time < first:
+                    begun = f"before the first dose at {first:g}" if len(patient.doses) else "and no dose is recorded"
                     _say(
-                        f"{where} was measured at {time:g}, before the first dose at {first:g}; correct the time, or "
-                        "give the doses before it", target.model.residual_of(name).positive or refuse,
+                        f"{where} was measured at {time:g}, {begun}; correct the time, or give the doses before it",
+                        target.model.residual_of(name).positive or refuse,
                     )  # fmt: skip
                 continue
             low, middle, high = np.nanquantile(here, [LIKELY[0], 0.5, LIKELY[1]])
@@ -108,6 +117,16 @@ def check_samples(target, patient, f, *, refuse=True):
                     f"{where} is {off:.2g} times what the population expects ({low:.3g} to {high:.3g}): check the "
                     "units of samples and doses, and the times", refuse,
                 )  # fmt: skip
+
+
+def _reached(target, name, value, f):
+    """Whether a value lies within the scatter of one of the predictions ``f`` (draw,) above it; what scatters as other
+    columns or a formula say is taken to."""
+    residual, sigma = target.model.residual_of(name), target.population.sigma.get(name, {})
+    if residual.columns or any(np.ndim(x) > 1 for x in sigma.values()):
+        return True
+    scatter = np.exp(-heights(residual, f, {part: np.mean(x) for part, x in sigma.items()})) / np.sqrt(2 * np.pi)
+    return bool((f - value < REACH * scatter).any())
 
 
 def _say(text, refuse):

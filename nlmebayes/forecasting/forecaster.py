@@ -28,13 +28,13 @@ from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
 from nlmebayes.model import Model, ModelError, by_node, check_names
+from nlmebayes.prediction import REPORT
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
-REPORT = "nlmebayes_forecast"
 DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"

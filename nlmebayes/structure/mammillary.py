@@ -1,7 +1,7 @@
 """`Mammillary`: a central compartment, peripherals that exchange with it, any input, any fate."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -40,7 +40,7 @@ class Mammillary(LinearSystem):
     bioavailability: bool = False
     metabolite: bool = False
     urine: bool = False
-    transits: int = 3
+    transits: int = field(default=3, metadata={"most": 100})
 
     peripherals = ()
 

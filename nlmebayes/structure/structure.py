@@ -60,6 +60,8 @@ class Structure(ABC):
                 raise ValueError(f"{name}: {option.name} must be of type {option.type.__name__}; got {value!r}")
             if option.type is int and value < 0:
                 raise ValueError(f"{name}: {option.name} {value} is negative")
+            if option.type is int and value > option.metadata.get("most", value):
+                raise ValueError(f"{name}: {option.name} is {option.metadata['most']} at most; got {value}")
 
     @abstractmethod
     def arrays(self, design):
