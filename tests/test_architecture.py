@@ -19,7 +19,7 @@ ROOMS = (
     "diagnostics", "infer", "continuation", "streaming", "approximation", "parametrisation", "start", "compilation",
     "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "model",
     "hierarchy", "transport", "censoring", "design", "grouping", "scales", "smooth", "formula", "observed",
-    "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
+    "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "structure", "solver",
     "timeline", "data", "parameter", "weights",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
