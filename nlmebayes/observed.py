@@ -9,7 +9,6 @@ from nlmebayes.autocorrelation import series
 from nlmebayes.data.validate import RESERVED, DataError
 from nlmebayes.hazards import AHEAD, Nodes, checked, nodes_of
 from nlmebayes.histories import AtRisk, at_nodes, histories, table_of
-from nlmebayes.structure.curve import Curve
 from nlmebayes.variables import ModelError
 
 
@@ -154,7 +153,7 @@ def _nodes(model, data, name, table, position, columns):
     """The nodes of an event outcome, and the histories of its records. A record without an event time is one at which
     survival is predicted."""
     structure, residual = model.structure, model.residual_of(name)
-    if not isinstance(structure, Curve):
+    if not structure.recordwise:
         raise ModelError(
             f"{structure.label} cannot give the hazard of {name}: TimeToEvent takes a Curve, whose prediction is a "
             "formula of the time"

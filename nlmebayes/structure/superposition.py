@@ -18,7 +18,7 @@ class Superposition(Structure):
     constant within a subject.
     """
 
-    doses = True
+    doses, superposed, boluses = True, True, True
     changing = False
     inputs = ("time",)
 
