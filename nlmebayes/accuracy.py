@@ -69,9 +69,10 @@ def findings(model, design, tree):
         )
     change = tolerance(model, design, tree)
     if not change <= MATTERS:
+        rtol, atol = (value / TIGHTER for value in model.structure.tolerances)
         yield (
             f"the solver's error changes the log-likelihood by up to {change:.2g} from draw to draw: fit again with "
-            f"rtol={model.structure.rtol / TIGHTER:g}, atol={model.structure.atol / TIGHTER:g}"
+            f"rtol={rtol:g}, atol={atol:g}"
         )
 
 

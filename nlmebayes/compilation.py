@@ -21,7 +21,6 @@ from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_re
 from pytensor.graph.rewriting.utils import rewrite_graph
 
 from nlmebayes import callback
-from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
 
@@ -46,7 +45,7 @@ def prepare(backend, structure):
         raise ModelError(f"no backend {backend!r}; there are {', '.join(BACKENDS)}")
     if backend == "numba":
         return
-    if isinstance(structure, LinearSystem):
+    if backend not in structure.backends:
         raise ModelError(
             f'{structure.label}: backend="jax" takes differential equations (System) and structures without a compiled '
             "solver, not linear compartments"

@@ -17,7 +17,7 @@ from nlmebayes.formula.evaluate import UnseenError
 from nlmebayes.formula.matrix import Matrix
 from nlmebayes.formula.scan import written
 from nlmebayes.grouping import Level, group_terms
-from nlmebayes.observed import ObservedOutcome, observed
+from nlmebayes.observed import ObservedOutcome, event_nodes, observed
 from nlmebayes.scales import is_scale, scale_formulas
 from nlmebayes.timeline import in_order, places
 
@@ -48,6 +48,7 @@ def resolve(model, data, training=None):
     formulas, data = _spelled(training.formulas if training else _formulas(model, data), data)
     columns = _columns(formulas, data)
     units, of_record, records = _units(model, data, columns)
+    nodes, units = event_nodes(model, data, columns, units)
     if not model.structure.changing:
         _one_unit_per_subject(data, columns)
     fixed = {f.parameter: _matrix(f.fixed, units, f.text, training and training.fixed[f.parameter]) for f in formulas}
@@ -58,7 +59,7 @@ def resolve(model, data, training=None):
             random[key] = _matrix(term.effects, units, f.text, training and training.random[key])
     levels, level_of = group_terms(model, data, units, formulas, random, training)
     scales = _scales(model, data, training)
-    outcomes = tuple(observed(model, data, name, of_record, scales) for name in data.outcomes)
+    outcomes = tuple(observed(model, data, name, of_record, scales, nodes.get(name)) for name in data.outcomes)
     return Design(
         units, _unit_labels(data, units), formulas, fixed, levels, outcomes, records, data.interpolation, data.source,
         data.blq == "M4", random, level_of, scales, data.levels, data.unique,

@@ -8,13 +8,14 @@ interval (L, U), with U infinite where follow-up ended (right-censored), and tha
           \log p = -H(L) + \log\left(1 - e^{-(H(U) - H(L))}\right), \qquad \log p = -H(L)
 
 Each record has a row of times (`Nodes`) at which the structure is asked: Gauss-Legendre nodes between the breaks of the
-hazard, so that a hazard may depend on a trajectory (a joint model), or the two ends where the structure knows its
-cumulative hazard (`Hazard`). Both are the same sum of weights times predictions.
+hazard and the changes of what it reads (`histories`), so that a hazard may depend on a trajectory (a joint model) and
+on covariates that change, or the ends of each part where the structure knows its cumulative hazard (`Hazard`). Both are
+the same sum of weights times predictions.
 """
 
 import math
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import pymc as pm
@@ -51,6 +52,7 @@ class TimeToEvent(Family):
     folds = True
     positive = True
     values = "positive times after the entry"
+    reference = MappingProxyType({"entry": 0.0})
 
     @property
     def columns(self):
@@ -128,8 +130,11 @@ class Nodes:
     """Times at which the records of an event outcome ask for a prediction, (record, column).
 
     Columns: those of H up to the end of what is known to be without event (weights ``until``), of H in the interval
-    (weights ``within``), the event's own time last; after them those for simulation (``later``). ``cumulative``
-    (column,): where the structure gives its cumulative hazard. ``seen`` (record,) says what a record is.
+    (weights ``within``), the event's own time last; after them those for simulation, ``later`` (record, panel, knot),
+    on panels between ``edges`` (record, panel + 1). ``seen`` (record,) says what a record is. ``cumulative`` (column,)
+    is 1 where the structure gives its cumulative hazard, None of one that never does; ``closed``: whether it does in
+    the later times. ``governing`` (record, column of both) is the row of a table that governs each time, ``unit`` its
+    unit, ``inputs`` what the structure reads there beside the time.
     """
 
     time: np.ndarray
@@ -137,43 +142,60 @@ class Nodes:
     within: np.ndarray
     seen: np.ndarray
     later: np.ndarray
-    cumulative: np.ndarray
-    edges: np.ndarray = field(default=None)  # (record, panel + 1) of the later times; none where closed
+    edges: np.ndarray
+    governing: np.ndarray
+    cumulative: np.ndarray | None
+    closed: bool
+    unit: np.ndarray | None = None
+    inputs: dict = field(default_factory=dict)
 
     @property
     def fitted(self):
         """The same without the times that only a simulation needs."""
-        return replace(self, later=self.later[:, :0])
+        return self._first(self.time.shape[1], later=self.later[:, :0], edges=self.edges[:, :1])
+
+    def _first(self, many, **changes):
+        """The first columns."""
+        cut = {name: value[:, :many] for name, value in self._by_column().items()}
+        inputs = {name: cut.pop(name) for name in self.inputs}
+        flags = None if self.cumulative is None else self.cumulative[:many]
+        return replace(self, **cut, inputs=inputs, cumulative=flags, **changes)
+
+    def _by_column(self):
+        own = {"governing": self.governing} | ({} if self.unit is None else {"unit": self.unit})
+        return own | self.inputs
 
     @property
     def asked(self):
-        """All times, (record, column), and whether each column is cumulative."""
-        flags = np.concatenate([self.cumulative, np.full(self.later.shape[1], self.edges is None)])
-        return np.concatenate([self.time, self.later], axis=1), flags.astype(float)
+        """All times, (record, column)."""
+        return np.concatenate([self.time, self.later.reshape(len(self.time), -1)], axis=1)
 
     @property
     def end(self):
         """The last time of each record, (record,)."""
         return self.time[:, -1]
 
-    def counts(self):
-        """Values and columns of the nodes as records of their own, see `Rows`: (record and column,)."""
-        many = self.later.shape[1]
+    def rows(self):
+        """The nodes as records of their own, see `Rows`: values, columns, units and inputs, (record and column,)."""
+        many = self.later[0].size if len(self.later) else 0
         value, weight = np.zeros_like(self.time), self.until + self.within
         value[:, -1] = (self.seen == SEEN) | (self.seen == WITHIN)  # in an interval: as if at its end
         value[self.seen == AHEAD] = np.nan
         value, weight = (np.pad(x, ((0, 0), (0, many))).ravel() for x in (value, weight))
+        inputs = {"time": self.asked.ravel()} | {name: x.ravel() for name, x in self.inputs.items()}
+        if self.cumulative is not None:
+            inputs["cumulative"] = np.tile(self.cumulative, len(self.time))
         return {"values": value, "lower": np.full(value.size, np.nan), "upper": np.full(value.size, np.nan),
-                "columns": {"weight": weight}}  # fmt: skip
+                "columns": {"weight": weight}, "unit": self.unit.ravel(), "inputs": inputs}  # fmt: skip
 
     def columns(self):
         """What the likelihood needs."""
         return {"until": self.until, "within": self.within, "seen": self.seen}
 
     def at(self, chosen):
-        return replace(self, **{
-            name: value[chosen] for name, value in vars(self).items() if name != "cumulative" and value is not None
-        })  # fmt: skip
+        each = {name: value[chosen] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        flags = {"cumulative": self.cumulative, "inputs": {name: x[chosen] for name, x in self.inputs.items()}}
+        return replace(self, **each | flags)
 
     def total(self, f):
         """Cumulative hazard from the entry to the last time of each record, (sample, record)."""
@@ -192,19 +214,20 @@ class Nodes:
 
     def _knots(self, f):
         """Times (record, knot) and cumulative hazards (sample, record, knot) that rise from 0."""
-        if self.edges is None:
-            return self.later, f - f[..., :1]
-        panels = self.edges.shape[1] - 1
-        x, _ = np.polynomial.legendre.leggauss(f.shape[-1] // panels)
+        f = f.reshape(*f.shape[:2], *self.later.shape[1:])
         width = np.diff(self.edges, axis=1)[..., None]
-        each = f.reshape(*f.shape[:2], panels, -1) @ _integrals(x).T * width
+        if self.closed:
+            time, each = self.later, f - f[..., :1]
+        else:
+            x, _ = np.polynomial.legendre.leggauss(self.later.shape[2])
+            each = f @ _integrals(x).T * width
+            time = self.edges[:, :-1, None] + width * np.append((x + 1) / 2, 1.0)
         whole = np.cumsum(each[..., -1], axis=-1)
         before = np.concatenate([np.zeros_like(whole[..., :1]), whole[..., :-1]], axis=-1)
         height = (before[..., None] + each).reshape(*f.shape[:2], -1)
-        share = np.append((x + 1) / 2, 1.0)
-        time = (self.edges[:, :-1, None] + width * share).reshape(len(self.edges), -1)
         height = np.concatenate([np.zeros_like(height[..., :1]), height], axis=-1)
-        return np.concatenate([self.edges[:, :1], time], axis=1), np.maximum.accumulate(height, axis=-1)
+        time = np.concatenate([self.edges[:, :1], time.reshape(len(self.edges), -1)], axis=1)
+        return time, np.maximum.accumulate(height, axis=-1)
 
 
 def _integrals(x):
@@ -215,10 +238,13 @@ def _integrals(x):
     return np.stack([legendre.legval(ends, legendre.legint(row, lbnd=-1)) / 2 for row in basis], axis=1)
 
 
-def nodes_of(residual, structure, outcome, row, values, lower, upper, entry, horizon):
-    """`Nodes` of records with these values and limits, (record,) each; see `TimeToEvent`.
+def checked(outcome, row, values, lower, upper, entry):
+    """What records say, (record,) each: kind, start and end of the interval of the event.
 
-    ``values`` of a censored record are not read; ``horizon``: the longest time that is simulated without extrapolation.
+    Raises
+    ------
+    ModelError
+        Times that are impossible; names the row.
     """
     censored = lower < upper
     start = np.where(censored, np.maximum(np.where(np.isfinite(lower), lower, entry), entry), values)
@@ -235,41 +261,79 @@ def nodes_of(residual, structure, outcome, row, values, lower, upper, entry, hor
         if bad.any():
             i = np.flatnonzero(bad)[0]
             raise ModelError(f"row {row[i]}: {outcome} {last[i]:g} with the entry {entry[i]:g}: {why}")
-    edges = np.array(structure.breaks, dtype=float)
-    block = _ends if structure.closed else lambda a, b: _panels(_cut(a, b, edges), residual.nodes)
-    first, inner = block(entry, start), block(start, end)
+    return seen, start, end
+
+
+def nodes_of(residual, structure, seen, start, end, entry, horizon, histories):
+    """`Nodes` of records, (record,) each, see `checked`; ``histories`` are those of `histories.histories`.
+
+    ``horizon``: the longest time that is simulated without extrapolation.
+    """
+    breaks = [np.append(history.breaks, structure.breaks) for history in histories]
+    closed = structure.closed and not any(history.lines for history in histories)
+    last = np.maximum(horizon, end)
+    edges = [_edges(a, b, breaks) for a, b in ((entry, start), (start, end), (entry, last))]
+    first, inner = (_ends(e) if closed else _panels(e, residual.nodes) for e in edges[:2])
     if not (seen == WITHIN).any():
-        inner = tuple(x[:, :0] for x in inner)
+        inner, edges[1] = tuple(x[:, :0] for x in inner), edges[1][:, :1]
     time = np.concatenate([first[0], inner[0], np.where(end > 0, end, 1.0)[:, None]], axis=1)
     until, within = np.zeros_like(time), np.zeros_like(time)
     until[:, : first[1].shape[1]] = first[1]
     within[:, first[1].shape[1] : -1] = inner[1]
-    flags = np.append(np.full(time.shape[1] - 1, structure.closed), False)
-    last = np.maximum(horizon, end)
-    if structure.closed:
-        share = np.linspace(0, 1, KNOTS) ** 2
-        return Nodes(time, until, within, seen, entry[:, None] + (last - entry)[:, None] * share, flags)
-    panels = _halved(_cut(entry, last, edges))
-    return Nodes(time, until, within, seen, _panels(panels, residual.nodes)[0], flags, panels)
+    later, edges[2] = _knots(edges[2]) if closed else _fine(edges[2], residual.nodes)
+    governing = np.concatenate([
+        _governing(histories, edges[0], first[0].shape[1]), _governing(histories, edges[1], inner[0].shape[1]),
+        _governing(histories, np.stack([end, end], axis=1), 1), _governing(histories, edges[2], later[0].size),
+    ], axis=1)  # fmt: skip
+    flags = np.full(governing.shape[1], float(closed)) if structure.closed else None
+    if closed:
+        flags[time.shape[1] - 1] = 0.0
+    return Nodes(time, until, within, seen, later, edges[2], governing, flags, closed)
 
 
-def _ends(start, end):
-    """Times and weights (record, 2) of a closed cumulative hazard."""
-    return np.stack([start, end], axis=1), np.tile([-1.0, 1.0], (len(start), 1))
+def _edges(start, end, breaks):
+    """Edges of panels (record, panel + 1) that are cut at the breaks of each record; where these are fewer than those
+    of another the widest panels are halved."""
+    inside = [np.unique(b[(b > a) & (b < c)]) for a, c, b in zip(start, end, breaks, strict=True)]
+    most = max((len(b) for b in inside), default=0)
+    found = np.empty((len(start), most + 2))
+    for i, (a, c) in enumerate(zip(start, end, strict=True)):
+        own = np.array([a, *inside[i], c])
+        while len(own) < most + 2:
+            widest = np.argmax(np.diff(own))
+            own = np.insert(own, widest + 1, (own[widest] + own[widest + 1]) / 2)
+        found[i] = own
+    return found
 
 
-def _cut(start, end, breaks):
-    """Edges of panels, (record, panel + 1)."""
-    inside = np.clip(breaks, start[:, None], end[:, None])
-    return np.concatenate([start[:, None], inside, end[:, None]], axis=1)
+def _governing(histories, edges, columns):
+    """The rows that govern the nodes of panels, each that of its middle, (record, column)."""
+    middle = (edges[:, :-1] + edges[:, 1:]) / 2
+    rows = np.array([history.governing(at) for history, at in zip(histories, middle, strict=True)], dtype=int)
+    return np.repeat(rows.reshape(middle.shape), columns // max(1, middle.shape[1]), axis=1)
 
 
-def _halved(edges):
-    """More panels, of equal parts of those there are."""
-    parts = math.ceil(PANELS / (edges.shape[1] - 1))
+def _ends(edges):
+    """Times and weights (record, 2 per panel) of a closed cumulative hazard."""
+    time = np.stack([edges[:, :-1], edges[:, 1:]], axis=-1)
+    return time.reshape(len(edges), -1), np.tile([-1.0, 1.0], (len(edges), edges.shape[1] - 1))
+
+
+def _knots(edges):
+    """Times (record, panel, knot) at which a closed cumulative hazard is known, and the edges of their panels."""
+    panels = edges.shape[1] - 1
+    share = np.linspace(0, 1, max(LEAST, math.ceil(KNOTS / panels))) ** 2
+    return edges[:, :-1, None] + np.diff(edges, axis=1)[..., None] * share, edges
+
+
+def _fine(edges, nodes):
+    """Gauss-Legendre times (record, panel, node) on at least `PANELS` panels, and their edges."""
+    panels = edges.shape[1] - 1
+    parts = math.ceil(PANELS / panels)
     share = np.arange(parts) / parts
-    fine = [a[:, None] + (b - a)[:, None] * share for a, b in pairwise(edges.T)]
-    return np.concatenate([*fine, edges[:, -1:]], axis=1)
+    inner = edges[:, :-1, None] + np.diff(edges, axis=1)[..., None] * share
+    edges = np.concatenate([inner.reshape(len(edges), -1), edges[:, -1:]], axis=1)
+    return _panels(edges, nodes)[0].reshape(len(edges), panels * parts, -1), edges
 
 
 def _panels(edges, nodes):

@@ -114,6 +114,8 @@ class Model:
             As `Model`.
         """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
+        if "structure" in changes and "formulas" not in changes:  # those of the class are not those of another
+            stated["formulas"] = tuple(text for text in self.formulas if text not in self.structure.formulas)
         return Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
 
     def parametrisation_of(self, parameter, level):

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from nlmebayes.autocorrelation import series
 from nlmebayes.data.validate import RESERVED, DataError
-from nlmebayes.hazards import Nodes, nodes_of
-from nlmebayes.structure.curve import Curve
+from nlmebayes.hazards import AHEAD, Nodes, checked, nodes_of
+from nlmebayes.histories import AtRisk, at_nodes, histories, table_of
 from nlmebayes.variables import ModelError
 
 
@@ -56,12 +57,11 @@ class ObservedOutcome:
         """
         if self.nodes is None:
             return self
-        time, cumulative = self.nodes.asked
-        many = time.shape[1]
+        rows = self.nodes.rows()
+        many = len(rows["values"]) // max(1, len(self.row))
         own = replace(self, nodes=None, columns={}).at(np.repeat(np.arange(len(self.row)), many))
-        inputs = own.inputs | ({"time": time.ravel()} if "time" in own.inputs else {})
-        inputs |= {"cumulative": np.tile(cumulative, len(time))} if self.nodes.cumulative.any() else {}
-        return replace(own, inputs=inputs, **self.nodes.counts())
+        rows["inputs"] = {name: x for name, x in rows["inputs"].items() if name in (*self.inputs, "cumulative")}
+        return replace(own, **rows)
 
     @property
     def fitted(self):
@@ -77,8 +77,9 @@ class ObservedOutcome:
         return f if self.nodes is None else f.reshape(len(f), len(self.row), -1)
 
 
-def observed(model, data, name, of_record, scales):
-    """The records of an outcome, with the units that they belong to and the designs of their residual's parts."""
+def observed(model, data, name, of_record, scales, nodes=None):
+    """The records of an outcome, with the units that they belong to, the designs of their residual's parts, and the
+    nodes of event times (see `event_nodes`)."""
     here = (data.observations["outcome"] == name).to_numpy()
     frame = data.observations[here]
     residual = model.residual_of(name)
@@ -97,7 +98,10 @@ def observed(model, data, name, of_record, scales):
     )  # fmt: skip
     if residual.correlated:
         return series(residual, data, frame, found)
-    return _with_nodes(model, data, frame, found) if residual.folds else found
+    if nodes is None:
+        return found
+    inputs = found.inputs | ({"time": nodes.end} if "time" in model.structure.inputs else {})
+    return replace(found, inputs=inputs, columns=nodes.columns(), nodes=nodes)
 
 
 def _input(model, data, frame, wanted):
@@ -117,28 +121,58 @@ def _input(model, data, frame, wanted):
     return values
 
 
-def _with_nodes(model, data, frame, o):
-    """An event outcome with its nodes. A record without an event time is one at which survival is predicted."""
-    structure = model.structure
-    if not isinstance(structure, Curve):
+def event_nodes(model, data, columns, units):
+    """`Nodes` of every outcome that is the time of an event, by name, and the units with those that only nodes have.
+
+    ``columns`` are those that the formulas read, ``units`` the distinct combinations of them at records.
+    """
+    folding = [name for name in data.outcomes if model.residual_of(name).folds]
+    read = {name: model.inputs.get(name, name) for name in model.structure.inputs if name != "time"} if folding else {}
+    wanted = list(dict.fromkeys([*columns, *read.values()]))
+    table, position = table_of(data, wanted) if folding else (None, None)
+    found = {}
+    for name in folding:
+        nodes, own = _nodes(model, data, name, table, position, wanted)
+        frame = at_nodes(own, table, nodes.asked, nodes.governing, [*data.levels, *wanted])
+        inputs = {n: frame[c].to_numpy(float).reshape(nodes.governing.shape) for n, c in read.items()}
+        keys = list(units.columns)
+        number, units = _with_units(units, frame[keys])
+        found[name] = replace(nodes, unit=number.reshape(nodes.governing.shape), inputs=inputs)
+    return found, units
+
+
+def _with_units(units, frame):
+    """The number of the unit of each row, and the units with those that are new."""
+    both = pd.concat([units, frame], ignore_index=True)
+    number = both.groupby(list(both.columns), sort=False, dropna=False, observed=True).ngroup().to_numpy()
+    new = np.append(True, np.diff(np.maximum.accumulate(number)) > 0)
+    return number[len(units) :], both[new].reset_index(drop=True)
+
+
+def _nodes(model, data, name, table, position, columns):
+    """The nodes of an event outcome, and the histories of its records. A record without an event time is one at which
+    survival is predicted."""
+    structure, residual = model.structure, model.residual_of(name)
+    if not structure.recordwise:
         raise ModelError(
-            f"{structure.label} cannot give the hazard of {o.name}: TimeToEvent takes a Curve, whose prediction is a "
+            f"{structure.label} cannot give the hazard of {name}: TimeToEvent takes a Curve, whose prediction is a "
             "formula of the time"
         )
     if data.blq == "M4":
-        raise ModelError(f"{o.name} is the time of an event, which blq='M4' does not know; use blq='M3'")
-    ahead = np.isnan(o.values)
+        raise ModelError(f"{name} is the time of an event, which blq='M4' does not know; use blq='M3'")
+    frame = data.observations[data.observations["outcome"] == name]
+    values, lower, upper = (frame[c].to_numpy(dtype=float) for c in ("value", "lower", "upper"))
+    ahead = np.isnan(values)
     if ahead.any() and data.time is None:
-        raise DataError(f"{data.source}: {o.name} without a value is predicted at a time; give time='column'")
-    until = frame[data.time].to_numpy(dtype=float) if ahead.any() else o.values
-    lower, upper = np.where(ahead, until, o.lower), np.where(ahead, np.inf, o.upper)
-    ends = np.concatenate([o.values, lower, upper, [1.0]])
-    nodes = nodes_of(
-        model.residual_of(o.name), structure, o.name, o.row, o.values, lower, upper, o.columns["entry"],
-        ends[np.isfinite(ends)].max(),
-    )  # fmt: skip
-    inputs = o.inputs | ({"time": nodes.end} if "time" in structure.inputs else {})
-    return replace(o, inputs=inputs, columns=nodes.columns(), nodes=nodes)
+        raise DataError(f"{data.source}: {name} without a value is predicted at a time; give time='column'")
+    until = frame[data.time].to_numpy(dtype=float) if ahead.any() else values
+    lower, upper = np.where(ahead, until, lower), np.where(ahead, np.inf, upper)
+    row, entry = frame["row"].to_numpy(), _read(frame, residual.columns["entry"], residual, data, "entry")
+    seen, start, end = checked(name, row, values, lower, upper, entry)
+    ends = np.concatenate([values, lower, upper, [1.0]])
+    risk = AtRisk(row, entry, end, seen == AHEAD)
+    own = histories(data, name, table, position, columns, risk)
+    return nodes_of(residual, structure, seen, start, end, entry, ends[np.isfinite(ends)].max(), own), own
 
 
 def _read(frame, column, residual, data, part):

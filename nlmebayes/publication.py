@@ -16,6 +16,7 @@ import pandas as pd
 from nlmebayes import imputation, nouns, omegas, prediction, storage
 from nlmebayes import residual as residuals
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
@@ -66,7 +67,9 @@ def population(
     levels : tuple of str, optional
         By default those of the formulas, outermost first.
     reference : dict of covariate -> number or tuple of texts
-        Value at which transforms such as ``center`` stand, or the categories, the first being the reference.
+        Value at which transforms such as ``center`` stand, or the categories, the first being the reference. A number
+        that is not given is the middle of its domain, or what a formula counts it from (66 in ``crcl - 66``, 70 in
+        ``wt/70``), or 1.
     domain : dict of covariate -> (low, high) or list of categories
         Who the model holds for; a patient outside is forecast with a warning that names the range.
     covariates : dict of covariate -> dict, optional
@@ -104,7 +107,7 @@ def population(
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
     data = _reference_data(model, levels, outcomes, reference or {}, domain or {})
-    design = resolve(model, data)
+    design = _resolved(model, data, reference or {})
     check_names(model, design)
     rng = np.random.default_rng(random_seed)
     size = draws or (1000 if uncertainty else 1)
@@ -276,8 +279,11 @@ def _reference_data(model, levels, outcomes, reference, domain):
     read = {name for f in formulas for name in f.columns[0]}
     _stand_somewhere(formulas, reference)
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
-    read |= {c for name in outcomes for c in model.residual_of(name).columns.values() if isinstance(c, str)}
-    columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
+    reads = {c: residual.reference.get(part, 1.0) for residual in map(model.residual_of, outcomes)
+             for part, c in residual.columns.items() if isinstance(c, str)}  # fmt: skip
+    usual = _centres(formulas, read) | reads
+    wanted = sorted({*read, *inputs, *reads} - set(levels))
+    columns = {name: _typical(name, reference, domain, usual.get(name, 1.0)) for name in wanted}
     most = max([2, *(len(v) for v in columns.values())])
     groups = list(product(*([range(most)] + [range(2)] * (len(levels) - 1))))
     frame = pd.DataFrame(groups, columns=list(levels)).astype(str).radd("reference ")
@@ -301,14 +307,33 @@ def _stand_somewhere(formulas, reference):
                     )
 
 
-def _typical(name, reference, domain):
+def _centres(formulas, names):
+    """What a formula first counts each covariate from: 66 in ``crcl - 66``, 70 in ``wt/70``."""
+    expressions = [e for f in formulas for part in f.parts for e in part.expressions]
+    found = dict(reversed([pair for e in expressions for pair in e.counted_from]))
+    return {name: value for name, value in found.items() if name in names and value > 0}
+
+
+def _resolved(model, data, reference):
+    """The design of the reference; a formula that has no value there asks for another one."""
+    try:
+        return resolve(model, data)
+    except DataError as error:
+        free = [c for c in (*data.covariates, *data.inputs) if c not in reference]
+        asked = ", ".join(f"{name!r}: ..." for name in free)
+        raise ModelError(
+            f"population: {error}; state the covariates at which the model stands, reference={{{asked}}}"
+        ) from error
+
+
+def _typical(name, reference, domain, usual):
     """Reference values of a covariate."""
     if name in reference:
         value = reference[name]
         return [value] if np.ndim(value) == 0 else list(value)
     allowed = domain.get(name)
     if allowed is None:
-        return [1.0]
+        return [usual]
     return list(allowed) if isinstance(allowed[0], str) else [float(np.mean(allowed))]
 
 

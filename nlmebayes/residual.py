@@ -7,6 +7,7 @@ In every formula ``f`` is the individual prediction (IPRED), in the unit of the 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pymc as pm
@@ -32,6 +33,7 @@ class Residual(ABC):
     correlated = False  # whether records depend on one another
     optional = ()  # names of columns that may be empty, which is then 0
     folds = False  # whether a record has several predictions, on a last axis
+    reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
 
     @property
     def columns(self):

@@ -5,10 +5,11 @@
 SS=1 puts in the place of what was, and SS=2 adds to it in a course beside. So a solver meets neither resets nor ADDL,
 and linear superposition is kept where it belongs.
 
-Order, as in NONMEM: by time, then by record; additional and lagged doses that fall on the time of a record act before
-it if their own record came earlier. With ``nocb`` the parameters of a record hold over the interval that it ends, with
-``locf`` over the one that it starts; the state is carried on through both. With ``linear`` they change in between, in
-the parts of `data.lines`, each of which ends in an event.
+Order, as in NONMEM: by time, then by record, where times that differ by rounding are one (`data.ties`); additional and
+lagged doses that fall on the time of a record act before it if their own record came earlier. With ``nocb`` the
+parameters of a record hold over the interval that it ends, with ``locf`` over the one that it starts; the state is
+carried on through both. With ``linear`` they change in between, in the parts of `data.lines`, each of which ends in an
+event.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.lines import between, cut, on_lines, written_out
+from nlmebayes.data.ties import merged, snapped
 from nlmebayes.data.validate import DataError
 
 ORDER = {"reset": 0, "dose": 1, "other": 2, "observation": 3}  # of what stands in one row, as EVID 4 does
@@ -26,35 +28,37 @@ IMPLIED = 100_000  # additional doses of a subject that come before its last rec
 MODELLED = {-1.0: "rate", -2.0: "duration"}  # NONMEM's codes of RATE
 
 
-def in_order(data, columns):
+def in_order(data, columns, parts=True):
     """All records of a dataset by subject and time, with the values of ``columns`` where they were recorded.
 
     Columns: ``row``, the levels, ``time``, ``position`` (order at equal times), ``what`` (observation, dose, reset,
     other), ``place`` (position among the observations, by outcome as in ``data.outcomes``), and those of a dose. A
-    value that a dose or other event lacks is that of the observation or event that governs its time.
+    value that a dose or other event lacks is that of the observation or event that governs its time. Intervals in which
+    a value changes on a line are cut, unless ``parts`` is false.
     """
     inner = list(dict.fromkeys([*data.levels, *columns]))
     lines = [name for name in on_lines(data) if name in columns]
     _check_implied(data)
-    doses = written_out(data.doses, data, _snapped) if lines else data.doses
-    parts = [(data.observations, "row", places(data), "observation"), (doses, "position", None, "dose")]
-    parts.append((data.events, "position", None, None))
-    parts = [part for part in parts if len(part[0])]
-    found = {name: _joined([_column(part[0], name) for part in parts]) for name in ("row", *inner)}
-    found["time"] = _joined([_column(part[0], data.time) for part in parts])
-    found["position"] = _joined([_column(part[0], part[1]) for part in parts])
-    found["what"] = _joined([_column(part[0], "kind", part[3]) for part in parts])
-    found["place"] = _joined([np.full(len(part[0]), -1) if part[2] is None else part[2] for part in parts])
+    doses = written_out(data.doses, data, snapped) if lines else data.doses
+    frames = [(data.observations, "row", places(data), "observation"), (doses, "position", None, "dose")]
+    frames.append((data.events, "position", None, None))
+    frames = [frame for frame in frames if len(frame[0])]
+    found = {name: _joined([_column(part[0], name) for part in frames]) for name in ("row", *inner)}
+    found["time"] = _joined([_column(part[0], data.time) for part in frames])
+    found["position"] = _joined([_column(part[0], part[1]) for part in frames])
+    found["what"] = _joined([_column(part[0], "kind", part[3]) for part in frames])
+    found["place"] = _joined([np.full(len(part[0]), -1) if part[2] is None else part[2] for part in frames])
     found |= {
-        name: _joined([_column(f, name) if what == "dose" else np.full(len(f), np.nan) for f, _, _, what in parts])
+        name: _joined([_column(f, name) if what == "dose" else np.full(len(f), np.nan) for f, _, _, what in frames])
         for name in DOSE
     }
     rank = {label: i for i, label in enumerate(dict.fromkeys(data.observations[data.subject].tolist()))}
     place = np.array([ORDER[what] for what in found["what"]], dtype=float)
     of_subject = np.array([rank[label] for label in found[data.subject]], dtype=float)
-    order = np.lexsort((place, found["position"].astype(float), found["time"].astype(float), of_subject))
+    found["time"] = merged(found["time"].astype(float), of_subject)
+    order = np.lexsort((place, found["position"].astype(float), found["time"], of_subject))
     found = _filled({name: values[order] for name, values in found.items()}, data, inner, lines)
-    return cut(found, lines, data.subject) if lines else found
+    return cut(found, lines, data.subject) if lines and parts else found
 
 
 def _check_implied(data):
@@ -221,7 +225,7 @@ class _Writer:
         for k in range(1 if steady else 0, int(x["addl"][i]) + 1):
             at = x["time"][i]
             if k > 0:
-                at = _snapped(at + k * x["ii"][i], x["time"])
+                at = snapped(at + k * x["ii"][i], x["time"])
                 if at > last:
                     break
             course.doses += self._given(x, i, at, x["unit"][i] if k == 0 else self._governing(x, at))
@@ -284,12 +288,6 @@ class _Writer:
 
 def _label(state):
     return None if state is None or state != state else state
-
-
-def _snapped(at, times):
-    """The time of a record that ``at`` would be, but for rounding (3 x 0.1 is more than 0.3)."""
-    near = times[np.argmin(np.abs(times - at))]
-    return near if abs(near - at) <= 8 * np.finfo(float).eps * max(abs(near), abs(at)) else at
 
 
 class _Course:

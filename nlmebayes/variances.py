@@ -18,7 +18,6 @@ from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_kn
 from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
 from nlmebayes.prediction import context, same_outcomes
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
-from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
@@ -162,7 +161,7 @@ class Case:
         """Standard normal effects, level -> (2, pair, group, effect), for both predictions of a pair; half of the pairs
         mirror the others. The groups of a level have the same where a prediction depends on those of its record alone.
         """
-        levels, alike = self.design.levels, isinstance(self.model.structure, Curve)
+        levels, alike = self.design.levels, self.model.structure.recordwise
         shapes = [(1 if alike else len(level.labels), len(level.effects)) for level in levels]
         ends = np.cumsum([2 * np.prod(shape) for shape in shapes])
         if alike:

@@ -19,7 +19,7 @@ ROOMS = (
     "diagnostics", "infer", "continuation", "streaming", "approximation", "parametrisation", "start", "compilation",
     "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation", "imputation", "nouns",
     "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula", "observed",
-    "aggregate", "autocorrelation", "hazards", "families", "residual", "variables", "structure", "solver",
+    "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "structure", "solver",
     "timeline", "data", "parameter", "weights", "threads", "files",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.

@@ -2,9 +2,10 @@ from dataclasses import dataclass
 
 from model_zoo.pharmacodynamics.emax import Emax
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment
-from nlmebayes import Drive, LinearSystem, Named, Parameter
+from nlmebayes import Drive, LinearSystem, Named, Parameter, once, passed_on
 
 
+@passed_on("kinetics")
 @dataclass(frozen=True)
 class EffectCompartment(LinearSystem):
     r"""A drug whose effect lags behind its concentration, because the effect site follows the plasma.
@@ -29,6 +30,10 @@ class EffectCompartment(LinearSystem):
     kinetics: LinearSystem = OneCompartment()  # noqa: RUF009 (a frozen record)
     sigmoid: bool = False
 
+    def __post_init__(self):
+        super().__post_init__()
+        once(self)
+
     @property
     def _response(self):
         return Emax(self.sigmoid)
@@ -45,16 +50,8 @@ class EffectCompartment(LinearSystem):
     def flows(self, p):
         return self.kinetics.flows(p) | {("central", "effect"): Drive(p.ke0), ("effect", None): p.ke0}
 
-    @property
-    def routes(self):
-        return self.kinetics.routes
-
     def outcomes(self, t, y, p):
         site = Named(**vars(y) | {"central": y.effect})  # the amount that would give C_e in the central compartment
         concentration = self.kinetics.outcomes(t, site, p)["conc"]
         effect = self._response.curve(p, Named(concentration=concentration))
         return self.kinetics.outcomes(t, y, p) | {"effect": effect}
-
-    @property
-    def order(self):
-        return self.kinetics.order

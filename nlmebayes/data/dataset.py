@@ -50,7 +50,7 @@ class Dataset:
     excluded : dict
         What was left out and why: reason -> number of records.
     events : DataFrame
-        Records of a NONMEM table that are neither: ``row``, the levels, the time column, ``position``, ``kind``
+        Records that are neither: ``row``, the levels, the time column, ``position``, ``kind``
         (``"reset"`` of every state, or ``"other"``: a time at which covariates change), and every covariate and input.
     interpolation : {"nocb", "locf", "linear"}
         Where the value of an input on a record holds: from the previous record up to it, from it up to the next, or
@@ -92,7 +92,8 @@ class Dataset:
         ----------
         frame : DataFrame or path of a CSV file
         outcome : str or sequence of str
-            Column(s) with measurements. A missing one is left out and counted in ``excluded``.
+            Column(s) with measurements. A missing one is left out and counted in ``excluded``; a row without any
+            stays an event at which inputs are known.
         levels : str or sequence of str
             Grouping factors, outermost first. ``("site", "site/subject")`` says that subjects are labelled
             within sites.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.lines import between, on_lines
+from nlmebayes.data.ties import ROUNDING, same
 
 
 def over_units(data, column, values):
@@ -76,9 +77,9 @@ def _governing(places, time, times, interpolation):
     if places is None:
         return np.full(len(times), -1)
     at = time[places]
-    last = np.searchsorted(at, times, side="right") - 1
+    last = np.searchsorted(at, times + ROUNDING * np.abs(times), side="right") - 1
     if interpolation != "locf":
-        last = np.where((last >= 0) & (at[last] == times), last, last + 1)
+        last = np.where((last >= 0) & same(at[last], times), last, last + 1)
     return places[np.clip(last, 0, len(places) - 1)]
 
 

@@ -68,12 +68,21 @@ def read_study(
     kept = tidy.tabled(observations[why.isna()], ("row", *names, *roles["the time"]), tidy.MEASUREMENT, rest)
     before = ("row", *names, time or "time")
     given = tidy.nothing_in(kept, before, tidy.DOSE, rest) if given is None else given
-    none = tidy.nothing_in(kept, before, tidy.EVENT, rest)
-    return tidy.followed(kept, given, none, subject, tidy.counted(why)) | {
+    within = [c for c in (*names[names.index(subject) + 1 :], *rest) if validate.changes(labelled, subject, c)]
+    events = _unmeasured(observations, kept, before, rest, within if time else ())
+    return tidy.followed(kept, given, events, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
         "unique": tidy.unique_levels(declared),
     }  # fmt: skip
+
+
+def _unmeasured(observations, kept, before, rest, changing):
+    """Rows on which nothing was measured, as events at which what changes within the subject is known."""
+    known = observations[~observations["row"].isin(kept["row"]) & observations["value"].isna()].drop_duplicates("row")
+    if not (changing and len(known)):
+        return tidy.nothing_in(kept, before, tidy.EVENT, rest)
+    return tidy.tabled(known.assign(position=known["row"], kind="other"), before, tidy.EVENT, rest)
 
 
 def _status(status, outcomes, source):

@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from nlmebayes.data.ties import same
+
 RESERVED = ("row", "outcome", "value", "lower", "upper")
 OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
 
@@ -154,7 +156,8 @@ def not_negative(frame, column, source):
 def ordered(frame, subject, time, source):
     """Time does not decrease within a subject."""
     step = frame.groupby(subject, sort=False)[time].diff()
-    bad = np.flatnonzero(step.to_numpy() < 0)
+    now = frame[time].to_numpy()
+    bad = np.flatnonzero((step.to_numpy() < 0) & ~same(now, now - step.to_numpy()))
     if bad.size:
         i = bad[0]
         earlier = frame[time].iloc[i] - step.iloc[i]

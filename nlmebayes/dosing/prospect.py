@@ -20,8 +20,6 @@ from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
 from nlmebayes.structure.area import area_of
-from nlmebayes.structure.linear import LinearSystem
-from nlmebayes.structure.superposition import Superposition
 from nlmebayes.weights import KHAT
 
 ROUNDS = 3  # in which panels that are too wide are cut
@@ -189,7 +187,7 @@ def curves(course, largest=None, there=None):
 
 
 def _superposed(structure, plan):
-    return isinstance(structure, LinearSystem | Superposition) and all(part.rate is None for part in plan.parts)
+    return structure.superposed and all(part.rate is None for part in plan.parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from nlmebayes.dosing.targets import Target
 from nlmebayes.forecasting import charts
 from nlmebayes.model import ModelError
 from nlmebayes.publication import outside
-from nlmebayes.structure.superposition import Superposition
 
 
 @dataclass(frozen=True)
@@ -168,11 +167,11 @@ def doubted(case, forecast, plans):
 
 
 def _into_a_state(part, structure):
-    states = getattr(structure, "states", ())
+    states = structure.states
     known = [*states, *map(str, range(1, len(states) + 1))]
     if part.state is not None and part.state not in known:
         raise ModelError(f"the regimen {part}: no state {part.state!r}; there are {', '.join(known) or 'none'}")
-    if isinstance(structure, Superposition) and (part.infusion or part.steady):
+    if structure.boluses and (part.infusion or part.steady):
         raise ModelError(f"the regimen {part}: {structure.label}, a superposition of responses, takes boluses only")
 
 

@@ -34,6 +34,16 @@ class Expression:
         calls = [n for n in ast.walk(self.node) if isinstance(n, ast.Call) and n.func.id in functions.STATEFUL]
         return tuple((ast.unparse(n), _columns(n)) for n in calls)
 
+    @property
+    def counted_from(self):
+        """(column, number) of each difference from a number and quotient by one: ``wt/70``, ``crcl - 66``."""
+        pairs = [n for n in ast.walk(self.node) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Sub | ast.Div)]
+        return tuple(
+            (n.left.column, float(n.right.value))
+            for n in pairs
+            if hasattr(n.left, "column") and isinstance(n.right, ast.Constant)
+        )
+
 
 def column(name):
     """The expression of a bare column."""

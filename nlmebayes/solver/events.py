@@ -59,7 +59,9 @@ def order(courses, records, of_record, doses, of_dose, given, most, steps):
     for c in range(len(courses)):
         course = courses[c]
         head, i, last = course[4], course[0], course[1]
-        n_start, n_stop, time = schedule.starts_and_stops(course, doses, given, starts, stops, of_start, of_stop)
+        n_start, n_stop, time = schedule.starts_and_stops(
+            course, records, doses, given, starts, stops, of_start, of_stop
+        )
         running, j, k, first = 0, 0, 0, 1
         if head >= 0:
             at, running = _cycle(head, doses, of_dose, given, steps, at)

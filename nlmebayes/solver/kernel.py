@@ -6,8 +6,11 @@ from pathlib import Path
 import pytensor.tensor as pt
 from numba import njit
 
+from nlmebayes.data import ties
+
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
-STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*.py")))).hexdigest()
+FILES = (Path(ties.__file__), *sorted(Path(__file__).parent.rglob("*.py")))
+STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in FILES)).hexdigest()
 
 VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from nlmebayes.data.ties import ROUNDING
 from nlmebayes.solver.kernel import cached
 
 MOST = 1000  # implied doses of a steady state that still act; beyond, the point is rejected
@@ -69,10 +70,30 @@ def _sorted(times, positions, which, n):
 
 
 @cached
-def starts_and_stops(course, doses, given, starts, stops, of_start, of_stop):
+def _at_record(at, lag, records, first, last):
+    """The time of the record at which a lagged dose starts, but for rounding; ``at`` itself if there is none."""
+    if lag == 0.0:
+        return at
+    low, high = first, last
+    while low < high:
+        middle = (low + high) // 2
+        if records[middle, 0] < at:
+            low = middle + 1
+        else:
+            high = middle
+    for i in range(max(first, low - 1), min(last, low + 1)):
+        time = records[i, 0]
+        if abs(time - at) <= ROUNDING * max(abs(time), abs(at)):
+            return time
+    return at
+
+
+@cached
+def starts_and_stops(course, records, doses, given, starts, stops, of_start, of_stop):
     """Times at which doses of a course start and infusions stop, sorted; returns (how many, how many, time of begin).
 
-    ``starts`` and ``stops`` hold times and positions; a steady-state head brings its implied doses.
+    ``starts`` and ``stops`` hold times and positions; a steady-state head brings its implied doses. A dose whose lag
+    ends at a record but for rounding starts at it, before or after as their positions say.
     """
     n = m = 0
     head, begin = course[4], 0.0
@@ -90,14 +111,14 @@ def starts_and_stops(course, doses, given, starts, stops, of_start, of_stop):
                 stops[0, m], stops[1, m], of_stop[m] = begin - j * period + duration, -np.inf, head
                 m += 1
             for j in range(pending + 2 - first):
-                at = begin + j * period
+                at = _at_record(begin + j * period, given[3, head], records, course[0], course[1])
                 starts[0, n], starts[1, n], of_start[n] = at, doses[head, 1], head
                 n += 1
                 if given[2, head] > 0.0:
                     stops[0, m], stops[1, m], of_stop[m] = at + duration, -np.inf, head
                     m += 1
     for k in range(course[2], course[3]):
-        at = doses[k, 0] + given[3, k]
+        at = _at_record(doses[k, 0] + given[3, k], given[3, k], records, course[0], course[1])
         starts[0, n], starts[1, n], of_start[n] = at, doses[k, 1], k
         n += 1
         if given[2, k] > 0.0:

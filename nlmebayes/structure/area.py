@@ -9,12 +9,14 @@ import pytensor.tensor as pt
 
 from nlmebayes.structure.linear import Drive, LinearSystem
 from nlmebayes.structure.structure import Named
+from nlmebayes.structure.traits import passed_on
 from nlmebayes.threads import in_turns
 
 AREA = "area under it"  # name of the state
 AGREE = 1e-10  # relative, of an outcome and the same in terms of its slopes
 
 
+@passed_on("base")
 @dataclass(frozen=True)
 class Area(LinearSystem):
     r"""A linear system with the integral of one of its outcomes for prediction.
@@ -28,11 +30,7 @@ class Area(LinearSystem):
     base: LinearSystem
     outcome: str
 
-    parameters = property(lambda self: self.base.parameters)
-    order = property(lambda self: self.base.order)
     states = property(lambda self: (*self.base.states, AREA))
-    dosed = property(lambda self: self.base.dosed or self.base.states[0])
-    routes = property(lambda self: self.base.routes)
 
     def flows(self, p):
         read = self.base._read([self.outcome])

@@ -44,7 +44,7 @@ class Compartments(Structure):
     states: tuple[str, ...]
     dosed = None  # the state that doses enter whose record names none; by default the first
     routes = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
-    superposed = True  # whether the effects of doses add up
+    superposed = True
     origin = None  # time at which the first course starts, if the first record comes later
 
     @abstractmethod
@@ -137,6 +137,11 @@ class Compartments(Structure):
         y = {state: pt.dvector(state) for state in self.states}
         return y, self.outcomes(pt.dvector("time"), Named(**y), self._dummies())
 
+    @property
+    def predicted(self):
+        """Names of all outcomes."""
+        return tuple(self._symbolic()[1])
+
     @staticmethod
     def _outcome(given, name):
         return given[name] if name in given else next(iter(given.values()))
@@ -147,7 +152,7 @@ def outcome_names(structure):
     """Names of the outcomes of a structure; empty if it has one, which takes its name from the data."""
     if not isinstance(structure, Compartments):
         return structure.outcomes
-    names = tuple(structure._symbolic()[1])
+    names = structure.predicted
     return names if len(names) > 1 else ()
 
 

@@ -1,14 +1,16 @@
 """`LatentCovariate`: a covariate that is measured with error, or not in everyone, as an outcome of the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytensor.tensor as pt
 
 from nlmebayes.parameter import Identity, Log, Parameter
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
+from nlmebayes.structure.traits import once, passed_on
 
 
+@passed_on("structure")
 @dataclass(frozen=True)
 class LatentCovariate(Structure):
     r"""A structure some of whose parameters depend on a covariate that is itself uncertain.
@@ -55,6 +57,7 @@ class LatentCovariate(Structure):
                 raise ValueError(f"LatentCovariate: {name} has a {known[name].link!r} link; it takes log or identity")
         if not self.on or not self.spread > 0:
             raise ValueError("LatentCovariate: on= names at least one parameter, and spread is positive")
+        once(self)
 
     @property
     def parameters(self):
@@ -67,38 +70,12 @@ class LatentCovariate(Structure):
         return (*self.structure.parameters, true, *slopes)
 
     @property
-    def inputs(self):
-        return self.structure.inputs
-
-    @property
     def outcomes(self):
         return (*(outcome_names(self.structure) or (self.outcome,)), self.covariate)
 
-    @property
-    def order(self):
-        return self.structure.order
-
-    @property
-    def doses(self):
-        return self.structure.doses
-
-    @property
-    def needs_doses(self):
-        return self.structure.needs_doses
-
-    @property
-    def fallible(self):
-        return self.structure.fallible
-
-    @property
-    def changing(self):
-        return self.structure.changing
-
     def tighter(self, factor):
         """The same with tolerances that are smaller by a factor."""
-        return type(self)(
-            self.structure.tighter(factor), self.covariate, self.on, self.typical, self.spread, self.outcome
-        )
+        return replace(self, structure=self.structure.tighter(factor))
 
     def arrays(self, design):
         found = self.structure.arrays(design)

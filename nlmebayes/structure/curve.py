@@ -8,6 +8,8 @@ from nlmebayes.structure.structure import Named, Structure
 class Curve(Structure):
     """f = curve(phi, x): no doses, no state, any inputs (time, a concentration, a temperature)."""
 
+    recordwise = True
+
     @abstractmethod
     def curve(self, p, x):
         """Prediction from parameters ``p`` and inputs ``x``, each (record,) or (draw, record).

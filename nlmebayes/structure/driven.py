@@ -1,12 +1,15 @@
 """`Driven`: a system of differential equations that a drug drives, with any kinetics inside."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import MappingProxyType
 
 from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.system import System
+from nlmebayes.structure.traits import once, passed_on
 
 
+@passed_on("kinetics")
 @dataclass(frozen=True)
 class Driven(System):
     r"""What a drug does, over the kinetics of the drug.
@@ -16,13 +19,17 @@ class Driven(System):
     The states are those of ``kinetics``, any `LinearSystem` or `System` with an outcome ``conc``, then the subclass'
     own (``responses``). The parameters of the kinetics keep their names and come first; doses go where they go in the
     kinetics; outcomes are those of the kinetics and of `effects`. ``conc`` has the unit of the kinetics' outcome; time
-    has one unit throughout. Shapes, options and errors are those of `System`; kinetics with initial states are a
-    ValueError.
+    has one unit throughout. Shapes, options and errors are those of `System`; whatever else the kinetics say of
+    themselves (order, scales, break points, ...) holds; kinetics with initial states are a ValueError.
 
     Source: Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
     """
 
     kinetics: Compartments = None
+
+    # Of the responses, as those of a `System`.
+    own_order, own_formulas, own_breaks, own_nonnegative = (), (), (), ()
+    own_scales = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -52,23 +59,62 @@ class Driven(System):
 
     def __post_init__(self):
         super().__post_init__()
-        if getattr(self.kinetics, "initial", None):
-            raise ValueError(f"{type(self).__name__}: kinetics with initial states of their own cannot be driven yet")
+        name, kinetics = type(self).__name__, self.kinetics
+        if not isinstance(kinetics, Compartments):
+            raise ValueError(
+                f"{name}: kinetics are a LinearSystem or a System, whose states it follows; got {kinetics!r}"
+            )
+        if "conc" not in (known := kinetics.predicted):
+            raise ValueError(f"{name}: {kinetics.label} has no outcome 'conc' that could drive it; it has {known}")
+        if getattr(kinetics, "initial", None):
+            raise ValueError(f"{name}: kinetics with initial states of their own cannot be driven yet")
+        once(self)
+        for option in fields(System):
+            own, theirs = getattr(self, option.name), getattr(kinetics, option.name, option.default)
+            if theirs not in (own, option.default):
+                raise ValueError(f"{name}: both are solved at once; give it {option.name}={theirs!r}, not its kinetics")
+        if kinetics.period not in (None, self.period):
+            raise ValueError(
+                f"{name}: has the period {self.period}, and its kinetics {kinetics.period}; say one for both"
+            )
+
+    fallible, superposed, backends = System.fallible, System.superposed, System.backends
+    needs_doses, tolerances = System.needs_doses, System.tolerances
 
     @property
-    def dosed(self):
-        return self.kinetics.dosed or self.kinetics.states[0]
-
-    @property
-    def routes(self):
-        return self.kinetics.routes
+    def origin(self):
+        """That of kinetics which have one; linear ones are empty whenever they start."""
+        return System.origin if self.kinetics.superposed else self.kinetics.origin
 
     @property
     def order(self):
-        return self.kinetics.order
+        return (*self.kinetics.order, *self.own_order)
+
+    @property
+    def formulas(self):
+        return (*self.kinetics.formulas, *self.own_formulas)
+
+    @property
+    def scales(self):
+        return {**self.kinetics.scales, **self.own_scales}
+
+    @property
+    def nonnegative(self):
+        theirs = ((self.kinetics.nonnegative, self.kinetics.states), (self.own_nonnegative, self.responses))
+        return tuple(name for stated, every in theirs for name in (every if stated is True else stated))
+
+    @property
+    def breaks(self):
+        theirs, own = self.kinetics.breaks, self.own_breaks
+        if callable(theirs) or callable(own):
+            return lambda p: tuple(at for each in (theirs, own) for at in (each(p) if callable(each) else each))
+        return (*theirs, *own)
 
     def rhs(self, t, y, p):
         return self.kinetics.rhs(t, y, p) | self.drive(t, y, p, self.kinetics.outcomes(t, y, p)["conc"])
 
     def outcomes(self, t, y, p):
-        return self.kinetics.outcomes(t, y, p) | self.effects(t, y, p)
+        theirs, own = self.kinetics.outcomes(t, y, p), self.effects(t, y, p)
+        if theirs.keys() & own.keys():
+            raise ValueError(f"{self.label}: its kinetics have the outcome {', '.join(theirs.keys() & own.keys())} too")
+        return theirs | own

@@ -53,6 +53,8 @@ class LinearSystem(Compartments):
     ('gut', 'central', 'bile')
     """
 
+    backends = ("numba",)
+
     @abstractmethod
     def flows(self, p):
         """Rates of the flows: (source, target) -> (unit,) or (draw, unit); the target is ``None`` outside.

@@ -2,10 +2,11 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Literal, get_args, get_origin
 
 from nlmebayes.parameter import Parameter
+from nlmebayes.structure.traits import NAMES, Traits
 
 
 class Named(SimpleNamespace):
@@ -42,12 +43,12 @@ class Structure(ABC):
     outcomes: tuple[str, ...] = ()
     order: tuple = ()
     formulas: tuple[str, ...] = ()
-    doses = False  # whether doses act on it
-    needs_doses = True  # of those on which doses act: whether nothing happens without one
-    fallible = False  # whether there may be parameters without a prediction, which is then NaN
-    changing = True  # whether parameters may change within a subject
-    closed = False  # of hazards: whether it gives the cumulative hazard where ``x.cumulative`` is 1
-    breaks: tuple = ()  # of hazards: times at which they jump or bend
+    # The other traits, see `Traits`; ``fallible``: a prediction that there is none of is NaN.
+    doses, needs_doses, fallible, changing, recordwise = False, True, False, True, False
+    closed, breaks = False, ()
+    superposed, boluses, states, dosed, routes = False, False, (), None, None
+    origin, scales, nonnegative, period, tolerances = None, MappingProxyType({}), (), None, ()
+    backends = ("numba", "jax")
 
     def __post_init__(self):
         """Options that are a choice (``Literal``) are one of their values, the others of their type."""
@@ -73,6 +74,11 @@ class Structure(ABC):
 
         ``p`` holds the individual parameters by name, (unit,) or (draw, unit) each; ``x`` the tensors of `arrays`.
         """
+
+    @property
+    def traits(self):
+        """What it is to others, as one record."""
+        return Traits(**{name: getattr(self, name) for name in NAMES})
 
     @property
     def label(self):

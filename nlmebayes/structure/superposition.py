@@ -5,6 +5,7 @@ from abc import abstractmethod
 import numpy as np
 import pytensor.tensor as pt
 
+from nlmebayes.data.ties import same
 from nlmebayes.data.validate import DataError
 from nlmebayes.structure.structure import Named, Structure
 
@@ -18,7 +19,7 @@ class Superposition(Structure):
     constant within a subject.
     """
 
-    doses = True
+    doses, superposed, boluses = True, True, True
     changing = False
     inputs = ("time",)
 
@@ -36,7 +37,8 @@ class Superposition(Structure):
             which, dose = _earlier(o, given)
             found[f"unit_{o.name}"] = (o.unit[which], (f"{o.name}_dose",))
             found[f"record_{o.name}"] = (which, (f"{o.name}_dose",))
-            found[f"elapsed_{o.name}"] = (o.inputs["time"][which] - given["time"][dose], (f"{o.name}_dose",))
+            elapsed = np.maximum(o.inputs["time"][which] - given["time"][dose], 0.0)  # a tie may differ by rounding
+            found[f"elapsed_{o.name}"] = (elapsed, (f"{o.name}_dose",))
             found[f"amount_{o.name}"] = (given["amount"][dose], (f"{o.name}_dose",))
             found[f"time_{o.name}"] = (o.inputs["time"], (f"{o.name}_obs",))
         return found
@@ -85,9 +87,9 @@ def _earlier(observed, given):
     which, dose = [], []
     for i, subject in enumerate(observed.subject_number):
         k = np.asarray(by_subject.get(subject, ()), dtype=int)
-        before = given["time"][k] < observed.inputs["time"][i]
-        same = (given["time"][k] == observed.inputs["time"][i]) & (given["position"][k] < observed.row[i])
-        k = k[before | same]
+        tied = same(given["time"][k], observed.inputs["time"][i])
+        before = np.where(tied, given["position"][k] < observed.row[i], given["time"][k] < observed.inputs["time"][i])
+        k = k[before]
         which.append(np.full(len(k), i))
         dose.append(k)
     return np.concatenate([*which, np.zeros(0, int)]), np.concatenate([*dose, np.zeros(0, int)])

@@ -86,6 +86,10 @@ class System(Compartments):
     scales = MappingProxyType({})  # or a dict: the size of states that are far from 1
 
     @property
+    def tolerances(self):
+        return self.rtol, self.atol
+
+    @property
     def needs_doses(self):
         return self.initial is None
 

@@ -53,7 +53,9 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
     """One course; returns the tape, its next row, and success."""
     records, of_record, head = pb.records, pb.of_record, course[4]
     i, last = course[0], course[1]
-    n_start, n_stop, time = schedule.starts_and_stops(course, pb.doses, pb.given, starts, stops, of_start, of_stop)
+    n_start, n_stop, time = schedule.starts_and_stops(
+        course, records, pb.doses, pb.given, starts, stops, of_start, of_stop
+    )
     dosed = pb.doses[head, 0] if head >= 0 else 0.0
     if head < 0:
         time = records[i, 0]

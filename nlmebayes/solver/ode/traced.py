@@ -20,6 +20,7 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import graph_inputs
 from pytensor.link.jax.dispatch import jax_funcify
 
+from nlmebayes.data.ties import ROUNDING
 from nlmebayes.solver.ode.op import CONSTANT, FIXED, States, StatesPullback
 from nlmebayes.solver.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
 
@@ -197,7 +198,8 @@ def _break_points(plan, values, fixed):
     into = jax.nn.one_hot(fixed.target, len(plan.atol)) * fixed.dosed[:, None]
     bolus, flow = (x[:, None] * into for x in (jnp.where(infused, 0.0, values.amount), values.rate))
     change = jnp.concatenate([bolus, flow, infused[:, None] * into], axis=1)
-    time = [jnp.where(fixed.recorded, fixed.time, jnp.inf), jnp.where(fixed.dosed, values.start, jnp.inf)]
+    start = _at_records(values.start, fixed)
+    time = [jnp.where(fixed.recorded, fixed.time, jnp.inf), jnp.where(fixed.dosed, start, jnp.inf)]
     position, changes = [fixed.position, fixed.order], [jnp.zeros((plan.records, change.shape[1])), change]
     if plan.infused:
         time.append(jnp.where(infused, values.start + values.duration, jnp.inf))
@@ -211,6 +213,15 @@ def _break_points(plan, values, fixed):
     jump, flow, running = jnp.split(changes[order], 3, axis=1)
     rate, running = (jnp.cumsum(x, axis=0) - x for x in (flow, running))
     return at, order, jump, jnp.where(running > 0.5, rate, 0.0)
+
+
+def _at_records(start, fixed):
+    """Starts of doses, those that are at a record but for rounding at it, with their own slopes."""
+    time = jnp.where(fixed.recorded, fixed.time, jnp.inf)
+    near = time[jnp.argmin(jnp.abs(time - start[:, None]), axis=1)]
+    gap = lax.stop_gradient(near - start)
+    tied = jnp.abs(gap) <= ROUNDING * jnp.maximum(jnp.abs(near), jnp.abs(start))
+    return start + jnp.where(tied, gap, 0.0)
 
 
 def _interval(plan, method, most, carry, x):

@@ -1,0 +1,88 @@
+"""What a structure is to the rest of the library: one record, which those that wrap a structure pass on whole."""
+
+from dataclasses import dataclass, fields
+
+from nlmebayes.parameter import Parameter
+
+
+@dataclass(frozen=True)
+class Traits:
+    """All that is read of a structure beside its outcomes and its mathematics; classes give each under its own name.
+
+    Attributes
+    ----------
+    parameters : tuple of Parameter
+    inputs : tuple of str
+        Columns of the data that the law reads at each observation; ``"time"`` is the dataset's time column.
+    order : tuple of functions of the parameters
+        Expressions that must be positive for the parameters to mean what they are called.
+    formulas : tuple of str
+        Formulas that the class declares of parameters that the model's statement gives none.
+    doses, needs_doses : bool
+        Whether doses act on it, and whether nothing happens without one.
+    fallible : bool
+        Whether there may be parameters without a prediction, which is then missing.
+    changing : bool
+        Whether parameters may change within a subject.
+    recordwise : bool
+        Whether a prediction depends on what is known at its record alone, so that it can be asked for at any time.
+    closed, breaks
+        Of hazards: whether the cumulative one is given where ``x.cumulative`` is 1; times at which they jump or bend.
+    superposed, boluses : bool
+        Whether the effects of doses add up, and whether it takes boluses alone.
+    states, dosed, routes
+        Of compartments, see `Compartments`.
+    origin, scales, nonnegative, period, tolerances
+        Of differential equations, see `System`.
+    backends : tuple of str
+        Samplers' backends that can take it.
+    """
+
+    parameters: tuple[Parameter, ...]
+    inputs: tuple
+    order: tuple
+    formulas: tuple
+    doses: bool
+    needs_doses: bool
+    fallible: bool
+    changing: bool
+    recordwise: bool
+    closed: bool
+    breaks: object
+    superposed: bool
+    boluses: bool
+    states: tuple
+    dosed: str | None
+    routes: object
+    origin: float | None
+    scales: dict
+    nonnegative: object
+    period: object
+    tolerances: tuple
+    backends: tuple
+
+
+NAMES = tuple(field.name for field in fields(Traits))
+
+
+def passed_on(part):
+    """A class whose traits are those of its attribute ``part``, but for those that the class itself gives."""
+
+    def decorate(cls):
+        for name in NAMES:
+            if name not in vars(cls):
+                setattr(cls, name, property(lambda self, name=name: getattr(getattr(self, part).traits, name)))
+        return cls
+
+    return decorate
+
+
+def once(structure):
+    """Refuse a wrapper some of whose parameters or states have the names of others."""
+    for what in ("parameters", "states"):
+        names = [getattr(each, "name", each) for each in getattr(structure, what)]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"{structure.label}: two of its {what} are called {', '.join(twice)}; wrap a structure that has none"
+            )
