@@ -2,7 +2,8 @@
 
 Shapes: ``parameters`` (draw, parameter, unit); ``initial`` (draw, state or none, unit), the states at the first record
 of a course; ``fraction``, ``lag``, ``extra`` (draw, route or none, unit); ``tol`` the relative tolerance, most steps of
-a course, the method, and the absolute tolerance of each state.
+a course, the method, and of each state its absolute tolerance, or minus that in parts of its size; ``cases``: see
+`interval`.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep, lend
-from nlmebayes.solver.ode import march, steady, sweep
+from nlmebayes.solver.ode import interval, march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
 
@@ -59,17 +60,18 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
         time = records[i, 0]
     gathers = head >= 0 and time < dosed and pb.collecting.any()
     j = k = 0
+    interval.tolerances(pb, b, course, initial)
     tape, row, ok = _begin(pb, b, head, time, of_record[i, 0], initial, tape, row, recorded)
     while ok and i < last:
         unit = of_record[i, 0]
-        at, position, is_start = march.next_event(starts, stops, n_start, n_stop, j, k)
+        at, position, is_start = interval.next_event(starts, stops, n_start, n_stop, j, k)
         empties = gathers and at >= dosed
         if empties:
             at, position, gathers = dosed, -np.inf, False
-        m = march.until(records, of_record, i, last, at, position)
+        m = interval.until(records, of_record, i, last, at, position)
         event = m < last and of_record[m, 0] == unit
         end = at if event else records[m - 1, 0]
-        tape, row, ok = march.integrate(pb, b, time, end, unit, i, m, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, time, end, unit, i, m, y, tape, row)
         i, time = m, max(time, end)
         if not event:
             continue
@@ -80,7 +82,7 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
             continue
         which = of_start[j] if is_start else of_stop[k]
         tape, row = march.row_of(tape, row, START if is_start else STOP, time, unit, 0, 0, which, b)
-        march.apply(pb, b, is_start, which)
+        interval.apply(pb, b, is_start, which)
         if is_start:
             j += 1
         else:
@@ -150,10 +152,10 @@ def _by_unit(parameters):
 
 
 @cached
-def _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting):
+def _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting):
     """A `march.Problem` that is not counted."""
     return march.Problem(
-        law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
+        law, lend(par), lend(tol), lend(cases), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
         lend(routes), lend(given), lend(collecting),
     )  # fmt: skip
 
@@ -164,7 +166,7 @@ def _possible(capacity, par, initial):
 
 
 @cached
-def states(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, parameters, initial,
+def states(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters, initial,
            fraction, lag, extra):  # fmt: skip
     """States ``reads`` at the records (draw, read, record), which of them failed (draw, record), and the tape of a
     single draw. Several draws leave no tape, as only a sampler, which has one, needs it."""
@@ -183,7 +185,7 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
             continue
         if draws == 1:
             tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
-        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+        pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         keep(par)
         if draws == 1:
@@ -193,7 +195,7 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
 
 
 @cached
-def pullback(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, parameters, initial,
+def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters, initial,
              fraction, lag, extra, ybar, tape):  # fmt: skip
     """Adjoint of `states`: slopes in parameters, initial states, fraction, lag and extra."""
     draws, n = parameters.shape[0], len(collecting)
@@ -207,7 +209,7 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
         par = _by_unit(parameters[s])
         if not _possible(capacity, par, initial[s]):
             continue
-        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+        pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
             tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))

@@ -17,7 +17,7 @@ from nlmebayes.solver.ode import courses
 from nlmebayes.solver.ode.call import FUNCTIONS, address_of
 from nlmebayes.solver.ode.law import located, symbol
 
-FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"
+FIXED = "routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose"
 PARAMETERS = "parameters, initial, fraction, lag, extra"
 CONSTANT, VARIABLE = len(FIXED.split(",")), len(PARAMETERS.split(","))
 
@@ -67,7 +67,7 @@ class StatesPullback(Op):
         return shapes[CONSTANT : CONSTANT + VARIABLE]
 
 
-KINDS = "i1 i1 b1 f1 i2 f2 i2 f2 i2"  # of `FIXED`
+KINDS = "i1 i1 b1 f1 i1 i2 f2 i2 f2 i2"  # of `FIXED`
 LAW = types.UniTuple(types.int64, len(FUNCTIONS))
 
 

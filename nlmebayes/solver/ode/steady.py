@@ -11,7 +11,7 @@ import numpy as np
 from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep
-from nlmebayes.solver.ode import call, march, sweep
+from nlmebayes.solver.ode import call, interval, march, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.tableaus import STIFF_STAGES
 
@@ -31,13 +31,13 @@ def _cycle(pb, b, head, time, running, y, tape, row):
     if duration > 0.0:
         b.rate[target] = (running + 1) * flow
         middle = time + duration - running * period
-        tape, row, ok = march.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
         tape, row = march.row_of(tape, row, march.PHASE, middle, unit, 0, 0, head, b)
         b.rate[target] = running * flow
     else:
         b.state[target] += amount
     if ok:
-        tape, row, ok = march.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
     tape, row = march.row_of(tape, row, march.PERIODIC, time + period, unit, 0, 0, head, b)
     return tape, row, ok
 
@@ -81,11 +81,11 @@ def _reset(pb, b, head, running, x):
 
 
 @cached
-def _change(pb, x, change):
+def _change(b, x, change):
     """Largest change of a state, in tolerances."""
     size = 0.0
     for i in range(len(x)):
-        size = max(size, abs(change[i]) / (pb.tol[3 + i] + pb.tol[0] * abs(x[i])))
+        size = max(size, abs(change[i]) / (b.tol[3 + i] + b.tol[0] * abs(x[i])))
         if change[i] != change[i]:
             return np.inf
     return size
@@ -109,14 +109,14 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
         tape, row, ok = _cycle(pb, b, head, time, running, none, tape, start)
         for i in range(n):
             change[i] = 0.0 if pb.collecting[i] else b.state[i] - x[i]
-        size = _change(pb, x, change)
+        size = _change(b, x, change)
         if not (ok and size < np.inf):
             return tape, row, False
         newton = count >= PLAIN or size < 1.0
         if newton:
             _resolvent(pb, tape, start, row, running, none, matrix, pivot)
             lu.solve(matrix, pivot, change)
-            left = _change(pb, x, change)
+            left = _change(b, x, change)
             if left < CLOSE or 0.5 * nearest < left < 1.0:
                 _reset(pb, b, head, running, x)
                 return tape, row, True
@@ -148,10 +148,15 @@ def constant(pb, b, time, unit):
 
     Implicit Euler steps of growing length, which become Newton's method.
     """
-    n, h, before = len(b.state), 1e-3, np.inf
+    n, h, fastest, before, long, endless = len(b.state), 0.0, 0.0, np.inf, 0.0, 0.0
     for _ in range(MOST):
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
         call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.slope)
+        if h == 0.0:
+            for i in range(n):
+                fastest = max(fastest, abs(b.matrix[i, i]))
+            h = 1e-3 / fastest if fastest > 0.0 else 1e-3
+            long, endless = 1e9 * h, 1e15 * h
         lu.grounded(b.matrix, pb.collecting, 1.0 / h, b.matrix)
         lu.factorise(b.matrix, b.pivot)
         for i in range(n):
@@ -159,12 +164,12 @@ def constant(pb, b, time, unit):
         lu.solve(b.matrix, b.pivot, b.f)
         for i in range(n):
             b.state[i] += b.f[i]
-        size = _change(pb, b.state, b.f)
+        size = _change(b, b.state, b.f)
         if not size < np.inf:
             return False
-        if h > 1e12 and (size < CLOSE or 0.5 * before < size < 1.0):
+        if h > endless and (size < CLOSE or 0.5 * before < size < 1.0):
             return True
-        h *= 4.0 if size < max(1.0, 2.0 * before) or h < 1e6 else 0.5
+        h *= 4.0 if size < max(1.0, 2.0 * before) or h < long else 0.5
         before = size
     return False
 
