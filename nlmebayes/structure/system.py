@@ -10,7 +10,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes.solver.ode import law
+from nlmebayes.solver.ode import cases, law
 from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
@@ -104,7 +104,7 @@ class System(Compartments):
 
     def amounts(self, p, x, read):
         first = next(iter(vars(p).values()))
-        text, used, collecting, timed = _law(self)
+        text, used, collecting, stops, kinds = _law(self)
         routes, inputs = self._inputs(p)
         given = self.initial(p) if self.initial else {}
         for state in given:
@@ -113,8 +113,10 @@ class System(Compartments):
         parameters = stacked([getattr(p, name) for name in used], first) if used else stacked([0.0], first)[:, :0]
         size = [self.atol * self.scales.get(state, -1.0) for state in self.states]
         tolerances = np.array([self.rtol, self.max_steps, get_args(Method).index(self.solver), *size])
-        read, cases = (np.array(x, dtype=np.int64) for x in ([self._number(s) for s in read], [timed, self.min_steps]))
-        fixed = [routes, read, collecting, tolerances, cases]
+        read, how = (
+            np.array(x, dtype=np.int64) for x in ([self._number(s) for s in read], [stops, self.min_steps, *kinds])
+        )
+        fixed = [routes, read, collecting, tolerances, how]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
         y, failed, _ = States(text)(*fixed, *timeline, parameters, initial, *inputs)
         return (y, failed) if first.ndim == 2 else (y[0], failed[0])
@@ -122,8 +124,8 @@ class System(Compartments):
 
 @lru_cache(maxsize=64)
 def _law(structure):
-    """Source of the compiled law, the parameters that it uses, which states nothing depends on, and whether it reads the
-    time."""
+    """Source of the compiled law, the parameters that it uses, which states nothing depends on, whether records end its
+    steps, and the kinds of its cases."""
     t = pt.dscalar("t")
     y = {state: pt.dscalar(state) for state in structure.states}
     p = {parameter.name: pt.dscalar(parameter.name) for parameter in structure.parameters}
@@ -132,8 +134,11 @@ def _law(structure):
         got = ", ".join(map(str, slopes)) if isinstance(slopes, dict) else type(slopes).__name__
         known = ", ".join(structure.states)
         raise ValueError(f"{structure.label}: rhs must return a dict with the slope of each of {known}; got {got}")
-    rates = [pt.as_tensor(slopes[state], dtype="float64") for state in structure.states]
-    found = set(ancestors(rates))
+    moving, rates = [t, *y.values()], [pt.as_tensor(slopes[state], dtype="float64") for state in structure.states]
+    stated = structure.breaks(Named(**p)) if callable(structure.breaks) else structure.breaks
+    breaks = [pt.as_tensor(at, dtype="float64") for at in stated]
+    found = set(ancestors([*rates, *breaks]))
     used = tuple(name for name, variable in p.items() if variable in found)
-    text, alone = law.source(t, list(y.values()), [p[name] for name in used], rates)
-    return text, used, np.isin(np.arange(len(y)), alone), t in found
+    rates, held = cases.held(rates, moving, breaks)
+    text, alone = law.source(t, moving[1:], [p[name] for name in used], rates, held)
+    return text, used, np.isin(np.arange(len(y)), alone), bool(held) or t in found, [case.kind for case in held]

@@ -11,9 +11,21 @@ import numpy as np
 from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep, lend
-from nlmebayes.solver.ode import interval, march, steady, sweep
+from nlmebayes.solver.ode import events, interval, march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
+from nlmebayes.solver.ode.march import (
+    BEGIN,
+    CONSTANT,
+    CYCLE,
+    EMPTY,
+    EXPLICIT,
+    KIND,
+    KINDS,
+    PERIODIC,
+    START,
+    STIFF,
+    STOP,
+)
 
 ROOM = 64  # rows of the tape for the steps of a course, before it grows
 
@@ -37,6 +49,8 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
         b.running[target] = 1
         ok = steady.constant(pb, b, time, unit)
         tape, row = march.row_of(tape, row, CONSTANT, time, unit, 0, 0, head, b)
+        if len(pb.cases) > KINDS:
+            tape, row = events.held(pb, b, time, unit, events.NONE, 0.0, tape, row)
     else:
         running, _, _ = schedule.implied(pb.given, pb.doses, head)
         b.running[target] = running
@@ -98,7 +112,11 @@ def forward(pb, courses, initial, most, y, failed, tape):
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    owner, row, recorded = march.body(len(pb.collecting)), len(tape) - len(tape), len(tape) > 0
+    owner, row, recorded = (
+        march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - KINDS),
+        len(tape) - len(tape),
+        len(tape) > 0,
+    )
     b = march.lent(owner)
     for c in range(len(courses)):
         before = row
@@ -143,8 +161,9 @@ def backward(pb, q, ybar, tape, rows, timed, initialbar):
 
 
 @cached
-def _by_unit(parameters):
-    par = np.empty((parameters.shape[1], parameters.shape[0]))
+def _by_unit(parameters, held):
+    """(unit, parameter and what is held) from (parameter, unit)."""
+    par = np.zeros((parameters.shape[1], parameters.shape[0] + held))
     for j in range(parameters.shape[0]):
         for unit in range(parameters.shape[1]):
             par[unit, j] = parameters[j, unit]
@@ -175,16 +194,17 @@ def states(law, routes, reads, collecting, tol, cases, courses, records, of_reco
         size = max(size, of_record[i, 1] + 1)
     y, failed = np.zeros((draws, len(reads), size)), np.zeros((draws, size), np.bool_)
     given = np.empty((4, len(doses)))
-    tape = np.empty((0, HEADER + 10 * n))
+    width = HEADER + max(10 * n, 2 * n + len(cases) - KINDS)
+    tape = np.empty((0, width))
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s])
+        par = _by_unit(parameters[s], len(cases) - KINDS)
         if not _possible(capacity, par, initial[s]):
             y[s] = 1.0
             failed[s] = True
             continue
         if draws == 1:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
+            tape = np.empty((capacity + ROOM * len(courses), width))
         pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         keep(par)
@@ -195,8 +215,8 @@ def states(law, routes, reads, collecting, tol, cases, courses, records, of_reco
 
 
 @cached
-def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters, initial,
-             fraction, lag, extra, ybar, tape):  # fmt: skip
+def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters,
+             initial, fraction, lag, extra, ybar, tape):  # fmt: skip
     """Adjoint of `states`: slopes in parameters, initial states, fraction, lag and extra."""
     draws, n = parameters.shape[0], len(collecting)
     parametersbar, initialbar = np.zeros_like(parameters), np.zeros_like(initial)
@@ -206,21 +226,21 @@ def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_re
     y, failed = np.empty(ybar.shape[1:]), np.empty(ybar.shape[2], np.bool_)
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s])
+        par = _by_unit(parameters[s], len(cases) - KINDS)
         if not _possible(capacity, par, initial[s]):
             continue
         pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * n + len(cases) - KINDS)))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)
-        q = sweep.adjoint(np.zeros(n), parbar, givenbar)
+        q = sweep.adjoint(np.zeros(n), parbar, givenbar, len(cases) - KINDS)
         backward(pb, sweep.lent(q), ybar[s], tape, rows, timed, initialbar[s])
         keep(q.w)
         for unit in range(par.shape[0]):
-            for j in range(par.shape[1]):
+            for j in range(parameters.shape[1]):
                 parametersbar[s, j, unit] = parbar[unit, j]
         schedule.to_parameters(
             doses, of_dose, given, givenbar, fraction[s], extra[s], fractionbar[s], lagbar[s], extrabar[s]

@@ -10,11 +10,9 @@ has been reached, and before that what flows into them while their sources last.
 import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
-from nlmebayes.solver.ode import call, march
-from nlmebayes.solver.ode.march import DONE, FRESH, FULL, NEXT, NOW, READ
+from nlmebayes.solver.ode import call, events, march
+from nlmebayes.solver.ode.march import FRESH, KINDS, LEAST, NEXT, NOW, READ, SETTLED, STOPS
 
-# What `Problem.cases` holds first: whether records end steps, and the least number of steps between two of them.
-STOPS, LEAST = range(2)
 LEAST_SIZE = 1e-290  # of an absolute tolerance: an error of 0 in a state of 0 is none
 
 
@@ -43,6 +41,8 @@ def _fed(pb, b, time, span, unit):
     size, f, trial, found = b.size, b.f, b.trial, False
     for part in range(4):
         at, lasting = time + 0.25 * part * span, span
+        if len(pb.cases) > KINDS:
+            events.natural(pb, b, at, size, unit)
         call.field(pb.law, at, size, b.rate, pb.par, unit, f)
         for i in range(len(size)):
             trial[i] = size[i]
@@ -121,6 +121,8 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
         tape, row = march.row_of(tape, row, READ, time, unit, first, here, -1, b)
     if end > time:
         reached(pb, b)
+        if len(pb.cases) > KINDS:
+            events.settle(pb, b, time, unit)
         call.field(pb.law, time, state, b.rate, pb.par, unit, b.k)
         control[NOW], control[FRESH] = time, 1.0
         control[NEXT] = _first_step(pb, b, time, end - time, unit)
@@ -128,22 +130,16 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
         until = min(end, records[here, 0]) if pb.cases[STOPS] > 0 and here < last else end
         for part in range(1, pb.cases[LEAST] + 1):
             at = until if part == pb.cases[LEAST] else time + (until - time) * part / pb.cases[LEAST]
-            tape, row, here, ok = _advance(pb, b, at, unit, here, last, y, tape, row)
+            if len(pb.cases) > KINDS:
+                tape, row, here, ok = events.advance(pb, b, at, unit, here, last, y, tape, row)
+            else:
+                tape, row, here, ok = events.run(pb, b, at, unit, here, last, y, tape, row, False)
             if not ok:
                 break
         time = until
+    if len(pb.cases) > KINDS:
+        tape, row = events.held(pb, b, time, unit, events.NONE, 0.0, tape, row)
     return tape, row, ok
-
-
-@cached
-def _advance(pb, b, end, unit, here, last, y, tape, row):
-    """Steps until ``end``, which one of them ends at; returns the tape, its next row and record, and success."""
-    status = FULL
-    while status == FULL:
-        row, here, status = march.steps(pb, b, end, unit, here, last, y, tape, row)
-        if status == FULL:
-            tape = march.grown(tape)
-    return tape, row, here, status == DONE
 
 
 @cached
@@ -180,3 +176,4 @@ def apply(pb, b, start, which):
         b.rate[target] += pb.given[1, which]
     else:
         b.state[target] += pb.given[0, which]
+        b.control[SETTLED] = -abs(b.control[SETTLED])

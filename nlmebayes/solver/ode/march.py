@@ -17,38 +17,45 @@ from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, S
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
-# constant one, and the record of its dose, from which collecting states start.
-EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
+# constant one, and the record of its dose, from which collecting states start; and what was held up to there.
+EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY, HELD = range(12)
 # Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many
 # rows there are; then state, input rates, stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step, and whether
-# k[0] is the slope there.
-METHOD, STRAIN, COUNT, NOW, NEXT, FRESH = range(6)
+# k[0] is the slope there, and of which unit (numbered from 1) the cases are held: 0 of none, negative after a jump.
+METHOD, STRAIN, COUNT, NOW, NEXT, FRESH, SETTLED = range(7)
 DONE, FAILED, FULL = range(3)
 FLAT = math.log2(1e-8)  # least log squared error of a step that the length of the next one remembers
 SAFETY = math.log2(0.9)  # of the length of a step
+SAMPLES = 4  # of the margins of cases in a step, which are polynomials of order 4 if they are linear
 STEPS = 8  # explicit steps at the limit of stability before the method changes
 LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
 SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
 
 
 # What a population under given parameters is, for all functions here: functions of the law; (unit, parameter);
-# tolerances; how the law steps (see `interval`); records and their units and places; states read; doses with their units and routes, states that routes
-# enter, and what each dose is (see `schedule.plan`); whether nothing depends on a state.
+# tolerances; whether records end steps, least steps between two, and the kinds of the cases (`cases`); records and
+# their units and places; states read; doses with their units and routes, states that routes enter, and what each dose
+# is (see `schedule.plan`); whether nothing depends on a state.
 Problem = namedtuple("Problem", "law par tol cases records of_record reads doses of_dose routes given collecting")
+STOPS, LEAST, KINDS = range(3)  # of `Problem.cases`
 # What is carried through a course, with the sizes of its states and its tolerances, and what its steps write to.
-Body = namedtuple("Body", "state rate running control size tol k stages new f trial matrix slope pivot found")
+Body = namedtuple(
+    "Body",
+    "state rate running control size tol k stages new f trial matrix slope pivot found kept point dense margins spare",
+)
 
 
 @cached
-def body(n):
-    """A `Body` of ``n`` states."""
+def body(n, parameters, cases):
+    """A `Body` of numbers of states, of parameters with what is held, and of cases."""
     return Body(
-        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(6), np.empty(n), np.empty(n + 3),
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(7), np.empty(n), np.empty(n + 3),
         np.empty((EXPLICIT_STAGES, n)), np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty(n),
         np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
-        np.empty(2),
+        np.empty(2), np.empty(7), np.empty((3, n)), np.empty((STIFF_STAGES, n)), np.empty((SAMPLES + 2, cases + 1)),
+        np.empty(parameters),
     )  # fmt: skip
 
 
@@ -57,7 +64,9 @@ def lent(b):
     """A `Body` that is not counted, of one that is."""
     return Body(
         lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.size), lend(b.tol),
-        lend(b.k), lend(b.stages), lend(b.new), lend(b.f), lend(b.trial), lend(b.matrix), lend(b.slope), lend(b.pivot), lend(b.found),
+        lend(b.k), lend(b.stages), lend(b.new), lend(b.f), lend(b.trial), lend(b.matrix), lend(b.slope),
+        lend(b.pivot), lend(b.found), lend(b.kept), lend(b.point),
+        lend(b.dense), lend(b.margins), lend(b.spare),
     )  # fmt: skip
 
 
@@ -111,9 +120,9 @@ def _leaves(pb, b, time, h, unit):
     not where the state is 0, so that what it passed (the pole of Michaelis and Menten's law) was stepped over."""
     call.field(pb.law, time + h, b.new, b.rate, pb.par, unit, b.f)
     for i in range(len(b.state)):
-        if b.new[i] < 0.0 and b.state[i] >= -b.tol[3 + i] and b.f[i] < 0.0:
-            if _bounded(pb, b, time + h, b.new, i, unit) and _bounded(pb, b, time, b.state, i, unit):
-                return True
+        falls = b.new[i] < 0.0 and b.state[i] >= -b.tol[3 + i] and b.f[i] < 0.0
+        if falls and _bounded(pb, b, time + h, b.new, i, unit) and _bounded(pb, b, time, b.state, i, unit):
+            return True
     return False
 
 
@@ -127,8 +136,11 @@ def _bounded(pb, b, time, y, i, unit):
 
 
 @cached
-def steps(pb, b, end, unit, here, last, y, tape, row):
-    """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
+def steps(pb, b, end, unit, here, last, y, tape, row, one):
+    """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was.
+
+    ``one``: whether to return after one step.
+    """
     law, par, tol, records, of_record, reads = pb.law, pb.par, b.tol, pb.records, pb.of_record, pb.reads
     state, rate, control, k, new, found = b.state, b.rate, b.control, b.k, b.new, b.found
     n, room, columns = len(state), len(tape), tape.shape[1]
@@ -185,6 +197,8 @@ def steps(pb, b, end, unit, here, last, y, tape, row):
         size = rough.log2(max(error, 1e-20))
         h *= min(1.0 if rejected else 10.0, max(0.2, rough.exp2(SAFETY + 0.02 * before - 0.085 * size)))
         before, rejected = max(size, FLAT), False
+        if one:
+            end = at
         if tol[2] == 0.0:
             if kind == EXPLICIT:
                 strain = strain + 1.0 if stiffness > LIMIT else max(0.0, strain - 0.25)

@@ -11,8 +11,9 @@ import numpy as np
 from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep
-from nlmebayes.solver.ode import call, interval, march, sweep
+from nlmebayes.solver.ode import call, events, interval, march, sweep
 from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.march import KINDS
 from nlmebayes.solver.ode.tableaus import STIFF_STAGES
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
@@ -59,7 +60,7 @@ def _uncycle(pb, q, tape, start, stop, running, none, timed):
 def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
     """Factors of 1 - dF/dx, without the collecting states, of a recorded interval."""
     n = len(matrix)
-    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given))
+    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given), len(pb.cases) - KINDS)
     spare = sweep.lent(owner)
     for i in range(n):
         spare.w[:] = 0.0
@@ -78,6 +79,7 @@ def _reset(pb, b, head, running, x):
     for i in range(len(x)):
         b.state[i], b.rate[i] = x[i], 0.0
     b.rate[pb.routes[pb.of_dose[head, 1]]] = running * pb.given[1, head]
+    b.control[march.SETTLED] = 0.0
 
 
 @cached
@@ -99,7 +101,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
     """
     n, start = len(b.state), row
     if not recorded:
-        tape = np.empty((64, HEADER + (2 + STIFF_STAGES) * n))
+        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * n + len(pb.cases) - KINDS)))
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf
@@ -150,6 +152,8 @@ def constant(pb, b, time, unit):
     """
     n, h, fastest, before, long, endless = len(b.state), 0.0, 0.0, np.inf, 0.0, 0.0
     for _ in range(MOST):
+        if len(pb.cases) > KINDS:
+            events.natural(pb, b, time, b.state, unit)
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
         call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.slope)
         if h == 0.0:
