@@ -47,7 +47,7 @@ class Structure(ABC):
     fallible = False  # whether there may be parameters without a prediction, which is then NaN
     changing = True  # whether parameters may change within a subject
     closed = False  # of hazards: whether it gives the cumulative hazard where ``x.cumulative`` is 1
-    breaks: tuple = ()  # of hazards: times at which they jump or bend
+    breaks: tuple = ()  # times at which a hazard jumps or bends, or at which steps of a system end
 
     def __post_init__(self):
         """Options that are a choice (``Literal``) are one of their values, the others of their type."""

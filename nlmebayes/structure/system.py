@@ -52,6 +52,11 @@ class System(Compartments):
     min_steps : int
         Least number of steps between two records or doses.
 
+    Where a slope jumps or bends (a comparison, ``pt.switch``, ``maximum``, ``minimum``, ``abs``, ``sign``, ``clip``,
+    ``floor``, ``ceil`` or ``%`` of the time or of a state), a step ends, and gradients hold through it, unless
+    `seamless` says that it does not. ``breaks``, times or a method of ``p`` that gives them, end steps too: for what is
+    smooth and short.
+
     ``t``, ``y`` and ``p`` in `outcomes` are (record,) or (draw, record), in `initial` and `routes` ``p`` is (unit,) or
     (draw, unit); any consistent units will do. A slope that is missing, or a state that does not exist, is a ValueError
     that lists the states; an expression that cannot be compiled is one that says which are.

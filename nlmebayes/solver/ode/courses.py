@@ -37,6 +37,7 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
     b.rate[:] = 0.0
     b.running[:] = 0
     b.control[:] = 0.0
+    b.control[march.BEGAN] = time
     b.control[march.METHOD] = STIFF if pb.tol[2] == 2.0 else EXPLICIT
     for i in range(n):
         b.state[i] = initial[i, unit] if len(initial) > 0 else 0.0
@@ -108,25 +109,25 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
 def forward(pb, courses, initial, most, y, failed, tape):
     """States ``reads`` at the records into ``y`` (read, record), whether each failed; returns the tape and its rows.
 
-    A course that fails reads 1 everywhere, and has no rows.
+    Where a course fails, it reads 1 at the records from there on, and has no rows.
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    owner, row, recorded = (
-        march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - KINDS),
-        len(tape) - len(tape),
-        len(tape) > 0,
-    )
+    owner = march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - KINDS)
+    row, recorded = len(tape) - len(tape), len(tape) > 0
     b = march.lent(owner)
     for c in range(len(courses)):
         before = row
+        for i in range(courses[c, 0], courses[c, 1]):
+            if pb.of_record[i, 1] >= 0:
+                y[0, pb.of_record[i, 1]] = np.nan
         tape, row, ok = _course(pb, b, courses[c], initial, starts, stops, of_start, of_stop, y, tape, row, recorded)
         if ok:
             continue
         row = before
         for i in range(courses[c, 0], courses[c, 1]):
             place = pb.of_record[i, 1]
-            if place >= 0:
+            if place >= 0 and np.isnan(y[0, place]):
                 failed[place] = True
                 for p in range(len(pb.reads)):
                     y[p, place] = 1.0

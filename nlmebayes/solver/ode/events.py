@@ -13,7 +13,20 @@ from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call, march
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.cases import STAIRCASE
-from nlmebayes.solver.ode.march import COUNT, EXPLICIT, FRESH, FULL, HELD, KINDS, METHOD, NEXT, NOW, SAMPLES, SETTLED
+from nlmebayes.solver.ode.march import (
+    BEGAN,
+    COUNT,
+    EXPLICIT,
+    FRESH,
+    FULL,
+    HELD,
+    KINDS,
+    METHOD,
+    NEXT,
+    NOW,
+    SAMPLES,
+    SETTLED,
+)
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 
 POLYNOMIAL = np.linalg.inv(np.vander(np.linspace(0, 1, SAMPLES + 1), increasing=True))  # coefficients of samples
@@ -94,7 +107,12 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
         stop = min(end, start + TURN / turns) if turns > 0.0 else end
         tape, row, here, ok = run(pb, b, stop, unit, here, last, y, tape, row, True)
         if not ok:
-            return tape, row, here, False
+            which, side = _imminent(pb, b, unit)
+            still += 1
+            if which == NONE or still > 2 * count + 2:
+                return tape, row, here, False
+            tape, row = _change(pb, b, which, side, unit, tape, row)
+            continue
         _stages(b, tape, row)
         which, side, at = _leaving(pb, b, start, control[NOW] - start, unit)
         if which == NONE:
@@ -119,6 +137,26 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
             return tape, row, here, False
         tape, row = _change(pb, b, which, side, unit, tape, row)
     return tape, row, here, True
+
+
+@cached
+def _imminent(pb, b, unit):
+    """The case that is left next, and on which side, where no step is short enough: what it holds has no value beyond
+    (the root of a state that empties). `NONE` if that is further away than a rounding of the time."""
+    count, time, which, side = len(pb.cases) - KINDS, b.control[NOW], NONE, 0.0
+    least = 1e-12 * max(abs(time), abs(b.control[BEGAN] - time))
+    call.margins(pb.law, time, b.state, pb.par, unit, b.margins)
+    call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
+    for j in range(count):
+        z, v = pb.par[unit, pb.par.shape[1] - count + j], b.margins[0, j]
+        fast = speed(pb, time, b.state, b.f, unit, b.margins[1], j, b.trial, b.spare, b.found)
+        way = 1.0 if fast > 0.0 else -1.0
+        level = z + max(way, 0.0) if pb.cases[KINDS + j] == STAIRCASE else 0.0
+        left = (level - v) / fast if fast != 0.0 else np.inf
+        leads = pb.cases[KINDS + j] == STAIRCASE or way == 1.0 - 2.0 * z
+        if leads and left < least:
+            which, side, least = j, way, left
+    return which, side
 
 
 @cached
@@ -288,8 +326,10 @@ def _root(pb, b, j, way, level, start, h, unit, low, high):
     if f >= 0.0:
         return low
     for _ in range(HALVINGS):
-        middle = high - g * (high - low) / (g - f)
-        if not low < middle < high or high - low < 1e-15:
+        middle = low + f / (f - g) * (high - low)
+        if middle <= low:
+            return low
+        if middle >= high or high - low < 1e-15:
             break
         value = _beyond(pb, b, j, way, level, start, h, unit, middle)
         if value > 0.0:

@@ -23,8 +23,9 @@ EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMP
 # rows there are; then state, input rates, stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step, and whether
-# k[0] is the slope there, and of which unit (numbered from 1) the cases are held: 0 of none, negative after a jump.
-METHOD, STRAIN, COUNT, NOW, NEXT, FRESH, SETTLED = range(7)
+# k[0] is the slope there; of which unit (numbered from 1) the cases are held: 0 of none, negative after a jump; when it
+# began.
+METHOD, STRAIN, COUNT, NOW, NEXT, FRESH, SETTLED, BEGAN = range(8)
 DONE, FAILED, FULL = range(3)
 FLAT = math.log2(1e-8)  # least log squared error of a step that the length of the next one remembers
 SAFETY = math.log2(0.9)  # of the length of a step
@@ -51,10 +52,10 @@ Body = namedtuple(
 def body(n, parameters, cases):
     """A `Body` of numbers of states, of parameters with what is held, and of cases."""
     return Body(
-        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(7), np.empty(n), np.empty(n + 3),
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(8), np.empty(n), np.empty(n + 3),
         np.empty((EXPLICIT_STAGES, n)), np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty(n),
         np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
-        np.empty(2), np.empty(7), np.empty((3, n)), np.empty((STIFF_STAGES, n)), np.empty((SAMPLES + 2, cases + 1)),
+        np.empty(2), np.empty(8), np.empty((3, n)), np.empty((STIFF_STAGES, n)), np.empty((SAMPLES + 2, cases + 1)),
         np.empty(parameters),
     )  # fmt: skip
 
