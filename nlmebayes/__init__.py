@@ -43,6 +43,7 @@ _HOME = {
     "forecasting.validation": ("Retrospect", "retrospect"),
     "storage": ("training_dataset",),
     "variation": ("intervals", "new_unit", "partition"),
+    "solver.ode.cases": ("seamless",),
     "structure.absorption": ("Absorption", "Elimination"),
     "structure.covariate": ("LatentCovariate",),
     "structure.curve": ("Curve",),

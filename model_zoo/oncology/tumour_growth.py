@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytensor.tensor as pt
 
-from nlmebayes import Parameter, System
+from nlmebayes import Parameter, System, seamless
 
 PSI = 20  # Simeoni et al. (2004): large enough for a sharp passage from exponential to linear growth
 
@@ -62,7 +62,8 @@ class TumourGrowth(System):
         if self.law == "gompertz":
             return p.r * pt.log(p.k / size)
         linear = p.lambda0 / p.lambda1 * size  # 1 where growth becomes linear; below 0.001 all is exponential
-        return p.lambda0 * pt.exp(-pt.softplus(PSI * pt.log(pt.maximum(linear, 0.001))) / PSI)
+        linear = seamless(pt.maximum(linear, 0.001))
+        return p.lambda0 * pt.exp(-pt.softplus(PSI * pt.log(linear)) / PSI)
 
     def outcomes(self, t, y, p):
         return {"size": y.size}

@@ -4,7 +4,7 @@ from typing import Literal
 import pytensor.tensor as pt
 
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment
-from nlmebayes import Driven, Parameter, Structure
+from nlmebayes import Driven, Parameter, Structure, seamless
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class IndirectResponse(Driven):
     def drive(self, t, y, p, conc):
         half = p.ic50 if self._inhibits else p.ec50
         if self.sigmoid:
-            present = conc > 1e-100  # below, derivatives of the logarithm are too large for numbers
+            present = seamless(conc > 1e-100)  # below, derivatives of the logarithm are too large for numbers
             log_ratio = pt.log(pt.switch(present, conc, 1.0)) - pt.log(half)
             share = pt.switch(present, pt.sigmoid(p.gamma * log_ratio), 0.0)
         else:

@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytensor.tensor as pt
 
-from nlmebayes import Parameter, System
+from nlmebayes import Parameter, System, seamless
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,6 @@ class TargetMediatedDisposition(System):
             return total, y.complex
         # Of the two roots the one that is larger in size is a sum without cancellation; their product is -kss total.
         b = total - y.receptor - p.kss
-        larger = (pt.abs(b) + pt.sqrt(b**2 + 4 * p.kss * total)) / 2
-        free = pt.switch(b >= 0, larger, p.kss * total / larger)
+        larger = (seamless(pt.abs(b)) + pt.sqrt(b**2 + 4 * p.kss * total)) / 2
+        free = pt.switch(seamless(b >= 0), larger, p.kss * total / larger)
         return free, y.receptor * free / (p.kss + free)

@@ -10,13 +10,14 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes.solver.ode import law
+from nlmebayes.solver.ode import cases, law
 from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
 
 Method = Literal["auto", "explicit", "stiff"]
+CLOSER = 32  # steps in place of one, between two records, to see whether something was stepped over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,22 @@ class System(Compartments):
     Parameters
     ----------
     rtol, atol : float
-        Tolerances of the error of a step: sqrt(mean((error / (atol * scale + rtol |y|))^2)) <= 1. ``scales``, a dict
-        that a class may have, gives the size of states that are far from 1 (10^9 cells).
+        Tolerances of the error of a step: sqrt(mean((error / (atol * size + rtol |y|))^2)) <= 1. The size of a state
+        follows from the doses and the states of each course, so that units change nothing; ``scales``, a dict that a
+        class may have, gives it instead.
     solver : {"auto", "explicit", "stiff"}
         Explicit Runge-Kutta steps of order 5 (Tsitouras 2011), linearly implicit ones of order 5 (Rodas5P, Steinebach
         2023), or each where it is better.
     max_steps : int
         Steps of a course of a subject beyond which the point counts as failed: it has no density, and its predictions
         are missing.
+    min_steps : int
+        Least number of steps between two records or doses.
+
+    Where a slope jumps or bends (a comparison, ``pt.switch``, ``maximum``, ``minimum``, ``abs``, ``sign``, ``clip``,
+    ``floor``, ``ceil`` or ``%`` of the time or of a state), a step ends, and gradients hold through it, unless
+    `seamless` says that it does not. ``breaks``, times or a method of ``p`` that gives them, end steps too: for what is
+    smooth and short.
 
     ``t``, ``y`` and ``p`` in `outcomes` are (record,) or (draw, record), in `initial` and `routes` ``p`` is (unit,) or
     (draw, unit); any consistent units will do. A slope that is missing, or a state that does not exist, is a ValueError
@@ -78,12 +87,13 @@ class System(Compartments):
     atol: float = 1e-8
     solver: Method = "auto"
     max_steps: int = 100_000
+    min_steps: int = 1
 
     superposed = False
     fallible = True
     origin = 0.0
     initial = None  # or a method of p: states at the origin, state -> (unit,) or (draw, unit)
-    scales = MappingProxyType({})  # or a dict: the size of states that are far from 1
+    scales = MappingProxyType({})  # or a dict: the sizes of states, where those of a course will not do
 
     @property
     def tolerances(self):
@@ -94,8 +104,9 @@ class System(Compartments):
         return self.initial is None
 
     def tighter(self, factor):
-        """The same with tolerances that are smaller by a factor."""
-        return replace(self, rtol=self.rtol / factor, atol=self.atol / factor)
+        """The same with tolerances that are smaller by a factor, and steps that see more of what happens between."""
+        steps = CLOSER * self.min_steps
+        return replace(self, rtol=self.rtol / factor, atol=self.atol / factor, min_steps=steps)
 
     @abstractmethod
     def rhs(self, t, y, p):
@@ -103,16 +114,19 @@ class System(Compartments):
 
     def amounts(self, p, x, read):
         first = next(iter(vars(p).values()))
-        text, used, collecting = _law(self)
+        text, used, collecting, stops, kinds = _law(self)
         routes, inputs = self._inputs(p)
         given = self.initial(p) if self.initial else {}
         for state in given:
             self._number(state)
         initial = stacked([given.get(s) for s in self.states], first) if given else stacked([0.0], first)[:, :0]
         parameters = stacked([getattr(p, name) for name in used], first) if used else stacked([0.0], first)[:, :0]
-        size = [self.atol * self.scales.get(state, 1.0) for state in self.states]
+        size = [self.atol * self.scales.get(state, -1.0) for state in self.states]
         tolerances = np.array([self.rtol, self.max_steps, get_args(Method).index(self.solver), *size])
-        fixed = [routes, np.array([self._number(s) for s in read], dtype=np.int64), collecting, tolerances]
+        read, how = (
+            np.array(x, dtype=np.int64) for x in ([self._number(s) for s in read], [stops, self.min_steps, *kinds])
+        )
+        fixed = [routes, read, collecting, tolerances, how]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
         y, failed, _ = States(text)(*fixed, *timeline, parameters, initial, *inputs)
         return (y, failed) if first.ndim == 2 else (y[0], failed[0])
@@ -121,7 +135,8 @@ class System(Compartments):
 @in_turns
 @lru_cache(maxsize=64)
 def _law(structure):
-    """Source of the compiled law, the parameters that it uses, and which states nothing depends on."""
+    """Source of the compiled law, the parameters that it uses, which states nothing depends on, whether records end its
+    steps, and the kinds of its cases."""
     t = pt.dscalar("t")
     y = {state: pt.dscalar(state) for state in structure.states}
     p = {parameter.name: pt.dscalar(parameter.name) for parameter in structure.parameters}
@@ -130,8 +145,11 @@ def _law(structure):
         got = ", ".join(map(str, slopes)) if isinstance(slopes, dict) else type(slopes).__name__
         known = ", ".join(structure.states)
         raise ValueError(f"{structure.label}: rhs must return a dict with the slope of each of {known}; got {got}")
-    rates = [pt.as_tensor(slopes[state], dtype="float64") for state in structure.states]
-    found = set(ancestors(rates))
+    moving, rates = [t, *y.values()], [pt.as_tensor(slopes[state], dtype="float64") for state in structure.states]
+    stated = structure.breaks(Named(**p)) if callable(structure.breaks) else structure.breaks
+    breaks = [pt.as_tensor(at, dtype="float64") for at in stated]
+    found = set(ancestors([*rates, *breaks]))
     used = tuple(name for name, variable in p.items() if variable in found)
-    text, alone = law.source(t, list(y.values()), [p[name] for name in used], rates)
-    return text, used, np.isin(np.arange(len(y)), alone)
+    rates, held = cases.held(rates, moving, breaks)
+    text, alone = law.source(t, moving[1:], [p[name] for name in used], rates, held)
+    return text, used, np.isin(np.arange(len(y)), alone), bool(held) or t in found, [case.kind for case in held]

@@ -18,11 +18,17 @@ HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.ma
 #   explicit(t, h, y, rate, k, z, par, new, tol, found)   a step from the slope k[0]; k: slopes, z: their states; found:
 #                                                   squares of its error, and of h times an eigenvalue
 #   stiff(t, h, y, rate, u, par, new, tol, found)   the same; u: its stages
+#   modes(t, y, par, z)                             what the cases are at a point, if nothing is held; these three of
+#                                                   laws that have cases, whose held numbers are the last parameters
+#   margins(t, y, par, v)                           their margins, and how fast angles turn; see `cases`
+#   unmargins(t, y, par, w, ybar, parbar, tbar)     adds the slopes of sum w v
 #   unstep(tape, par, dense, kbar, w, rbar, parbar) its adjoint, from a row of the tape
 FUNCTIONS = {"field": ".****", "jacobian": ".****", "pull": ".*****"} | {
     "explicit": "..********", "unexplicit": "**.****", "stiff": "..*******", "unstiff": "**.****",
 }  # fmt: skip
-FIELD, JACOBIAN, PULL, EXPLICIT, UNEXPLICIT, STIFF, UNSTIFF = range(len(FUNCTIONS))
+OF_CASES = {"modes": ".***", "margins": ".***", "unmargins": ".******"}
+FUNCTIONS |= OF_CASES
+FIELD, JACOBIAN, PULL, EXPLICIT, UNEXPLICIT, STIFF, UNSTIFF, MODES, MARGINS, UNMARGINS = range(len(FUNCTIONS))
 
 
 @intrinsic
@@ -78,6 +84,23 @@ def pull(law, t, y, par, unit, w, ybar, parbar):
     at = unit * par.shape[1]
     row, rowbar = pointer(par, at), pointer(parbar, at)
     invoke(law[PULL], (t, pointer(y, 0), row, pointer(w, 0), pointer(ybar, 0), rowbar))
+
+
+@inlined
+def modes(law, t, y, par, unit, z):
+    invoke(law[MODES], (t, pointer(y, 0), pointer(par, unit * par.shape[1]), pointer(z, 0)))
+
+
+@inlined
+def margins(law, t, y, par, unit, v):
+    invoke(law[MARGINS], (t, pointer(y, 0), pointer(par, unit * par.shape[1]), pointer(v, 0)))
+
+
+@inlined
+def unmargins(law, t, y, par, unit, w, ybar, parbar, tbar):
+    row = pointer(par, unit * par.shape[1])
+    bars = pointer(ybar, 0), pointer(parbar, 0), pointer(tbar, 0)
+    invoke(law[UNMARGINS], (t, pointer(y, 0), row, pointer(w, 0), bars[0], bars[1], bars[2]))
 
 
 @inlined

@@ -2,7 +2,8 @@
 
 Shapes: ``parameters`` (draw, parameter, unit); ``initial`` (draw, state or none, unit), the states at the first record
 of a course; ``fraction``, ``lag``, ``extra`` (draw, route or none, unit); ``tol`` the relative tolerance, most steps of
-a course, the method, and the absolute tolerance of each state.
+a course, the method, and of each state its absolute tolerance, or minus that in parts of its size; ``cases``: see
+`interval`.
 """
 
 import numpy as np
@@ -10,9 +11,21 @@ import numpy as np
 from nlmebayes.solver import schedule
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep, lend
-from nlmebayes.solver.ode import march, steady, sweep
+from nlmebayes.solver.ode import events, interval, march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.march import BEGIN, CONSTANT, CYCLE, EMPTY, EXPLICIT, KIND, PERIODIC, START, STIFF, STOP
+from nlmebayes.solver.ode.march import (
+    BEGIN,
+    CONSTANT,
+    CYCLE,
+    EMPTY,
+    EXPLICIT,
+    KIND,
+    KINDS,
+    PERIODIC,
+    START,
+    STIFF,
+    STOP,
+)
 
 ROOM = 64  # rows of the tape for the steps of a course, before it grows
 
@@ -24,6 +37,7 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
     b.rate[:] = 0.0
     b.running[:] = 0
     b.control[:] = 0.0
+    b.control[march.BEGAN] = time
     b.control[march.METHOD] = STIFF if pb.tol[2] == 2.0 else EXPLICIT
     for i in range(n):
         b.state[i] = initial[i, unit] if len(initial) > 0 else 0.0
@@ -36,6 +50,8 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
         b.running[target] = 1
         ok = steady.constant(pb, b, time, unit)
         tape, row = march.row_of(tape, row, CONSTANT, time, unit, 0, 0, head, b)
+        if len(pb.cases) > KINDS:
+            tape, row = events.held(pb, b, time, unit, events.NONE, 0.0, tape, row)
     else:
         running, _, _ = schedule.implied(pb.given, pb.doses, head)
         b.running[target] = running
@@ -61,17 +77,18 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
         time = records[i, 0]
     gathers = head >= 0 and time < dosed and pb.collecting.any()
     j = k = 0
+    interval.tolerances(pb, b, course, initial)
     tape, row, ok = _begin(pb, b, head, time, of_record[i, 0], initial, tape, row, recorded)
     while ok and i < last:
         unit = of_record[i, 0]
-        at, position, is_start = march.next_event(starts, stops, n_start, n_stop, j, k)
+        at, position, is_start = interval.next_event(starts, stops, n_start, n_stop, j, k)
         empties = gathers and at >= dosed
         if empties:
             at, position, gathers = dosed, -np.inf, False
-        m = march.until(records, of_record, i, last, at, position)
+        m = interval.until(records, of_record, i, last, at, position)
         event = m < last and of_record[m, 0] == unit
         end = at if event else records[m - 1, 0]
-        tape, row, ok = march.integrate(pb, b, time, end, unit, i, m, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, time, end, unit, i, m, y, tape, row)
         i, time = m, max(time, end)
         if not event:
             continue
@@ -82,7 +99,7 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
             continue
         which = of_start[j] if is_start else of_stop[k]
         tape, row = march.row_of(tape, row, START if is_start else STOP, time, unit, 0, 0, which, b)
-        march.apply(pb, b, is_start, which)
+        interval.apply(pb, b, is_start, which)
         if is_start:
             j += 1
         else:
@@ -94,21 +111,25 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
 def forward(pb, courses, initial, most, y, failed, tape):
     """States ``reads`` at the records into ``y`` (read, record), whether each failed; returns the tape and its rows.
 
-    A course that fails reads 1 everywhere, and has no rows.
+    Where a course fails, it reads 1 at the records from there on, and has no rows.
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    owner, row, recorded = march.body(len(pb.collecting)), len(tape) - len(tape), len(tape) > 0
+    owner = march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - KINDS)
+    row, recorded = len(tape) - len(tape), len(tape) > 0
     b = march.lent(owner)
     for c in range(len(courses)):
         before = row
+        for i in range(courses[c, 0], courses[c, 1]):
+            if pb.of_record[i, 1] >= 0:
+                y[0, pb.of_record[i, 1]] = np.nan
         tape, row, ok = _course(pb, b, courses[c], initial, starts, stops, of_start, of_stop, y, tape, row, recorded)
         if ok:
             continue
         row = before
         for i in range(courses[c, 0], courses[c, 1]):
             place = pb.of_record[i, 1]
-            if place >= 0:
+            if place >= 0 and np.isnan(y[0, place]):
                 failed[place] = True
                 for p in range(len(pb.reads)):
                     y[p, place] = 1.0
@@ -143,8 +164,9 @@ def backward(pb, q, ybar, tape, rows, timed, initialbar):
 
 
 @cached
-def _by_unit(parameters):
-    par = np.empty((parameters.shape[1], parameters.shape[0]))
+def _by_unit(parameters, held):
+    """(unit, parameter and what is held) from (parameter, unit)."""
+    par = np.zeros((parameters.shape[1], parameters.shape[0] + held))
     for j in range(parameters.shape[0]):
         for unit in range(parameters.shape[1]):
             par[unit, j] = parameters[j, unit]
@@ -152,10 +174,10 @@ def _by_unit(parameters):
 
 
 @cached
-def _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting):
+def _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting):
     """A `march.Problem` that is not counted."""
     return march.Problem(
-        law, lend(par), lend(tol), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
+        law, lend(par), lend(tol), lend(cases), lend(records), lend(of_record), lend(reads), lend(doses), lend(of_dose),
         lend(routes), lend(given), lend(collecting),
     )  # fmt: skip
 
@@ -166,7 +188,7 @@ def _possible(capacity, par, initial):
 
 
 @cached
-def states(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, parameters, initial,
+def states(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters, initial,
            fraction, lag, extra):  # fmt: skip
     """States ``reads`` at the records (draw, read, record), which of them failed (draw, record), and the tape of a
     single draw. Several draws leave no tape, as only a sampler, which has one, needs it."""
@@ -175,17 +197,18 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
         size = max(size, of_record[i, 1] + 1)
     y, failed = np.zeros((draws, len(reads), size)), np.zeros((draws, size), np.bool_)
     given = np.empty((4, len(doses)))
-    tape = np.empty((0, HEADER + 10 * n))
+    width = HEADER + max(10 * n, 2 * n + len(cases) - KINDS)
+    tape = np.empty((0, width))
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s])
+        par = _by_unit(parameters[s], len(cases) - KINDS)
         if not _possible(capacity, par, initial[s]):
             y[s] = 1.0
             failed[s] = True
             continue
         if draws == 1:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
-        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+            tape = np.empty((capacity + ROOM * len(courses), width))
+        pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         tape, rows = forward(pb, courses, initial[s], most, y[s], failed[s], tape)
         keep(par)
         if draws == 1:
@@ -195,8 +218,8 @@ def states(law, routes, reads, collecting, tol, courses, records, of_record, dos
 
 
 @cached
-def pullback(law, routes, reads, collecting, tol, courses, records, of_record, doses, of_dose, parameters, initial,
-             fraction, lag, extra, ybar, tape):  # fmt: skip
+def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose, parameters,
+             initial, fraction, lag, extra, ybar, tape):  # fmt: skip
     """Adjoint of `states`: slopes in parameters, initial states, fraction, lag and extra."""
     draws, n = parameters.shape[0], len(collecting)
     parametersbar, initialbar = np.zeros_like(parameters), np.zeros_like(initial)
@@ -206,21 +229,21 @@ def pullback(law, routes, reads, collecting, tol, courses, records, of_record, d
     y, failed = np.empty(ybar.shape[1:]), np.empty(ybar.shape[2], np.bool_)
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s])
+        par = _by_unit(parameters[s], len(cases) - KINDS)
         if not _possible(capacity, par, initial[s]):
             continue
-        pb = _problem(law, par, tol, records, of_record, reads, doses, of_dose, routes, given, collecting)
+        pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + 10 * n))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * n + len(cases) - KINDS)))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)
-        q = sweep.adjoint(np.zeros(n), parbar, givenbar)
+        q = sweep.adjoint(np.zeros(n), parbar, givenbar, len(cases) - KINDS)
         backward(pb, sweep.lent(q), ybar[s], tape, rows, timed, initialbar[s])
         keep(q.w)
         for unit in range(par.shape[0]):
-            for j in range(par.shape[1]):
+            for j in range(parameters.shape[1]):
                 parametersbar[s, j, unit] = parbar[unit, j]
         schedule.to_parameters(
             doses, of_dose, given, givenbar, fraction[s], extra[s], fractionbar[s], lagbar[s], extrabar[s]

@@ -113,12 +113,12 @@ class _Writer:
         return "(" + " ".join(f"{sign} {self.name(v)}" for sign, v in terms).removeprefix("+ ") + ")"
 
     def _is_sum(self, variable):
-        return variable not in self.given and variable.owner is not None and _operation(variable.owner) in SIGNS
+        return variable not in self.given and variable.owner is not None and operation(variable.owner) in SIGNS
 
     def _terms(self, variable, absorbed, sign="+"):
         """The signed terms of a sum, and of the sums in it that nothing else needs, which are ``absorbed``."""
         node = variable.owner
-        for part, own in zip(node.inputs, SIGNS[_operation(node)] or "+" * len(node.inputs), strict=True):
+        for part, own in zip(node.inputs, SIGNS[operation(node)] or "+" * len(node.inputs), strict=True):
             both = "+" if sign == own else "-"
             if self._is_sum(part) and self.uses[part] == 1:
                 absorbed.add(part)
@@ -127,24 +127,24 @@ class _Writer:
                 yield both, part
 
     def _text(self, node):
-        operation, given = _operation(node), node.inputs
-        self.ready[node.outputs[0]] = max((self.ready.get(v, 0) for v in given), default=0) + CYCLES.get(operation, 30)
-        if self.inverses and operation == "TrueDiv":
+        name, given = operation(node), node.inputs
+        self.ready[node.outputs[0]] = max((self.ready.get(v, 0) for v in given), default=0) + CYCLES.get(name, 30)
+        if self.inverses and name == "TrueDiv":
             factors = self._factors(given[1])
-            each = [(self.ready.get(v, 0) + CYCLES[operation], self._inverse(v)) for v in factors]
+            each = [(self.ready.get(v, 0) + CYCLES[name], self._inverse(v)) for v in factors]
             each = sorted([*each, (self.ready.get(given[0], 0), self.name(given[0]))])
             return "(" + " * ".join(text for _, text in each) + ")"
-        if operation == "Mul":
+        if name == "Mul":
             given = sorted(given, key=lambda v: self.ready.get(v, 0))
         return _term(node, [self.name(variable) for variable in given])
 
     def _factors(self, variable):
         """The variables whose product a variable is, itself if it is no product."""
         node = None if variable in self.given else variable.owner
-        if node is None or _operation(node) not in ("Mul", "Sqr"):
+        if node is None or operation(node) not in ("Mul", "Sqr"):
             return [variable]
         found = [factor for part in node.inputs for factor in self._factors(part)]
-        return found * 2 if _operation(node) == "Sqr" else found
+        return found * 2 if operation(node) == "Sqr" else found
 
     def _inverse(self, variable):
         if variable not in self.inverse:
@@ -152,7 +152,7 @@ class _Writer:
         return self.inverse[variable]
 
 
-def _operation(node):
+def operation(node):
     """Name of the operation of a node on numbers."""
     return type(node.op.scalar_op if isinstance(node.op, Elemwise) else node.op).__name__
 

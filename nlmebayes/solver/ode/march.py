@@ -1,8 +1,7 @@
-"""Forward in time: the states of every course at its records, and the tape that the adjoint reads backwards.
+"""Steps forward in time, and the tape that the adjoint reads backwards.
 
-A course is integrated from one event to the next; records between events are read from the dense output, so that
-they force no steps. The state carries over where parameters change. Steps are explicit until they are limited by
-stability rather than by accuracy, then stiff, and back (``tol[2]``: 0 automatic, 1 explicit, 2 stiff).
+Steps are explicit until they are limited by stability rather than by accuracy, then stiff, and back (``tol[2]``: 0
+automatic, 1 explicit, 2 stiff).
 """
 
 import math
@@ -18,37 +17,46 @@ from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, S
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a
-# constant one, and the record of its dose, from which collecting states start.
-EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(11)
+# constant one, and the record of its dose, from which collecting states start; and what was held up to there.
+EXPLICIT, STIFF, READ, START, STOP, BEGIN, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY, HELD = range(12)
 # Columns: kind, time, length, unit, first and last-plus-one record read, dose, and in the first row of all how many
 # rows there are; then state, input rates, stages.
 KIND, TIME, LENGTH, UNIT, FIRST, LAST, WHICH, ROWS = range(8)
 # What a course remembers: method, steps at the limit of stability, steps, time, length of the next step, and whether
-# k[0] is the slope there.
-METHOD, STRAIN, COUNT, NOW, NEXT, FRESH = range(6)
+# k[0] is the slope there; of which unit (numbered from 1) the cases are held: 0 of none, negative after a jump; when it
+# began.
+METHOD, STRAIN, COUNT, NOW, NEXT, FRESH, SETTLED, BEGAN = range(8)
 DONE, FAILED, FULL = range(3)
 FLAT = math.log2(1e-8)  # least log squared error of a step that the length of the next one remembers
 SAFETY = math.log2(0.9)  # of the length of a step
+SAMPLES = 4  # of the margins of cases in a step, which are polynomials of order 4 if they are linear
 STEPS = 8  # explicit steps at the limit of stability before the method changes
 LIMIT = 9.0  # of the square of h times the eigenvalue, which the explicit method is stable up to about 3.5
 SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which the explicit method takes over again
 
 
 # What a population under given parameters is, for all functions here: functions of the law; (unit, parameter);
-# tolerances; records and their units and places; states read; doses with their units and routes, states that routes
-# enter, and what each dose is (see `schedule.plan`); whether nothing depends on a state.
-Problem = namedtuple("Problem", "law par tol records of_record reads doses of_dose routes given collecting")
-# What is carried through a course, and what its steps write to.
-Body = namedtuple("Body", "state rate running control k stages new f matrix slope pivot found")
+# tolerances; whether records end steps, least steps between two, and the kinds of the cases (`cases`); records and
+# their units and places; states read; doses with their units and routes, states that routes enter, and what each dose
+# is (see `schedule.plan`); whether nothing depends on a state.
+Problem = namedtuple("Problem", "law par tol cases records of_record reads doses of_dose routes given collecting")
+STOPS, LEAST, KINDS = range(3)  # of `Problem.cases`
+# What is carried through a course, with the sizes of its states and its tolerances, and what its steps write to.
+Body = namedtuple(
+    "Body",
+    "state rate running control size tol k stages new f trial matrix slope pivot found kept point dense margins spare",
+)
 
 
 @cached
-def body(n):
-    """A `Body` of ``n`` states."""
+def body(n, parameters, cases):
+    """A `Body` of numbers of states, of parameters with what is held, and of cases."""
     return Body(
-        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(6), np.empty((EXPLICIT_STAGES, n)),
-        np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
-        np.empty(2),
+        np.empty(n), np.empty(n), np.empty(n, np.int64), np.empty(8), np.empty(n), np.empty(n + 3),
+        np.empty((EXPLICIT_STAGES, n)), np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty(n),
+        np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
+        np.empty(2), np.empty(8), np.empty((3, n)), np.empty((STIFF_STAGES, n)), np.empty((SAMPLES + 2, cases + 1)),
+        np.empty(parameters),
     )  # fmt: skip
 
 
@@ -56,13 +64,15 @@ def body(n):
 def lent(b):
     """A `Body` that is not counted, of one that is."""
     return Body(
-        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.k), lend(b.stages), lend(b.new),
-        lend(b.f), lend(b.matrix), lend(b.slope), lend(b.pivot), lend(b.found),
+        lend(b.state), lend(b.rate), lend(b.running), lend(b.control), lend(b.size), lend(b.tol),
+        lend(b.k), lend(b.stages), lend(b.new), lend(b.f), lend(b.trial), lend(b.matrix), lend(b.slope),
+        lend(b.pivot), lend(b.found), lend(b.kept), lend(b.point),
+        lend(b.dense), lend(b.margins), lend(b.spare),
     )  # fmt: skip
 
 
 @cached
-def _grown(tape):
+def grown(tape):
     longer = np.empty((2 * len(tape), tape.shape[1]))
     for row in range(len(tape)):
         for column in range(tape.shape[1]):
@@ -75,7 +85,7 @@ def row_of(tape, row, kind, time, unit, first, last, which, b):
     """Write a row that is no step; returns the tape, which has grown if it was full, and its next row."""
     if len(tape) > 0:
         if row >= len(tape):
-            tape = _grown(tape)
+            tape = grown(tape)
         tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, 0.0, unit
         tape[row, FIRST], tape[row, LAST], tape[row, WHICH] = first, last, which
         n = len(b.state)
@@ -105,67 +115,39 @@ def between(y, kind, time, h, state, new, stages, offset, records, of_record, re
                 y[p, place] = (1.0 - x) * state[j] + x * (new[j] + (1.0 - x) * total)
 
 
-@inlined
-def _first_step(pb, b, time, span, unit):
-    """A length for the first step, from the slope ``k[0]`` and its change over a short one.
-
-    After Hairer, Norsett and Wanner, Solving ODEs I, II.4, with the largest state as the scale of all: most states are
-    empty at first, and their own size would say nothing. What is too long is rejected.
-    """
-    state, k, trial, f, tol = b.state, b.k, b.new, b.f, pb.tol
-    n, largest, slope, bend, scale = len(state), 0.0, 0.0, 0.0, np.inf
-    for i in range(n):
-        largest, slope = max(largest, abs(state[i])), max(slope, abs(k[0, i]))
-        scale = min(scale, tol[3 + i])
-    scale += tol[0] * largest
-    h = min(span, 0.01 * largest / slope if largest > 0.0 and slope > 0.0 else 1e-6 * span)
-    for i in range(n):
-        trial[i] = state[i] + h * k[0, i]
-    call.field(pb.law, time + h, trial, b.rate, pb.par, unit, f)
-    for i in range(n):
-        bend = max(bend, abs(f[i] - k[0, i]) / h)
-    most = max(slope, bend) / scale
-    return min(span, 100.0 * h, (0.01 / most) ** 0.2 if most > 1e-15 else max(1e-6 * span, 1e-3 * h))
+@cached
+def _leaves(pb, b, time, h, unit):
+    """Whether a step took a state below 0 that cannot fall there: its slope is negative where the step ends, and is
+    not where the state is 0, so that what it passed (the pole of Michaelis and Menten's law) was stepped over."""
+    call.field(pb.law, time + h, b.new, b.rate, pb.par, unit, b.f)
+    for i in range(len(b.state)):
+        falls = b.new[i] < 0.0 and b.state[i] >= -b.tol[3 + i] and b.f[i] < 0.0
+        if falls and _bounded(pb, b, time + h, b.new, i, unit) and _bounded(pb, b, time, b.state, i, unit):
+            return True
+    return False
 
 
 @cached
-def integrate(pb, b, time, end, unit, first, last, y, tape, row):
-    """From ``time`` to ``end`` under one unit and constant inputs, reading records ``first`` to ``last`` on the way.
-
-    Returns the tape, its next row, and whether the end was reached.
-    """
-    records, of_record, reads, state, control = pb.records, pb.of_record, pb.reads, b.state, b.control
-    here, ok = first, True
-    while here < last and records[here, 0] <= time:
-        place = of_record[here, 1]
-        if place >= 0:
-            for p in range(len(reads)):
-                y[p, place] = state[reads[p]]
-        here += 1
-    if here > first:
-        tape, row = row_of(tape, row, READ, time, unit, first, here, -1, b)
-    if end > time:
-        call.field(pb.law, time, state, b.rate, pb.par, unit, b.k)
-        control[NOW], control[FRESH] = time, 1.0
-        control[NEXT] = _first_step(pb, b, time, end - time, unit)
-        status = FULL
-        while status == FULL:
-            row, here, status = _steps(pb, b, end, unit, here, last, y, tape, row)
-            if status == FULL:
-                tape = _grown(tape)
-        ok = status == DONE
-    return tape, row, ok
+def _bounded(pb, b, time, y, i, unit):
+    """Whether a state cannot fall below 0, the others being as they are."""
+    for j in range(len(y)):
+        b.trial[j] = 0.0 if j == i else y[j]
+    call.field(pb.law, time, b.trial, b.rate, pb.par, unit, b.slope)
+    return b.slope[i] >= 0.0
 
 
 @cached
-def _steps(pb, b, end, unit, here, last, y, tape, row):
-    """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was."""
-    law, par, tol, records, of_record, reads = pb.law, pb.par, pb.tol, pb.records, pb.of_record, pb.reads
+def steps(pb, b, end, unit, here, last, y, tape, row, one):
+    """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was.
+
+    ``one``: whether to return after one step.
+    """
+    law, par, tol, records, of_record, reads = pb.law, pb.par, b.tol, pb.records, pb.of_record, pb.reads
     state, rate, control, k, new, found = b.state, b.rate, b.control, b.k, b.new, b.found
     n, room, columns = len(state), len(tape), tape.shape[1]
     stages = tape if room > 0 else b.stages  # what the adjoint of a step needs
     time, h, kind, strain, count = control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT]
-    before, rejected, fresh, status = FLAT, False, control[FRESH] == 1.0, DONE
+    before, rejected, fresh, status, wanted = FLAT, False, control[FRESH] == 1.0, DONE, 0.0
     while time < end:
         if 0 < room <= row:
             status = FULL
@@ -173,6 +155,7 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         count += 1.0
         left = end - time
         final = h >= left * (1.0 - 1e-12)
+        wanted = h if final else 0.0
         h = left if final else 0.5 * left if h > 0.5 * left else h
         if count > tol[1] or not (final or h > 1e-15 * abs(time)):
             status = FAILED
@@ -190,6 +173,12 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         if not error <= 1.0:
             h *= 0.1 if error != error or error > 1e24 else max(0.2, 0.9 * error**-0.1)
             rejected = True
+            continue
+        below = False
+        for i in range(n):
+            below = below or (new[i] < 0.0 and state[i] >= -tol[3 + i])
+        if below and _leaves(pb, b, time, h, unit):
+            h, rejected = 0.25 * h, True
             continue
         at, start = end if final else time + h, here
         while here < last and records[here, 0] <= at:
@@ -209,6 +198,8 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
         size = rough.log2(max(error, 1e-20))
         h *= min(1.0 if rejected else 10.0, max(0.2, rough.exp2(SAFETY + 0.02 * before - 0.085 * size)))
         before, rejected = max(size, FLAT), False
+        if one:
+            end = at
         if tol[2] == 0.0:
             if kind == EXPLICIT:
                 strain = strain + 1.0 if stiffness > LIMIT else max(0.0, strain - 0.25)
@@ -216,42 +207,7 @@ def _steps(pb, b, end, unit, here, last, y, tape, row):
                 strain = strain + 1.0 if stiffness < SMOOTH else 0.0
             if strain >= STEPS:
                 kind, strain = STIFF if kind == EXPLICIT else EXPLICIT, 0.0
-    control[NOW], control[NEXT], control[METHOD], control[STRAIN], control[COUNT] = time, h, kind, strain, count
+    control[NOW], control[NEXT] = time, max(h, wanted)
+    control[METHOD], control[STRAIN], control[COUNT] = kind, strain, count
     control[FRESH] = 1.0 if fresh else 0.0
     return row, here, status
-
-
-@cached
-def next_event(starts, stops, n_start, n_stop, j, k):
-    """(time, position, whether it is a start) of the next dose or end of an infusion; a start goes before a stop."""
-    if j < n_start and (k >= n_stop or starts[0, j] <= stops[0, k]):
-        return starts[0, j], starts[1, j], True
-    if k < n_stop:
-        return stops[0, k], -np.inf, False
-    return np.inf, np.inf, False
-
-
-@cached
-def until(records, of_record, i, last, at, position):
-    """One past the last record that comes before an event and under the unit of record ``i``."""
-    m = i
-    while m < last and of_record[m, 0] == of_record[i, 0]:
-        time = records[m, 0]
-        if time > at or (time == at and records[m, 1] > position):
-            break
-        m += 1
-    return m
-
-
-@cached
-def apply(pb, b, start, which):
-    """A dose, or the start or end of an infusion."""
-    target = pb.routes[pb.of_dose[which, 1]]
-    if not start:
-        b.running[target] -= 1
-        b.rate[target] = b.rate[target] - pb.given[1, which] if b.running[target] > 0 else 0.0
-    elif pb.given[2, which] > 0.0:
-        b.running[target] += 1
-        b.rate[target] += pb.given[1, which]
-    else:
-        b.state[target] += pb.given[0, which]

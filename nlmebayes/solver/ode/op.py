@@ -15,9 +15,9 @@ from nlmebayes.solver.kernel import VERSION, tensor
 from nlmebayes.solver.link import arrays, lend, linked, plain
 from nlmebayes.solver.ode import courses
 from nlmebayes.solver.ode.call import FUNCTIONS, address_of
-from nlmebayes.solver.ode.law import located, symbol
+from nlmebayes.solver.ode.law import addresses, located
 
-FIXED = "routes, reads, collecting, tol, courses, records, of_record, doses, of_dose"
+FIXED = "routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose"
 PARAMETERS = "parameters, initial, fraction, lag, extra"
 CONSTANT, VARIABLE = len(FIXED.split(",")), len(PARAMETERS.split(","))
 
@@ -67,7 +67,7 @@ class StatesPullback(Op):
         return shapes[CONSTANT : CONSTANT + VARIABLE]
 
 
-KINDS = "i1 i1 b1 f1 i2 f2 i2 f2 i2"  # of `FIXED`
+KINDS = "i1 i1 b1 f1 i1 i2 f2 i2 f2 i2"  # of `FIXED`
 LAW = types.UniTuple(types.int64, len(FUNCTIONS))
 
 
@@ -76,8 +76,7 @@ def _called(kernel, text, arguments, kinds):
     located(text)
     names, fixed = arguments.split(", "), FIXED.split(", ")
     each = (f"lend({name})" if name in fixed else f"np.ascontiguousarray({name})" for name in names)
-    law = ", ".join(f"address_of({symbol(text, name)!r})" for name in FUNCTIONS)
-    code = f"def call({arguments}):\n    return kernel((({law}), {', '.join(each)}))\n"
+    code = f"def call({arguments}):\n    return kernel((({addresses(text)}), {', '.join(each)}))\n"
     signature = (LAW, *arrays(kinds))
     env = {"np": np, "kernel": linked(kernel, signature), "address_of": address_of, "lend": lend}
     exec(code, env)

@@ -11,8 +11,9 @@ import numpy as np
 from nlmebayes.solver import lu
 from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.link import keep
-from nlmebayes.solver.ode import call, march, sweep
+from nlmebayes.solver.ode import call, events, interval, march, sweep
 from nlmebayes.solver.ode.call import HEADER
+from nlmebayes.solver.ode.march import KINDS
 from nlmebayes.solver.ode.tableaus import STIFF_STAGES
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
@@ -31,13 +32,13 @@ def _cycle(pb, b, head, time, running, y, tape, row):
     if duration > 0.0:
         b.rate[target] = (running + 1) * flow
         middle = time + duration - running * period
-        tape, row, ok = march.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
         tape, row = march.row_of(tape, row, march.PHASE, middle, unit, 0, 0, head, b)
         b.rate[target] = running * flow
     else:
         b.state[target] += amount
     if ok:
-        tape, row, ok = march.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
+        tape, row, ok = interval.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
     tape, row = march.row_of(tape, row, march.PERIODIC, time + period, unit, 0, 0, head, b)
     return tape, row, ok
 
@@ -59,7 +60,7 @@ def _uncycle(pb, q, tape, start, stop, running, none, timed):
 def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
     """Factors of 1 - dF/dx, without the collecting states, of a recorded interval."""
     n = len(matrix)
-    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given))
+    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given), len(pb.cases) - KINDS)
     spare = sweep.lent(owner)
     for i in range(n):
         spare.w[:] = 0.0
@@ -78,14 +79,15 @@ def _reset(pb, b, head, running, x):
     for i in range(len(x)):
         b.state[i], b.rate[i] = x[i], 0.0
     b.rate[pb.routes[pb.of_dose[head, 1]]] = running * pb.given[1, head]
+    b.control[march.SETTLED] = 0.0
 
 
 @cached
-def _change(pb, x, change):
+def _change(b, x, change):
     """Largest change of a state, in tolerances."""
     size = 0.0
     for i in range(len(x)):
-        size = max(size, abs(change[i]) / (pb.tol[3 + i] + pb.tol[0] * abs(x[i])))
+        size = max(size, abs(change[i]) / (b.tol[3 + i] + b.tol[0] * abs(x[i])))
         if change[i] != change[i]:
             return np.inf
     return size
@@ -99,7 +101,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
     """
     n, start = len(b.state), row
     if not recorded:
-        tape = np.empty((64, HEADER + (2 + STIFF_STAGES) * n))
+        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * n + len(pb.cases) - KINDS)))
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf
@@ -109,14 +111,14 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
         tape, row, ok = _cycle(pb, b, head, time, running, none, tape, start)
         for i in range(n):
             change[i] = 0.0 if pb.collecting[i] else b.state[i] - x[i]
-        size = _change(pb, x, change)
+        size = _change(b, x, change)
         if not (ok and size < np.inf):
             return tape, row, False
         newton = count >= PLAIN or size < 1.0
         if newton:
             _resolvent(pb, tape, start, row, running, none, matrix, pivot)
             lu.solve(matrix, pivot, change)
-            left = _change(pb, x, change)
+            left = _change(b, x, change)
             if left < CLOSE or 0.5 * nearest < left < 1.0:
                 _reset(pb, b, head, running, x)
                 return tape, row, True
@@ -148,10 +150,17 @@ def constant(pb, b, time, unit):
 
     Implicit Euler steps of growing length, which become Newton's method.
     """
-    n, h, before = len(b.state), 1e-3, np.inf
+    n, h, fastest, before, long, endless = len(b.state), 0.0, 0.0, np.inf, 0.0, 0.0
     for _ in range(MOST):
+        if len(pb.cases) > KINDS:
+            events.natural(pb, b, time, b.state, unit)
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
         call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.slope)
+        if h == 0.0:
+            for i in range(n):
+                fastest = max(fastest, abs(b.matrix[i, i]))
+            h = 1e-3 / fastest if fastest > 0.0 else 1e-3
+            long, endless = 1e9 * h, 1e15 * h
         lu.grounded(b.matrix, pb.collecting, 1.0 / h, b.matrix)
         lu.factorise(b.matrix, b.pivot)
         for i in range(n):
@@ -159,12 +168,12 @@ def constant(pb, b, time, unit):
         lu.solve(b.matrix, b.pivot, b.f)
         for i in range(n):
             b.state[i] += b.f[i]
-        size = _change(pb, b.state, b.f)
+        size = _change(b, b.state, b.f)
         if not size < np.inf:
             return False
-        if h > 1e12 and (size < CLOSE or 0.5 * before < size < 1.0):
+        if h > endless and (size < CLOSE or 0.5 * before < size < 1.0):
             return True
-        h *= 4.0 if size < max(1.0, 2.0 * before) or h < 1e6 else 0.5
+        h *= 4.0 if size < max(1.0, 2.0 * before) or h < long else 0.5
         before = size
     return False
 

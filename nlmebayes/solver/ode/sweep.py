@@ -1,7 +1,8 @@
 """Backward in time: the adjoint of the tape, one row after another.
 
 It is the exact derivative of the steps taken, except for times that are parameters (lag, duration), whose slope is that
-of the solution itself: moving an event by dt changes the outcome by w (f before it - f after it) dt.
+of the solution itself: moving an event by dt changes the outcome by w (f before it - f after it) dt. So it is with the
+events of cases, whose times follow from the state and the parameters there.
 """
 
 from collections import namedtuple
@@ -10,13 +11,15 @@ import numpy as np
 
 from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.link import lend
-from nlmebayes.solver.ode import call
+from nlmebayes.solver.ode import call, events
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import (
     EMPTY,
     EXPLICIT,
     FIRST,
+    HELD,
     KIND,
+    KINDS,
     LAST,
     LENGTH,
     PHASE,
@@ -31,16 +34,19 @@ from nlmebayes.solver.ode.march import (
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 
 # Adjoints of the state and of the input rates, of (unit, parameter), and of what each dose is; and what is written to.
-Adjoint = namedtuple("Adjoint", "w rbar parbar givenbar kbar direct state rate matrix slope pivot")
+Adjoint = namedtuple(
+    "Adjoint", "w rbar parbar givenbar kbar direct state rate matrix slope pivot held weights bar tbar"
+)
 
 
 @cached
-def adjoint(w, parbar, givenbar):
+def adjoint(w, parbar, givenbar, cases):
     """An `Adjoint` that adds to ``parbar`` and ``givenbar``."""
     n = len(w)
     return Adjoint(
         w, np.zeros(n), parbar, givenbar, np.empty((STIFF_STAGES, n)), np.empty(n), np.empty(n), np.empty(n),
-        np.empty((n, n)), np.empty(n), np.empty(n, np.int64),
+        np.empty((n, n)), np.empty(n), np.empty(n, np.int64), np.empty(cases), np.empty(cases),
+        np.empty(parbar.shape[1]), np.empty(1),
     )  # fmt: skip
 
 
@@ -49,7 +55,8 @@ def lent(q):
     """An `Adjoint` that is not counted, of one that is."""
     return Adjoint(
         lend(q.w), lend(q.rbar), lend(q.parbar), lend(q.givenbar), lend(q.kbar), lend(q.direct), lend(q.state),
-        lend(q.rate), lend(q.matrix), lend(q.slope), lend(q.pivot),
+        lend(q.rate), lend(q.matrix), lend(q.slope), lend(q.pivot), lend(q.held), lend(q.weights), lend(q.bar),
+        lend(q.tbar),
     )  # fmt: skip
 
 
@@ -82,14 +89,52 @@ def _dense(pb, q, tape, row, ybar):
 
 @cached
 def flow(pb, q, tape, row, unit):
-    """w f at the state of a row, with its input rates."""
-    n, total = len(q.w), 0.0
+    """w f at the state of a row, with its input rates and the cases as they are there."""
+    n, total, count = len(q.w), 0.0, len(pb.cases) - KINDS
     for i in range(n):
         q.state[i], q.rate[i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
+    if count > 0:
+        first = pb.par.shape[1] - count
+        call.modes(pb.law, tape[row, TIME], q.state, pb.par, unit, q.weights)
+        for j in range(count):
+            q.held[j], pb.par[unit, first + j] = pb.par[unit, first + j], q.weights[j]
     call.field(pb.law, tape[row, TIME], q.state, q.rate, pb.par, unit, q.direct)
     for i in range(n):
         total += q.w[i] * q.direct[i]
+    for j in range(count):
+        pb.par[unit, pb.par.shape[1] - count + j] = q.held[j]
     return total
+
+
+@cached
+def _unheld(pb, q, tape, row, unit, which):
+    """Hold what was held up to a row, and the adjoint of the event there if a case changed.
+
+    The event comes -dv / (dv/dt) later for a margin larger by dv, and moves the outcome by w (f before - f after) a
+    time.
+    """
+    n, count, time = len(q.w), len(pb.cases) - KINDS, tape[row, TIME]
+    first = pb.par.shape[1] - count
+    for j in range(count):
+        pb.par[unit, first + j] = tape[row, HEADER + 2 * n + j]
+    if which < 0:
+        return
+    for i in range(n):
+        q.state[i], q.rate[i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
+    call.field(pb.law, time, q.state, q.rate, pb.par, unit, q.direct)
+    pb.par[unit, first + which] += tape[row, LENGTH]
+    call.field(pb.law, time, q.state, q.rate, pb.par, unit, q.slope)
+    pb.par[unit, first + which] -= tape[row, LENGTH]
+    moved = 0.0
+    for i in range(n):
+        moved += q.w[i] * (q.direct[i] - q.slope[i])
+    fast = events.speed(pb, time, q.state, q.direct, unit, q.weights, which, q.slope, q.bar, q.tbar)
+    if moved == 0.0 or fast == 0.0:
+        return
+    for i in range(n):
+        q.w[i] -= moved / fast * q.slope[i]
+    for j in range(first):
+        q.parbar[unit, j] -= moved / fast * q.bar[j]
 
 
 @cached
@@ -117,6 +162,8 @@ def rows(pb, q, tape, start, stop, ybar, timed):
                 if place >= 0:
                     for p in range(len(pb.reads)):
                         w[pb.reads[p]] += ybar[p, place]
+        elif kind == HELD:
+            _unheld(pb, q, tape, row, unit, which)
         elif kind == EMPTY:
             for i in range(n):
                 w[i] = 0.0 if pb.collecting[i] else w[i]

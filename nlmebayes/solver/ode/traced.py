@@ -21,12 +21,14 @@ from pytensor.graph.traversal import graph_inputs
 from pytensor.link.jax.dispatch import jax_funcify
 
 from nlmebayes.data.ties import ROUNDING
+from nlmebayes.solver.ode.march import KINDS
 from nlmebayes.solver.ode.op import CONSTANT, FIXED, States, StatesPullback
 from nlmebayes.solver.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
 
 EXPLICIT, STIFF = diffrax.Tsit5(), diffrax.Kvaerno5()
 QUICK = 1000  # explicit steps of an interval after which the automatic method starts the course again, stiff
 CHECKPOINTS = 32  # steps of an interval that are kept for the gradient; those between them are taken again
+LEAST_SIZE = 1e-290  # of an absolute tolerance
 SHORTEST = 1e-14  # step, in parts of an interval, below which a solution has ended
 NAMES = {
     name: getattr(jnp, name)
@@ -77,10 +79,15 @@ def _plan(text, inputs):
     Raises
     ------
     NotImplementedError
-        The timeline is neither constant nor shared, or a course starts at a steady state.
+        The timeline is neither constant nor shared, a course starts at a steady state, or the slopes have cases.
     """
-    routes, reads, _, tol, *timeline = map(_known, FIXED.split(", "), inputs[:CONSTANT])
+    routes, reads, _, tol, cases, *timeline = map(_known, FIXED.split(", "), inputs[:CONSTANT])
     t = Timeline(*timeline)
+    if len(cases) > KINDS:
+        raise NotImplementedError(
+            "right-hand sides that jump or bend (comparisons, switch, maximum, abs ... of the time or of a state, and "
+            "declared breaks) are solved by Numba alone"
+        )
     if (t.courses[:, 4] >= 0).any():
         raise NotImplementedError("steady states (SS=1) of differential equations are solved by Numba alone")
     env = dict(NAMES)
@@ -102,7 +109,7 @@ def _known(name, variable):
 
 def _states(plan, inputs):
     """States read (draw, read, place) and whether they failed (draw, place)."""
-    timeline = Timeline(*map(jnp.asarray, inputs[4:CONSTANT]))
+    timeline = Timeline(*map(jnp.asarray, inputs[CONSTANT - len(Timeline._fields) : CONSTANT]))
     if [x.shape for x in timeline] != plan.shapes:
         raise NotImplementedError("data of other shapes need another compilation")
     return jax.vmap(partial(_population, plan, timeline))(*inputs[CONSTANT:])
@@ -179,13 +186,14 @@ def _course(plan, values, fixed):
     begin = jnp.concatenate([fixed.time[:1], at[:-1]])
     ahead = lax.cummin(jnp.where(order < plan.records, order, plan.records), reverse=True)  # the record that comes next
     parameters = values.parameters[jnp.clip(ahead, 0, fixed.recorded.sum() - 1)]
-    xs, size = (begin, at - begin, rate, parameters, jump), len(plan.atol)
+    xs = (begin, at - begin, rate, parameters, jump)
+    size, atol = _sizes(plan, values, fixed)
     possible = jnp.array([jnp.isfinite(x).all() for x in values]).all()
-    found, solved, steps = jnp.ones((len(at), size)), ~possible, 0
+    found, solved, steps = jnp.ones((len(at), len(size))), ~possible, 0
     for method, most in plan.methods:
         todo = ~solved
         carry = jnp.where(possible, values.initial, 0.0), todo, steps
-        (_, reached, steps), y = lax.scan(partial(_interval, plan, method, most), carry, xs)
+        (_, reached, steps), y = lax.scan(partial(_interval, plan, size, atol, method, most), carry, xs)
         found, solved = jnp.where(todo & reached, y, found), solved | reached
     failed = ~(possible & solved & (steps <= plan.most))
     return found[jnp.argsort(order)[: plan.records]][:, plan.reads], failed
@@ -224,17 +232,17 @@ def _at_records(start, fixed):
     return start + jnp.where(tied, gap, 0.0)
 
 
-def _interval(plan, method, most, carry, x):
+def _interval(plan, size, atol, method, most, carry, x):
     """From one break point to the next; gives the state before what is added there."""
     y, alive, steps = carry
     *inputs, jump = x
     args = (alive, *inputs)
     slope = partial(_slope, plan.field)
     found = diffrax.diffeqsolve(
-        diffrax.ODETerm(slope), method, jnp.where(alive, 0.0, 1.0), 1.0, _first_step(plan, slope, y, args), y, args,
-        saveat=diffrax.SaveAt(t1=True), max_steps=most, throw=False,
+        diffrax.ODETerm(slope), method, jnp.where(alive, 0.0, 1.0), 1.0, _first_step(plan, size, slope, y, args), y,
+        args, saveat=diffrax.SaveAt(t1=True), max_steps=most, throw=False,
         adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=min(CHECKPOINTS, most)),
-        stepsize_controller=diffrax.PIDController(plan.rtol, plan.atol, dtmin=SHORTEST, force_dtmin=False),
+        stepsize_controller=diffrax.PIDController(plan.rtol, atol, dtmin=SHORTEST, force_dtmin=False),
     )  # fmt: skip
     after = found.ys[0]
     alive &= (found.result == diffrax.RESULTS.successful) & jnp.isfinite(after).all()
@@ -249,14 +257,35 @@ def _slope(field, s, y, args):
     return jnp.where(alive, h * found, 0.0)
 
 
-def _first_step(plan, slope, y, args):
-    """As in `march`; all of an interval in which nothing moves."""
+def _first_step(plan, size, slope, y, args):
+    """As in `interval`; all of an interval in which nothing moves."""
     y, args = lax.stop_gradient((y, args))
-    k = slope(0.0, y, args)
-    largest, steepest = jnp.abs(y).max(), jnp.abs(k).max()
+    k, weight = slope(0.0, y, args), jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 0.0)
+    largest, steepest = (jnp.abs(x * weight).max() for x in (y, k))
     moves = steepest > 0.0
     h = jnp.where(largest > 0.0, jnp.minimum(1.0, 0.01 * largest / jnp.where(moves, steepest, 1.0)), 1e-6)
-    bend = jnp.abs(slope(h, y + h * k, args) - k).max() / h
-    most = jnp.maximum(steepest, bend) / (plan.atol.min() + plan.rtol * largest)
-    h = jnp.minimum(100.0 * h, jnp.where(most > 1e-15, (0.01 / jnp.maximum(most, 1e-15)) ** 0.2, 1.0))
+    bend = jnp.abs((slope(h, y + h * k, args) - k) * weight).max()
+    most = h * jnp.maximum(steepest, bend) / (plan.rtol * jnp.maximum(largest, 0.01))
+    h = h * jnp.minimum(100.0, (0.01 / jnp.maximum(most, 1e-12)) ** 0.2)
     return jnp.where(moves, jnp.clip(h, SHORTEST, 1.0), 1.0)
+
+
+def _sizes(plan, values, fixed):
+    """Sizes of the states of a course and their absolute tolerances, as in `interval`."""
+    values, fixed = lax.stop_gradient((values, fixed))
+    n = len(plan.atol)
+    into = jax.nn.one_hot(fixed.target, n) * (jnp.abs(values.amount) * fixed.dosed)[:, None]
+    begin, span = fixed.time[0], jnp.where(fixed.recorded, fixed.time, -jnp.inf).max() - fixed.time[0]
+    rate = (begin, span, jnp.zeros(n), values.parameters[0])
+
+    def fed(part, size):
+        f, known = _slope(plan.field, 0.25 * (part % 4), size, (True, *rate)), size > 0.0
+        lasting = jnp.where(known & (f != 0.0), size / jnp.where(f != 0.0, jnp.abs(f), 1.0), 1.0).min()
+        grown = f * jnp.minimum(lasting, 1.0)
+        each = jnp.where(jnp.eye(n, dtype=bool), grown, size)
+        back = jnp.diag(jax.vmap(lambda y: _slope(plan.field, 0.25 * (part % 4), y, (True, *rate)))(each))
+        found = jnp.abs(jnp.where(back * f < 0.0, grown * f / jnp.where(f != back, f - back, 1.0), grown))
+        return jnp.where(known | ~jnp.isfinite(found), size, found)
+
+    size = lax.fori_loop(0, 4 * n, fed, jnp.maximum(jnp.abs(values.initial), into.max(axis=0, initial=0.0)))
+    return size, jnp.where(plan.atol > 0.0, plan.atol, jnp.maximum(-plan.atol * size, LEAST_SIZE))

@@ -44,6 +44,26 @@ def pull(n, m):
     return "\n".join(lines + [f"    parbar[{j}] += b{n + j}" for j in range(m)]) + "\n"
 
 
+def modes(n, m, cases):
+    lines = ["def modes(t, y, par, z):", *head(n, m)]
+    lines += [assign(names("z", cases), f"modes_({listed(['t'], names('y', n), names('p', m))})")]
+    return "\n".join(lines + [f"    z[{j}] = z{j}" for j in range(cases)]) + "\n"
+
+
+def margins(n, m, cases):
+    lines = ["def margins(t, y, par, v):", *head(n, m)]
+    lines += [assign(names("v", cases + 1), f"margins_({listed(['t'], names('y', n), names('p', m))})")]
+    return "\n".join(lines + [f"    v[{j}] = v{j}" for j in range(cases + 1)]) + "\n"
+
+
+def unmargins(n, m, cases):
+    lines = ["def unmargins(t, y, par, w, ybar, parbar, tbar):", *head(n, m), *load("w", cases, "w[{}]")]
+    call = f"unmargins_({listed(['t'], names('y', n), names('p', m), names('w', cases))})"
+    lines += [assign(names("b", n + m + 1), call)] + [f"    ybar[{i}] += b{i}" for i in range(n)]
+    lines += [f"    parbar[{j}] += b{n + j}" for j in range(m)]
+    return "\n".join([*lines, f"    tbar[0] += b{n + m}"]) + "\n"
+
+
 def jacobian(n, m, entries):
     lines = ["def jacobian(t, y, par, matrix, slope):", *head(n, m)]
     lines += [f"    matrix[{k}] = 0.0" for k in range(n * n)] + [f"    slope[{i}] = 0.0" for i in range(n)]
