@@ -6,12 +6,14 @@ import pytest
 from laws import OralResponse
 from scipy.interpolate import BSpline
 
+import nlmebayes as nb
 from model_zoo import Emax, Gompertz, LinearMixed, OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Model, ModelError
+from nlmebayes.storage import stored_model
 
 
 def tidy(sites=2, subjects=2, records=3, **columns):
@@ -484,3 +486,35 @@ def test_labels_of_units_tell_them_apart():
     assert design("mu ~ time").labels[:2] == ("s0/p0 time=0", "s0/p0 time=1")
     late = design("mu ~ time", data=read(tidy(time=np.tile([20260101.0, 20260102.0, 20260103.0], 4)))).labels
     assert len(set(late)) == 12
+
+
+# --- cases that people met -------------------------------------------------------------------------------------------
+
+
+def test_a_level_in_other_capitals_is_the_same_for_a_patient_of_a_stated_population():
+    structure, sd = OneCompartment(), {"ID": {"sd": {"cl": 0.3}}}
+    tree = nb.population(structure, "cl ~ 1 + (1|ID)", theta={"cl": 3, "v": 30}, omega=sd, sigma={"b": 0.1})
+    frame = pd.DataFrame({"ID": 1, "TIME": [0.0, 2.0], "AMT": [100.0, 0.0], "DV": [np.nan, 2.5], "EVID": [1, 0]})
+    patient = nb.Dataset.from_nonmem(frame, outcome="conc")
+    found = nb.forecast(stored_model(tree), tree, patient, random_seed=1)
+    assert found["posterior"]["eta_ID"].shape[-2:] == (1, 1)
+
+
+def test_new_data_have_the_levels_that_were_fitted():
+    training = design("mu ~ 1 + (1|site/subject)")
+    with pytest.raises(FormulaError, match=r"the data have the levels subject, .*declare the same levels"):
+        design(data=read(levels=("subject",)), training=training)
+
+
+def test_a_class_that_is_no_dataclass_is_printed():
+    class Wash(nb.LinearSystem):
+        states = ("central",)
+        parameters = (nb.Parameter("k", "1/h", 0.1),)
+
+        def flows(self, p):
+            return {("central", None): p.k}
+
+        def outcomes(self, t, y, p):
+            return {"amount": y.central}
+
+    assert str(Model(Wash())).startswith("Model: Wash()\n  k ~ 1")
