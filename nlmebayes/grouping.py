@@ -3,12 +3,14 @@
 A grouping is named by the columns that say it all, so that it means the same in new data. Only observed groups exist.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes.data.tidy import label, own_labels
+from nlmebayes.data.validate import DataError
 from nlmebayes.formula import FormulaError
 
 CENTRED, NONCENTRED, TRANSPORT, AUTO = PARAMETRISATIONS = "centred", "noncentred", "transport", "auto"
@@ -81,6 +83,8 @@ def group_terms(model, data, units, formulas, random, training):
     asked = dict.fromkeys(_innermost(term.factors, data.levels) for f in formulas for term in f.groups)
     level_of = training.level_of if training else {key: _canonical(key, asked, units, data.levels) for key in asked}
     groupings, terms = {}, {}
+    factors = [name for f in formulas for name in re.findall(r"\bC\(\s*(\w+)", f.fixed)]
+    _written_once([*level_of.values(), factors], data)
     for f in formulas:
         for term in f.groups:
             key = level_of[_innermost(term.factors, data.levels)]
@@ -96,6 +100,15 @@ def group_terms(model, data, units, formulas, random, training):
     if training is None:
         _told_apart(levels)
     return levels, level_of
+
+
+def _written_once(keys, data):
+    """No column of labels was read as numbers of which one is written in two ways."""
+    for name in (name for key in keys for name in key if name in data.spelled):
+        raise DataError(
+            f"{data.source}, column {name}: {data.spelled[name]} were read as one number, and would be one group; "
+            f"if they are two, write them with a letter, or make {name} a level; if they are one, write it in one way"
+        )
 
 
 def _grouping(key, units):

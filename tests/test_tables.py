@@ -177,6 +177,13 @@ def test_two_steady_states_at_one_time_are_told_of_nonmems_rule(read):
     assert read(text.format(2)).doses["ss"].tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("between", ["1,0,.,3,0,0,0", "1,0,.,.,0,0,3"])
+def test_a_steady_state_that_was_seen_or_wiped_may_be_followed_by_another(read, between):
+    text = f"ID,TIME,AMT,DV,SS,II,EVID\n1,0,100,.,1,24,1\n{between}\n1,0,50,.,1,12,1\n1,1,.,2,0,0,0\n"
+    assert read(text).doses["ss"].tolist() == [1, 1]
+    assert len(read(text.replace(between + "\n", "").replace("50,.,1,12,1", "50,.,1,12,4")).doses) == 2
+
+
 @pytest.mark.parametrize("record", ["1,0,9,.,99,0", "1,0,9,.,99,24", "1,0,9,.,1,0", "1,0,0,.,99,0", "1,0,0,.,1,0"])
 def test_a_placeholder_in_ss_is_told_to_be_left_empty(read, record):
     with pytest.raises(DataError, match=r"row 1, column SS: .*leave (it|SS) empty"):

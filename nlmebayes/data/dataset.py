@@ -62,6 +62,9 @@ class Dataset:
     unique : tuple of str
         Levels below another whose labels say who is meant without it, as those of ``levels=("centre", "id")`` do and
         those of ``("centre", "centre/id")`` do not.
+    spelled : dict
+        Columns of numbers, no levels, in which a file writes one number in two ways -> these, in words. They are no
+        labels of groups.
     """
 
     observations: pd.DataFrame
@@ -79,6 +82,7 @@ class Dataset:
     blq: str = "M3"
     origin: dict = field(default_factory=dict)
     unique: tuple[str, ...] = ()
+    spelled: dict = field(default_factory=dict)
 
     @classmethod
     def from_frame(

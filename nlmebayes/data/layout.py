@@ -12,24 +12,31 @@ from nlmebayes.data.validate import DataError, codes
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
 SEPARATORS = (",", "\t", ";")
+# Cells of which one number may have several: 01, 1.10, 1E1.
+SPELLINGS = re.compile(
+    r'(?m)(?:^|[,;\t ])[ "]*[-+]?(?:0\d|\d*\.\d*0(?:[" \r]*(?:[,;\t ]|$))|\d+(?:\.\d*)?[eE]|\d+\.[^\d])'
+)
 IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
 
 
-def read_text(path, *, is_label, events):
-    """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks.
+def read_text(path, *, is_label, is_number, events):
+    """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks, and `spellings`.
 
     Parameters
     ----------
-    is_label : function of the name of a column
-        Whether its cells are labels, which are read as written: 01 and 1 differ, as 1E1 and 10, 1.1 and 1.10.
+    is_label, is_number : functions of the name of a column
+        Whether its cells are labels, which are read as written: 01 and 1 differ, as 1E1 and 10, 1.1 and 1.10; whether
+        they can be nothing but numbers.
     events : bool
         Whether it is a table for NONMEM: lines that begin with ``#`` are kept as rows of nothing but that, and one that
         holds the names of the columns may begin so.
 
     Returns
     -------
-    DataFrame
+    frame : DataFrame
         Columns of whole numbers of which some begin with 0 are codes, and stay text (as in R's readr).
+    spelled : dict
+        Column of numbers -> a number that it writes in two ways, in words; they cannot be labels of groups.
 
     Raises
     ------
@@ -46,9 +53,15 @@ def read_text(path, *, is_label, events):
                "skipinitialspace": True}  # fmt: skip
     labels = dict.fromkeys(filter(is_label, names), str)
     frame = _table(body, path.name, dtype=labels, **options)
-    if re.search(r'(?m)(?:^|[,;\t ])"?0\d', body):
-        frame = _with_codes(frame, _table(body, path.name, dtype=str, **options))
-    return frame.assign(**{name: frame[name].str.strip() for name in labels})
+    frame = frame.assign(**{name: frame[name].str.strip() for name in labels})
+    open_to = [name for name in names if not is_number(name) and pd.api.types.is_numeric_dtype(frame[name])]
+    if not open_to or not SPELLINGS.search(body):
+        return frame, {}
+    text = _table(body, path.name, dtype=str, usecols=open_to, **options)
+    text = text.assign(**{name: text[name].str.strip() for name in open_to})
+    coded = [name for name in open_to if codes(text[name].dropna().unique())]
+    twice = {name: _spelled_twice(frame[name], text[name]) for name in open_to if name not in coded}
+    return frame.assign(**text[coded]), {name: words for name, words in twice.items() if words}
 
 
 def _text(path):
@@ -62,7 +75,7 @@ def _text(path):
 
 def _parted(text, name, events):
     """The line with the names of the columns, and what follows it."""
-    if re.search(r"(?m)^\s*TABLE NO\.", text):
+    if "TABLE NO." in text:
         raise DataError(
             f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or "
             "take out those lines and all but one line of names"
@@ -135,10 +148,16 @@ def _table(body, source, **options):
     return frame
 
 
-def _with_codes(frame, text):
-    """The frame with columns of codes such as 007 as they are written."""
-    numbers = frame.columns[[pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]
-    return frame.assign(**{name: text[name].str.strip() for name in numbers if codes(text[name])})
+def _spelled_twice(numbers, text):
+    """A number that is written in two ways, such as '1.1' (row 1) and '1.10' (row 3), or None."""
+    if numbers.nunique() == text.nunique():
+        return None
+    different = pd.DataFrame({"number": numbers, "text": text}).dropna().drop_duplicates()
+    again = different[different.duplicated("number")]
+    if not len(again):
+        return None
+    pair = different[different["number"] == again["number"].iloc[0]].iloc[:2]
+    return " and ".join(f"{cell!r} (row {row + 1})" for row, cell in pair["text"].items())
 
 
 def existing(data):

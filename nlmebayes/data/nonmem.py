@@ -21,11 +21,12 @@ def read_nonmem(
     own = source or "event table"
     covariates, inputs = tidy.named(covariates, "covariates", own), tidy.named(inputs, "inputs", own)
     declared = _declared(levels, own)
-    frame, flagged, source = event_table(data, source, lambda name: name.strip().lower() in tidy.level_parts(declared))
-    lower = ("id", "occ", *tidy.level_parts(declared))
+    parts = tidy.level_parts(declared)
+    frame, flagged, spelled, source = event_table(data, source, lambda name: name.lower() in parts)
+    lower = ("id", "occ", *parts)
     frame = frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower})
     of_limits = tuple(c for c in (lloq, uloq) if isinstance(c, str))
-    needed = (*tidy.level_parts(declared), *covariates, *inputs, *of_limits)
+    needed = (*parts, *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
     names = tidy.level_names(declared)
     subject = "id" if "id" in names else names[-1]
@@ -48,7 +49,7 @@ def read_nonmem(
     if "occ" in rest:
         validate.no_return(found, subject, "occ", source)
     observations, doses, events = _split(found, names, rest)
-    one_steady_state(doses, subject, "time", "SS", source)
+    one_steady_state(doses, found[found["evid"].isin([0, 3, 4])], subject, "time", "SS", source)
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
@@ -56,7 +57,7 @@ def read_nonmem(
     return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
-        "unique": tidy.unique_levels(declared),
+        "unique": tidy.unique_levels(declared), "spelled": spelled,
     }  # fmt: skip
 
 
