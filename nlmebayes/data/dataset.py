@@ -236,13 +236,19 @@ class Dataset:
         for column, wanted in labels.items():
             if column not in self.observations.columns:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
-            wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
+            wanted = [wanted] if isinstance(wanted, str | dict) or np.ndim(wanted) == 0 else list(wanted)
+            if not all(np.isscalar(x) for x in wanted):
+                raise DataError(f"{column}={validate.short(wanted)}: give a value, or a list of values")
             wanted = [label(x) for x in wanted] if column in self.levels else wanted
             absent = [x for x in wanted if not (self.observations[column] == x).any()]
             if absent:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
             chosen &= self.observations[column].isin(wanted).to_numpy()
         observations = self.observations[chosen if keep else ~chosen].reset_index(drop=True)
+        if not len(observations):
+            raise DataError(
+                f"no record is left of the data by {', '.join(f'{k}={validate.short(v)}' for k, v in labels.items())}"
+            )
         doses, events = (
             frame[frame[self.subject].isin(observations[self.subject])].reset_index(drop=True) if len(frame) else frame
             for frame in (self.doses, self.events)
@@ -267,14 +273,14 @@ class Dataset:
         if column not in (self.time, *self.inputs):
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
-        values = np.atleast_1d(np.asarray(values, dtype=float))
+        values = validate.series(values, f"over: {column}")
         count = len(values) * len(self.outcomes) * self.observations[self.levels[-1]].nunique()
         if count > RECORDS:
             raise DataError(
                 f"over: {len(values):,} values of {column} make {count:,} records; at most {RECORDS:,} can be"
             )
-        if not np.isfinite(values).all():
-            raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
+        if not len(values) or not np.isfinite(values).all():
+            raise DataError(f"over: the grid of {column} is empty, or holds a value that is missing or infinite")
         followed = self.levels[-1] != self.subject or self.inputs
         if column != self.time or not followed:
             return replace(self, observations=over_units(self, column, values), excluded={})
@@ -290,9 +296,9 @@ class Dataset:
             here = frame["outcome"] == name
             if name not in self.outcomes:
                 raise DataError(f"with_values: no outcome {name!r}; there are {', '.join(self.outcomes)}")
+            values = validate.series(values, f"with_values: {name}")
             if len(values) != here.sum():
                 raise DataError(f"with_values: {name} has {here.sum()} records; got {len(values)} values")
-            values = np.asarray(values, dtype=float)
             if np.isinf(values).any():
                 row = frame["row"][here].iloc[int(np.argmax(np.isinf(values)))]
                 raise DataError(f"with_values: {name}, row {row}: is infinite")

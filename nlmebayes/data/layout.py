@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.validate import DataError, codes
+from nlmebayes.data.validate import DataError, codes, short
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
 SEPARATORS = (",", "\t", ";")
@@ -166,12 +166,9 @@ def existing(data):
         path = Path(data)
         there = path.is_file()
     except (TypeError, ValueError, OSError) as error:
-        raise DataError(f"give a DataFrame or the path of a CSV file; got {_shown(data)}") from error
+        raise DataError(
+            f"give a DataFrame or the path of a CSV file; got {type(data).__name__} {short(data)}"
+        ) from error
     if not there:
         raise DataError(f"no file {str(path)!r}")
     return path
-
-
-def _shown(data):
-    text = " ".join(repr(data).split())
-    return f"{type(data).__name__} {text[:40]}{'...' * (len(text) > 40)}"

@@ -32,8 +32,25 @@ def refuse(frame, bad, column, problem, source, name=None):
 
 def option(name, value, allowed):
     """An argument is one of a few words."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
+    if not isinstance(value, str | bool) or value not in allowed:
+        raise DataError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
+
+
+def short(value):
+    """A value as one line of at most 40 letters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def series(values, what):
+    """Numbers in a row, as an array (n,)."""
+    try:
+        found = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        found = np.empty((0, 0))
+    if found.ndim != 1 or isinstance(values, str | bytes):
+        raise DataError(f"{what} takes a list of numbers; got {type(values).__name__} {short(values)}")
+    return found
 
 
 def free_of_doses(names, source):
