@@ -92,6 +92,16 @@ def test_a_file_in_another_encoding_is_told(tmp_path):
         Dataset.from_nonmem(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_compressed_table_is_read_and_a_broken_one_is_told(tmp_path, kind):
+    path = tmp_path / f"t.csv.{kind}"
+    pd.DataFrame({"ID": [1], "TIME": [0], "DV": [2]}).to_csv(path, index=False)
+    assert Dataset.from_nonmem(path).observations["value"].tolist() == [2.0]
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match=r"t.csv.\w+ cannot be read"):
+        Dataset.from_nonmem(path)
+
+
 # --- flags -----------------------------------------------------------------------------------------------------------
 
 

@@ -99,14 +99,16 @@ class Dataset:
             Column(s) with measurements. A missing one is left out and counted in ``excluded``.
         levels : str or sequence of str
             Grouping factors, outermost first. ``("site", "site/subject")`` says that subjects are labelled
-            within sites.
+            within sites. Labels are text: those of a file are read as they are written, so 01 and 1 are two; of
+            numbers in a frame 1 and 1.0 are one.
         time : str, optional
             Time column. Structures with doses need it.
         covariates, inputs : sequence of str, optional
             Columns that have one value per innermost unit (an error if not) or vary from record to record.
-            Every other column is sorted into the two by what it does. Text of digits is read as numbers; make a
-            column of numbered groups a pandas category, or write ``C(group)`` in the formula.
-        doses : DataFrame, optional
+            Every other column is sorted into the two by what it does. Text of digits is read as numbers, unless some
+            begin with 0 (007); make a column of numbered groups a pandas category, or write ``C(group)`` in the
+            formula.
+        doses : DataFrame or path of a CSV file, optional
             One row per dose: the level columns down to ``subject`` (deeper ones may be there), ``time``, ``amt`` (or
             as ``amount=`` says),
             and where wanted ``rate`` or ``duration`` of an infusion, ``addl`` additional doses every ``ii``, ``ss=1``
@@ -115,9 +117,11 @@ class Dataset:
         amount : str
             Column of ``doses`` with the amounts.
         subject : str, optional
-            Level followed in time; by default the innermost.
+            Level followed in time; by default the innermost. With doses it is asked for where members of the innermost
+            level follow one another, as occasions do.
         sort : bool
-            Sort the records of each subject by time instead of refusing decreasing times.
+            Sort the records of each subject by time instead of refusing decreasing times. A clock that starts anew,
+            with doses before and after, is refused all the same.
         duplicates : {"error", "keep"}
             What records of one subject are that agree in time, outcome and value: an error, or replicates.
         unmeasured : {"exclude", "predict"}
@@ -172,6 +176,9 @@ class Dataset:
         unmeasured="exclude", lloq=None, uloq=None, blq="M3", interpolation="nocb", source=None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
+
+        Records that are flagged by ``C``, ``c``, ``@`` or ``#`` in a column C, or that begin with ``#``, are left out
+        and counted, as with IGNORE=C, IGNORE=@ and NONMEM's default.
 
         Reads ID TIME DATE DAT1 DAT2 DAT3 DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every
         other column is a covariate, or an input if it varies within the innermost unit. ``.`` and empty cells are

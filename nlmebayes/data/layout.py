@@ -1,7 +1,11 @@
 """How a text file holds a table: what parts its cells, how it writes decimals, where the names of its columns stand."""
 
+import bz2
 import csv
+import gzip
+import lzma
 import re
+import zlib
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pandas as pd
 from nlmebayes.data.validate import DataError, codes, short
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
+OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = (",", "\t", ";")
 # Cells of which one number may have several: 01, 1.10, 1E1.
 SPELLINGS = re.compile(
@@ -66,11 +71,12 @@ def read_text(path, *, is_label, is_number, events):
 
 def _text(path):
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with OPENED.get(path.suffix, open)(path, "rb") as file:
+            return file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} cannot be read as text: {error.reason}; save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from error
 
 
 def _parted(text, name, events):

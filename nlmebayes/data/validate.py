@@ -220,7 +220,7 @@ def no_return(frame, subject, column, source):
         fail(
             source, starts["row"].iloc[i], column,
             f"{word} {now} comes back after {word} {before} within {subject} {starts[subject].iloc[i]}; give the later "
-            "one a label of its own",
+            "one a label of its own, or let time go on if it starts anew with each",
         )  # fmt: skip
 
 
