@@ -290,6 +290,14 @@ def test_occasions_are_asked_for_and_carry_the_drug_over():
         assert f[0, 2] == pytest.approx(right, rel=1e-9)
 
 
+def test_the_subject_of_an_event_table_is_its_id_under_whatever_name(read):
+    """Occasions of a level that is ID but is not called so carry the drug over."""
+    text = "ID,PID,OCC,TIME,AMT,DV\n1,a,1,0,150,.\n1,a,1,1,.,2\n1,a,2,30,.,1\n2,b,1,0,9,.\n2,b,1,1,.,2\n"
+    data = read(text, levels=("pid", "pid/occ"))
+    assert (data.subject, read(text, levels=("id", "occ")).subject, read(text).subject) == ("pid", "id", "id")
+    assert read("ID,PUP,TIME,DV\n1,1,0,1\n2,2,0,1\n", levels=("pup",)).subject == "pup"
+
+
 def test_subjects_side_by_side_and_clocks_of_their_own_are_no_occasions():
     assert occasions(None, time=[1.0, 12.0, 1.0]).subject == "occ"
 

@@ -29,8 +29,8 @@ def read_nonmem(
     needed = (*parts, *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
     names = tidy.level_names(declared)
-    subject = "id" if "id" in names else names[-1]
     found = tidy.labelled_levels(frame, declared, source)
+    subject = _followed(frame["id"], found, names)
     found["time"], origin = hours(frame, found[subject], source)
     validate.finite(found.rename(columns={"time": "TIME"}), ("TIME",), source)
     event = records(frame, source)
@@ -67,6 +67,17 @@ def _declared(levels, source):
     if not declared:
         raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
     return tuple("id/occ" if name == "occ" and "id" in declared else name for name in declared)
+
+
+def _followed(individual, found, names):
+    """The level that NONMEM's ID is, under whatever name; the innermost where none is."""
+    if "id" in names:
+        return "id"
+    for name in reversed(names):
+        pairs = pd.DataFrame({"id": individual.to_numpy(), "label": found[name]}).drop_duplicates()
+        if not (pairs["id"].duplicated().any() or pairs["label"].duplicated().any()):
+            return name
+    return names[-1]
 
 
 def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
