@@ -29,7 +29,7 @@ def read(tmp_path):
     """Read the text of an event table."""
 
     def from_text(text, **options):
-        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
         return Dataset.from_nonmem(tmp_path / "t.csv", **options)
 
     return from_text
@@ -46,6 +46,7 @@ SPELLINGS = {
     "quotes": PLAIN.replace("1.5", '"1.5"').replace("ID", '"ID"'),
     "a byte order mark": "\ufeff" + PLAIN,
     "Windows lines": PLAIN.replace("\n", "\r\n"),
+    "lines of an old Macintosh": PLAIN.replace("\n", "\r"),
     "a header that is a comment": "#" + PLAIN,
     "comments before the header": "# of a trial, 2020\n\n#" + PLAIN,
     "blank lines": "\n" + PLAIN.replace("\n", "\n\n"),
@@ -68,6 +69,7 @@ UNREAD = {
     HEAD + "1,0,1,.,9\n1,1,.,2,9\n": "row 1: has more cells than there are names of columns",
     HEAD + "1,0,1,.\n1,1,.,2,9\n": "cannot be read as CSV: .*Expected 4 fields in line 2, saw 5",
     "": "holds no line with the names of columns",
+    HEAD: "no rows",
     "# nothing but this\n": "holds no line with the names of columns",
     "ID,TIME,AMT,DV,WT,WT\n1,0,1,.,70,70\n": "column WT occurs twice; leave one out, or rename it",
 }

@@ -17,15 +17,11 @@ from nlmebayes.data.validate import DataError, codes, short
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
 OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = (",", "\t", ";")
-# Cells of which one number may have several: 01, 1.10, 1E1.
-SPELLINGS = re.compile(
-    r'(?m)(?:^|[,;\t ])[ "]*[-+]?(?:0\d|\d*\.\d*0(?:[" \r]*(?:[,;\t ]|$))|\d+(?:\.\d*)?[eE]|\d+\.[^\d])'
-)
 IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
 
 
 def read_text(path, *, is_label, is_number, events):
-    """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks, and `spellings`.
+    """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks.
 
     Parameters
     ----------
@@ -59,20 +55,20 @@ def read_text(path, *, is_label, is_number, events):
     labels = dict.fromkeys(filter(is_label, names), str)
     frame = _table(body, path.name, dtype=labels, **options)
     frame = frame.assign(**{name: frame[name].str.strip() for name in labels})
-    open_to = [name for name in names if not is_number(name) and pd.api.types.is_numeric_dtype(frame[name])]
-    if not open_to or not SPELLINGS.search(body):
+    freely = _written_freely(frame, body, is_number)
+    if not freely:
         return frame, {}
-    text = _table(body, path.name, dtype=str, usecols=open_to, **options)
-    text = text.assign(**{name: text[name].str.strip() for name in open_to})
-    coded = [name for name in open_to if codes(text[name].dropna().unique())]
-    twice = {name: _spelled_twice(frame[name], text[name]) for name in open_to if name not in coded}
+    text = _table(body, path.name, dtype=str, usecols=freely, **options)
+    text = text.assign(**{name: text[name].str.strip() for name in freely})
+    coded = [name for name in freely if codes(text[name].dropna().unique())]
+    twice = {name: _spelled_twice(frame[name], text[name]) for name in freely if name not in coded}
     return frame.assign(**text[coded]), {name: words for name, words in twice.items() if words}
 
 
 def _text(path):
     try:
         with OPENED.get(path.suffix, open)(path, "rb") as file:
-            return file.read().decode("utf-8-sig")
+            return file.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} cannot be read as text: {error.reason}; save it as UTF-8") from error
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -81,15 +77,14 @@ def _text(path):
 
 def _parted(text, name, events):
     """The line with the names of the columns, and what follows it."""
-    if "TABLE NO." in text:
+    if "TABLE NO." in text and re.search(r"(?m)^[ \t]*TABLE NO\.", text):
         raise DataError(
             f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or "
             "take out those lines and all but one line of names"
         )
-    rest = text.lstrip("\r\n")
+    rest = text
     while rest:
         line, _, rest = rest.partition("\n")
-        line = line.rstrip("\r")
         comment = events and line.lstrip().startswith(IGNORED)
         held = line.lstrip(" \t#") if comment else line
         if line.strip() and not (comment and "ID" not in _cells(held.upper(), _separator(held))):
@@ -141,10 +136,12 @@ def _decimal(body, separator, source):
 def _cell(separator, pattern):
     """A cell that holds nothing but the pattern."""
     edge = r"\s" if separator == BLANKS else separator
-    return rf'(?m)(?:^|{edge})[ "]*{pattern}[ "\r]*(?:{edge}|$)'
+    return rf'(?m)(?:^|{edge})[ "]*{pattern}[ "]*(?:{edge}|$)'
 
 
 def _table(body, source, **options):
+    if not body.strip():
+        return pd.DataFrame(columns=options["names"])
     try:
         frame = pd.read_csv(StringIO(body), **options)
     except ValueError as error:  # pandas' parser errors are ValueErrors
@@ -152,6 +149,21 @@ def _table(body, source, **options):
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for labels of the rows
         raise DataError(f"{source}, row 1: has more cells than there are names of columns; correct the first line")
     return frame
+
+
+def _written_freely(frame, body, is_number):
+    """Columns whose cells, read as equal numbers, may be written differently: 1.1 and 1.10, 1E1 and 10, 1 and 01."""
+    numbers = [name for name in frame.columns if not is_number(name) and pd.api.types.is_numeric_dtype(frame[name])]
+    whole = [name for name in numbers if pd.api.types.is_integer_dtype(frame[name])]
+    return [name for name in numbers if name not in whole] if not (whole and _holds_leading_zeros(body)) else numbers
+
+
+def _holds_leading_zeros(body):
+    """Whether some cell, or word in one, begins with 0 and another digit."""
+    letters = np.frombuffer(body.encode(), dtype=np.uint8)
+    digit = (letters >= ord("0")) & (letters <= ord("9"))
+    edge = np.append(True, np.isin(letters, list(b'\n\t ,;"+-')))
+    return bool((edge[:-2] & (letters[:-1] == ord("0")) & digit[1:]).any())
 
 
 def _spelled_twice(numbers, text):
