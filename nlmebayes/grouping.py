@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.tidy import label, own_labels
+from nlmebayes.data.validate import DataError
 from nlmebayes.formula import FormulaError
+from nlmebayes.formula.functions import FACTORS
 
 CENTRED, NONCENTRED, TRANSPORT, AUTO = PARAMETRISATIONS = "centred", "noncentred", "transport", "auto"
 
@@ -81,11 +83,13 @@ def group_terms(model, data, units, formulas, random, training):
     asked = dict.fromkeys(_innermost(term.factors, data.levels) for f in formulas for term in f.groups)
     level_of = training.level_of if training else {key: _canonical(key, asked, units, data.levels) for key in asked}
     groupings, terms, columns = {}, {}, {}
+    _written_once([n for f in formulas for e in f.fixed.expressions if e.function in FACTORS for n in e.columns], data)
     for f, spelled in zip(formulas, training.formulas if training else formulas, strict=True):
         for term, named in zip(f.groups, spelled.groups, strict=True):
             here = dict(zip(named.factors, term.factors, strict=True))  # names of the training data -> of these
             key = _known(level_of, _innermost(term.factors, data.levels), here, f, data)
             columns[key] = tuple(here[name] for name in key)
+            _written_once(columns[key], data)
             labels = _grouping(columns[key], units)
             groupings[key] = labels = _known_by(key[0], columns[key], labels, units, data, training)
             if training is None and labels.nunique() == 1:
@@ -112,6 +116,15 @@ def _known(level_of, inner, here, formula, data):
             f"none of the groups that were fitted, {', '.join(':'.join(k) for k in level_of)}; declare the same levels"
         )
     return level_of[key]
+
+
+def _written_once(columns, data):
+    """No column of labels was read as numbers of which one is written in two ways."""
+    for name in (name for name in columns if name in data.spelled):
+        raise DataError(
+            f"{data.source}, column {name}: {data.spelled[name]} were read as one number, and would be one group; "
+            f"if they are two, write them with a letter, or make {name} a level; if they are one, write it in one way"
+        )
 
 
 def _grouping(key, units):

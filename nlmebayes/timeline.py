@@ -217,7 +217,7 @@ class _Writer:
             what = "a steady state of a dose that is split" if split else "SS=2 adds one steady state to another, which"
             raise DataError(
                 f"{self.source}, row {int(x['row'][i])}, column SS: {what} needs a linear system; this one need not be "
-                "linear. Use SS=1, or write the doses out"
+                "linear. Write the doses out (SS=1 would take the place of what was)"
             )
 
     def _add(self, course, x, i, last, steady):

@@ -211,6 +211,10 @@ def refused(words, *parts):
         (["--model", "OneCompartment", "--formula", "cL ~ 1"], "no parameter 'cL' in OneCompartment"),
         (["--model", "OneCompartment", "--typical", "cl=much"], "--typical cl: 'much' is not a number"),
         (["--model", "OneCompartment", "--draws", "0"], "draws must be at least 1, not 0"),
+        (
+            ["--model", "OneCompartment", "--draws", "1000000000000"],
+            "draws must be at most 10,000,000, not 1000000000000",
+        ),
         (["--model", "OneCompartment", "--time", "time"], "a tidy table needs the name of its outcome column"),
         (["--model", "OneCompartment", "--config", "nowhere.toml"], "no file 'nowhere.toml'"),
     ],

@@ -475,6 +475,24 @@ def test_with_values_refuses_other_lengths_and_names(measured):
         read().with_values(**measured)
 
 
+NUMBERS = [None, {}, object(), "x", [[1]], [[1, 2], [3, 4]], pd.DataFrame(), b"1", slice(1), ["a"], float("nan"), []]
+
+
+@pytest.mark.parametrize("values", NUMBERS, ids=repr)
+def test_what_is_no_list_of_numbers_is_one_sentence(values):
+    with pytest.raises(DataError, match=r"^over: [^\n]*(takes a list of numbers|the grid of time)"):
+        read().over(time=values)
+    with pytest.raises(DataError, match=r"^with_values: conc (takes a list of numbers|has 4 records)[^\n]*$"):
+        read().with_values(conc=values)
+
+
+@pytest.mark.parametrize("values", [{}, {1: 2}, [[1]], [], pd.DataFrame(), None, slice(1)], ids=repr)
+def test_what_chooses_no_record_is_one_sentence(values):
+    for column in ("id", "time"):
+        with pytest.raises(DataError, match=r"^(no .*|(id|time)=.*: give a value, or a list of values)$"):
+            read().sel(**{column: values})
+
+
 def test_choosing_nothing_is_an_error_and_one_point_is_a_grid():
     with pytest.raises(DataError, match="say what"):
         read().drop_sel()

@@ -229,3 +229,14 @@ def test_those_who_are_new_are_counted_by_who_they_are():
     training = centres([("c0", "p0"), ("c1", "p1")])
     told = predict.told(centres([("c1", "p0"), ("c1", "p9")]), training)
     assert told.startswith("2 records of 2 pid, 1 of them not in the fit")
+
+
+@pytest.mark.parametrize("plates", [["1.1", "1.10"], ["1E1", "10"], ["1.", "1"], ["2", "2.0"]])
+def test_a_number_written_in_two_ways_is_no_label_of_a_group(file, plates):
+    rows = "".join(f"{i},{plate},{i}\n" for i, plate in enumerate(["5", *plates, *plates]))
+    data = Dataset.from_frame(file("id,plate,y\n" + rows), outcome="y", levels="id")
+    assert len(resolve(nb.Model(LinearMixed(), "mu ~ 1 + plate + (1|id)"), data).units) == 5
+    message = rf"table.csv, column plate: '{plates[0]}' \(row 2\) and '{plates[1]}' \(row 3\) were read as one number"
+    for formula in ("mu ~ 1 + (1|plate)", "mu ~ 1 + C(plate)"):
+        with pytest.raises(DataError, match=message):
+            resolve(nb.Model(LinearMixed(), formula), data)

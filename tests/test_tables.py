@@ -29,7 +29,7 @@ def read(tmp_path):
     """Read the text of an event table."""
 
     def from_text(text, **options):
-        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
         return Dataset.from_nonmem(tmp_path / "t.csv", **options)
 
     return from_text
@@ -46,6 +46,7 @@ SPELLINGS = {
     "quotes": PLAIN.replace("1.5", '"1.5"').replace("ID", '"ID"'),
     "a byte order mark": "\ufeff" + PLAIN,
     "Windows lines": PLAIN.replace("\n", "\r\n"),
+    "lines of an old Macintosh": PLAIN.replace("\n", "\r"),
     "a header that is a comment": "#" + PLAIN,
     "comments before the header": "# of a trial, 2020\n\n#" + PLAIN,
     "blank lines": "\n" + PLAIN.replace("\n", "\n\n"),
@@ -68,6 +69,7 @@ UNREAD = {
     HEAD + "1,0,1,.,9\n1,1,.,2,9\n": "row 1: has more cells than there are names of columns",
     HEAD + "1,0,1,.\n1,1,.,2,9\n": "cannot be read as CSV: .*Expected 4 fields in line 2, saw 5",
     "": "holds no line with the names of columns",
+    HEAD: "no rows",
     "# nothing but this\n": "holds no line with the names of columns",
     "ID,TIME,AMT,DV,WT,WT\n1,0,1,.,70,70\n": "column WT occurs twice; leave one out, or rename it",
 }
@@ -90,6 +92,16 @@ def test_a_file_in_another_encoding_is_told(tmp_path):
     (tmp_path / "t.csv").write_bytes("ID,TIME,DV,X\n1,0,1,é\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"t.csv cannot be read as text: .*; save it as UTF-8"):
         Dataset.from_nonmem(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_compressed_table_is_read_and_a_broken_one_is_told(tmp_path, kind):
+    path = tmp_path / f"t.csv.{kind}"
+    pd.DataFrame({"ID": [1], "TIME": [0], "DV": [2]}).to_csv(path, index=False)
+    assert Dataset.from_nonmem(path).observations["value"].tolist() == [2.0]
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(DataError, match=r"t.csv.\w+ cannot be read"):
+        Dataset.from_nonmem(path)
 
 
 # --- flags -----------------------------------------------------------------------------------------------------------
@@ -175,6 +187,13 @@ def test_two_steady_states_at_one_time_are_told_of_nonmems_rule(read):
     ):
         read(text.format(1))
     assert read(text.format(2)).doses["ss"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("between", ["1,0,.,3,0,0,0", "1,0,.,.,0,0,3"])
+def test_a_steady_state_that_was_seen_or_wiped_may_be_followed_by_another(read, between):
+    text = f"ID,TIME,AMT,DV,SS,II,EVID\n1,0,100,.,1,24,1\n{between}\n1,0,50,.,1,12,1\n1,1,.,2,0,0,0\n"
+    assert read(text).doses["ss"].tolist() == [1, 1]
+    assert len(read(text.replace(between + "\n", "").replace("50,.,1,12,1", "50,.,1,12,4")).doses) == 2
 
 
 @pytest.mark.parametrize("record", ["1,0,9,.,99,0", "1,0,9,.,99,24", "1,0,9,.,1,0", "1,0,0,.,99,0", "1,0,0,.,1,0"])
@@ -271,6 +290,14 @@ def test_occasions_are_asked_for_and_carry_the_drug_over():
         design = resolve(model, occasions(subject))
         f = evaluator(model, design)({"cl": np.log([[4.0]]), "v": np.log([[70.0]])}, {})[1]["conc"]
         assert f[0, 2] == pytest.approx(right, rel=1e-9)
+
+
+def test_the_subject_of_an_event_table_is_its_id_under_whatever_name(read):
+    """Occasions of a level that is ID but is not called so carry the drug over."""
+    text = "ID,PID,OCC,TIME,AMT,DV\n1,a,1,0,150,.\n1,a,1,1,.,2\n1,a,2,30,.,1\n2,b,1,0,9,.\n2,b,1,1,.,2\n"
+    data = read(text, levels=("pid", "pid/occ"))
+    assert (data.subject, read(text, levels=("id", "occ")).subject, read(text).subject) == ("pid", "id", "id")
+    assert read("ID,PUP,TIME,DV\n1,1,0,1\n2,2,0,1\n", levels=("pup",)).subject == "pup"
 
 
 def test_subjects_side_by_side_and_clocks_of_their_own_are_no_occasions():

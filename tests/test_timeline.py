@@ -296,6 +296,8 @@ def subjects(draw):
         time += draw(st.sampled_from([0, 0, 1, 2.5]))
         weight = {"wt": draw(st.sampled_from([60.0, 70.0]))}
         train = draw(st.sampled_from([{}, {}, {"ADDL": 2, "II": 2.0}, {"SS": 1, "II": 3.0}, {"SS": 2, "II": 3.0}]))
+        if train.get("SS") == 1 and any(at == time and more.get("SS") == 1 for at, _, more in found):
+            train = train | {"SS": 2}  # a second SS 1 at one time is refused
         kind = draw(st.sampled_from(list(KIND)))
         found.append((time, kind, weight | ({"AMT": 50.0} | train if kind in ("dose", "redose") else {})))
     return [*found, (time + draw(st.sampled_from([0, 4.0])), "sample", {"wt": 70.0})]

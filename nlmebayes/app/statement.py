@@ -22,6 +22,7 @@ from nlmebayes.app.words import StatementError, call, chosen, converted, hyphena
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
 MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "inputs", "parametrisation")
 SAMPLING = {"draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int}
+MOST = {"draws": 10_000_000, "tune": 10_000_000, "chains": 1000}
 MADE_WITH = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
 PATHS = ("file", "doses")
 OF_THE_FILE = (*PATHS, "sha256", "unmeasured")  # keys of [data] that hold for one file, not for the way it is read
@@ -214,9 +215,10 @@ def sampling(said):
     defaults = inspect.signature(nb.fit).parameters
     found = {key: defaults[key].default for key in ("draws", "tune", "chains")} | {"seed": 1}
     found |= {key: converted(value, SAMPLING[key], key) for key, value in said.items()}
-    for key in ("draws", "tune", "chains"):
-        if found[key] < 1:
-            raise StatementError(f"{key} must be at least 1, not {found[key]}")
+    for key, most in MOST.items():
+        if not 1 <= found[key] <= most:
+            bound = "at least 1" if found[key] < 1 else f"at most {most:,}"
+            raise StatementError(f"{key} must be {bound}, not {found[key]}")
     return found
 
 

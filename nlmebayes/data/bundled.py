@@ -56,7 +56,7 @@ def describe(name):
 
 
 def _entry(name):
-    if name not in _CATALOGUE:
+    if not isinstance(name, str) or name not in _CATALOGUE:
         raise DataError(f"no dataset {name!r}; the datasets are {', '.join(_CATALOGUE)}")
     return _CATALOGUE[name]
 

@@ -38,7 +38,7 @@ def hours(frame, subject, source):
         if days is not None:
             raise DataError(f"{source}: dates stand in {days.name} and in TIME; leave one out")
         return _since_first(_moments(frame, source), 0.0, subject, "date")
-    clock = ":" in "".join(_text(frame["TIME"]))
+    clock = not pd.api.types.is_numeric_dtype(frame["TIME"]) and ":" in "".join(_text(frame["TIME"]))
     time = clock_hours(frame, "TIME", source)
     validate.finite(frame.assign(TIME=time), ("TIME",), source)
     if days is not None:
@@ -80,6 +80,8 @@ def _text(values):
 
 
 def _holds_moments(values):
+    if pd.api.types.is_numeric_dtype(values):
+        return False
     return pd.api.types.is_datetime64_any_dtype(values) or _text(values).str.match(r"\d{4}-\d").any()
 
 

@@ -62,6 +62,9 @@ class Dataset:
     unique : tuple of str
         Levels below another whose labels say who is meant without it, as those of ``levels=("centre", "id")`` do and
         those of ``("centre", "centre/id")`` do not.
+    spelled : dict
+        Columns of numbers, no levels, in which a file writes one number in two ways -> these, in words. They are no
+        labels of groups.
     """
 
     observations: pd.DataFrame
@@ -79,6 +82,7 @@ class Dataset:
     blq: str = "M3"
     origin: dict = field(default_factory=dict)
     unique: tuple[str, ...] = ()
+    spelled: dict = field(default_factory=dict)
 
     @classmethod
     def from_frame(
@@ -96,14 +100,16 @@ class Dataset:
             stays an event at which inputs are known.
         levels : str or sequence of str
             Grouping factors, outermost first. ``("site", "site/subject")`` says that subjects are labelled
-            within sites.
+            within sites. Labels are text: those of a file are read as they are written, so 01 and 1 are two; of
+            numbers in a frame 1 and 1.0 are one.
         time : str, optional
             Time column. Structures with doses need it.
         covariates, inputs : sequence of str, optional
             Columns that have one value per innermost unit (an error if not) or vary from record to record.
-            Every other column is sorted into the two by what it does. Text of digits is read as numbers; make a
-            column of numbered groups a pandas category, or write ``C(group)`` in the formula.
-        doses : DataFrame, optional
+            Every other column is sorted into the two by what it does. Text of digits is read as numbers, unless some
+            begin with 0 (007); make a column of numbered groups a pandas category, or write ``C(group)`` in the
+            formula.
+        doses : DataFrame or path of a CSV file, optional
             One row per dose: the level columns down to ``subject`` (deeper ones may be there), ``time``, ``amt`` (or
             as ``amount=`` says),
             and where wanted ``rate`` or ``duration`` of an infusion, ``addl`` additional doses every ``ii``, ``ss=1``
@@ -112,9 +118,11 @@ class Dataset:
         amount : str
             Column of ``doses`` with the amounts.
         subject : str, optional
-            Level followed in time; by default the innermost.
+            Level followed in time; by default the innermost. With doses it is asked for where members of the innermost
+            level follow one another, as occasions do.
         sort : bool
-            Sort the records of each subject by time instead of refusing decreasing times.
+            Sort the records of each subject by time instead of refusing decreasing times. A clock that starts anew,
+            with doses before and after, is refused all the same.
         duplicates : {"error", "keep"}
             What records of one subject are that agree in time, outcome and value: an error, or replicates.
         unmeasured : {"exclude", "predict"}
@@ -169,6 +177,9 @@ class Dataset:
         unmeasured="exclude", lloq=None, uloq=None, blq="M3", interpolation="nocb", source=None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
+
+        Records that are flagged by ``C``, ``c``, ``@`` or ``#`` in a column C, or that begin with ``#``, are left out
+        and counted, as with IGNORE=C, IGNORE=@ and NONMEM's default.
 
         Reads ID TIME DATE DAT1 DAT2 DAT3 DV AMT EVID MDV CMT RATE ADDL II SS DVID OCC CENS LIMIT in any case; every
         other column is a covariate, or an input if it varies within the innermost unit. ``.`` and empty cells are
@@ -233,13 +244,19 @@ class Dataset:
         for column, wanted in labels.items():
             if column not in self.observations.columns:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
-            wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
+            wanted = [wanted] if isinstance(wanted, str | dict) or np.ndim(wanted) == 0 else list(wanted)
+            if not all(np.isscalar(x) for x in wanted):
+                raise DataError(f"{column}={validate.short(wanted)}: give a value, or a list of values")
             wanted = [label(x) for x in wanted] if column in self.levels else wanted
             absent = [x for x in wanted if not (self.observations[column] == x).any()]
             if absent:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
             chosen &= self.observations[column].isin(wanted).to_numpy()
         observations = self.observations[chosen if keep else ~chosen].reset_index(drop=True)
+        if not len(observations):
+            raise DataError(
+                f"no record is left of the data by {', '.join(f'{k}={validate.short(v)}' for k, v in labels.items())}"
+            )
         doses, events = (
             frame[frame[self.subject].isin(observations[self.subject])].reset_index(drop=True) if len(frame) else frame
             for frame in (self.doses, self.events)
@@ -264,14 +281,14 @@ class Dataset:
         if column not in (self.time, *self.inputs):
             allowed = ", ".join(map(str, filter(None, (self.time, *self.inputs))))
             raise DataError(f"over: no time or input {column!r}; there are {allowed or 'none'}")
-        values = np.atleast_1d(np.asarray(values, dtype=float))
+        values = validate.series(values, f"over: {column}")
         count = len(values) * len(self.outcomes) * self.observations[self.levels[-1]].nunique()
         if count > RECORDS:
             raise DataError(
                 f"over: {len(values):,} values of {column} make {count:,} records; at most {RECORDS:,} can be"
             )
-        if not np.isfinite(values).all():
-            raise DataError(f"over: the grid of {column} holds a value that is missing or infinite")
+        if not len(values) or not np.isfinite(values).all():
+            raise DataError(f"over: the grid of {column} is empty, or holds a value that is missing or infinite")
         followed = self.levels[-1] != self.subject or self.inputs
         if column != self.time or not followed:
             return replace(self, observations=over_units(self, column, values), excluded={})
@@ -287,9 +304,9 @@ class Dataset:
             here = frame["outcome"] == name
             if name not in self.outcomes:
                 raise DataError(f"with_values: no outcome {name!r}; there are {', '.join(self.outcomes)}")
+            values = validate.series(values, f"with_values: {name}")
             if len(values) != here.sum():
                 raise DataError(f"with_values: {name} has {here.sum()} records; got {len(values)} values")
-            values = np.asarray(values, dtype=float)
             if np.isinf(values).any():
                 row = frame["row"][here].iloc[int(np.argmax(np.isinf(values)))]
                 raise DataError(f"with_values: {name}, row {row}: is infinite")

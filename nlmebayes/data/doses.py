@@ -23,7 +23,7 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     names = level_names(declared)
     validate.free_of_doses((*names, time, *rest), source.removesuffix(", doses"))
     parts = level_parts(declared)
-    doses, _ = read_table(doses, source, is_label=lambda column: column in parts)
+    doses, _, _ = read_table(doses, source, is_label=lambda column: column in parts)
     own = _own_levels(doses, declared, subject)
     lacking = [part for part in level_parts(own) if part not in doses.columns]
     if lacking and len(names) > 1 and level_parts(own)[0] in doses.columns:
@@ -43,7 +43,7 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     for column in rest:
         found[column] = _as_observed(frame, column, observed[column], source)
     validate.goes_on(found, subject, time, pd.Series(True, index=found.index), found["state"], source)
-    one_steady_state(found, subject, time, "ss", source)
+    one_steady_state(found, found[:0], subject, time, "ss", source)
     found = found.iloc[tidy.time_order(found, subject, time, sort, source)].reset_index(drop=True)
     tidy.occasions_stay(found, names, subject, source)
     return tidy.tabled(found.assign(position=-1), ("row", *names, time), tidy.DOSE, rest)

@@ -1,5 +1,7 @@
 """What an event record says: a dose, a reset, or nothing but new covariates. Each rule stands once, in `RULES`."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -92,18 +94,19 @@ def checked(doses, gives, names, source):
     return doses.assign(addl=doses["addl"].astype(int), ss=doses["ss"].replace(3, 1).astype(int))
 
 
-def one_steady_state(doses, subject, time, column, source):
-    """No steady state takes the place of another at its very time, which would never have been."""
+def one_steady_state(doses, seen, subject, time, column, source):
+    """No steady state takes the place of another at its very time, which would never have been; ``seen`` are records
+    between which it may: observations and resets."""
     steady = doses[doses["ss"] == 1]
-    again = steady.duplicated([subject, time])
-    if again.any():
-        second = steady[again].iloc[0]
-        first = steady[(steady[subject] == second[subject]) & (steady[time] == second[time])].iloc[0]
-        problem = (
-            f"SS 1 takes the place of all that was, so that of row {first['row']}, at the same time, would be lost (as "
-            "in NONMEM); with SS 2 this steady state is added to it, or leave one out"
-        )
-        validate.fail(source, second["row"], column, problem)
+    for _, same in steady[steady.duplicated([subject, time], keep=False)].groupby([subject, time], sort=False):
+        here = seen["row"][(seen[subject] == same[subject].iloc[0]) & (seen[time] == same[time].iloc[0])]
+        for first, second in pairwise(same["row"]):
+            if not here.between(first, second, inclusive="right").any():
+                problem = (
+                    f"SS 1 takes the place of all that was, so that of row {first}, at the same time, would be lost "
+                    "(as in NONMEM); with SS 2 this steady state is added to it, or leave one out"
+                )
+                validate.fail(source, second, column, problem)
 
 
 def states(frame, column, source):

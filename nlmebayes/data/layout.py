@@ -1,35 +1,43 @@
 """How a text file holds a table: what parts its cells, how it writes decimals, where the names of its columns stand."""
 
+import bz2
 import csv
+import gzip
+import lzma
 import re
+import zlib
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.validate import DataError, codes
+from nlmebayes.data.validate import DataError, codes, short
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
+OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = (",", "\t", ";")
 IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
 
 
-def read_text(path, *, is_label, events):
+def read_text(path, *, is_label, is_number, events):
     """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks.
 
     Parameters
     ----------
-    is_label : function of the name of a column
-        Whether its cells are labels, which are read as written: 01 and 1 differ, as 1E1 and 10, 1.1 and 1.10.
+    is_label, is_number : functions of the name of a column
+        Whether its cells are labels, which are read as written: 01 and 1 differ, as 1E1 and 10, 1.1 and 1.10; whether
+        they can be nothing but numbers.
     events : bool
         Whether it is a table for NONMEM: lines that begin with ``#`` are kept as rows of nothing but that, and one that
         holds the names of the columns may begin so.
 
     Returns
     -------
-    DataFrame
+    frame : DataFrame
         Columns of whole numbers of which some begin with 0 are codes, and stay text (as in R's readr).
+    spelled : dict
+        Column of numbers -> a number that it writes in two ways, in words; they cannot be labels of groups.
 
     Raises
     ------
@@ -46,31 +54,37 @@ def read_text(path, *, is_label, events):
                "skipinitialspace": True}  # fmt: skip
     labels = dict.fromkeys(filter(is_label, names), str)
     frame = _table(body, path.name, dtype=labels, **options)
-    if re.search(r'(?m)(?:^|[,;\t ])"?0\d', body):
-        frame = _with_codes(frame, _table(body, path.name, dtype=str, **options))
-    return frame.assign(**{name: frame[name].str.strip() for name in labels})
+    frame = frame.assign(**{name: frame[name].str.strip() for name in labels})
+    freely = _written_freely(frame, body, is_number)
+    if not freely:
+        return frame, {}
+    text = _table(body, path.name, dtype=str, usecols=freely, **options)
+    text = text.assign(**{name: text[name].str.strip() for name in freely})
+    coded = [name for name in freely if codes(text[name].dropna().unique())]
+    twice = {name: _spelled_twice(frame[name], text[name]) for name in freely if name not in coded}
+    return frame.assign(**text[coded]), {name: words for name, words in twice.items() if words}
 
 
 def _text(path):
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with OPENED.get(path.suffix, open)(path, "rb") as file:
+            return file.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} cannot be read as text: {error.reason}; save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}") from error
 
 
 def _parted(text, name, events):
     """The line with the names of the columns, and what follows it."""
-    if re.search(r"(?m)^\s*TABLE NO\.", text):
+    if "TABLE NO." in text and re.search(r"(?m)^[ \t]*TABLE NO\.", text):
         raise DataError(
             f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or "
             "take out those lines and all but one line of names"
         )
-    rest = text.lstrip("\r\n")
+    rest = text
     while rest:
         line, _, rest = rest.partition("\n")
-        line = line.rstrip("\r")
         comment = events and line.lstrip().startswith(IGNORED)
         held = line.lstrip(" \t#") if comment else line
         if line.strip() and not (comment and "ID" not in _cells(held.upper(), _separator(held))):
@@ -122,10 +136,12 @@ def _decimal(body, separator, source):
 def _cell(separator, pattern):
     """A cell that holds nothing but the pattern."""
     edge = r"\s" if separator == BLANKS else separator
-    return rf'(?m)(?:^|{edge})[ "]*{pattern}[ "\r]*(?:{edge}|$)'
+    return rf'(?m)(?:^|{edge})[ "]*{pattern}[ "]*(?:{edge}|$)'
 
 
 def _table(body, source, **options):
+    if not body.strip():
+        return pd.DataFrame(columns=options["names"])
     try:
         frame = pd.read_csv(StringIO(body), **options)
     except ValueError as error:  # pandas' parser errors are ValueErrors
@@ -135,10 +151,31 @@ def _table(body, source, **options):
     return frame
 
 
-def _with_codes(frame, text):
-    """The frame with columns of codes such as 007 as they are written."""
-    numbers = frame.columns[[pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]
-    return frame.assign(**{name: text[name].str.strip() for name in numbers if codes(text[name])})
+def _written_freely(frame, body, is_number):
+    """Columns whose cells, read as equal numbers, may be written differently: 1.1 and 1.10, 1E1 and 10, 1 and 01."""
+    numbers = [name for name in frame.columns if not is_number(name) and pd.api.types.is_numeric_dtype(frame[name])]
+    whole = [name for name in numbers if pd.api.types.is_integer_dtype(frame[name])]
+    return [name for name in numbers if name not in whole] if not (whole and _holds_leading_zeros(body)) else numbers
+
+
+def _holds_leading_zeros(body):
+    """Whether some cell, or word in one, begins with 0 and another digit."""
+    letters = np.frombuffer(body.encode(), dtype=np.uint8)
+    digit = (letters >= ord("0")) & (letters <= ord("9"))
+    edge = np.append(True, np.isin(letters, list(b'\n\t ,;"+-')))
+    return bool((edge[:-2] & (letters[:-1] == ord("0")) & digit[1:]).any())
+
+
+def _spelled_twice(numbers, text):
+    """A number that is written in two ways, such as '1.1' (row 1) and '1.10' (row 3), or None."""
+    if numbers.nunique() == text.nunique():
+        return None
+    different = pd.DataFrame({"number": numbers, "text": text}).dropna().drop_duplicates()
+    again = different[different.duplicated("number")]
+    if not len(again):
+        return None
+    pair = different[different["number"] == again["number"].iloc[0]].iloc[:2]
+    return " and ".join(f"{cell!r} (row {row + 1})" for row, cell in pair["text"].items())
 
 
 def existing(data):
@@ -147,12 +184,9 @@ def existing(data):
         path = Path(data)
         there = path.is_file()
     except (TypeError, ValueError, OSError) as error:
-        raise DataError(f"give a DataFrame or the path of a CSV file; got {_shown(data)}") from error
+        raise DataError(
+            f"give a DataFrame or the path of a CSV file; got {type(data).__name__} {short(data)}"
+        ) from error
     if not there:
         raise DataError(f"no file {str(path)!r}")
     return path
-
-
-def _shown(data):
-    text = " ".join(repr(data).split())
-    return f"{type(data).__name__} {text[:40]}{'...' * (len(text) > 40)}"

@@ -98,7 +98,7 @@ def _per_record(limit, frame, outcomes, word, source):
     for name, number in each.items():
         if name not in outcomes:
             raise DataError(f"{source}: {word}= names {name!r}; the outcomes are {', '.join(outcomes)}")
-        if not isinstance(number, Real) or not np.isfinite(number):
+        if isinstance(number, bool) or not isinstance(number, Real) or not np.isfinite(number):
             mend = "write a number, the name of a column, or {outcome: number}"
             raise DataError(f"{source}: {word}={number!r} is no finite number; {mend}")
     return frame["outcome"].map(each).astype(float)

@@ -21,15 +21,16 @@ def read_nonmem(
     own = source or "event table"
     covariates, inputs = tidy.named(covariates, "covariates", own), tidy.named(inputs, "inputs", own)
     declared = _declared(levels, own)
-    frame, flagged, source = event_table(data, source, lambda name: name.strip().lower() in tidy.level_parts(declared))
-    lower = ("id", "occ", *tidy.level_parts(declared))
+    parts = tidy.level_parts(declared)
+    frame, flagged, spelled, source = event_table(data, source, lambda name: name.lower() in parts)
+    lower = ("id", "occ", *parts)
     frame = frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower})
     of_limits = tuple(c for c in (lloq, uloq) if isinstance(c, str))
-    needed = (*tidy.level_parts(declared), *covariates, *inputs, *of_limits)
+    needed = (*parts, *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
     names = tidy.level_names(declared)
-    subject = "id" if "id" in names else names[-1]
     found = tidy.labelled_levels(frame, declared, source)
+    subject = _followed(frame["id"], found, names)
     found["time"], origin = hours(frame, found[subject], source)
     validate.finite(found.rename(columns={"time": "TIME"}), ("TIME",), source)
     event = records(frame, source)
@@ -48,7 +49,7 @@ def read_nonmem(
     if "occ" in rest:
         validate.no_return(found, subject, "occ", source)
     observations, doses, events = _split(found, names, rest)
-    one_steady_state(doses, subject, "time", "SS", source)
+    one_steady_state(doses, found[found["evid"].isin([0, 3, 4])], subject, "time", "SS", source)
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
@@ -56,7 +57,7 @@ def read_nonmem(
     return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
-        "unique": tidy.unique_levels(declared),
+        "unique": tidy.unique_levels(declared), "spelled": spelled,
     }  # fmt: skip
 
 
@@ -66,6 +67,17 @@ def _declared(levels, source):
     if not declared:
         raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
     return tuple("id/occ" if name == "occ" and "id" in declared else name for name in declared)
+
+
+def _followed(individual, found, names):
+    """The level that NONMEM's ID is, under whatever name; the innermost where none is."""
+    if "id" in names:
+        return "id"
+    for name in reversed(names):
+        pairs = pd.DataFrame({"id": individual.to_numpy(), "label": found[name]}).drop_duplicates()
+        if not (pairs["id"].duplicated().any() or pairs["label"].duplicated().any()):
+            return name
+    return names[-1]
 
 
 def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):

@@ -21,8 +21,12 @@ def read_study(
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
     declared = tidy.named(levels, "levels", source or "data")
     parts = tidy.level_parts(declared)
-    frame, name = read_table(frame, source or "data", is_label=lambda column: column in parts)
-    source, outcomes, names = source or name, tidy.named(outcome, "outcome", source or name), tidy.level_names(declared)
+    outcomes, names = tidy.named(outcome, "outcome", source or "data"), tidy.level_names(declared)
+    frame, name, spelled = read_table(
+        frame, source or "data", is_label=lambda column: column in parts,
+        is_number=lambda column: column in (time, *outcomes),
+    )  # fmt: skip
+    source = source or name
     covariates, inputs = tidy.named(covariates, "covariates", source), tidy.named(inputs, "inputs", source)
     complete = tidy.named(complete, "complete", source)
     for argument, column in {"time": time, "amount": amount, "censored": censored, "limit": limit}.items():
@@ -73,7 +77,7 @@ def read_study(
     return tidy.followed(kept, given, events, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
-        "unique": tidy.unique_levels(declared),
+        "unique": tidy.unique_levels(declared), "spelled": spelled,
     }  # fmt: skip
 
 

@@ -14,16 +14,18 @@ MARKS = ("C", "c", "#", "@")  # by which a column C says that a record is to be 
 FLAGGED = "flagged to be ignored (C, or #)"
 
 
-def read_table(data, name, *, is_label=lambda column: False, events=False):
-    """A frame and what to call it, from a frame (called ``name``) or a path; the rest is as in `layout.read_text`."""
+def read_table(data, name, *, is_label, is_number=lambda column: False, events=False):
+    """A frame, what to call it, and numbers that are spelled twice, from a frame (called ``name``) or a path; the rest
+    is as in `layout.read_text`."""
     if isinstance(data, pd.DataFrame):
         odd = [column for column in data.columns if not isinstance(column, str)]
         if odd and not events:
             raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
         once(list(data.columns), name)
-        return _without_dots(data), name
+        return _without_dots(data), name, {}
     path = existing(data)
-    return read_text(path, is_label=is_label, events=events), path.name
+    frame, spelled = read_text(path, is_label=is_label, is_number=is_number, events=events)
+    return frame, path.name, spelled
 
 
 def _without_dots(frame):
@@ -40,9 +42,11 @@ def _without_dots(frame):
 
 
 def event_table(data, source, is_label):
-    """A NONMEM table with numbered rows and its reserved names in capitals, what to call it, and how many records were
-    left out because they are flagged."""
-    frame, name = read_table(data, "event table", is_label=is_label, events=True)
+    """A NONMEM table with numbered rows and its reserved names in capitals, how many records were left out because they
+    are flagged, numbers that are spelled twice, and what to call the table."""
+    frame, name, spelled = read_table(
+        data, "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
+    )
     source = source or name
     names = [str(c).strip() for c in frame.columns]
     upper = [c.upper() if c.upper() in NONMEM else c for c in names]
@@ -58,7 +62,7 @@ def event_table(data, source, is_label):
         raise DataError(f"{source}: no rows")
     frame = validate.numbered(frame)
     _unread(frame, source)
-    return *_kept(frame, source), source
+    return *_kept(frame, source), spelled, source
 
 
 def _unread(frame, source):
@@ -95,4 +99,4 @@ def _begins(values, mark):
     """Whether a cell is text that begins with a mark."""
     if pd.api.types.is_numeric_dtype(values):
         return pd.Series(False, index=values.index)
-    return values.map(lambda x: isinstance(x, str) and x.strip().startswith(mark)).astype(bool)
+    return values.isin([x for x in values.unique() if isinstance(x, str) and x.strip().startswith(mark)])

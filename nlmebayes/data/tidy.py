@@ -92,7 +92,8 @@ def labelled_levels(frame, declared, source):
     path = pd.DataFrame({"row": unique["row"]})
     for i, name in enumerate(names):
         steps = [n for n in names[:i] if n not in declared[i].split("/")] + declared[i].split("/")
-        path[name] = pd.Series(["/".join(x) for x in zip(*(plain[s] for s in steps), strict=True)], dtype=object)
+        joined = ["/".join(x) for x in zip(*(plain[s] for s in steps), strict=True)] if steps[1:] else plain[steps[0]]
+        path[name] = pd.Series(joined, dtype=object)
     return path
 
 

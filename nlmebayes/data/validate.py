@@ -34,8 +34,25 @@ def refuse(frame, bad, column, problem, source, name=None):
 
 def option(name, value, allowed):
     """An argument is one of a few words."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
+    if not isinstance(value, str | bool) or value not in allowed:
+        raise DataError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
+
+
+def short(value):
+    """A value as one line of at most 40 letters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def series(values, what):
+    """Numbers in a row, as an array (n,)."""
+    try:
+        found = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError):
+        found = np.empty((0, 0))
+    if found.ndim != 1 or isinstance(values, str | bytes):
+        raise DataError(f"{what} takes a list of numbers; got {type(values).__name__} {short(values)}")
+    return found
 
 
 def free_of_doses(names, source):
@@ -102,41 +119,38 @@ def column_of_covariate(frame, column, source):
         return values.astype(float)
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
-    values = values.astype(object).where(~blank(values))
-    converted = pd.to_numeric(values, errors="coerce")
-    present = values.notna()
-    stray = present & converted.isna()
-    labels = values.astype(object).where(values.isna(), values.map(_shown, na_action="ignore"))
-    if not stray.any():
-        return labels if codes(values) else converted.astype(float)
-    if stray.sum() < 0.5 * present.sum() and not _classes(labels[present], stray[present]):
+    code, distinct = pd.factorize(values.astype(object).where(~blank(values)))
+    numbers = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce").astype(float)
+    stray = np.append(numbers.isna(), False)[code]
+    if not stray.any() and not codes(distinct):
+        return pd.Series(np.append(numbers, np.nan)[code], index=values.index)
+    labels = np.array([*map(_shown, distinct), None], dtype=object)
+    if 0 < stray.sum() < 0.5 * (code >= 0).sum() and not _classes(labels[:-1], numbers.isna()):
         first = int(np.flatnonzero(stray)[0])
         fail(
             source, frame["row"].iloc[first], column,
             f"{values.iloc[first]!r} is text in a column of numbers; correct it, leave it empty where the number is "
             "not known, or make the numbers text too (level 3) where they are labels",
         )  # fmt: skip
-    return labels
+    return pd.Series(labels[code], index=values.index, dtype=object)
 
 
 def _shown(value):
     """A number or text as text: 5 of 5.0."""
-    return f"{value:g}" if isinstance(value, float) else str(value).strip()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def _classes(labels, stray):
-    """Whether the labels are classes such as 0-5, 5, 10 or 0, 1, 2, 3+, rather than numbers with a slip."""
-    ranges, numbers = labels[stray].unique(), labels[~stray].unique()
-    few = len(ranges) + len(numbers) <= CLASSES
-    return few and all(map(CLASS.fullmatch, ranges)) and all(map(CODE.fullmatch, numbers))
+    """Whether different labels are classes such as 0-5, 5, 10 or 0, 1, 2, 3+, rather than numbers with a slip."""
+    ranges, numbers = labels[stray], labels[~stray]
+    return len(labels) <= CLASSES and all(map(CLASS.fullmatch, ranges)) and all(map(CODE.fullmatch, numbers))
 
 
-def codes(values):
-    """Whether a column is of text, all whole numbers with digits only, of which some begin with 0, as 007 does."""
-    found = values.dropna().unique().tolist()
-    if not all(isinstance(cell, str) for cell in found):
+def codes(distinct):
+    """Whether different cells are text, all whole numbers with digits only, of which some begin with 0, as 007 does."""
+    if not all(isinstance(cell, str) for cell in distinct):
         return False
-    found = [cell.strip() for cell in found if cell.strip()]
+    found = [cell.strip() for cell in distinct if cell.strip()]
     return any(len(cell) > 1 and cell[0] == "0" for cell in found) and all(map(CODE.fullmatch, found))
 
 
@@ -209,7 +223,7 @@ def no_return(frame, subject, column, source):
         fail(
             source, starts["row"].iloc[i], column,
             f"{word} {now} comes back after {word} {before} within {subject} {starts[subject].iloc[i]}; give the later "
-            "one a label of its own",
+            "one a label of its own, or let time go on if it starts anew with each",
         )  # fmt: skip
 
 
