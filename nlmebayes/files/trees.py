@@ -45,12 +45,10 @@ def save(tree, path, *, force=True):
     if not isinstance(tree, xr.DataTree):
         raise FileError(f"save takes a tree, such as fit gives; got {type(tree).__name__}")
     # HDF5 ends the process where the disk is full while it writes: it writes to memory, and Python to the disk.
-    image = versions.stamped(tree).to_netcdf(engine="h5netcdf")
     with whole.file(path, force=force) as partial:
-        with partial.open("wb") as file:
+        with versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, partial.open("wb") as file:
             file.write(image)
             file.write(MARK + sha256(image).hexdigest().encode() + b"\n")
-        image = None
         _check_same(tree, _read(partial, Path(path).name), Path(path).name)
 
 
