@@ -6,7 +6,9 @@ folder of draws for each time that the fit was begun, ``001_0_1`` for chains 0 a
 
 import errno
 import json
+import os
 import shutil
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from nlmebayes.variables import ModelError
 NUMBERS = 2_000_000  # in the arrays of one block of draws, about
 ABOUT, TREE = "about.nc", "tree"
 PLAIN = {"compat": "override", "coords": "minimal", "join": "override", "combine_attrs": "override"}  # of `xr.concat`
+PATIENCE = 2.0  # seconds
 LAST = 64  # draws at the end of a chain that are looked at for what was not written; nutpie writes 16 at once
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE = 1_000_000  # bytes of a disk below which a failure to write is taken for a full disk
@@ -86,7 +89,7 @@ class Piece:
 
 
 def _values(folder, place, low, high):
-    """Draws ``low`` to ``high`` of a chain of an array as nutpie writes it, (draw, ...); None where it writes otherwise.
+    """Draws ``low`` to ``high`` of a chain of an array as nutpie writes it, (draw, ...), or None of others.
 
     zarr takes a millisecond for each of its files, which hold 16 draws of one variable; this takes a twentieth.
     """
@@ -158,7 +161,16 @@ def room(store):
         if held:
             error.add_note(f"store: the tree could not be finished: {said}")
         raise
-    shutil.rmtree(folder)
+    _discard(folder)
+
+
+def _discard(folder):
+    """Delete a folder. Its name is free at once; where so many files take long, the caller goes on meanwhile."""
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+    folder.rename(old)
+    deleting = threading.Thread(target=shutil.rmtree, args=(old,), kwargs={"ignore_errors": True})
+    deleting.start()
+    deleting.join(PATIENCE)
 
 
 def _full(error, folder):

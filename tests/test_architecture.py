@@ -20,7 +20,7 @@ ROOMS = (
     "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation",
     "imputation", "nouns", "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "smooth",
     "formula", "observed", "aggregate", "autocorrelation", "hazards", "families", "residual", "variables",
-    "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "files",
+    "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

@@ -10,6 +10,7 @@ import xarray as xr
 
 from nlmebayes.files import containers, versions, whole
 from nlmebayes.files.errors import FileError
+from nlmebayes.files.text import read_json
 
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
@@ -85,6 +86,9 @@ def load(path):
     if not any(group.data_vars for group in tree.subtree):
         raise FileError(f"{path.name} is no tree of this library: it holds no variables")
     versions.check(tree, path.name)
+    for name, text in tree.attrs.items():
+        if name.startswith("nlmebayes_"):
+            read_json(text, f"{path.name}, {name},")
     return tree
 
 
