@@ -5,6 +5,10 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 
 import importlib
 
+from nlmebayes import caches
+
+caches.provide()
+
 _HOME = {
     "aggregate": ("Aggregate",),
     "autocorrelation": ("Autoregressive",),

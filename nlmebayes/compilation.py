@@ -19,8 +19,9 @@ from pytensor.compile.rewriting import inline_ofg_node
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 
-from nlmebayes import callback
+from nlmebayes import caches, callback
 from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
 
@@ -58,6 +59,7 @@ def prepare(backend, structure):
 
 
 @in_turns
+@caches.rebuilt(lambda: NUMBA_CACHE_PATH)
 def compiled(built, backend, kept):
     """nutpie's model of a PyMC model, which stores the variables ``kept``; data stay data."""
     try:

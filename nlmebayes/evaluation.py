@@ -77,6 +77,8 @@ def draws_of(dataset, design, model, outcomes):
     flat = dataset.stack(__sample__=("chain", "draw"), create_index=False)
 
     def values(name):
+        if name not in flat:
+            raise ModelError(f"the tree is damaged: it has no {name}, which its model has")
         variable = flat[name]
         return variable.transpose("__sample__", *[d for d in variable.dims if d != "__sample__"]).to_numpy()
 

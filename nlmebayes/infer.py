@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import nutpie
-import pyarrow as pa
 import pymc as pm
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from nlmebayes import (
     accuracy,
@@ -23,6 +21,7 @@ from nlmebayes import (
     prediction,
     storage,
     streaming,
+    trace,
 )
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
@@ -43,7 +42,6 @@ SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories a
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 OWN = ("save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # options that are set here
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-UNKEPT_STATS = ("divergence_", "transformation_update")  # ragged, or text with missing values: not for NetCDF
 
 
 def fit(
@@ -70,13 +68,13 @@ def fit(
     method : {"nuts", "map", "laplace", "pathfinder"}
         All but the first are approximations, for exploration and simulation studies: the posterior mode (one draw),
         a normal law there, or Pathfinder. `check` names them as such, with the k-hat of their weights.
-    resume : DataTree, optional
+    resume : DataTree or True, optional
         A tree of the same fit: its chains go on where they ended, after another ``tune`` steps, and the new draws are
-        appended.
+        appended. True, with ``store``: the chains of a fit that was killed go on from what is on disk, if there is
+        anything, until each has ``draws``.
     store : path, optional
         A new folder for the tree, in which the draws are written as they come (zarr): memory then does not grow with
-        draws times subjects. The tree that is returned reads from it; so does
-        ``xarray.open_datatree(store, engine="zarr", consolidated=False)``.
+        draws times subjects. The tree that is returned reads from it; so does `load`.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -84,8 +82,8 @@ def fit(
     -------
     DataTree
         Groups ``posterior``, ``sample_stats``, ``posterior_predictive``, ``log_likelihood``, ``observed_data``,
-        ``constant_data``, and ``dataset`` with what prediction needs in another process. Save it with
-        ``tree.to_netcdf(path)``, reload it with ``xarray.open_datatree(path)``.
+        ``constant_data``, and ``dataset`` with what prediction needs in another process. `save` writes it to a file,
+        `load` reads it.
 
     Raises
     ------
@@ -104,8 +102,9 @@ def fit(
     _approximable(method, backend)
     _asked(draws, tune, chains, cores, random_seed, target_accept, options)
     streaming.check(store, method, resume)
-    if resume is not None:
-        continuation.same_fit(model, data, resume)
+    before = streaming.beginning(store) if resume is True else resume
+    if before is not None:
+        continuation.same_fit(model, data, before)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
@@ -193,22 +192,48 @@ class Sampler:
             options |= {"store_divergences": True}
         options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
         options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
-        nuts = options.get("sampler", "nuts") == "nuts"
-        if even and nuts:
+        if even and options.get("sampler", "nuts") == "nuts":
             options = {"exact_normal_trajectory": True, "max_step_size": LONGEST} | options
-        ready, rest = self, tune
-        if resume is not None:
-            ready = self._continued(resume, rng, options)
-        elif tune >= LEARN and any(row["parametrisation"] == TRANSPORT for row in self.chosen):
-            ready, slow = self._recalibrated(tune // 2, rng, options)
-            rest = tune - tune // 2
-            if slow and nuts:
-                options = {"extra_doublings": 1} | options
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
-        with streaming.raw(store) as folder:
-            *found, kept = _whole(*ready._run(draws, rest, rng, options | folder), draws)
-            tree = ready._finished(*found, rng, settings, store)
+        if store is not None:
+            with streaming.room(store) as folder:
+                return self._streamed(Path(store), folder, draws, tune, rng, options, settings)
+        ready, rest, options = self._prepared(resume, tune, rng, options)
+        *found, kept = trace.whole(*ready._run(draws, rest, rng, options), draws)
+        tree = ready._finished(*found, rng, settings)
         return tree if resume is None else continuation.appended(resume, tree, kept)
+
+    def _prepared(self, resume, tune, rng, options):
+        """The same with the information that its draws are made under, the warm-up that is left, and the options."""
+        if resume is not None:
+            return self._continued(resume, rng, options), tune, options
+        if tune < LEARN or all(row["parametrisation"] != TRANSPORT for row in self.chosen):
+            return self, tune, options
+        ready, slow = self._recalibrated(tune // 2, rng, options)
+        if slow and options.get("sampler", "nuts") == "nuts":
+            options = {"extra_doublings": 1} | options
+        return ready, tune - tune // 2, options
+
+    def _streamed(self, store, folder, draws, tune, rng, options, settings):
+        """The tree on disk; what is in the folder of its draws already is gone on from."""
+        before, size = streaming.about(folder), options["chains"]
+        if before is None:
+            ready, tune, options = self._prepared(None, tune, rng, options)
+            streaming.begin(folder, ready._tree({INFORMATION: ready._information()}, {}))
+        else:
+            continuation.same_fit(self.model, self.data, before)
+            ready, rng = self._with_arrays(_informed(before)), rng.spawn(1 + streaming.times(folder))[-1]
+        held = streaming.held(folder, size)
+        numbers = [i for i, chain in enumerate(held) if chain.size < draws]
+        if numbers:
+            options |= {"chains": len(numbers), "store_unconstrained": True}
+            if before is not None:
+                ready = ready._starting([held[i].end for i in numbers], rng, options)
+            left = draws - min(held[i].size for i in numbers)
+            ready._sampled(left, tune, rng, options | streaming.segment(folder, numbers))
+            held = streaming.held(folder, size)
+        n, kept = trace.complete(np.minimum([chain.size for chain in held], draws), draws)
+        return ready._finished_on_disk([held[i] for i in kept], n, store, rng, settings)
 
     def _run(self, draws, tune, rng, options):
         """Draws and statistics."""
@@ -238,46 +263,72 @@ class Sampler:
         for _ in range(parts):
             size = steps // parts
             last = size // 4
-            drawn = _unlabelled(ready._sampled(last, size - last, rng, options | {"return_raw_trace": True}), last)
+            drawn = trace.unlabelled(ready._sampled(last, size - last, rng, options | {"return_raw_trace": True}), last)
             draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
             ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
-        return ready, _least(drawn) < SLOW
+        return ready, trace.least(drawn) < SLOW
 
     def _continued(self, tree, rng, options):
-        """The same with the information of a tree, and its chains' last points as starts.
+        """The same with the information of a tree, and its chains' last points as starts."""
+        continuation.same_fit(self.model, self.data, tree)
+        points = continuation.ends(tree, options["chains"], self.compiled.n_dim)
+        return self._with_arrays(_informed(tree))._starting(points, rng, options)
+
+    def _starting(self, points, rng, options):
+        """The same with a start for each chain; None is one of the pilot's.
 
         Chains ask for their starts in any order, each with a seed of its own, which a run of one draw tells.
         """
-        continuation.same_fit(self.model, self.data, tree)
-        given = {name: x.to_numpy() for name, x in tree[INFORMATION].data_vars.items()} if INFORMATION in tree else {}
-        points = continuation.ends(tree, options["chains"], self.compiled.n_dim)
-        seeds, following = [], iter(points)
+        seeds, usual = [], self.start
 
         def listen(seed):
             seeds.append(seed)
-            return next(following)
+            return usual(seed)
 
-        ready = self._with_arrays(given)
         alone = {"cores": 1, "progress_bar": False, "return_raw_trace": True}  # one after the other
-        dataclasses.replace(ready, start=listen)._sampled(1, 1, copy.deepcopy(rng), options | alone)
-        return dataclasses.replace(ready, start=dict(zip(seeds, points, strict=True)).__getitem__)
+        dataclasses.replace(self, start=listen)._sampled(1, 1, copy.deepcopy(rng), options | alone)
+        starts = dict(zip(seeds, points, strict=False))
+
+        def start(seed):
+            point = starts.get(seed)
+            return usual(seed) if point is None else point
+
+        return dataclasses.replace(self, start=start)
 
     @in_turns
-    def _finished(self, drawn, stats, rng, settings, store):
-        """The tree of a run; on disk, where ``store`` names a folder."""
-        stats["position"] = stats["unconstrained_draw"].isel(draw=-1).load()
+    def _finished(self, drawn, stats, rng, settings):
+        """The tree of a run."""
+        rest, attrs = self._about(stats, stats["unconstrained_draw"].isel(draw=-1), settings)
+        return self._tree(self._groups(drawn, rng) | rest, attrs)
+
+    @in_turns
+    def _finished_on_disk(self, kept, draws, store, rng, settings):
+        """The tree of the chains in a folder of draws."""
+        first = kept[0].pieces[0].tree["sample_stats"]
+        told = ("diverging", "divergence_end") if self.model.structure.fallible else ()
+        names = [v for v in first.data_vars if trace.lasting(first[v]) or v in told]
+        stats = streaming.joined(kept, "sample_stats", names, 0, draws)
+        ends = streaming.joined(kept, "sample_stats", ["unconstrained_draw"], draws - 1, draws)
+        rest, attrs = self._about(stats, ends["unconstrained_draw"].isel(draw=0, drop=True), settings)
+        blocks = streaming.blocks(kept, draws, _kept(self.built), self.design)
+        groups = (self._groups(block, rng) for block in blocks)
+        return streaming.written(store, groups, rest, self._tree, attrs)
+
+    def _about(self, stats, position, settings):
+        """Groups of a tree beside the draws and what follows from them, and its attributes."""
+        stats["position"] = position
         attrs = {"nlmebayes_fit": json.dumps(settings | {"draws": stats.sizes["draw"], "chains": stats.sizes["chain"]})}
         if self.model.structure.fallible:
             with self.built:
                 pm.set_data(self.arrays)
             attrs[accuracy.SOLVER] = accuracy.failures(self.built, self.design, stats)
-        kept = stats.drop_vars([v for v in stats if not _lasting(stats[v])])
-        information = {n: (_axes(n, x), x) for n, x in self.arrays.items() if n.startswith(INFORMATION)}
-        rest = {"sample_stats": kept} | ({INFORMATION: xr.Dataset(information)} if information else {})
-        if store is None:
-            return self._tree(self._groups(drawn, rng) | rest, attrs)
-        blocks = streaming.blocks(drawn, self.design)
-        return streaming.written(store, (self._groups(block, rng) for block in blocks), rest, self._tree, attrs)
+        kept = stats.drop_vars([v for v in stats if not trace.lasting(stats[v])])
+        information = self._information()
+        return {"sample_stats": kept} | ({INFORMATION: information} if information else {}), attrs
+
+    def _information(self):
+        given = {name: x for name, x in self.arrays.items() if name.startswith(INFORMATION)}
+        return xr.Dataset({n: (tuple(f"{n}_{i}" for i in range(x.ndim)), x) for n, x in given.items()})
 
     @in_turns
     def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
@@ -355,54 +406,9 @@ def _seed(given):
     return number
 
 
-def _whole(drawn, stats, draws):
-    """Draws and statistics of chains that were interrupted, cut where the chains that got furthest are complete; and
-    which chains these are."""
-    done = np.isfinite(stats["logp"].to_numpy()).sum(axis=1)
-    if done.min() == draws:
-        return drawn, stats, np.arange(len(done))
-    if done.max() == 0:
-        raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
-    kept = np.flatnonzero(done >= done.max() / 2)
-    n = int(done[kept].min())
-    warnings.warn(
-        f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}", stacklevel=3
-    )
-    cut = (x.isel(chain=kept, draw=slice(n)).assign_coords(chain=np.arange(len(kept))) for x in (drawn, stats))
-    return *cut, kept
-
-
-def _unlabelled(trace, draws):
-    """The last draws of a raw trace as a Dataset without labels, which take longer to make than a warm-up."""
-    chains = [{name: batch.column(name) for name in batch.column_names} for batch in trace.get_arrow_trace()[0]]
-    if min(len(column) for chain in chains for column in chain.values()) < draws:
-        raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
-    found = {}
-    for name, column in chains[0].items():
-        about = {key.decode(): value.decode() for key, value in column.field.metadata.items()}
-        shape = [int(n) for n in about["shape"].split(",")] if about.get("shape") else []
-        dims = about["dims"].split(",") if about.get("dims") else [f"{name}_{i}" for i in range(len(shape))]
-        each = [np.asarray(pa.array(chain[name]).flatten() if shape else chain[name]) for chain in chains]
-        found[name] = ("chain", "draw", *dims), np.stack([x.reshape(-1, *shape)[-draws:] for x in each])
-    return xr.Dataset(found)
-
-
-def _least(drawn):
-    """The least number of effective draws per draw, over all population variables."""
-    population = [x.to_numpy() for name, x in drawn.items() if name.startswith(("theta_", "omega_", "sigma_"))]
-    every = np.concatenate([x.reshape(*x.shape[:2], -1) for x in population], axis=2)
-    return min(float(array_stats.ess(every[..., i])) for i in range(every.shape[2])) / every[..., 0].size
-
-
-def _lasting(statistic):
-    """Whether a statistic is kept: one of each draw, or the position of each chain."""
-    ragged = {"divergence", "transformation_update"} & set(statistic.dims)
-    wide = {"draw", "unconstrained_parameter"} <= set(statistic.dims)
-    return not (ragged or wide or statistic.name.startswith(UNKEPT_STATS))
-
-
-def _axes(name, values):
-    return tuple(f"{name}_{i}" for i in range(values.ndim))
+def _informed(tree):
+    """The information of a tree, arrays by name."""
+    return {name: x.to_numpy() for name, x in tree[INFORMATION].data_vars.items()} if INFORMATION in tree else {}
 
 
 def _limits(observed):

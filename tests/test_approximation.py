@@ -10,7 +10,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import approximation, infer
+from nlmebayes import approximation, trace
 from nlmebayes.model import ModelError
 
 RNG = np.random.default_rng(4)
@@ -158,13 +158,13 @@ def test_what_was_cut_short_goes_on(ready, monkeypatch):
     _, sampler = ready
     settings = {"draws": 20, "tune": 20, "chains": 2, "progressbar": False}
     first = sampler.sample(**settings, random_seed=1)
-    whole = infer._whole
+    whole = trace.whole
 
     def late(drawn, stats, draws):
         stats["logp"] = stats["logp"].where((stats["chain"] == 0) | (stats["draw"] < 3))
         return whole(drawn, stats, draws)
 
-    monkeypatch.setattr(infer, "_whole", late)
+    monkeypatch.setattr(trace, "whole", late)
     with pytest.warns(UserWarning, match="20 draws of each of 1 chains"):
         longer = sampler.sample(**settings, random_seed=2, resume=first)
     assert dict(longer["posterior"].sizes)["chain"] == 1
@@ -221,9 +221,9 @@ def test_interrupted_chains_are_cut_to_what_all_have():
     stats_ = xr.Dataset({"logp": (("chain", "draw"), logp)})
     drawn = xr.Dataset({"theta": (("chain", "draw"), logp)})
     with pytest.warns(UserWarning, match="80 draws of each of 2 chains are kept, of 100 of 4"):
-        cut, stats_cut, kept = infer._whole(drawn, stats_, 100)
+        cut, stats_cut, kept = trace.whole(drawn, stats_, 100)
     assert kept.tolist() == [0, 1]
     assert dict(cut.sizes) == dict(stats_cut.sizes) == {"chain": 2, "draw": 80}
     assert np.isfinite(cut["theta"]).all()
     with pytest.raises(KeyboardInterrupt, match="before the first draw"):
-        infer._whole(drawn, stats_ * np.nan, 100)
+        trace.whole(drawn, stats_ * np.nan, 100)

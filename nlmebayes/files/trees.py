@@ -10,6 +10,7 @@ import xarray as xr
 
 from nlmebayes.files import containers, versions, whole
 from nlmebayes.files.errors import FileError
+from nlmebayes.files.text import read_json
 
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
@@ -45,12 +46,10 @@ def save(tree, path, *, force=True):
     if not isinstance(tree, xr.DataTree):
         raise FileError(f"save takes a tree, such as fit gives; got {type(tree).__name__}")
     # HDF5 ends the process where the disk is full while it writes: it writes to memory, and Python to the disk.
-    image = versions.stamped(tree).to_netcdf(engine="h5netcdf")
     with whole.file(path, force=force) as partial:
-        with partial.open("wb") as file:
+        with versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, partial.open("wb") as file:
             file.write(image)
             file.write(MARK + sha256(image).hexdigest().encode() + b"\n")
-        image = None
         _check_same(tree, _read(partial, Path(path).name), Path(path).name)
 
 
@@ -87,6 +86,9 @@ def load(path):
     if not any(group.data_vars for group in tree.subtree):
         raise FileError(f"{path.name} is no tree of this library: it holds no variables")
     versions.check(tree, path.name)
+    for name, text in tree.attrs.items():
+        if name.startswith("nlmebayes_"):
+            read_json(text, f"{path.name}, {name},")
     return tree
 
 

@@ -33,8 +33,7 @@ def folder(path, own, *, force=False):
         partial.mkdir(parents=True)
         try:
             yield partial
-            for written in sorted(partial.rglob("*")):
-                _settle(written)
+            settle(partial)
             if path.exists():
                 path.rename(old)
             partial.rename(path)
@@ -87,6 +86,13 @@ def _written(path):
         raise FileError(f"{path} is not written: {error.strerror or error}; what was there before is as it was") from (
             error
         )
+
+
+def settle(path):
+    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    for inner in sorted(path.rglob("*")) if path.is_dir() else ():
+        _settle(inner)
+    _settle(path)
 
 
 def _settle(path):

@@ -27,8 +27,8 @@ class Traits:
     recordwise : bool
         Whether a prediction depends on what is known at its record alone, so that it can be asked for at any time.
     closed, breaks
-        Of hazards: whether the cumulative one is given where ``x.cumulative`` is 1; times at which they jump or bend, or
-        at which a step of a system ends (or a method of the parameters that gives them).
+        Of hazards: whether the cumulative one is given where ``x.cumulative`` is 1; times at which they jump or bend.
+        Of a `System`: times at which a step ends, or a method of the parameters that gives them.
     superposed, boluses : bool
         Whether the effects of doses add up, and whether it takes boluses alone.
     states, dosed, routes

@@ -12,8 +12,9 @@ import llvmlite.binding as llvm
 import pytensor.tensor as pt
 from numba import cfunc, njit, types
 from pytensor.gradient import DisconnectedType
-from pytensor.link.numba.cache import compile_numba_function_src
+from pytensor.link.numba.cache import NUMBA_CACHE_PATH, compile_numba_function_src
 
+from nlmebayes import caches
 from nlmebayes.solver.kernel import STAMP
 from nlmebayes.solver.ode import explicit, expressions, numbers, rosenbrock, written
 from nlmebayes.solver.ode.call import FUNCTIONS, OF_CASES
@@ -71,6 +72,7 @@ def _of_cases(own, moving, parameters, cases):
 
 
 @in_turns
+@caches.rebuilt(lambda: NUMBA_CACHE_PATH)
 @lru_cache(maxsize=64)
 def located(text):
     """Addresses of the functions of a law, in the order of `call.FUNCTIONS`, compiled now or before.
