@@ -8,6 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
+from nlmebayes.structure.cycles import doses_of_cycles
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.timeline import expand
 
@@ -52,9 +53,10 @@ class Compartments(Structure):
         """Predictions by outcome, from times, amounts ``y`` by state and parameters ``p``, all at the records."""
 
     def arrays(self, design):
+        cycles = doses_of_cycles(self, design.records, design.source)
         timeline = expand(
-            design.records, self._entries(), design.interpolation, design.source, superposed=self.superposed,
-            origin=self.origin,
+            design.records.assign(cycle=cycles), self._entries(), design.interpolation, design.source,
+            superposed=self.superposed, origin=self.origin,
         )  # fmt: skip
         found = {f"timeline_{name}": (value, None) for name, value in vars(timeline).items()}
         start = 0
