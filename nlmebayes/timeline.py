@@ -109,7 +109,8 @@ class Timeline:
     ``courses`` (course, 5): first and last-plus-one record, the same of its doses, its steady-state dose or -1;
     ``records`` (record, 2): time, position; ``of_record`` (record, 2): the unit that governs the interval before it,
     its place among the observations or -1; ``doses`` (dose, 6): time, position, amount, rate (0 a bolus, -1 or -2
-    modelled rate or duration), interval of a steady state and how many doses make its cycle; ``of_dose`` (dose, 2): unit, route.
+    modelled rate or duration), interval of a steady state and how many doses make its cycle; ``of_dose`` (dose, 2):
+    unit, route.
     """
 
     courses: np.ndarray

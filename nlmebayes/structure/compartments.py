@@ -44,6 +44,7 @@ class Compartments(Structure):
     inputs = ("time",)
     states: tuple[str, ...]
     dosed = None  # the state that doses enter whose record names none; by default the first
+    nonnegative = ()  # states that cannot be negative, or True for all
     routes = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
     superposed = True
     origin = None  # time at which the first course starts, if the first record comes later
@@ -76,6 +77,7 @@ class Compartments(Structure):
         x = vars(x)
         read = self._read(outcomes)
         amounts, unknown = self.amounts(p, x, read)
+        amounts = self._emptied(amounts, unknown, read)
         found = {}
         alone = sum(key.startswith("place_") for key in x) == 1  # no other outcome in the data
         for name in outcomes:
@@ -88,6 +90,19 @@ class Compartments(Structure):
             # marked here and not in the amounts, so that gradients stay finite
             found[name] = value if unknown is None else pt.switch(unknown[..., own], np.nan, value)
         return found
+
+    def _emptied(self, amounts, unknown, read):
+        """Amounts that cannot be negative, 0 where they are within the solver's tolerance of it: the relative one of the
+        largest amount of the state. What is further below is left, since it is no rounding."""
+        named = self.states if self.nonnegative is True else self.nonnegative
+        here = [i for i, state in enumerate(read) if state in named]
+        if not here:
+            return amounts
+        known = amounts if unknown is None else pt.switch(unknown[..., None, :], 0.0, amounts)
+        size = pt.abs(known[..., here, :]).max(axis=-1, keepdims=True)
+        some = amounts[..., here, :]
+        rounded = (some < 0) & (some >= -self.tolerances[0] * size)
+        return pt.set_subtensor(some, pt.switch(rounded, 0.0, some))
 
     def _inputs(self, p):
         """Routes as the solvers take them: the states that they enter, and (draw, route or none, unit) of the fraction,

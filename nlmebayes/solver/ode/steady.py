@@ -23,8 +23,8 @@ CLOSE = 0.01  # last change of a steady state, in tolerances; or one below 1 tha
 
 @cached
 def _cycle(pb, b, head, time, running, y, tape, row):
-    """The intervals of a cycle of dosing from the state of ``b`` at ``time``, with ``running`` infusions of before; on the
-    tape. Every dose but the first has a row of its own."""
+    """One cycle of dosing from the state of ``b`` at ``time``, with ``running`` infusions of before; on the tape, where
+    every dose but the first has a row of its own."""
     unit, target, period = pb.of_dose[head, 0], pb.routes[pb.of_dose[head, 1]], pb.doses[head, 4]
     amount, flow, duration = pb.given[0, head], pb.given[1, head], pb.given[2, head]
     tape, row = march.row_of(tape, row, march.CYCLE, time, unit, 0, 0, head, b)
