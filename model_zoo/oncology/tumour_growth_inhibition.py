@@ -37,6 +37,8 @@ class TumourGrowthInhibition(Driven):
     law: Literal["exponential", "simeoni"] = "simeoni"
     transits: int = 3
 
+    own_nonnegative = True
+
     @property
     def _growth(self):
         return TumourGrowth(self.law)

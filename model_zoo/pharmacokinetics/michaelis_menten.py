@@ -49,6 +49,8 @@ class MichaelisMenten(System):
     bioavailability: bool = False
     transits: int = 3
 
+    nonnegative = True
+
     @property
     def _input(self):
         return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)

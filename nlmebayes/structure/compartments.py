@@ -92,11 +92,11 @@ class Compartments(Structure):
         return found
 
     def _emptied(self, amounts, unknown, read):
-        """Amounts that cannot be negative, 0 where they are within the solver's tolerance of it: the relative one of the
-        largest amount of the state. What is further below is left, since it is no rounding."""
+        """Amounts, 0 where one that cannot be negative is within the solver's tolerance of it: the relative one, of the
+        largest amount of its state. What is further below is left, since it is no rounding."""
         named = self.states if self.nonnegative is True else self.nonnegative
         here = [i for i, state in enumerate(read) if state in named]
-        if not here:
+        if not here or not self.tolerances:
             return amounts
         known = amounts if unknown is None else pt.switch(unknown[..., None, :], 0.0, amounts)
         size = pt.abs(known[..., here, :]).max(axis=-1, keepdims=True)

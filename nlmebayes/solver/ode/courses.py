@@ -94,7 +94,7 @@ def _course(pb, b, course, initial, starts, stops, of_start, of_stop, y, tape, r
 def forward(pb, courses, initial, most, y, failed, tape):
     """States ``reads`` at the records into ``y`` (read, record), whether each failed; returns the tape and its rows.
 
-    A course that fails reads 1 everywhere, and has no rows.
+    Where a course fails, it reads 1 at the records from there on, and has no rows.
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -102,13 +102,16 @@ def forward(pb, courses, initial, most, y, failed, tape):
     b = march.lent(owner)
     for c in range(len(courses)):
         before = row
+        for i in range(courses[c, 0], courses[c, 1]):
+            if pb.of_record[i, 1] >= 0:
+                y[0, pb.of_record[i, 1]] = np.nan
         tape, row, ok = _course(pb, b, courses[c], initial, starts, stops, of_start, of_stop, y, tape, row, recorded)
         if ok:
             continue
         row = before
         for i in range(courses[c, 0], courses[c, 1]):
             place = pb.of_record[i, 1]
-            if place >= 0:
+            if place >= 0 and np.isnan(y[0, place]):
                 failed[place] = True
                 for p in range(len(pb.reads)):
                     y[p, place] = 1.0
