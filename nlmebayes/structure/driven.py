@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.system import System
-from nlmebayes.structure.traits import once, passed_on
+from nlmebayes.structure.traits import passed_on, unambiguous
 
 
 @passed_on("kinetics")
@@ -68,11 +68,13 @@ class Driven(System):
             raise ValueError(f"{name}: {kinetics.label} has no outcome 'conc' that could drive it; it has {known}")
         if getattr(kinetics, "initial", None):
             raise ValueError(f"{name}: kinetics with initial states of their own cannot be driven yet")
-        once(self)
+        unambiguous(self)
         for option in fields(System):
             own, theirs = getattr(self, option.name), getattr(kinetics, option.name, option.default)
             if theirs not in (own, option.default):
-                raise ValueError(f"{name}: both are solved at once; give it {option.name}={theirs!r}, not its kinetics")
+                raise ValueError(
+                    f"{name}: both are solved at once; give it {option.name}={theirs!r}, not its kinetics"
+                )
         if kinetics.period not in (None, self.period):
             raise ValueError(
                 f"{name}: has the period {self.period}, and its kinetics {kinetics.period}; say one for both"
