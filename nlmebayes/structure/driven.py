@@ -72,9 +72,7 @@ class Driven(System):
         for option in fields(System):
             own, theirs = getattr(self, option.name), getattr(kinetics, option.name, option.default)
             if theirs not in (own, option.default):
-                raise ValueError(
-                    f"{name}: both are solved at once; give it {option.name}={theirs!r}, not its kinetics"
-                )
+                raise ValueError(f"{name}: both are solved at once; give it {option.name}={theirs!r}, not its kinetics")
         if kinetics.period not in (None, self.period):
             raise ValueError(
                 f"{name}: has the period {self.period}, and its kinetics {kinetics.period}; say one for both"
