@@ -144,7 +144,8 @@ def _apart(data, name, table, own, rows, risk):
             f"{data.source}, row {risk.row[other]}: {name} of {level} {table[level].iloc[own[other]]} is at risk from "
             f"{risk.start[other]:g} to {risk.end[other]:g}, and in row {risk.row[one]} from {risk.start[one]:g} to "
             f"{risk.end[one]:g}: that counts the risk twice. Name the column where each row begins, "
-            "TimeToEvent(entry='column'), or keep one row with the time of the event"
+            "TimeToEvent(entry='column'), keep one row with the time of the event, or, if these are two individuals, "
+            "make their labels a level"
         )
 
 
