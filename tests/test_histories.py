@@ -174,6 +174,13 @@ def test_a_marker_that_follows_a_covariate_in_the_hazard(interpolation):
     assert found == pytest.approx(np.log(hazard(4.5)) - whole, rel=1e-10)
 
 
+def test_choosing_the_event_keeps_what_the_rows_of_a_marker_say():
+    frame = pd.DataFrame({"id": "a", "time": [3.0, 5.0], "x": [0.0, 1.0], "marker": [1.0, np.nan], "t": [np.nan, 5.0]})
+    both = nb.Dataset.from_frame(frame, outcome=("t", "marker"), levels="id", time="time")
+    for data in (both.sel(outcome="t"), both.drop_sel(outcome="marker"), both.sel(outcome="t", id="a")):
+        assert density(Weibull(), data)[0] == pytest.approx([-2.30534], abs=5e-6)
+
+
 @pytest.mark.parametrize("kind", CASES)
 def test_simulated_times_follow_the_history(kind):
     structure, data = CASES[kind], rows([0, 3, 20], [0, 0, 1], status=0)
