@@ -86,6 +86,13 @@ def test_a_state_that_cannot_be_negative_is_empty_where_it_is_within_tolerance(d
     assert found.tolist() == [[5.0, 1e-3, 0.0 if declared else -4e-6, -6e-6, 0.0]]
 
 
+@pytest.mark.parametrize("said", [{"nonnegative": ("x",)}, {"scales": {"x": 1e9}}, {"dosed": "x"}], ids=str)
+def test_what_a_class_says_of_a_state_that_does_not_exist_is_refused(said):
+    structure = type("Stated", (Ending,), said)()
+    with pytest.raises(ValueError, match="no state 'x'; its states are y"):
+        structure.arrays(designed(nb.Model(structure), study()))
+
+
 def test_what_is_missing_gives_no_size():
     structure = type("Stated", (Ending,), {"nonnegative": True})()
     amounts, unknown = pt.constant([[1.0, -1e-8, 0.001]]), pt.constant([True, False, False])

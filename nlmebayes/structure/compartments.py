@@ -54,6 +54,9 @@ class Compartments(Structure):
         """Predictions by outcome, from times, amounts ``y`` by state and parameters ``p``, all at the records."""
 
     def arrays(self, design):
+        named = () if self.nonnegative is True else self.nonnegative
+        for state in (*self.scales, *named, *([self.dosed] if self.dosed else ())):
+            self._number(state)
         cycles = doses_of_cycles(self, design.records, design.source)
         timeline = expand(
             design.records.assign(cycle=cycles), self._entries(), design.interpolation, design.source,
