@@ -61,7 +61,7 @@ _HOME = {
     "structure.mammillary": ("Disposition", "Mammillary"),
     "structure.structure": ("Named", "Structure"),
     "structure.superposition": ("Superposition",),
-    "structure.traits": ("Traits", "once", "passed_on"),
+    "structure.traits": ("Traits", "passed_on", "unambiguous"),
     "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

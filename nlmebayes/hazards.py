@@ -36,7 +36,8 @@ class TimeToEvent(Family):
     """The outcome is the time of an event; ``f`` is the hazard, and what is reported of it the cumulative hazard.
 
     ``exp(-f_<outcome>)`` is the probability that there was no event up to the time of the record, given none at its
-    entry. Simulated times beyond the longest time of the data continue with a constant hazard.
+    entry. Simulated times beyond the longest time of the data continue with a constant hazard. Where covariates, inputs
+    or occasions change within a subject each time has what governs it, see `histories`.
 
     Parameters
     ----------

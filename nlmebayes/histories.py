@@ -77,20 +77,19 @@ def histories(data, name, table, position, columns, risk):
     time = np.zeros(len(table)) if data.time is None else table["time"].to_numpy(float)
     lines = [c for c in on_lines(data) if c in columns]
     members = _members(subject[own], groups[own], risk.ahead)
-    found = [None] * len(own)
-    for group in dict.fromkeys(groups[own].tolist()):
-        each = np.flatnonzero(groups[own] == group)
+    found, of_group, of_subject = [None] * len(own), _places(groups), _places(subject)
+    for group, each in _places(groups[own]).items():
         at_risk = each[~risk.ahead[each]]
         if len(at_risk) > 1:
             _apart(data, name, table, own, at_risk, risk)
             ends = np.where(risk.ahead[each], time[own[each]], risk.end[each])
             history = _steps(ends, own[each], code, locf=False)
-            others = np.setdiff1d(np.flatnonzero(groups == group), own)
+            others = np.setdiff1d(of_group[group], own[each])
             _agree(data, table, time, code, others, own, at_risk, risk)
         elif data.time is None:
             history = History(np.zeros(0), own[each[:1]])
         else:
-            rows = np.flatnonzero(groups == group if members[each[0]] else subject == subject[own[each[0]]])
+            rows = of_group[group] if members[each[0]] else of_subject[subject[own[each[0]]]]
             history = _steps(time[rows], rows, code, data.interpolation == "locf", _lines(table, rows, time, lines))
         for i in each:
             found[i] = history
@@ -100,6 +99,11 @@ def histories(data, name, table, position, columns, risk):
 def _numbers(table, columns):
     """The number of each row's combination of values."""
     return table.groupby(list(columns), sort=False, dropna=False, observed=True).ngroup().to_numpy()
+
+
+def _places(number):
+    """Where each number stands, by number, in order of appearance."""
+    return {key: np.asarray(places) for key, places in pd.Series(number).groupby(number, sort=False).indices.items()}
 
 
 def _members(subject, groups, ahead):
@@ -140,7 +144,8 @@ def _apart(data, name, table, own, rows, risk):
             f"{data.source}, row {risk.row[other]}: {name} of {level} {table[level].iloc[own[other]]} is at risk from "
             f"{risk.start[other]:g} to {risk.end[other]:g}, and in row {risk.row[one]} from {risk.start[one]:g} to "
             f"{risk.end[one]:g}: that counts the risk twice. Name the column where each row begins, "
-            "TimeToEvent(entry='column'), or keep one row with the time of the event"
+            "TimeToEvent(entry='column'), keep one row with the time of the event, or, if these are two individuals, "
+            "make their labels a level"
         )
 
 

@@ -6,6 +6,7 @@ side).
 """
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,8 @@ from nlmebayes.threads import in_turns
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 
+NAMED = 5  # subjects without a prediction that are named
+
 
 def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     """Posterior prediction for any data.
@@ -58,7 +61,8 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     DataTree
         Groups ``posterior`` (with ``f_<outcome>`` and individual parameters of these data), ``posterior_predictive``
         (with residual), ``log_likelihood`` and ``observed_data`` (of outcomes whose every record is measured),
-        ``constant_data``.
+        ``constant_data``. Predictions that there are none of, where a differential equation has no solution, are
+        missing; a warning says how many, of whom and from when.
 
     Raises
     ------
@@ -81,9 +85,36 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     rng = np.random.default_rng(random_seed)
     eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
     phi, f, _ = evaluator(model, design)(draws.theta, eta)
+    for line in unsolved(design, f):
+        warnings.warn(f"predict: {line}", stacklevel=2)
     posterior = labelled(design, draws, eta, phi, f, sizes)
     groups = observe(model, design, f, draws.sigma, sizes, rng)
     return storage.attach(as_tree({"posterior": posterior} | groups), model, data, storage.training_dataset(tree))
+
+
+def unsolved(design, f):
+    """A sentence for each outcome of which predictions (sample, record) are missing: how many, whose, from when."""
+    for o in design.outcomes:
+        bad = np.isnan(f[o.name]).reshape(len(f[o.name]), len(o.row), -1).any(axis=2)
+        if not bad.any():
+            continue
+        each = [(label, bad[:, o.subject == label], o.subject == label) for label in dict.fromkeys(o.subject)]
+        lost = [_lost(label, here, own, o.inputs.get("time")) for label, here, own in each if here.any()]
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        yield (
+            f"{bad.sum()} of {bad.size} predictions of {o.name} are missing, in {bad.any(axis=1).sum()} of {len(bad)} "
+            f"draws: {'; '.join(lost[:NAMED])}{more}. The solution ends there (it grows without bound, or a state that "
+            "is empty stands under a root or a logarithm), it takes more than max_steps, or there is none; records "
+            "before keep their values"
+        )
+
+
+def _lost(label, bad, own, time):
+    """Of whom predictions (sample, record) are missing, from when, and in how many draws."""
+    count = f"({bad.any(axis=1).sum()} draw{'s' if bad.any(axis=1).sum() > 1 else ''})"
+    if time is None or bad.any(axis=0).all():
+        return f"{label} at all times {count}"
+    return f"{label} from {time[own][bad.any(axis=0)].min():g} on {count}"
 
 
 def context(model, tree):
@@ -169,6 +200,8 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     prior = draws_of(found, design, model, data.outcomes)
     eta = effects(design, prior, rng)
     phi, f, _ = evaluator(model, design)(prior.theta, eta)
+    for line in unsolved(design, f):
+        warnings.warn(f"simulate: {line}", stacklevel=2)
     prior_group = labelled(design, prior, eta, phi, f, (1, draws))
     groups = observe(model, design, f, prior.sigma, (1, draws), rng, density=False)
     groups["prior_predictive"] = groups.pop("posterior_predictive")

@@ -127,8 +127,9 @@ class Timeline:
 
     ``courses`` (course, 5): first and last-plus-one record, the same of its doses, its steady-state dose or -1;
     ``records`` (record, 2): time, position; ``of_record`` (record, 2): the unit that governs the interval before it,
-    its place among the observations or -1; ``doses`` (dose, 5): time, position, amount, rate (0 a bolus, -1 or -2
-    modelled rate or duration), interval of a steady state; ``of_dose`` (dose, 2): unit, route.
+    its place among the observations or -1; ``doses`` (dose, 6): time, position, amount, rate (0 a bolus, -1 or -2
+    modelled rate or duration), interval of a steady state and how many doses make its cycle; ``of_dose`` (dose, 2):
+    unit, route.
     """
 
     courses: np.ndarray
@@ -144,7 +145,8 @@ def expand(records, entries, interpolation, source, *, superposed=True, origin=N
     Parameters
     ----------
     records : DataFrame
-        From `in_order`, with ``unit``, and ``subject`` as a number.
+        From `in_order`, with ``unit``, ``subject`` as a number, and where wanted ``cycle``, how many doses make the
+        cycle of a steady state.
     entries : dict of state label -> tuple of (route, kind)
         What a dose into a state becomes; ``None`` is the default state. ``kind``: "as given", "rate" or "duration",
         for routes whose doses take a modelled time.
@@ -160,7 +162,9 @@ def expand(records, entries, interpolation, source, *, superposed=True, origin=N
         row and column.
     """
     writer = _Writer(entries, interpolation, source, superposed, origin)
-    columns = {name: records[name].to_numpy() for name in ("time", "position", "place", "unit", "what", "row", *DOSE)}
+    names = ("time", "position", "place", "unit", "what", "row", *DOSE)
+    columns = {name: records[name].to_numpy() for name in names}
+    columns["cycle"] = records["cycle"].to_numpy() if "cycle" in records else np.ones(len(records))
     number = records["subject"].to_numpy()
     edges = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
     for start, stop in pairwise(edges):
@@ -217,7 +221,7 @@ class _Writer:
             what = "a steady state of a dose that is split" if split else "SS=2 adds one steady state to another, which"
             raise DataError(
                 f"{self.source}, row {int(x['row'][i])}, column SS: {what} needs a linear system; this one need not be "
-                "linear. Write the doses out (SS=1 would take the place of what was)"
+                "linear. Write the doses out, one by one or with ADDL and II, from a time long before"
             )
 
     def _add(self, course, x, i, last, steady):
@@ -249,7 +253,7 @@ class _Writer:
         rows = []
         for route, kind in self.entries[label]:
             rate = self._rate(x, i, kind)
-            rows.append((at, x["position"][i], x["amount"][i], rate, period, unit, route))
+            rows.append((at, x["position"][i], x["amount"][i], rate, period, x["cycle"][i], unit, route))
         return rows
 
     def _rate(self, x, i, kind):
@@ -279,10 +283,10 @@ class _Writer:
 
     def finish(self):
         records = np.array(self.records, dtype=float).reshape(-1, 4)
-        doses = np.array(self.doses, dtype=float).reshape(-1, 7)
+        doses = np.array(self.doses, dtype=float).reshape(-1, 8)
         return Timeline(
             np.array(self.courses, dtype=np.int64).reshape(-1, 5), np.ascontiguousarray(records[:, :2]),
-            records[:, 2:].astype(np.int64), np.ascontiguousarray(doses[:, :5]), doses[:, 5:].astype(np.int64),
+            records[:, 2:].astype(np.int64), np.ascontiguousarray(doses[:, :6]), doses[:, 6:].astype(np.int64),
         )  # fmt: skip
 
 

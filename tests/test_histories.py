@@ -13,6 +13,7 @@ from model_zoo import JointModel, ParametricSurvival
 from nlmebayes import evaluation
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import designed
+from nlmebayes.start import pilot
 
 EFFECT = 0.7
 
@@ -173,6 +174,13 @@ def test_a_marker_that_follows_a_covariate_in_the_hazard(interpolation):
     assert found == pytest.approx(np.log(hazard(4.5)) - whole, rel=1e-10)
 
 
+def test_choosing_the_event_keeps_what_the_rows_of_a_marker_say():
+    frame = pd.DataFrame({"id": "a", "time": [3.0, 5.0], "x": [0.0, 1.0], "marker": [1.0, np.nan], "t": [np.nan, 5.0]})
+    both = nb.Dataset.from_frame(frame, outcome=("t", "marker"), levels="id", time="time")
+    for data in (both.sel(outcome="t"), both.drop_sel(outcome="marker"), both.sel(outcome="t", id="a")):
+        assert density(Weibull(), data)[0] == pytest.approx([-2.30534], abs=5e-6)
+
+
 @pytest.mark.parametrize("kind", CASES)
 def test_simulated_times_follow_the_history(kind):
     structure, data = CASES[kind], rows([0, 3, 20], [0, 0, 1], status=0)
@@ -212,7 +220,7 @@ def test_a_stated_population_may_have_entries_and_its_own_centres():
     tree = nb.population(model, theta={"rate": 0.1, "shape": 1.0}, omega={}, sigma={}, outcome="t")
     frame = pd.DataFrame({"id": "a", "t": [5.0], "start": [2.0], "CRCL": [90.0], "seen": [0]})
     data = nb.Dataset.from_frame(frame, outcome="t", levels="id", status="seen")
-    found = nb.predict(model, tree, data, random_seed=1)["predictions"]["f_t"].to_numpy()
+    found = nb.predict(model, tree, data, random_seed=1)["posterior"]["f_t"].to_numpy()
     assert found.ravel() == pytest.approx([0.3 * (1 + 0.0154 * 24)], rel=1e-12)
 
 
@@ -221,3 +229,43 @@ def test_a_formula_without_a_value_at_the_reference_asks_for_one_by_name():
     stated = {"theta": {"rate": {"Intercept": 0.1, "log(bmi - age)": 1.0}, "shape": 1.0}, "omega": {}, "sigma": {}}
     with pytest.raises(nb.ModelError, match=r"log\(bmi - age\) is not finite.*reference=\{'age': ..., 'bmi': ...\}"):
         nb.population(model, **stated, outcome="t")
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_an_interval_and_a_late_entry_are_cut_where_the_covariate_changes(kind):
+    """No event up to year 2, one before year 5, at risk from year 1."""
+    frame = pd.DataFrame({"id": "a", "time": [3.0, 5.0], "x": [0.0, 1.0], "t": [np.nan, 2.0], "cens": [0, -1],
+                          "limit": [np.nan, 5.0], "start": [0.0, 1.0]})  # fmt: skip
+    data = nb.Dataset.from_frame(frame, outcome="t", levels="id", time="time", censored="cens", limit="limit")
+    found, total = density(CASES[kind], data, residual=nb.TimeToEvent(entry="start"))
+    inside = 0.1 * (1 + 2 * np.exp(0.7))
+    assert found[0] == pytest.approx(-0.1 + np.log(-np.expm1(-inside)), rel=1e-10)
+    assert total[0] == pytest.approx(0.1 + inside, rel=1e-10)
+
+
+@pytest.mark.parametrize("interpolation", ["nocb", "locf"])
+def test_survival_is_predicted_through_a_change(interpolation):
+    x = [0.0, 0.0, 1.0, 1.0] if interpolation == "nocb" else [0.0, 1.0, 1.0, 1.0]
+    frame = pd.DataFrame({"id": "a", "time": [0.5, 3.0, 5.0, 7.0], "x": x, "t": np.nan})
+    data = nb.Dataset.from_frame(frame, outcome="t", levels="id", time="time", interpolation=interpolation,
+                                 unmeasured="predict")  # fmt: skip
+    _, total = density(ParametricSurvival(), data)
+    assert total == pytest.approx([0.05, 0.3, 0.3 + 0.2 * np.exp(0.7), 0.3 + 0.4 * np.exp(0.7)], rel=1e-10)
+
+
+@pytest.mark.parametrize("interpolation", ["nocb", "linear"])
+def test_a_pilot_finds_the_effect_of_what_changes(interpolation):
+    rng = np.random.default_rng(5)
+    n, draw = 400, rng.standard_exponential(400)
+    switch, end = rng.uniform(1, 6, n), rng.uniform(6, 15, n)
+    time = np.where(draw < 0.1 * switch, draw / 0.1, switch + (draw / 0.1 - switch) / np.exp(0.9))
+    seen, stop = time <= end, np.minimum(time, end)
+    last = np.minimum(switch, stop)
+    columns = {"id": np.arange(n), "s": seen.astype(int)}
+    before = pd.DataFrame(columns | {"time": last, "x": 0.0, "t": np.where(stop <= switch, stop, np.nan)})
+    after = pd.DataFrame(columns | {"time": stop, "x": 1.0, "t": stop})[stop > switch]
+    frame = pd.concat([before, after]).sort_values(["id", "time"], kind="stable")
+    data = nb.Dataset.from_frame(frame, outcome="t", levels="id", time="time", status="s",
+                                 interpolation=interpolation)  # fmt: skip
+    model = nb.Model(ParametricSurvival("exponential"), "rate ~ 1 + x", residual=nb.TimeToEvent())
+    assert pilot(model, designed(model, data)).theta["rate"][1] == pytest.approx(0.9, abs=0.25)

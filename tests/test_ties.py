@@ -12,6 +12,7 @@ from laws import BolusResponse
 import nlmebayes as nb
 from model_zoo import OneCompartment, TwoCompartment
 from nlmebayes.data.ties import ROUNDING, merged, same, snapped
+from nlmebayes.dosing.regimen import with_occasions
 from nlmebayes.model import designed
 from nlmebayes.structure.structure import Named
 
@@ -127,6 +128,13 @@ def test_a_grid_of_times_meets_the_records():
     frame = pd.DataFrame({"id": "a", "time": [0.0, 0.3, 1.0], "conc": 1.0, "x": [0.0, 1.0, 2.0]})
     data = nb.Dataset.from_frame(frame, outcome="conc", levels="id", time="time")
     assert data.over(time=[0.1 * 3]).observations["x"].tolist() == [1.0]
+
+
+def test_a_record_at_a_planned_dose_ends_the_occasion_before():
+    frame = pd.DataFrame({"id": "a", "occ": "1", "time": [0.1, 0.1 * 3, 0.31], "conc": 1.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", levels=("id", "occ"), subject="id", time="time")
+    found = with_occasions(data, np.array([0.3])).observations["occ"]
+    assert found.str.contains("next").tolist() == [False, False, True]
 
 
 def test_jax_has_the_same_ties():

@@ -42,6 +42,8 @@ class AntibodyDecay(System):
     long_lived: bool = False
     flip_flop: bool = False
 
+    nonnegative = True
+
     @property
     def states(self):
         return ("antibody", "cells") if self.long_lived else ("antibody",)

@@ -31,7 +31,7 @@ class CarTExpansion(System):
 
     width: float = 0.1
 
-    states = ("effector", "memory")
+    states, nonnegative = ("effector", "memory"), True
     # Near table 1 of the source (children and young adults): peak 24000 at 9.3 days, 3900-fold expansion, alpha 0.16,
     # F_B 0.0079, beta 0.0032.
     parameters = (

@@ -22,7 +22,7 @@ class CarTPredatorPrey(System):
     Source: Sahoo et al. (2020), J. R. Soc. Interface 17, 20190734, doi:10.1098/rsif.2019.0734.
     """
 
-    states = ("tumour", "cart")
+    states, nonnegative = ("tumour", "cart"), True
     dosed = "cart"
     # Round numbers with which 10^8 cells expand for two weeks and clear a tumour of 50 mL; the source is about dishes.
     parameters = (

@@ -33,7 +33,7 @@ class TumourGrowth(System):
 
     law: Literal["exponential", "logistic", "gompertz", "simeoni"] = "gompertz"
 
-    states = ("size",)
+    states, nonnegative = ("size",), True
 
     @property
     def parameters(self):

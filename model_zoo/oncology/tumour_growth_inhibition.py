@@ -37,6 +37,8 @@ class TumourGrowthInhibition(Driven):
     law: Literal["exponential", "simeoni"] = "simeoni"
     transits: int = field(default=3, metadata={"most": 100})
 
+    own_nonnegative = True
+
     @property
     def _growth(self):
         return TumourGrowth(self.law)

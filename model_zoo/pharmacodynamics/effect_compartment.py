@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from model_zoo.pharmacodynamics.emax import Emax
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment
-from nlmebayes import Drive, LinearSystem, Named, Parameter, once, passed_on
+from nlmebayes import Drive, LinearSystem, Named, Parameter, passed_on, unambiguous
 
 
 @passed_on("kinetics")
@@ -32,7 +32,7 @@ class EffectCompartment(LinearSystem):
 
     def __post_init__(self):
         super().__post_init__()
-        once(self)
+        unambiguous(self)
 
     @property
     def _response(self):

@@ -43,7 +43,7 @@ class IndirectResponse(Driven):
     )
     sigmoid: bool = False
 
-    responses = ("response",)
+    responses, own_nonnegative = ("response",), True
 
     @property
     def _inhibits(self):

@@ -49,6 +49,8 @@ class MichaelisMenten(System):
     bioavailability: bool = False
     transits: int = field(default=3, metadata={"most": 100})
 
+    nonnegative = True
+
     @property
     def _input(self):
         return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)

@@ -49,7 +49,7 @@ class TargetMediatedDisposition(System):
     approximation: Literal["full", "quasi-steady-state"] = "full"
     peripheral: bool = False
 
-    dosed = "central"
+    dosed, nonnegative = "central", True
 
     @property
     def _full(self):

@@ -230,7 +230,10 @@ class Dataset:
         return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
 
     def sel(self, **labels):
-        """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects."""
+        """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects.
+
+        Records of outcomes that are left out stay events at which inputs are known.
+        """
         return self._filtered(labels, keep=True)
 
     def drop_sel(self, **labels):
@@ -240,7 +243,7 @@ class Dataset:
     def _filtered(self, labels, keep):
         if not labels:
             raise DataError("sel, drop_sel: say what, e.g. id='12'")
-        chosen = np.ones(len(self.observations), bool)
+        chosen, rest = (np.ones(len(self.observations), bool) for _ in range(2))
         for column, wanted in labels.items():
             if column not in self.observations.columns:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
@@ -251,15 +254,18 @@ class Dataset:
             absent = [x for x in wanted if not (self.observations[column] == x).any()]
             if absent:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
-            chosen &= self.observations[column].isin(wanted).to_numpy()
-        observations = self.observations[chosen if keep else ~chosen].reset_index(drop=True)
+            here = self.observations[column].isin(wanted).to_numpy()
+            chosen, rest = chosen & here, rest & (here | (column == "outcome"))
+        kept = chosen if keep else ~chosen
+        observations, other = self.observations[kept].reset_index(drop=True), self.observations[rest & ~kept]
+        followed = self.time is not None and (self.inputs or self.levels[-1] != self.subject)
+        known = with_observations(self, other) if "outcome" in labels and followed and len(other) else self.events
         if not len(observations):
-            raise DataError(
-                f"no record is left of the data by {', '.join(f'{k}={validate.short(v)}' for k, v in labels.items())}"
-            )
+            said = ", ".join(f"{k}={validate.short(v)}" for k, v in labels.items())
+            raise DataError(f"no record is left of the data by {said}")
         doses, events = (
             frame[frame[self.subject].isin(observations[self.subject])].reset_index(drop=True) if len(frame) else frame
-            for frame in (self.doses, self.events)
+            for frame in (self.doses, known)
         )
         outcomes = tuple(name for name in self.outcomes if (observations["outcome"] == name).any())
         return replace(self, observations=observations, doses=doses, events=events, outcomes=outcomes)

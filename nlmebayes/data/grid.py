@@ -49,10 +49,12 @@ def _on_line(data, records, name, label, times):
     return between(own[data.time].to_numpy(float), own[name].to_numpy(float), times)
 
 
-def with_observations(data):
-    """The events, and the observations as events of which nothing is predicted: they govern occasions and inputs."""
+def with_observations(data, observations=None):
+    """The events, and the observations (all by default) as events of which nothing is predicted: they govern occasions
+    and inputs."""
+    observations = data.observations if observations is None else observations
     own = ["outcome", "value", "lower", "upper"]
-    told = data.observations.drop(columns=own).assign(position=data.observations["row"], kind="other")
+    told = observations.drop(columns=own).assign(position=observations["row"], kind="other")
     told = told.drop_duplicates([*data.levels, data.time, *data.inputs], keep="last")
     if not len(data.events):
         return told.reindex(columns=data.events.columns).reset_index(drop=True)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from nlmebayes.data.ties import ROUNDING
 from nlmebayes.model import ModelError
 
 FOLLOW, REPLACE, NONE = HISTORY = "follow", "replace", "none"
@@ -287,7 +288,8 @@ def with_occasions(data, starts):
         new = {level: np.where(number > 0, names, frame[level].to_numpy(object)) for level in below}
         return frame.assign(**pd.DataFrame(new, index=frame.index, dtype=object))
 
-    seen = np.searchsorted(starts, data.observations[data.time].to_numpy(float), side="left")
+    ends = starts + ROUNDING * np.abs(starts)  # a record at a start, but for rounding, ends the occasion before
+    seen = np.searchsorted(ends, data.observations[data.time].to_numpy(float), side="left")
     given = np.searchsorted(starts, data.doses[data.time].to_numpy(float), side="right")
     planned = np.isinf(data.doses["position"].to_numpy(float))
     return replace(

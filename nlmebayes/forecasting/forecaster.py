@@ -258,6 +258,8 @@ class Forecaster:
         sigma, exact = posterior.population.sigma, not target.nodes
         groups = {"posterior": posterior.dataset(moved=True)}
         groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
+        for line in prediction.unsolved(target.recorded.reported, posterior.f):
+            warnings.warn(f"forecast of {patient.subject} {target.labels[0]}: {line}", stacklevel=4)
         groups["prior"] = prior.dataset(moved=False)
         report = said | {
             "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,

@@ -8,6 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
+from nlmebayes.structure.cycles import doses_of_cycles
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.timeline import expand
 
@@ -43,6 +44,7 @@ class Compartments(Structure):
     inputs = ("time",)
     states: tuple[str, ...]
     dosed = None  # the state that doses enter whose record names none; by default the first
+    nonnegative = ()  # states that cannot be negative, or True for all
     routes = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
     superposed = True
     origin = None  # time at which the first course starts, if the first record comes later
@@ -52,9 +54,13 @@ class Compartments(Structure):
         """Predictions by outcome, from times, amounts ``y`` by state and parameters ``p``, all at the records."""
 
     def arrays(self, design):
+        named = () if self.nonnegative is True else self.nonnegative
+        for state in (*self.scales, *named, *([self.dosed] if self.dosed else ())):
+            self._number(state)
+        cycles = doses_of_cycles(self, design.records, design.source)
         timeline = expand(
-            design.records, self._entries(), design.interpolation, design.source, superposed=self.superposed,
-            origin=self.origin,
+            design.records.assign(cycle=cycles), self._entries(), design.interpolation, design.source,
+            superposed=self.superposed, origin=self.origin,
         )  # fmt: skip
         found = {f"timeline_{name}": (value, None) for name, value in vars(timeline).items()}
         start = 0
@@ -74,6 +80,7 @@ class Compartments(Structure):
         x = vars(x)
         read = self._read(outcomes)
         amounts, unknown = self.amounts(p, x, read)
+        amounts = self._emptied(amounts, unknown, read)
         found = {}
         alone = sum(key.startswith("place_") for key in x) == 1  # no other outcome in the data
         for name in outcomes:
@@ -86,6 +93,19 @@ class Compartments(Structure):
             # marked here and not in the amounts, so that gradients stay finite
             found[name] = value if unknown is None else pt.switch(unknown[..., own], np.nan, value)
         return found
+
+    def _emptied(self, amounts, unknown, read):
+        """Amounts, 0 where one that cannot be negative is within the solver's tolerance of it: the relative one, of the
+        largest amount of its state. What is further below is left, since it is no rounding."""
+        named = self.states if self.nonnegative is True else self.nonnegative
+        here = [i for i, state in enumerate(read) if state in named]
+        if not here or not self.tolerances:
+            return amounts
+        known = amounts if unknown is None else pt.switch(unknown[..., None, :], 0.0, amounts)
+        size = pt.abs(known[..., here, :]).max(axis=-1, keepdims=True)
+        some = amounts[..., here, :]
+        rounded = (some < 0) & (some >= -self.tolerances[0] * size)
+        return pt.set_subtensor(some, pt.switch(rounded, 0.0, some))
 
     def _inputs(self, p):
         """Routes as the solvers take them: the states that they enter, and (draw, route or none, unit) of the fraction,

@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 from nlmebayes.parameter import Identity, Log, Parameter
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
-from nlmebayes.structure.traits import once, passed_on
+from nlmebayes.structure.traits import passed_on, unambiguous
 
 
 @passed_on("structure")
@@ -57,7 +57,7 @@ class LatentCovariate(Structure):
                 raise ValueError(f"LatentCovariate: {name} has a {known[name].link!r} link; it takes log or identity")
         if not self.on or not self.spread > 0:
             raise ValueError("LatentCovariate: on= names at least one parameter, and spread is positive")
-        once(self)
+        unambiguous(self)
 
     @property
     def parameters(self):

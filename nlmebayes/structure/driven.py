@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.system import System
-from nlmebayes.structure.traits import once, passed_on
+from nlmebayes.structure.traits import passed_on, unambiguous
 
 
 @passed_on("kinetics")
@@ -68,7 +68,7 @@ class Driven(System):
             raise ValueError(f"{name}: {kinetics.label} has no outcome 'conc' that could drive it; it has {known}")
         if getattr(kinetics, "initial", None):
             raise ValueError(f"{name}: kinetics with initial states of their own cannot be driven yet")
-        once(self)
+        unambiguous(self)
         for option in fields(System):
             own, theirs = getattr(self, option.name), getattr(kinetics, option.name, option.default)
             if theirs not in (own, option.default):

@@ -54,6 +54,7 @@ class LinearSystem(Compartments):
     """
 
     backends = ("numba",)
+    nonnegative = True  # as the closed form has it
 
     @abstractmethod
     def flows(self, p):

@@ -35,8 +35,9 @@ class System(Compartments):
 
     The derivatives are symbolic and the equations are compiled, once per class and machine (a few seconds). Each
     subject is solved with its own adaptive steps; gradients are the exact derivative of the steps taken. Parameters may
-    change in time: the states are carried on. A steady state (SS=1) is found by Newton's method; states that nothing
-    depends on, such as urine, are collected from the dose record on.
+    change in time: the states are carried on. A steady state (SS=1) is found by Newton's method; of slopes that
+    read the time there is one where the class declares their ``period``. States that nothing depends on, such as urine,
+    are collected from the dose record on.
 
     Parameters
     ----------

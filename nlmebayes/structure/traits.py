@@ -78,7 +78,7 @@ def passed_on(part):
     return decorate
 
 
-def once(structure):
+def unambiguous(structure):
     """Refuse a wrapper some of whose parameters or states have the names of others."""
     for what in ("parameters", "states"):
         names = [getattr(each, "name", each) for each in getattr(structure, what)]

@@ -1,6 +1,7 @@
 """Steady states of systems that need not be linear, and their adjoints.
 
-The state x just before a dose solves x = F(x), F one interval of dosing. It is found by Newton's method, whose matrix
+The state x just before a dose solves x = F(x), F one cycle of dosing: an interval, or as many as it takes slopes that
+read the time to repeat themselves. It is found by Newton's method, whose matrix
 dF/dx comes from the adjoint of the interval, after a few intervals of dosing; where that does not come closer, another
 interval is dosed. The adjoint solves (1 - dF/dx)' v = w. States that nothing depends on (urine) have no steady state
 and start empty.
@@ -23,23 +24,30 @@ CLOSE = 0.01  # last change of a steady state, in tolerances; or one below 1 tha
 
 @cached
 def _cycle(pb, b, head, time, running, y, tape, row):
-    """One interval of dosing from the state of ``b`` at ``time``, with ``running`` infusions of before; on the tape."""
+    """One cycle of dosing from the state of ``b`` at ``time``, with ``running`` infusions of before; on the tape, where
+    every dose but the first has a row of its own."""
     unit, target, period = pb.of_dose[head, 0], pb.routes[pb.of_dose[head, 1]], pb.doses[head, 4]
     amount, flow, duration = pb.given[0, head], pb.given[1, head], pb.given[2, head]
     tape, row = march.row_of(tape, row, march.CYCLE, time, unit, 0, 0, head, b)
     b.control[march.COUNT] = 0.0
-    middle, ok, i = time, True, row - row  # no records; of a constant 0 Numba would compile everything again
-    if duration > 0.0:
-        b.rate[target] = (running + 1) * flow
-        middle = time + duration - running * period
-        tape, row, ok = interval.integrate(pb, b, time, middle, unit, i, i, y, tape, row)
-        tape, row = march.row_of(tape, row, march.PHASE, middle, unit, 0, 0, head, b)
-        b.rate[target] = running * flow
-    else:
-        b.state[target] += amount
-    if ok:
-        tape, row, ok = interval.integrate(pb, b, middle, time + period, unit, i, i, y, tape, row)
-    tape, row = march.row_of(tape, row, march.PERIODIC, time + period, unit, 0, 0, head, b)
+    ok, i = True, row - row  # no records; of a constant 0 Numba would compile everything again
+    for k in range(int(pb.doses[head, 5])):
+        at = time + k * period
+        middle = at
+        if k > 0:
+            tape, row = march.row_of(tape, row, march.START, at, unit, 0, 0, head, b)
+        if duration > 0.0:
+            b.rate[target] = (running + 1) * flow
+            middle = at + duration - running * period
+            if ok:
+                tape, row, ok = interval.integrate(pb, b, at, middle, unit, i, i, y, tape, row)
+            tape, row = march.row_of(tape, row, march.PHASE, middle, unit, 0, 0, head, b)
+            b.rate[target] = running * flow
+        else:
+            b.state[target] += amount
+        if ok:
+            tape, row, ok = interval.integrate(pb, b, middle, time + (k + 1) * period, unit, i, i, y, tape, row)
+    tape, row = march.row_of(tape, row, march.PERIODIC, time + pb.doses[head, 5] * period, unit, 0, 0, head, b)
     return tape, row, ok
 
 
