@@ -72,14 +72,15 @@ def findings(model, design, tree):
         closer = model.structure.tighter(TIGHTER)
         yield (
             f"the solver's error changes the log-likelihood by up to {change:.2g} from draw to draw: fit again with "
-            f"rtol={closer.rtol:g}, atol={closer.atol:g}, min_steps={closer.min_steps} (where slopes change within less "
-            "than a step, breaks of the class say when)"
+            f"rtol={closer.rtol:g}, atol={closer.atol:g}, min_steps={closer.min_steps} (where slopes change within "
+            "less than a step, breaks of the class say when)"
         )
 
 
 def tolerance(model, design, tree):
-    """Largest change of the log-likelihood of a posterior draw, beyond that of all draws, at tighter tolerances and with
-    more steps, which see what was stepped over."""
+    """Largest change of the log-likelihood of a posterior draw, beyond that of all draws, at tighter tolerances.
+
+    More steps see what was stepped over."""
     outcomes = [o.name for o in design.outcomes]
     draws = draws_of(tree["posterior"].to_dataset(), design, model, outcomes)
     draws = draws.take(np.unique(np.linspace(0, draws.size - 1, DRAWS).astype(int)))

@@ -77,7 +77,7 @@ EVENTS = {
         [5.0, 40.0], shifts),
     "short light every day": (
         system("Light", ("x",), lambda m, t, y, p: (
-            p.r * m.switch(m.sin(2 * np.pi * (t - p.s) / DAY) > p.c, 1.0, 0.0),), (0.0,), r=1.0, c=0.999, s=3.0),
+            p.r * m.switch(m.sin(2 * np.pi * (t - p.s) / DAY) > p.c, 1.0, 0.0),), (0.0,), r=1.0, c=0.97, s=3.0),
         [12.0, 1000.0], light),
     "a refractory period": (
         system("Refractory", ("z", "x"), lambda m, t, y, p: (p.r * m.switch(y.x > p.c, 0.0, 1.0), -p.k * y.x),
@@ -130,6 +130,10 @@ def test_default_tolerances_miss_no_window():
     evaluate = solution(case.cls(), [5000.0], **case.typical)
     for start in np.linspace(1, 4000, 40):
         np.testing.assert_allclose(evaluate(a=start, b=start + 1e-3)[0], 1.35e-3, rtol=1e-9)
+    case, times, _ = EVENTS["short light every day"]
+    at = case.typical | {"c": 1 - 1e-6}
+    found = solution(case.cls(), times, **at)()[0][0]
+    np.testing.assert_allclose(found, exact("short light every day", **at), rtol=1e-6)
 
 
 # --- coincident, carried over, never, tangent, and without an end --------------------------------------------------

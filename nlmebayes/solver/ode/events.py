@@ -35,6 +35,7 @@ TURN = 1.0  # radians of the fastest sine in a margin that a step may take
 HALVINGS = 60  # at most, of a bracket
 NEAR = 0.05  # of the way from an end of a step to a level, below which a summit is looked at closely
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+STILL = 1e-13  # of the time: what gets on by less gets on by a rounding
 ROUNDS = 6  # steps taken again for one event
 NONE = -1
 
@@ -116,7 +117,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
         if not ok:
             which, side = _imminent(pb, b, unit)
             still += 1
-            if which == NONE or still > 2 * count + 2:
+            if control[COUNT] > b.tol[1] or which == NONE or still > 2 * count + 2:
                 return tape, row, here, False
             tape, row = _change(pb, b, which, side, unit, tape, row)
             control[NEXT] = max(control[NEXT], 0.01 * (end - control[NOW]))
@@ -126,6 +127,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
         if which == NONE:
             still = 0
             continue
+        _unread(pb, y, record, here)
         level = pb.par[unit, pb.par.shape[1] - count + which] + max(side, 0.0)
         level = level if pb.cases[KINDS + which] == STAIRCASE else 0.0
         for _ in range(ROUNDS):
@@ -140,7 +142,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
             if not 1e-15 * abs(at) < abs(change) < at - start:
                 break
             at += change
-        still = still + 1 if at <= start else 0
+        still = still + 1 if at - start <= STILL * max(abs(at), abs(end)) else 0
         if still > 2 * count + 2:
             return tape, row, here, False
         tape, row = _change(pb, b, which, side, unit, tape, row)
@@ -176,6 +178,14 @@ def run(pb, b, end, unit, here, last, y, tape, row, one):
         if status == FULL:
             tape = march.grown(tape)
     return tape, row, here, status == march.DONE
+
+
+@cached
+def _unread(pb, y, first, last):
+    """Forget what a step that is taken back gave to records."""
+    for i in range(first, last):
+        if pb.of_record[i, 1] >= 0:
+            y[0, pb.of_record[i, 1]] = np.nan
 
 
 @cached
