@@ -69,15 +69,18 @@ def findings(model, design, tree):
         )
     change = tolerance(model, design, tree)
     if not change <= MATTERS:
-        rtol, atol = (value / TIGHTER for value in model.structure.tolerances)
+        rtol, atol, steps = model.structure.tighter(TIGHTER).tolerances
         yield (
             f"the solver's error changes the log-likelihood by up to {change:.2g} from draw to draw: fit again with "
-            f"rtol={rtol:g}, atol={atol:g}"
+            f"rtol={rtol:g}, atol={atol:g}, min_steps={steps} (where slopes change within less than a step, breaks of "
+            "the class say when)"
         )
 
 
 def tolerance(model, design, tree):
-    """Largest change of the log-likelihood of a posterior draw, beyond that of all draws, at tighter tolerances."""
+    """Largest change of the log-likelihood of a posterior draw, beyond that of all draws, at tighter tolerances.
+
+    More steps see what was stepped over."""
     outcomes = [o.name for o in design.outcomes]
     draws = draws_of(tree["posterior"].to_dataset(), design, model, outcomes)
     draws = draws.take(np.unique(np.linspace(0, draws.size - 1, DRAWS).astype(int)))

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 from scipy import stats
 
 import nlmebayes as nb
@@ -295,7 +296,28 @@ def saturable():
     return mechanistic(MichaelisMenten(), [0.5, 4, 12, 24], ("vmax",), doses(amt=1000.0), subjects=10)
 
 
-CALIBRATED = [one_compartment, three_levels, saturable, trajectory_predictor]
+class Shedding(nb.System):
+    """Elimination that is faster above a threshold of the concentration."""
+
+    states = ("central",)
+    parameters = (
+        nb.Parameter("fast", "1/h", typical=0.3), nb.Parameter("slow", "1/h", typical=0.05),
+        nb.Parameter("threshold", "mg/L", typical=5.0), nb.Parameter("v", "L", typical=10.0),
+    )  # fmt: skip
+
+    def rhs(self, t, y, p):
+        return {"central": -pt.switch(y.central > p.threshold * p.v, p.fast, p.slow) * y.central}
+
+    def outcomes(self, t, y, p):
+        return {"conc": y.central / p.v}
+
+
+def threshold():
+    """An event of the state in every subject, at a time that depends on all its parameters."""
+    return mechanistic(Shedding(), [0.5, 2, 4, 8, 24], ("fast", "threshold"), doses(amt=100.0), subjects=10)
+
+
+CALIBRATED = [one_compartment, three_levels, saturable, threshold, trajectory_predictor]
 BINS = 20
 
 

@@ -98,7 +98,7 @@ class System(Compartments):
 
     @property
     def tolerances(self):
-        return self.rtol, self.atol
+        return self.rtol, self.atol, self.min_steps
 
     @property
     def needs_doses(self):

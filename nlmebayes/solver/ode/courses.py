@@ -51,7 +51,7 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
         ok = steady.constant(pb, b, time, unit)
         tape, row = march.row_of(tape, row, CONSTANT, time, unit, 0, 0, head, b)
         if len(pb.cases) > KINDS:
-            tape, row = events.held(pb, b, time, unit, events.NONE, 0.0, tape, row)
+            tape, row = events.held(pb, b, time, unit, events.NONE, tape, row)
     else:
         running, _, _ = schedule.implied(pb.given, pb.doses, head)
         b.running[target] = running
@@ -197,7 +197,7 @@ def states(law, routes, reads, collecting, tol, cases, courses, records, of_reco
         size = max(size, of_record[i, 1] + 1)
     y, failed = np.zeros((draws, len(reads), size)), np.zeros((draws, size), np.bool_)
     given = np.empty((4, len(doses)))
-    width = HEADER + max(10 * n, 2 * n + len(cases) - KINDS)
+    width = HEADER + max(10 * n, 2 * (n + len(cases) - KINDS))
     tape = np.empty((0, width))
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
@@ -235,7 +235,7 @@ def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_re
         pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * n + len(cases) - KINDS)))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * (n + len(cases) - KINDS))))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)

@@ -31,8 +31,11 @@ from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, S
 
 POLYNOMIAL = np.linalg.inv(np.vander(np.linspace(0, 1, SAMPLES + 1), increasing=True))  # coefficients of samples
 PARTS = 8  # of a step, in which the polynomial is looked at
-TURN = 1.5  # radians of the fastest sine in a margin that a step may take
+TURN = 1.0  # radians of the fastest sine in a margin that a step may take
 HALVINGS = 60  # at most, of a bracket
+NEAR = 0.05  # of the way from an end of a step to a level, below which a summit is looked at closely
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+STILL = 1e-13  # of the time: what gets on by less gets on by a rounding
 ROUNDS = 6  # steps taken again for one event
 NONE = -1
 
@@ -78,15 +81,20 @@ def _carried_over(pb, b, time, unit, count):
 
 
 @cached
-def held(pb, b, time, unit, which, change, tape, row):
-    """Write what is held up to a time, and which case changes there, by how much; returns the tape and its next row."""
+def held(pb, b, time, unit, which, tape, row):
+    """Write what is held up to a time, and which case changes there; returns the tape and its next row."""
     tape, row = march.row_of(tape, row, HELD, time, unit, 0, 0, which, b)
-    if len(tape) > 0:
-        count, n = len(pb.cases) - KINDS, len(b.state)
-        tape[row - 1, march.LENGTH] = change
-        for j in range(count):
-            tape[row - 1, HEADER + 2 * n + j] = pb.par[unit, pb.par.shape[1] - count + j]
+    write(pb, b, unit, tape, row, 0)
     return tape, row
+
+
+@cached
+def write(pb, b, unit, tape, row, place):
+    """Write what is held into the row before: at place 0 before an event, at place 1 after it."""
+    if len(tape) > 0:
+        count, start = len(pb.cases) - KINDS, HEADER + 2 * len(b.state)
+        for j in range(count):
+            tape[row - 1, start + place * count + j] = pb.par[unit, pb.par.shape[1] - count + j]
 
 
 @cached
@@ -109,15 +117,17 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
         if not ok:
             which, side = _imminent(pb, b, unit)
             still += 1
-            if which == NONE or still > 2 * count + 2:
+            if control[COUNT] > b.tol[1] or which == NONE or still > 2 * count + 2:
                 return tape, row, here, False
             tape, row = _change(pb, b, which, side, unit, tape, row)
+            control[NEXT] = max(control[NEXT], 0.01 * (end - control[NOW]))
             continue
         _stages(b, tape, row)
         which, side, at = _leaving(pb, b, start, control[NOW] - start, unit)
         if which == NONE:
             still = 0
             continue
+        _unread(pb, y, record, here)
         level = pb.par[unit, pb.par.shape[1] - count + which] + max(side, 0.0)
         level = level if pb.cases[KINDS + which] == STAIRCASE else 0.0
         for _ in range(ROUNDS):
@@ -132,7 +142,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
             if not 1e-15 * abs(at) < abs(change) < at - start:
                 break
             at += change
-        still = still + 1 if at <= start else 0
+        still = still + 1 if at - start <= STILL * max(abs(at), abs(end)) else 0
         if still > 2 * count + 2:
             return tape, row, here, False
         tape, row = _change(pb, b, which, side, unit, tape, row)
@@ -171,13 +181,33 @@ def run(pb, b, end, unit, here, last, y, tape, row, one):
 
 
 @cached
+def _unread(pb, y, first, last):
+    """Forget what a step that is taken back gave to records."""
+    for i in range(first, last):
+        if pb.of_record[i, 1] >= 0:
+            y[0, pb.of_record[i, 1]] = np.nan
+
+
+@cached
 def _change(pb, b, which, side, unit, tape, row):
-    """Let a case change; returns the tape and its next row."""
-    j = pb.par.shape[1] - (len(pb.cases) - KINDS) + which
-    z = pb.par[unit, j]
-    change = side if pb.cases[KINDS + which] == STAIRCASE else 1.0 - 2.0 * z
-    tape, row = held(pb, b, b.control[NOW], unit, which, change, tape, row)
-    pb.par[unit, j] = z + change
+    """Let a case change, and others whose margins jump by that; returns the tape and its next row."""
+    count, time = len(pb.cases) - KINDS, b.control[NOW]
+    first, before, after = pb.par.shape[1] - count, b.margins[0], b.margins[1]
+    tape, row = held(pb, b, time, unit, which, tape, row)
+    call.margins(pb.law, time, b.state, pb.par, unit, before)
+    z = pb.par[unit, first + which]
+    pb.par[unit, first + which] = z + side if pb.cases[KINDS + which] == STAIRCASE else 1.0 - z
+    for _ in range(count):
+        changed = False
+        call.margins(pb.law, time, b.state, pb.par, unit, after)
+        for j in range(count):
+            if after[j] != before[j] and j != which and not changed:
+                z = np.floor(after[j]) if pb.cases[KINDS + j] == STAIRCASE else 1.0 if after[j] > 0.0 else 0.0
+                changed = z != pb.par[unit, first + j]
+                pb.par[unit, first + j] = z
+        if not changed:
+            break
+    write(pb, b, unit, tape, row, 1)
     b.control[FRESH] = 0.0
     b.control[COUNT] += 1.0
     return tape, row
@@ -276,8 +306,14 @@ def _crossing(pb, b, j, way, level, start, h, unit):
     before = 0.0
     for part in range(1, PARTS + 1):
         x = part / PARTS
-        beyond = x if _value(c, x) > 0.0 else _summit(c, before, x)
+        beyond = x
+        if _value(c, x) <= 0.0:
+            beyond = _turn(c, before, x, 1.0)
+            if beyond > 0.0 and _value(c, beyond) <= 0.0:
+                beyond = _summit(pb, b, j, way, level, start, h, unit, before, x, _value(c, beyond))
         if beyond > 0.0:
+            if part == 1 and _slope(c, 0.0) < 0.0:  # inside first
+                before = _turn(c, 0.0, beyond, -1.0)
             found = _root(pb, b, j, way, level, start, h, unit, before, beyond)
             if found <= 1.0:
                 return found
@@ -296,17 +332,44 @@ def _slope(c, x):
 
 
 @cached
-def _summit(c, low, high):
-    """Where a polynomial is largest between two points, if it is positive there; else 0."""
-    if not (_slope(c, low) > 0.0 > _slope(c, high)):
+def _turn(c, low, high, way):
+    """Where a polynomial is largest (``way`` 1) or smallest (-1) between two points; 0 if it does not turn there."""
+    if not way * _slope(c, low) > 0.0 > way * _slope(c, high):
         return 0.0
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        if _slope(c, middle) > 0.0:
+        if way * _slope(c, middle) > 0.0:
             low = middle
         else:
             high = middle
-    return high if _value(c, high) > 0.0 else 0.0
+    return high
+
+
+@cached
+def _summit(pb, b, j, way, level, start, h, unit, low, high, nearly):
+    """Where the margin itself is beyond a level between two points, though the polynomial is not (by ``nearly``, the
+    least it is inside), which is no exact one; 0 if it is not. Golden sections."""
+    if nearly < -NEAR * abs(way * b.margins[0, j] - level) and nearly < -NEAR * abs(
+        way * b.margins[SAMPLES, j] - level
+    ):
+        return 0.0
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    f = _beyond(pb, b, j, way, level, start, h, unit, left)
+    g = _beyond(pb, b, j, way, level, start, h, unit, right)
+    for _ in range(HALVINGS):
+        if f > 0.0:
+            return left
+        if g > 0.0:
+            return right
+        if f > g:
+            high, right, g = right, left, f
+            left = high - GOLDEN * (high - low)
+            f = _beyond(pb, b, j, way, level, start, h, unit, left)
+        else:
+            low, left, f = left, right, g
+            right = low + GOLDEN * (high - low)
+            g = _beyond(pb, b, j, way, level, start, h, unit, right)
+    return 0.0
 
 
 @cached

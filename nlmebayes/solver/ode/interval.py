@@ -138,7 +138,7 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
                 break
         time = until
     if len(pb.cases) > KINDS:
-        tape, row = events.held(pb, b, time, unit, events.NONE, 0.0, tape, row)
+        tape, row = events.held(pb, b, time, unit, events.NONE, tape, row)
     return tape, row, ok
 
 

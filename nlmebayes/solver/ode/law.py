@@ -6,6 +6,7 @@ nothing.
 """
 
 import hashlib
+import logging
 from functools import lru_cache
 
 import llvmlite.binding as llvm
@@ -21,6 +22,8 @@ from nlmebayes.solver.ode.call import FUNCTIONS, OF_CASES
 from nlmebayes.solver.ode.cases import pace
 from nlmebayes.threads import in_turns
 
+log = logging.getLogger("nlmebayes")
+LONG = 150_000  # characters of source from which on compiling takes long enough (10 s) to be announced
 SAFE = {"contract", "arcp", "nsz"}  # liberties of the compiler that cost no more than a rounding; NaN stays NaN
 
 
@@ -79,6 +82,11 @@ def located(text):
 
     They are made known by name to code that was compiled, maybe in another process, with their names.
     """
+    if len(text) > LONG:
+        log.warning(
+            "compiling a large system of differential equations: up to %.0f s the first time, nothing afterwards",
+            len(text) / 4000,
+        )
     env = {"__name__": "nlmebayes.solver.kernel", **numbers.NAMES}
     exec(text, env)
     for name in ("field_", "pull_", "jacobian_", "bend_", *(f"{name}_" for name in _given(text) & set(OF_CASES))):

@@ -109,7 +109,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
     """
     n, start = len(b.state), row
     if not recorded:
-        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * n + len(pb.cases) - KINDS)))
+        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * (n + len(pb.cases) - KINDS))))
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf

@@ -107,6 +107,14 @@ def flow(pb, q, tape, row, unit):
 
 
 @cached
+def _hold(pb, q, tape, row, unit, place):
+    """Hold what was held before (place 0) or after (1) the event of a row."""
+    count, start = len(pb.cases) - KINDS, HEADER + 2 * len(q.w)
+    for j in range(count):
+        pb.par[unit, pb.par.shape[1] - count + j] = tape[row, start + place * count + j]
+
+
+@cached
 def _unheld(pb, q, tape, row, unit, which):
     """Hold what was held up to a row, and the adjoint of the event there if a case changed.
 
@@ -115,16 +123,15 @@ def _unheld(pb, q, tape, row, unit, which):
     """
     n, count, time = len(q.w), len(pb.cases) - KINDS, tape[row, TIME]
     first = pb.par.shape[1] - count
-    for j in range(count):
-        pb.par[unit, first + j] = tape[row, HEADER + 2 * n + j]
+    _hold(pb, q, tape, row, unit, 0)
     if which < 0:
         return
     for i in range(n):
         q.state[i], q.rate[i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
     call.field(pb.law, time, q.state, q.rate, pb.par, unit, q.direct)
-    pb.par[unit, first + which] += tape[row, LENGTH]
+    _hold(pb, q, tape, row, unit, 1)
     call.field(pb.law, time, q.state, q.rate, pb.par, unit, q.slope)
-    pb.par[unit, first + which] -= tape[row, LENGTH]
+    _hold(pb, q, tape, row, unit, 0)
     moved = 0.0
     for i in range(n):
         moved += q.w[i] * (q.direct[i] - q.slope[i])
