@@ -11,10 +11,11 @@ import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
 from nlmebayes import accuracy
+from nlmebayes.arguments import Tree, checked
 from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.hierarchy import doubts
-from nlmebayes.model import ModelError, assemble
+from nlmebayes.model import Model, ModelError, assemble
 from nlmebayes.parameter import Log
 from nlmebayes.prediction import context
 from nlmebayes.weights import KHAT
@@ -90,7 +91,8 @@ def _table(frame):
     return frame.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="")
 
 
-def check(model, tree) -> Report:
+@checked
+def check(model: Model | None, tree: Tree) -> Report:
     """Diagnose a fit.
 
     Parameters
@@ -140,7 +142,8 @@ def check(model, tree) -> Report:
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
 
 
-def summary(tree, *, model=None) -> pd.DataFrame:
+@checked
+def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
     """The population as a pharmacometrician reads it, with convergence diagnostics.
 
     One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:

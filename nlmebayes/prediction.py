@@ -15,6 +15,7 @@ import xarray as xr
 from pytensor.graph.replace import clone_replace
 
 from nlmebayes import storage
+from nlmebayes.arguments import Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import (
     DRIFT,
@@ -28,10 +29,18 @@ from nlmebayes.evaluation import (
     measure,
 )  # fmt: skip
 from nlmebayes.imputation import filled, missing
-from nlmebayes.model import Model, ModelError, assemble, check_names, coordinates, designed
+from nlmebayes.model import Data, Model, ModelError, assemble, check_names, coordinates, designed
 
 
-def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
+@checked
+def predict(
+    model: Model | None,
+    tree: Tree,
+    data: Data | None = None,
+    *,
+    redraw: Switch = False,
+    random_seed: Seed | None = None,
+):
     """Posterior prediction for any data.
 
     Parameters
@@ -114,7 +123,11 @@ def _same_patient(data, own, drift):
         )
 
 
-def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
+@checked
+def simulate(
+    model: Model, data: Data, *, draws: Count = 500, values: dict[Text, object] | None = None,
+    random_seed: Seed | None = None,
+):  # fmt: skip
     """Prior predictive simulation, or simulation at stated population values.
 
     Parameters

@@ -2,15 +2,12 @@
 
 A published model has no training data. In their place stands a small reference dataset (two subjects, every level, the
 reference value of each covariate), in whose state designs are resolved: ``center(wt)`` is the distance from the
-reference weight. `published` reads models that come with the library, one TOML file each, in ``populations/``.
+reference weight.
 """
 
 import json
 import re
-import tomllib
 from dataclasses import replace
-from importlib.metadata import entry_points
-from importlib.resources import files
 from itertools import product
 
 import numpy as np
@@ -19,31 +16,34 @@ from formulae.transforms import TRANSFORMS
 
 from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
+from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve, variables
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
-from nlmebayes.model import Model, check_names
+from nlmebayes.model import Law, Model, Scatter, check_names
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 from nlmebayes.variables import ModelError
 
 ABOUT = "nlmebayes_published"
-HOME = files("nlmebayes") / "populations"
-KEYS = (
-    "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
-    "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty", "covariates",
-)  # fmt: skip
+Place = Number | Text | tuple[Number, ...] | tuple[Text, ...]
 STATEFUL = re.compile(
     rf"\b({'|'.join(name for name, f in TRANSFORMS.items() if getattr(f, '__stateful_transform__', False))})\s*\("
 )
 STEP = 1e-6  # relative, of the slope of a link
 
 
+@checked
 def population(
-    model, *formulas, theta, omega, sigma, residual=None, outcome="conc", levels=None, reference=None, domain=None,
-    about=None, uncertainty=None, covariates=None, draws=None, random_seed=None,
+    model: Law | Model, *formulas: Text, theta: dict[Text, Number | dict[Text, Number]], omega: dict,
+    sigma: dict[Text, NotNegative | dict[Text, NotNegative | dict[Text, NotNegative]]],
+    residual: Scatter | dict[Text, Scatter] | None = None, outcome: Text = "conc",
+    levels: Text | tuple[Text, ...] | None = None, reference: dict[Text, Place] | None = None,
+    domain: dict[Text, tuple[Number, ...] | tuple[Text, ...]] | None = None, about: dict | None = None,
+    uncertainty: dict[Text, NotNegative | dict[Text, NotNegative]] | None = None,
+    covariates: dict[Text, dict] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
 ):  # fmt: skip
     """A population with stated parameters, such as a published model.
 
@@ -106,6 +106,9 @@ def population(
     """
     for text in filter(is_scale, model.formulas if isinstance(model, Model) else formulas):
         raise ModelError(f"population: sigma is stated as numbers, not by a formula: {text!r}")
+    levels = (levels,) if isinstance(levels, str) else levels
+    for name, allowed in (domain or {}).items():
+        _check_domain(name, allowed)
     omega, levels = _levels(model, formulas, omega, levels)
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
@@ -124,44 +127,6 @@ def population(
     kept |= {"covariates": _covariates(design.units.columns.drop(list(levels)), covariates)} if covariates else {}
     tree.attrs[ABOUT] = json.dumps(kept)
     return tree
-
-
-def published(name, **changes):
-    """A published model of the library by name, as `population` gives it; `published_names` lists them.
-
-    ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
-
-    Examples
-    --------
-    >>> import json, nlmebayes as nb
-    >>> json.loads(nb.published("vancomycin_goti_2018").attrs["nlmebayes_published"])["doi"]
-    '10.1097/FTD.0000000000000490'
-    """
-    path = HOME / f"{name}.toml"
-    if not path.is_file():
-        raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
-    return read_population(path, **changes)
-
-
-def published_names():
-    """Names of the published models that come with the library."""
-    return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
-
-
-def read_population(path, **changes):
-    """The population of a TOML file: arguments of `population` as keys, ``structure`` a class of the zoo by name."""
-    said = tomllib.loads(path.read_text(encoding="utf-8"))
-    for key in said:
-        if key not in KEYS:
-            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
-    kind = _class(said["structure"], path.name)
-    about = {key: said[key] for key in ("name", "citation", "doi", "note", "units", "assay") if key in said}
-    plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty", "covariates")
-    given = {key: said[key] for key in plain if key in said}
-    given |= {"levels": tuple(said["levels"])} if "levels" in said else {}
-    given |= {"residual": _residual(said["residual"])} if "residual" in said else {}
-    given |= {"domain": said.get("domain", {}), "about": about} | changes
-    return population(kind(**said.get("options", {})), *said.get("formulas", ()), **given)
 
 
 def outside(tree, patient):
@@ -185,6 +150,13 @@ def outside(tree, patient):
     return lines
 
 
+def _check_domain(name, allowed):
+    """A domain is two numbers, the lower first, or categories."""
+    numbers = all(not isinstance(value, str) for value in allowed)
+    if not allowed or (numbers and not (len(allowed) == 2 and allowed[0] < allowed[1])):
+        raise ModelError(f"domain of {name}: write (low, high), the lower first, or its categories; got {allowed}")
+
+
 def _covariates(read, covariates):
     """The stated distributions, which are those of columns that the formulas read."""
     for name in covariates:
@@ -192,20 +164,6 @@ def _covariates(read, covariates):
             raise ModelError(f"covariates: no formula reads {name!r}; they read {', '.join(read) or 'none'}")
     imputation.stated(covariates)
     return covariates
-
-
-def _class(name, source):
-    for entry in entry_points(group="nlmebayes.models"):
-        kind = getattr(entry.load(), name, None)
-        if isinstance(kind, type) and issubclass(kind, Structure):
-            return kind
-    raise ModelError(f"{source}: no structure {name!r} in the zoo")
-
-
-def _residual(said):
-    if "kind" not in said:  # by outcome
-        return {name: _residual(each) for name, each in said.items()}
-    return getattr(residuals, said["kind"])(**{key: value for key, value in said.items() if key != "kind"})
 
 
 def _levels(model, formulas, omega, levels):

@@ -5,6 +5,7 @@ In every formula ``f`` is the individual prediction (IPRED), in the unit of the 
 ``sigma_<outcome>_<part>``.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Unfit, checked
 from nlmebayes.parameter import Prior
 from nlmebayes.variables import ModelError
 
@@ -32,6 +34,7 @@ class Residual(ABC):
     correlated = False  # whether records depend on one another
     optional = ()  # names of columns that may be empty, which is then 0
     folds = False  # whether a record has several predictions, on a last axis
+    probability = False  # whether ``f`` is one, which must lie between 0 and 1
 
     @property
     def columns(self):
@@ -96,6 +99,8 @@ class Residual(ABC):
 class Gaussian(Residual):
     """y ~ Normal(f, w), where w is the scatter at the prediction."""
 
+    ARGUMENT = "a normal residual (Additive, Proportional, Combined, Power)"
+
     @abstractmethod
     def scatter(self, f, s):
         """SD of the measurement, with the shape of ``f``."""
@@ -114,6 +119,7 @@ def _additive(scale):
 _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 
 
+@checked
 @dataclass(frozen=True)
 class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
@@ -125,6 +131,7 @@ class Additive(Gaussian):
         return s.a + pt.zeros_like(f)
 
 
+@checked
 @dataclass(frozen=True)
 class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
@@ -136,6 +143,7 @@ class Proportional(Gaussian):
         return s.b * pt.abs(f)
 
 
+@checked
 @dataclass(frozen=True)
 class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
@@ -150,7 +158,7 @@ class Combined(Gaussian):
 
     def __post_init__(self):
         if self.form not in ("sd", "variance"):
-            raise ValueError(f"Combined: no form {self.form!r}; forms are 'sd' (a + b f) and 'variance' (a² + b² f²)")
+            raise ModelError(f"Combined: no form {self.form!r}; forms are 'sd' (a + b f) and 'variance' (a² + b² f²)")
 
     def priors(self, scale):
         return {"a": _additive(scale), "b": _PROPORTIONAL}
@@ -161,6 +169,7 @@ class Combined(Gaussian):
         return pt.sqrt(s.a**2 + (s.b * f) ** 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Power(Gaussian):
     """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
@@ -175,6 +184,7 @@ class Power(Gaussian):
         return pt.switch(positive, s.b * pt.switch(positive, size, 1.0) ** s.c, 0.0)
 
 
+@checked
 @dataclass(frozen=True)
 class LogNormal(Residual):
     """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
@@ -194,6 +204,7 @@ class LogNormal(Residual):
         return pt.switch(pt.lt(f, 0.0), -np.inf, below), pt.switch(pt.lt(f, 0.0), -np.inf, above)
 
 
+@checked
 @dataclass(frozen=True)
 class StudentT(Residual):
     """y ~ StudentT(nu, f, a): additive with heavy tails. Priors: a as `Additive`, nu ~ Gamma(2, 0.1).
@@ -280,6 +291,37 @@ def _tails(z, smaller):
     below = pt.switch(infinite, pt.switch(pt.gt(z, 0.0), 0.0, -np.inf), pt.switch(low, tail, rest))
     above = pt.switch(infinite, pt.switch(pt.gt(z, 0.0), -np.inf, 0.0), pt.switch(low, rest, tail))
     return below, above
+
+
+def named(value):
+    """A residual; a text that names the class of one is told how it is written."""
+    if isinstance(value, Residual):
+        return value
+    known = {kind.__name__.lower(): kind.__name__ for kind in _kinds(Residual)}
+    word = known.get(str(value).lower() if isinstance(value, str) else getattr(value, "__name__", "").lower())
+    if word:
+        raise Unfit(f"an instance of a residual, written nb.{word}()", value)
+    raise TypeError
+
+
+def residual_named(name):
+    """The class of a residual by its name.
+
+    Raises
+    ------
+    ModelError
+        Lists those that there are.
+    """
+    known = {kind.__name__: kind for kind in _kinds(Residual) if not inspect.isabstract(kind)}
+    if name not in known:
+        raise ModelError(f"no residual {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def _kinds(kind):
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)
 
 
 def scale_of(values):

@@ -5,8 +5,8 @@ evaluations serve any number of amounts: f = base + amount * unit. That is check
 """
 
 import json
-import warnings
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context
@@ -24,6 +25,8 @@ from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.weights import KHAT
 
+History = Literal["follow", "replace", "none"]
+Occasions = Literal["new", "last", "each"]
 ROUNDS = 3  # in which panels that are too wide are cut
 LOOK = 200  # draws that decide on it
 FEW = 8  # draws on which a curve is checked to be linear in the amounts
@@ -57,12 +60,6 @@ class Case:
         ModelError
             Not a forecast, of a model without doses, or of several outcomes none of which is chosen.
         """
-        for name, value, known in (
-            ("history", history, regimen.HISTORY),
-            ("occasions", occasions, regimen.OCCASIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"no {name} {value!r}; there are {', '.join(known)}")
         model, training = context(model, forecast)
         patient = storage.stored_dataset(forecast)
         if not model.structure.doses:
@@ -92,9 +89,7 @@ def independent(forecast):
         raise ModelError("recommend needs the tree of one patient, from forecast")
     report = json.loads(forecast.attrs["nlmebayes_forecast"])
     if (report["khat"] or 0.0) > KHAT:
-        warnings.warn(
-            f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off", stacklevel=4
-        )
+        warn(f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off")
     return report["effective_sample_size"]
 
 

@@ -1,9 +1,8 @@
 """What a patient's records must be before they are believed: who is forecast, what is known, what looks wrong."""
 
-import warnings
-
 import numpy as np
 
+from nlmebayes.errors import warn
 from nlmebayes.model import ModelError
 from nlmebayes.publication import outside
 
@@ -39,10 +38,9 @@ def unknown_groups(design, population, patient, *, several=False):
 def warn_outside(tree, patient):
     """Warn of each covariate in which the patient is outside the domain of a published model."""
     for line in outside(tree, patient):
-        warnings.warn(
+        warn(
             f"{patient.subject} {patient.observations[patient.subject].iloc[0]}: {line}, the range of the published "
-            "model; the forecast extrapolates",
-            stacklevel=3,
+            "model; the forecast extrapolates"
         )
 
 
@@ -59,7 +57,7 @@ def check_now(patient, now):
         )
     planned = not_yet(patient, now)
     if planned:
-        warnings.warn(planned, stacklevel=3)
+        warn(planned)
 
 
 def not_yet(patient, now):
@@ -113,4 +111,4 @@ def check_samples(target, patient, f, *, refuse=True):
 def _say(text, refuse):
     if refuse:
         raise ModelError(text + '. If it is right, forecast with unusual="warn"')
-    warnings.warn(text, stacklevel=4)
+    warn(text)

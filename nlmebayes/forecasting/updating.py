@@ -13,13 +13,15 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes import storage
+from nlmebayes.arguments import Tree, checked
 from nlmebayes.data.grid import last_position
 from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecast
 from nlmebayes.imputation import filled, known
-from nlmebayes.model import ModelError
+from nlmebayes.model import Data, ModelError
 
 
-def update(tree, patient, **options):
+@checked
+def update(tree: Tree, patient: Data, **options):
     """Forecast of a patient who comes again.
 
     Parameters
