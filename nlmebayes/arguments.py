@@ -101,6 +101,13 @@ def text(value):
     return str(value)
 
 
+def _array(value):
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise TypeError
+    return array.astype(float)
+
+
 def _switch(value):
     if not isinstance(value, bool | np.bool_):
         raise TypeError
@@ -129,6 +136,7 @@ Count = Annotated[int, whole("a whole number from 1 on", 1)]
 Whole = Annotated[int, whole("a whole number from 0 on", 0)]
 Integer = Annotated[int, whole("a whole number", -(2**63))]
 Seed = Annotated[int, whole("a whole number from 0 on", 0, 2**128)]
+Array = Annotated[np.ndarray, Kind("a finite number, or an array of them", _array)]
 Switch = Annotated[bool, Kind("True or False", _switch)]
 Text = Annotated[str, Kind("a text", text)]
 File = Annotated[Path, Kind("a path", _path)]

@@ -6,6 +6,7 @@ side).
 """
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ import xarray as xr
 from pytensor.graph.replace import clone_replace
 
 from nlmebayes import storage
-from nlmebayes.arguments import Count, Seed, Switch, Text, Tree, checked
+from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import (
     DRIFT,
@@ -89,19 +90,72 @@ def predict(
 
 
 def context(model, tree):
-    """The model of a tree (checked, if one is given) and its training design."""
-    if "posterior" not in getattr(tree, "children", ()):
-        raise ModelError(f"needs a tree from fit or forecast, with a posterior; got {type(tree).__name__}")
-    if model is None:
-        model = storage.stored_model(tree)
-    else:
+    """The model of a tree (checked, if one is given) and its training design.
+
+    Raises
+    ------
+    ModelError
+        The tree is of another model, has no posterior, or is not what the library wrote.
+    """
+    if "posterior" not in tree.children:
+        groups = ", ".join(tree.children) or "none"
+        raise ModelError(f"needs a tree from fit or forecast, with a posterior; this one has the groups {groups}")
+    with _reading():
+        own = storage.stored_model(tree)
+        storage.stored_dataset(tree)
+        training = resolve(own, storage.training_dataset(tree))
+        _whole(tree["posterior"].to_dataset(), own, training)
+    if model is not None:
         storage.same_model(model, tree)
-    return model, resolve(model, storage.training_dataset(tree))
+    return model or own, training
+
+
+@contextmanager
+def _reading():
+    """What a damaged tree raises, in a sentence; the library's own refusals pass."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if isinstance(error, ValueError) and type(error) not in (ValueError, json.JSONDecodeError):
+            raise
+        text = " ".join(str(error).split())
+        raise ModelError(f"the tree is damaged, {type(error).__name__}: {text}; load it again, or fit anew") from error
+
+
+def _whole(posterior, model, design):
+    """A posterior has every variable of its population, in its shape; these and its effects are finite."""
+    sizes = {name: len(labels) for name, labels in coordinates(design).items()}
+    wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
+    wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
+    for o in design.outcomes:
+        for part in model.residual_of(o.name).priors(1.0):
+            name = f"sigma_{o.name}_{part}"
+            wanted[name] = (f"{name}_term",) if (o.name, part) in design.scales else ()
+    for name, dims in wanted.items():
+        if name not in posterior:
+            raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
+        found = {dim: n for dim, n in posterior[name].sizes.items() if dim not in ("chain", "draw")}
+        if found != {dim: sizes[dim] for dim in dims}:
+            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
+    effects = {f"eta_{level.name}": {level.name, f"{level.name}_effect"} for level in design.levels}
+    each = effects | {p.name: {"unit"} for p in model.structure.parameters}
+    for name in each.keys() & posterior.keys():
+        if set(posterior[name].dims) != each[name] | {"chain", "draw"}:
+            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
+    for name in (*wanted, *(name for name in each if name in posterior)):
+        if not np.isfinite(posterior[name].to_numpy()).all():
+            raise ModelError(f"the tree is damaged: {name} has missing values; load it again, or fit anew")
+
+
+def said(tree, attribute):
+    """What an attribute of a tree holds as JSON, or {}."""
+    with _reading():
+        return json.loads(tree.attrs.get(attribute, "{}"))
 
 
 def completed(tree, data):
     """The data of a patient with the covariates that his forecast imputed."""
-    values = json.loads(tree.attrs.get(storage.IMPUTED, "{}"))
+    values = said(tree, storage.IMPUTED)
     return filled(data, {column: values[name] for name, column in missing(data, values).items()}) if values else data
 
 
@@ -125,7 +179,7 @@ def _same_patient(data, own, drift):
 
 @checked
 def simulate(
-    model: Model, data: Data, *, draws: Count = 500, values: dict[Text, object] | None = None,
+    model: Model, data: Data, *, draws: Count = 500, values: dict[Text, Array] | None = None,
     random_seed: Seed | None = None,
 ):  # fmt: skip
     """Prior predictive simulation, or simulation at stated population values.
@@ -186,7 +240,7 @@ def _stated(built, names, name, value):
         raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
     shape = _shape(built, name)
     try:
-        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+        return np.broadcast_to(value, shape)
     except ValueError as error:
         raise ModelError(f"values: {name} has the shape {shape}; got {np.shape(value)}") from error
 

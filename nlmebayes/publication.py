@@ -18,6 +18,7 @@ from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve, variables
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
@@ -113,7 +114,7 @@ def population(
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
     data = _reference_data(model, levels, outcomes, reference or {}, domain or {})
-    design = resolve(model, data)
+    design = _resolved(model, data, reference or {}, domain or {})
     check_names(model, _with_a_dose(design))
     rng = np.random.default_rng(random_seed)
     size = draws or (1000 if uncertainty else 1)
@@ -131,7 +132,7 @@ def population(
 
 def outside(tree, patient):
     """One line for each covariate in which a patient is outside the domain of a published model."""
-    said = json.loads(tree.attrs[ABOUT]) if ABOUT in tree.attrs else {}
+    said = prediction.said(tree, ABOUT)
     lines = []
     for name, allowed in said.get("domain", {}).items():
         column = next((c for c in patient.observations.columns if c.lower() == name.lower()), None)
@@ -233,7 +234,14 @@ def _parts(sigma, name, outcomes):
     if len(outcomes) > 1 and name not in sigma:
         raise ModelError(f"sigma: {name} is not stated")
     found = {key: value for key, value in stated.items() if key not in ("sd", "variance")}
-    return found | stated.get("sd", {}) | {k: np.sqrt(v) for k, v in stated.get("variance", {}).items()}
+    for kind in ("sd", "variance"):
+        if not isinstance(stated.get(kind, {}), dict):
+            raise ModelError(f"sigma: {kind} must be a dict of part -> number; got {stated[kind]}")
+    found |= stated.get("sd", {}) | {k: np.sqrt(v) for k, v in stated.get("variance", {}).items()}
+    for part, value in found.items():
+        if isinstance(value, dict):
+            raise ModelError(f"sigma: {part} is no outcome of several, nor sd or variance; state a number; got {value}")
+    return found
 
 
 def _reference_data(model, levels, outcomes, reference, domain):
@@ -244,6 +252,8 @@ def _reference_data(model, levels, outcomes, reference, domain):
     inputs = [model.inputs.get(name, name) for name in model.structure.inputs if name != "time"]
     read |= {c for name in outcomes for c in model.residual_of(name).columns.values() if isinstance(c, str)}
     columns = {name: _typical(name, reference, domain) for name in sorted({*read, *inputs} - set(levels))}
+    entries = (model.residual_of(name).columns.get("entry") for name in outcomes)
+    columns |= {name: [0.0] for name in entries if isinstance(name, str) and name not in reference}
     most = max([2, *(len(v) for v in columns.values())])
     groups = list(product(*([range(most)] + [range(2)] * (len(levels) - 1))))
     frame = pd.DataFrame(groups, columns=list(levels)).astype(str).radd("reference ")
@@ -252,6 +262,20 @@ def _reference_data(model, levels, outcomes, reference, domain):
     frame = frame.assign(time=1.0, **dict.fromkeys(outcomes, 1.0))
     declared = ["/".join(levels[: i + 1]) for i in range(len(levels))]
     return Dataset.from_frame(frame, outcome=list(outcomes), levels=declared, time="time", source="reference")
+
+
+def _resolved(model, data, reference, domain):
+    """The design of the reference data; a value that stands for a covariate of which nothing is said may not do."""
+    try:
+        return resolve(model, data)
+    except DataError as error:
+        silent = [name for name in data.covariates if name not in (*reference, *domain)]
+        if not silent:
+            raise
+        raise ModelError(
+            f"population: nothing is said of {', '.join(silent)}, which stands at 1: state "
+            f"reference={{{silent[0]!r}: ...}}; {error}"
+        ) from None
 
 
 def _stand_somewhere(texts, reference):

@@ -97,6 +97,8 @@ def pooling(
     chosen = _one(levels, name, "level")
     effects = {e.name: k for k, e in enumerate(chosen.effects)}
     k = _one(effects, effect or next(iter(effects)), "effect")
+    if not case.draws.groups[name]:
+        raise ModelError(f"pooling: this tree has a population, and no effects of {name}; give the tree of a fit")
     drawn = case.draws.eta[name][..., k]
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
     of_record = chosen.of_unit[case.observed.unit]

@@ -13,7 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.arguments import Unfit, checked
+from nlmebayes.arguments import Text, Unfit, checked
 from nlmebayes.parameter import Prior
 from nlmebayes.variables import ModelError
 
@@ -304,7 +304,8 @@ def named(value):
     raise TypeError
 
 
-def residual_named(name):
+@checked
+def residual_named(name: Text):
     """The class of a residual by its name.
 
     Raises

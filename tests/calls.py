@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -294,30 +295,46 @@ def inside(draw, value):
 KINDS = ("spelling", "nonsense", "nonsense", "doubtful", "inside", "inside", "unknown", "missing")
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call of which one argument, ``place``, is another than in the valid one; ``kind`` says what was done."""
+
+    name: str
+    kind: str
+    place: str
+    given: dict = field(repr=False)
+
+    @property
+    def value(self):
+        return self.given.get(self.place)
+
+    def __str__(self):
+        return f"{self.name}({self.place}={self.value!r:.200}), {self.kind}"
+
+    __repr__ = __str__
+
+
 @st.composite
 def mutations(draw, name, function):
-    """(what was done, arguments, name of the one that is another)."""
-    given = CALLS[name]() if name in CALLS else {}
-    known = [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_POSITIONAL]
-    places = list(dict.fromkeys([*given, *(n for n in known if n not in ("options", "same", "values", "changes"))]))
-    kind = draw(
-        st.sampled_from(["spelling", "nonsense", "nonsense", "doubtful", "inside", "inside", "unknown", "missing"])
-    )
-    place = draw(st.sampled_from(places)) if places else "nope"
-    if kind in ("spelling", "inside", "missing") and place not in given:
-        kind = "nonsense" if place in known else "unknown"
-    if kind == "unknown":
-        return kind, given | {"nope": draw(st.sampled_from(NONSENSE + DOUBTFUL))}, "nope"
+    """A `Call` that is one step from the valid one."""
+    given = CALLS[name]()
+    known = [
+        n for n, p in inspect.signature(function).parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]  # fmt: skip
+    place = draw(st.sampled_from(list(dict.fromkeys([*given, *known]))))
+    kind = draw(st.sampled_from([kind for kind in KINDS if place in given or kind not in ("spelling", "missing")]))
     if kind == "missing":
-        return kind, {k: v for k, v in given.items() if k != place}, place
-    if kind == "spelling" and not spellings(given[place]):
+        return Call(name, kind, place, {k: v for k, v in given.items() if k != place})
+    if kind == "unknown":
+        place = "nope"
+    elif kind == "spelling" and not spellings(given[place]):
         kind = "nonsense"
-    values = {
-        "spelling": lambda: draw(st.sampled_from(spellings(given[place]))),
-        "nonsense": lambda: draw(st.sampled_from(NONSENSE)), "doubtful": lambda: draw(st.sampled_from(DOUBTFUL)),
-        "inside": lambda: draw(inside(given[place])),
-    }  # fmt: skip
-    value = values[kind]()
+    value = draw({
+        "spelling": st.sampled_from(spellings(given.get(place)) or [None]), "nonsense": st.sampled_from(NONSENSE),
+        "doubtful": st.sampled_from(DOUBTFUL), "unknown": st.sampled_from(NONSENSE + DOUBTFUL),
+        "inside": inside(given.get(place)),
+    }[kind])  # fmt: skip
     if place == REST and not isinstance(value, tuple | list):
         value = (value,)
-    return kind, given | {place: value}, place
+    return Call(name, kind, place, given | {place: value})

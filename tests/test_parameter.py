@@ -116,7 +116,7 @@ def test_a_link_may_be_given_by_name_or_as_an_object(name, link):
     ("options", "message"),
     [
         ({"link": "cloglog"}, "parameter k: no link 'cloglog'; links are identity, log, logit, probit"),
-        ({"typical": 0.0}, r"parameter k: typical value 0\.0 is outside \(0\.0, inf\), the range of its log link"),
+        ({"typical": 0.0}, r"parameter k: typical value 0 is outside \(0, inf\), the range of its log link"),
         ({"typical": -1.0}, r"typical value -1 is outside \(0, inf\)"),
         ({"typical": np.inf}, r"typical must be a finite number or None; got inf"),
         ({"typical": np.nan}, r"typical must be a finite number or None; got nan"),

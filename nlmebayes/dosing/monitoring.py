@@ -117,6 +117,8 @@ def _quantity(of, forecast, model, case, plan):
     known = {p.name: p for p in model.structure.parameters}
     if of not in known:
         raise ModelError(f"no parameter {of!r} in {model.structure.label}; its parameters are {', '.join(known)}")
+    if of not in forecast["posterior"]:
+        raise ModelError(f"next_sample: the tree is damaged: its posterior has no {of}; forecast anew")
     values = forecast["posterior"][of].to_numpy()  # of the last unit, which is what holds now
     return known[of].scale.forward(values.reshape(-1, values.shape[-1])[:, -1])
 

@@ -4,7 +4,6 @@ A plan's design is resolved once; other amounts are other numbers in its records
 evaluations serve any number of amounts: f = base + amount * unit. That is checked on a few draws before it is used.
 """
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,7 +18,7 @@ from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.model import Model, ModelError
-from nlmebayes.prediction import context
+from nlmebayes.prediction import context, said
 from nlmebayes.structure.area import area_of
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.superposition import Superposition
@@ -67,7 +66,7 @@ class Case:
         outcome = only(patient, outcome)
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-        drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
+        drift = said(forecast, "nlmebayes_forecast").get("drift")
         coming = outlook.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
         return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
@@ -87,7 +86,9 @@ def independent(forecast):
     """Effective number of draws of a forecast; warns of one that is not to be trusted."""
     if "nlmebayes_forecast" not in forecast.attrs:
         raise ModelError("recommend needs the tree of one patient, from forecast")
-    report = json.loads(forecast.attrs["nlmebayes_forecast"])
+    report = {"khat": None} | said(forecast, "nlmebayes_forecast")
+    if not isinstance(report.get("effective_sample_size"), float):
+        raise ModelError("the tree is damaged: it does not say how many draws are independent; forecast anew")
     if (report["khat"] or 0.0) > KHAT:
         warn(f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off")
     return report["effective_sample_size"]
@@ -212,7 +213,12 @@ def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
     area = area_of(case.model.structure, case.outcome)
     windows = tuple((*map(float, t.window(plan)), t.integral and area is not None) for t in targets)
-    for target, (start, *_) in zip(targets, windows, strict=True):
+    for target, (start, end, _) in zip(targets, windows, strict=True):
+        if end < plan.start or start < end <= plan.start:
+            raise ModelError(
+                f"the target {target} is about times up to {end:g}, before the regimen {plan} starts at "
+                f"{plan.start:g} and can change anything; give later times"
+            )
         if case.history == regimen.NONE and start < plan.start:
             raise ModelError(
                 f"the target {target} is about times from {start:g} on, before the regimen {plan} starts at "

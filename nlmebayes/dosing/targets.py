@@ -132,10 +132,6 @@ class Trough(Target):
         pass
 
     def window(self, plan):
-        if self.time is not None and self.time < plan.start:
-            raise ModelError(
-                f"Trough: time={self.time:g} is before the regimen {plan} starts at {plan.start:g}; give a later one"
-            )
         time = interval(plan, self.dose, "Trough")[1] if self.time is None else self.time
         return time, time
 

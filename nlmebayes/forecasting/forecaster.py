@@ -202,7 +202,7 @@ class Forecaster:
         if patient.observations[patient.subject].nunique() > 1:
             raise ModelError("forecast: covariates are imputed for one patient at a time")
         if ABOUT in self.tree.attrs:
-            law = imputation.stated(json.loads(self.tree.attrs[ABOUT]).get("covariates", {}))
+            law = imputation.stated(prediction.said(self.tree, ABOUT).get("covariates", {}))
         else:
             law = imputation.of_subjects(self.training.units, patient.subject, read)
         law = law.given(imputation.known(patient, read), lost)
