@@ -183,7 +183,7 @@ def _either(annotation):
             try:
                 return kind.read(value)
             except Unfit as error:
-                inside = error if error.place else inside
+                inside = error if error.place or error.words != kind.words else inside
         raise inside or Unfit(words, value)
 
     return Kind(words, canonical)

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nlmebayes as nb
-from nlmebayes import infer
+from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes import infer, start
 from nlmebayes.app import toml
 from nlmebayes.library import HOME, read_population
 
@@ -143,6 +144,116 @@ QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database
 @given(case=cases)
 def test_a_bad_argument_is_refused_by_name(case, valid):
     judged(case, valid)
+
+
+# --- what was taken once ----------------------------------------------------------------------------------------------
+
+
+def stated(**changed):
+    return lambda: nb.population(**CALLS["population"]() | changed)
+
+
+def prior(name, *given, **values):
+    return lambda: nb.build(nb.Model(OneCompartment(), priors={name: nb.Prior(*given, **values)}), calls.data())
+
+
+def forecast(**options):
+    return lambda: nb.forecast(None, calls.tree(), calls.patient(), **options)
+
+
+def before(target):
+    return lambda: nb.recommend(calls.forecast(), nb.Regimen(100.0, start=24.0, every=12.0), target)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (stated(sigma={"b": -0.1}), "sigma of b must be a number from 0 on .*; got -0.1"),
+        (stated(sigma={"b": np.nan}), "sigma of b .*; got nan"),
+        (stated(domain={"wt": (120.0, 40.0)}), "domain of wt: write .low, high., the lower first"),
+        (stated(domain={"wt": ()}), "domain of wt"),
+        (stated(uncertainty={"cl": -10.0}), "uncertainty of cl .*; got -10.0"),
+        (stated(uncertainty={"cl": np.nan}), "uncertainty of cl .*; got nan"),
+        (stated(theta={"cl": np.nan, "v": 40.0}), "theta of cl must be a finite number .*; got nan"),
+        (stated(theta={"cl": {"Intercept": 3.0, "log(wt/70)": np.nan}, "v": 40.0}), "theta of cl of log.wt/70."),
+        (stated(covariates={"wt": {"mean": 70.0, "sd": -1.0}}), "covariates of wt: sd .*; got -1.0"),
+        (lambda: nb.Regimen(100.0, every=np.nan), "every must be a positive number or None; got nan"),
+        (lambda: nb.Regimen(100.0, every=12.0, doses=2.5), "doses must be a whole number .*; got 2.5"),
+        (lambda: nb.Trough(1.0, 4.0, time=np.nan), "time must be a finite number or None; got nan"),
+        (lambda: nb.Trough(np.nan, 4.0), "low must be a finite number; got nan"),
+        (lambda: nb.tablets(100.0, 250.0, 300.0, 450.0, most=50), "tablets: most=50 of 4 sizes make more than 100000"),
+        (lambda: nb.regimens([100.0], every=1e-9, until=1e12), "doses must be a whole number from 1 to 100000"),
+        (before(nb.Trough(1.0, 4.0, time=10.0)), "is about times up to 10, before the regimen .* starts at 24"),
+        (before(nb.AUC(1.0, 4.0, 0.0, 24.0)), "is about times up to 24, before the regimen"),
+        (forecast(flatten=0.0), "flatten must be a positive number; got 0.0"),
+        (forecast(half_life=np.nan), "half_life must be a positive number or None; got nan"),
+        (forecast(draws=0), "draws must be a whole number from 1 on; got 0"),
+        (forecast(method="nut"), "method must be 'auto', .* or 'nuts'; got 'nut'"),
+        (prior("theta_cl", "Normal", mu=0.0, sigma=0.0), "prior of theta_cl: Normal.* is no distribution, .*sigma > 0"),
+        (prior("theta_cl", "Poisson", mu=1.0), "prior Poisson: its values are whole numbers"),
+        (prior("theta_cl", "Normal", mu=np.nan, sigma=1.0), "prior Normal: mu must be a number"),
+        (prior("sigma_conc_a", "Normal", mu=0.0, sigma=1.0), "sigma_conc_a lies between 0 and inf"),
+        (
+            prior("omega_id", "Uniform", lower=-1.0, upper=1.0),
+            "omega_id lies between 0 and inf",
+        ),
+        (
+            lambda: nb.Model(OneCompartment(), residual="proportional"),
+            "written nb.Proportional.*; got 'proportional'",
+        ),
+        (lambda: nb.Model(LatentConstructs(), residual={"f1": nb.Bernoulli()}), r"Bernoulli\(\) takes a probability"),
+        (lambda: nb.Model(OneCompartment(), residual=nb.Beta()), r"Beta\(\) takes a probability.* can predict"),
+        (lambda: nb.predict(None, calls.tree(), pd.DataFrame()), "data must be a Dataset, from .*; got a DataFrame"),
+        (lambda: nb.forecast(None, calls.tree(), None), "patient must be a Dataset, from .*; got None"),
+        (lambda: nb.fit(calls.model(), calls.data(), nope=1), "fit: no argument 'nope'; its arguments are model, data"),
+        (lambda: nb.fit(calls.model(), calls.data(), maxdepth=-1), "nutpie does not take maxdepth=-1"),
+        (lambda: nb.plot.vpc(None, calls.tree(), x="tad"), "no column 'tad' of numbers in the data for x=; there are"),
+        (lambda: nb.plot.fits(None, calls.tree(), outcome="cp"), "no outcome 'cp' in the data; there are conc"),
+        (lambda: nb.intervals(calls.tree()["posterior"]["cl"], 1.5), "probability must be .*; got 1.5"),
+        (lambda: nb.Parameter("k", spread=np.inf), "spread must be a positive number or None; got inf"),
+        (lambda: nb.Logit(0.0, np.inf), "upper must be a finite number; got inf"),
+    ],
+)
+def test_nonsense_is_refused_at_once(call, words):
+    begun = time.process_time()
+    with pytest.raises(nb.ModelError, match=words):
+        call()
+    assert time.process_time() - begun < SECOND
+
+
+def test_priors_by_coefficient_are_one_prior_of_the_vector():
+    each = {"Intercept": nb.Prior("Normal", mu=1.0, sigma=0.5), "wt": nb.Prior("Normal", mu=0.0, sigma=0.1)}
+    one = nb.Prior("Normal", mu={"Intercept": 1.0, "wt": 0.0}, sigma={"Intercept": 0.5, "wt": 0.1})
+    models = [nb.Model(OneCompartment(), "cl ~ 1 + wt + (1|id)", priors={"theta_cl": p}) for p in (each, one)]
+    assert models[0] == models[1]
+    with pytest.raises(nb.ModelError, match="those of its coefficients must be of one family"):
+        nb.Model(OneCompartment(), priors={"theta_cl": each | {"wt": nb.Prior("Laplace", mu=0.0, b=1.0)}})
+
+
+def test_a_probability_may_be_predicted():
+    model = nb.Model(LatentConstructs(link="logit"), residual={"outcome": nb.Bernoulli()})
+    assert model.residual_of("outcome") == nb.Bernoulli()
+
+
+def test_measurements_without_scatter_are_refused_before_the_fit(monkeypatch):
+    frame = pd.DataFrame({"id": np.repeat(list("abcde"), 4), "x": np.arange(20.0), "y": 2.0 + 3.0 * np.arange(20.0)})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    monkeypatch.setattr(infer, "pilot", start.pilot)
+    with pytest.raises(nb.ModelError, match=r"y: the measurements lie on the predictions .* no residual scatter"):
+        nb.fit(nb.Model(LinearMixed(), "mu ~ 1 + x + (1|id)"), data)
+
+
+def test_a_reference_that_cannot_be_is_asked_for():
+    """A covariate of which nothing is said stands at 1, and the entry of an event time at 0."""
+    formula = "cl ~ 1 + offset(log(1 + 0.0154 * (crcl - 66))) + (1|id)"
+    rest = {"theta": {"cl": 3.0, "v": 30.0}, "omega": {"sd": {"cl": 0.3}}, "sigma": {"b": 0.1}}
+    with pytest.raises(nb.ModelError, match="nothing is said of crcl, which stands at 1: state reference="):
+        nb.population(OneCompartment(), formula, **rest)
+    assert nb.population(OneCompartment(), formula, **rest, reference={"crcl": 80.0})
+    typical = {p.name: p.typical for p in ParametricSurvival().parameters}
+    nb.population(
+        ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent("start"), outcome="event"
+    )
 
 
 # --- trees and files -------------------------------------------------------------------------------------------------
