@@ -97,6 +97,7 @@ class Model:
         for name, value in self.typical.items():
             if isinstance(value, tuple) and len(value) != 2:
                 raise ModelError(f"typical value of {name}: write a number, or (value, spread); got {value}")
+        _ = self.parameters  # whose typical values are in their range
         for name, prior in self.priors.items():
             prior.check(name)
         self._check_probabilities()

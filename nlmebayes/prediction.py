@@ -101,13 +101,14 @@ def context(model, tree):
         groups = ", ".join(tree.children) or "none"
         raise ModelError(f"needs a tree from fit or forecast, with a posterior; this one has the groups {groups}")
     with _reading():
-        own = storage.stored_model(tree)
+        if model is None:
+            model = storage.stored_model(tree)
+        else:
+            storage.same_model(model, tree)
         storage.stored_dataset(tree)
-        training = resolve(own, storage.training_dataset(tree))
-        _whole(tree["posterior"].to_dataset(), own, training)
-    if model is not None:
-        storage.same_model(model, tree)
-    return model or own, training
+        training = resolve(model, storage.training_dataset(tree))
+        _whole(tree["posterior"].to_dataset(), model, training)
+    return model, training
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from nlmebayes import imputation, prediction, storage
-from nlmebayes.arguments import Count, NotNegative, Number, Positive, Seed, Text, Tree, Whole, checked
+from nlmebayes.arguments import Count, NotNegative, Number, Positive, Seed, Switch, Text, Tree, Whole, checked
 from nlmebayes.design import Design, resolve
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of
@@ -155,9 +155,11 @@ class Forecaster:
         """The mean population, `Draws` of size one."""
         return particles.middle(self.population)
 
+    @checked
     def target(
-        self, patient, *, flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", several=False
-    ):
+        self, patient: Data, *, flatten: Positive = 1.0, half_life: Positive | None = None, drift: Text | None = None,
+        time_sd: NotNegative | Text | None = None, missing: Missing = "refuse", several: Switch = False,
+    ):  # fmt: skip
         """The `Target` of a patient's records under all draws, and under the mean population."""
         prediction.same_outcomes(patient, self.training)
         patient, law, _ = self._complete(patient, missing)

@@ -45,7 +45,8 @@ class Retrospect:
             })  # fmt: skip
         return pd.DataFrame(rows)
 
-    def pit_histogram(self, bins=10):
+    @checked
+    def pit_histogram(self, bins: Count = 10):
         """Counts of the PIT in equal bins: flat where the forecasts are calibrated."""
         return np.histogram(self.table["pit"], bins=bins, range=(0.0, 1.0))[0]
 
