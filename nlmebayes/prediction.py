@@ -105,9 +105,9 @@ def context(model, tree):
             model = storage.stored_model(tree)
         else:
             storage.same_model(model, tree)
-        storage.stored_dataset(tree)
+        own = storage.stored_dataset(tree)
         training = resolve(model, storage.training_dataset(tree))
-        _whole(tree["posterior"].to_dataset(), model, training)
+        _whole(tree["posterior"].to_dataset(), model, training, own.outcomes)
     return model, training
 
 
@@ -123,15 +123,16 @@ def _reading():
         raise ModelError(f"the tree is damaged, {type(error).__name__}: {text}; load it again, or fit anew") from error
 
 
-def _whole(posterior, model, design):
-    """A posterior has every variable of its population, in its shape; these and its effects are finite."""
+def _whole(posterior, model, design, outcomes):
+    """A posterior has every variable of its population, and residual parts of the ``outcomes`` of its own data, in their
+    shapes; these and its effects are finite."""
     sizes = {name: len(labels) for name, labels in coordinates(design).items()}
     wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
     wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
-    for o in design.outcomes:
-        for part in model.residual_of(o.name).priors(1.0):
-            name = f"sigma_{o.name}_{part}"
-            wanted[name] = (f"{name}_term",) if (o.name, part) in design.scales else ()
+    for outcome in outcomes:
+        for part in model.residual_of(outcome).priors(1.0):
+            name = f"sigma_{outcome}_{part}"
+            wanted[name] = (f"{name}_term",) if (outcome, part) in design.scales else ()
     for name, dims in wanted.items():
         if name not in posterior:
             raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
