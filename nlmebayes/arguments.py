@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -23,6 +24,7 @@ import xarray as xr
 
 from nlmebayes.errors import ModelError
 
+LONGEST = 1_000_000  # elements of a list
 CANNOT = (TypeError, ValueError, OverflowError, AttributeError)  # what conversions raise
 
 
@@ -131,7 +133,6 @@ Positive = Annotated[float, number("a positive number", 0.0)]
 NotNegative = Annotated[float, number("a number from 0 on", 0.0, ends="[)")]
 Limit = Annotated[float, number("a number, which may be infinite", ends="[]")]
 Share = Annotated[float, number("a number between 0 and 1, both excluded", 0.0, 1.0)]
-Percent = Annotated[float, number("percent, from 0 on", 0.0, ends="[)")]
 Count = Annotated[int, whole("a whole number from 1 on", 1)]
 Whole = Annotated[int, whole("a whole number from 0 on", 0)]
 Integer = Annotated[int, whole("a whole number", -(2**63))]
@@ -196,7 +197,10 @@ def _sequence(annotation):
     def canonical(value):
         if isinstance(value, str | bytes | Mapping | xr.DataTree) or not isinstance(value, Iterable):
             raise TypeError
-        return made(_inside(each, x, f", number {i + 1},") for i, x in enumerate(value))
+        first = list(islice(value, LONGEST + 1))
+        if len(first) > LONGEST:
+            raise Unfit(f"a list of at most {LONGEST}, each {each.words}", value)
+        return made(_inside(each, x, f", number {i + 1},") for i, x in enumerate(first))
 
     return Kind(f"a list, each {each.words}", canonical)
 
@@ -226,7 +230,8 @@ COMPOSED = {
 }  # fmt: skip
 BUILTIN = {
     int: _annotated(Integer), float: _annotated(Number), str: _annotated(Text), bool: _annotated(Switch),
-    dict: instance("a dict", Mapping), tuple: Kind("a list", tuple), NoneType: Kind("None", _none), object: ANYTHING,
+    dict: instance("a dict", Mapping), NoneType: Kind("None", _none), object: ANYTHING,
+    inspect.Parameter.empty: ANYTHING,
 }  # fmt: skip
 
 
@@ -247,24 +252,25 @@ def checked(thing):
 
 def _with_a_door(function, owner):
     signature = inspect.signature(function)
-    kinds = {name: kind_of(p.annotation) for name, p in signature.parameters.items() if p.annotation is not p.empty}
-    several = {p.kind: name for name, p in signature.parameters.items()}
+    kinds = {name: (p.kind, kind_of(p.annotation)) for name, p in signature.parameters.items()}
 
     @wraps(function)
     def door(*args, **given):
         bound = _bound(signature, owner, args, given)
         for name, value in bound.arguments.items():
-            if name not in kinds:
-                continue
-            if name == several.get(inspect.Parameter.VAR_POSITIONAL):
-                bound.arguments[name] = tuple(read(owner, name, kinds[name], each) for each in value)
-            elif name == several.get(inspect.Parameter.VAR_KEYWORD):
-                bound.arguments[name] = {key: read(owner, key, kinds[name], each) for key, each in value.items()}
-            else:
-                bound.arguments[name] = read(owner, name, kinds[name], value)
+            bound.arguments[name] = _read_all(owner, name, *kinds[name], value)
         return function(*bound.args, **bound.kwargs)
 
     return door
+
+
+def _read_all(owner, name, place, kind, value):
+    """An argument, or each of those of any number."""
+    if place == inspect.Parameter.VAR_POSITIONAL:
+        return tuple(read(owner, name, kind, each) for each in value)
+    if place == inspect.Parameter.VAR_KEYWORD:
+        return {key: read(owner, key, kind, each) for key, each in value.items()}
+    return read(owner, name, kind, value)
 
 
 def arguments(function, **given):

@@ -124,8 +124,8 @@ def _reading():
 
 
 def _whole(posterior, model, design, outcomes):
-    """A posterior has every variable of its population, and residual parts of the ``outcomes`` of its own data, in their
-    shapes; these and its effects are finite."""
+    """A posterior has every variable of its population, and of the residuals of ``outcomes``, those of its own data, in
+    its shape; these and the effects are finite."""
     sizes = {name: len(labels) for name, labels in coordinates(design).items()}
     wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
     wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
