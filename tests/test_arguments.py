@@ -357,7 +357,7 @@ def writable(value):
         return {str(k): writable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [writable(v) for v in value]
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    return value if isinstance(value, bool | int | float | str) else " ".join(str(value).split())
 
 
 def written(said):
