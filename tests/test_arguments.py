@@ -161,13 +161,6 @@ def forecast(**options):
     return lambda: nb.forecast(None, calls.tree(), calls.patient(), **options)
 
 
-def negative():
-    frame = calls.patient().observations.assign(conc=[9.0, -5.5])[["id", "time", "conc"]]
-    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 100.0})
-    patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    return nb.forecast(None, calls.tree(), patient)
-
-
 def before(target):
     return lambda: nb.recommend(calls.forecast(), nb.Regimen(100.0, start=24.0, every=12.0), target)
 
@@ -192,7 +185,6 @@ def before(target):
         (lambda: nb.regimens([100.0], every=1e-9, until=1e12), "doses must be a whole number from 1 to 100000"),
         (before(nb.Trough(1.0, 4.0, time=10.0)), "is about times up to 10, before the regimen .* starts at 24"),
         (before(nb.AUC(1.0, 4.0, 0.0, 24.0)), "is about times up to 24, before the regimen"),
-        (negative, "row 2: conc -5.5 is negative, which the population never predicts"),
         (lambda: nb.Model(OneCompartment(), typical={"cl": -1.0}), "parameter cl: typical value -1 is outside"),
         (forecast(flatten=0.0), "flatten must be a positive number; got 0.0"),
         (forecast(half_life=np.nan), "half_life must be a positive number or None; got nan"),

@@ -85,12 +85,6 @@ def check_samples(target, patient, f, *, refuse=True):
     for name, seen, records, *_ in target.judged:
         if not target.model.residual_of(name).comparable:
             continue
-        for i in np.flatnonzero(~records.censored & (records.values < 0)):
-            if (f[name][:, seen[i]] >= 0).all():
-                _say(
-                    f"{patient.source}, row {records.row[i]}: {name} {records.values[i]:g} is negative, which the "
-                    "population never predicts; correct it, or record it as below its limit of quantification", refuse,
-                )  # fmt: skip
         measured = np.flatnonzero(~records.censored & (records.values > 0))
         for i in measured:
             value, here = records.values[i], f[name][:, seen[i]]
