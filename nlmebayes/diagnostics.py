@@ -141,7 +141,7 @@ def check(model: Model | None, tree: Tree) -> Report:
         *_told(model, design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
-    chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation") or [])
+    chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
 
 

@@ -136,8 +136,8 @@ def _whole(posterior, model, design, outcomes):
     for name, dims in wanted.items():
         if name not in posterior:
             raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
-        found = {dim: n for dim, n in posterior[name].sizes.items() if dim not in ("chain", "draw")}
-        if found != {dim: sizes[dim] for dim in dims}:
+        draws = {dim: posterior.sizes[dim] for dim in ("chain", "draw")}
+        if dict(posterior[name].sizes) != draws | {dim: sizes[dim] for dim in dims}:
             raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
     effects = {f"eta_{level.name}": {level.name, f"{level.name}_effect"} for level in design.levels}
     each = effects | {p.name: {"unit"} for p in model.structure.parameters}
@@ -149,10 +149,13 @@ def _whole(posterior, model, design, outcomes):
             raise ModelError(f"the tree is damaged: {name} has missing values; load it again, or fit anew")
 
 
-def said(tree, attribute):
-    """What an attribute of a tree holds as JSON, or {}."""
+def said(tree, attribute, kind=dict):
+    """What an attribute of a tree holds as JSON, a dict or another ``kind``; an empty one where there is none."""
     with _reading():
-        return json.loads(tree.attrs.get(attribute, "{}"))
+        found = json.loads(tree.attrs[attribute]) if attribute in tree.attrs else kind()
+    if not isinstance(found, kind):
+        raise ModelError(f"the tree is damaged: its attribute {attribute} holds {found!r}; load it again, or fit anew")
+    return found
 
 
 def completed(tree, data):

@@ -44,7 +44,7 @@ def population(
     levels: Text | tuple[Text, ...] | None = None, reference: dict[Text, Place] | None = None,
     domain: dict[Text, tuple[Number, ...] | tuple[Text, ...]] | None = None, about: dict | None = None,
     uncertainty: dict[Text, NotNegative | dict[Text, NotNegative]] | None = None,
-    covariates: dict[Text, dict] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
+    covariates: dict[Text, object] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
 ):  # fmt: skip
     """A population with stated parameters, such as a published model.
 
