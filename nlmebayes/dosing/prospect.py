@@ -214,10 +214,11 @@ def prospect(case, plan, targets, largest=None):
     area = area_of(case.model.structure, case.outcome)
     windows = tuple((*map(float, t.window(plan)), t.integral and area is not None) for t in targets)
     for target, (start, end, _) in zip(targets, windows, strict=True):
-        if end < plan.start or start < end <= plan.start:
+        early = end < plan.start or start < end <= plan.start
+        if early and any(part.amount for part in plan.parts):
             raise ModelError(
                 f"the target {target} is about times up to {end:g}, before the regimen {plan} starts at "
-                f"{plan.start:g} and can change anything; give later times"
+                f"{plan.start:g} and can change anything; give later times, or an amount of 0 to look at the past"
             )
         if case.history == regimen.NONE and start < plan.start:
             raise ModelError(
