@@ -1,7 +1,6 @@
 """Whether a structure predicts probabilities, as the families of shares and of 0 and 1 take them.
 
-Parameters on an identity link have no limits; where they are far out, a prediction that is a probability whatever they
-are still lies between 0 and 1.
+A prediction that is a probability whatever the parameters are still lies between 0 and 1 where these are far out.
 """
 
 import numpy as np
@@ -11,13 +10,13 @@ from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
 
-FAR = 8.0  # spreads of a parameter from its typical value
+FAR = 8.0  # prior SDs of a parameter from its typical value, on the link scale
 LARGE = 1e6  # amount of a state
 
 
 def impossible(structure, parameters, outcome):
     """A prediction of an outcome that is no probability, or None: of curves, and of what is read from states."""
-    p = {each.name: pt.constant(values) for each, values in zip(parameters, _far_out(parameters), strict=True)}
+    p = {each.name: values for each, values in zip(parameters, _far_out(parameters), strict=True)}
     n = 2 * len(parameters) + 1
     if isinstance(structure, Curve):
         f = _curve(structure, p, n, outcome)
@@ -35,14 +34,14 @@ def impossible(structure, parameters, outcome):
 
 def _curve(structure, p, n, outcome):
     x = {f"{name}_{outcome}": pt.ones(n) for name in structure.inputs} | {f"unit_{outcome}": np.arange(n)}
+    x |= {f"cumulative_{outcome}": pt.zeros(n)} if structure.closed else {}
     return structure.predict(Named(**p), Named(**x), (outcome,))[outcome]
 
 
 def _far_out(parameters):
-    """Values of each parameter (point,): typical ones, and each of those on an identity link moved both ways."""
-    middle = np.array([p.typical if p.typical is not None else 0.0 for p in parameters])
-    values = np.tile(middle, (2 * len(parameters) + 1, 1))
+    """Values of each parameter (point,): typical ones, and each in turn moved both ways on its link scale."""
+    middle = [0.0 if p.typical is None else float(p.scale.forward(p.typical)) for p in parameters]
+    linear = np.tile(middle, (2 * len(parameters) + 1, 1))
     for i, p in enumerate(parameters):
-        if not np.isfinite(p.scale.bounds).any():
-            values[1 + 2 * i : 3 + 2 * i, i] += FAR * (p.spread or 1.0) * np.array([-1.0, 1.0])
-    return values.T
+        linear[1 + 2 * i : 3 + 2 * i, i] += FAR * (p.spread or p.scale.spread or 1.0) * np.array([-1.0, 1.0])
+    return [p.scale.inverse(pt.constant(values)) for p, values in zip(parameters, linear.T, strict=True)]
