@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: help install demo test test-recovery test-external test-bounds lint format docs bench clean
+.PHONY: help install demo test test-arguments test-recovery test-external test-bounds lint format docs bench clean
 
 help:
 	@echo "make demo           theophylline end to end, into demo/"
 	@echo "make test           the whole suite"
+	@echo "make test-arguments two thousand bad arguments to all public functions"
 	@echo "make test-recovery  simulate, fit, recover over many replicates (slow)"
 	@echo "make test-external DIR=...  agreement on datasets that may not be shipped"
 	@echo "make test-bounds    the solvers with every index checked (slow)"
@@ -35,6 +36,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-arguments: $(READY)
+	$(BIN)/python -m pytest -m arguments tests/test_arguments.py
 
 test-recovery: $(READY)
 	$(BIN)/python -m pytest -m recovery -n $(JOBS)

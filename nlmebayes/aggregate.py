@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Text, checked
 from nlmebayes.residual import Additive, Gaussian
 from nlmebayes.variables import ModelError
 
 
+@checked
 @dataclass(frozen=True)
 class Aggregate(Gaussian):
     r"""A normal residual of which some records are means.
@@ -31,19 +33,16 @@ class Aggregate(Gaussian):
     """
 
     residual: Gaussian | None = field(default_factory=Additive)
-    n: str | None = None
-    error: str | None = None
+    n: Text | None = None
+    error: Text | None = None
 
     @property
     def optional(self):
         return ("error",) if self.residual is not None else ()
 
     def __post_init__(self):
-        if self.residual is not None and (not isinstance(self.residual, Gaussian) or self.residual.columns):
-            raise ModelError(
-                "Aggregate takes a normal residual (Additive, Proportional, Combined, Power) or None; "
-                f"got {self.residual}"
-            )
+        if self.residual is not None and self.residual.columns:
+            raise ModelError(f"Aggregate: residual must be {self.ARGUMENT} or None; got {self.residual}")
         if self.n is None and self.error is None:
             raise ModelError("Aggregate: name the column of sample sizes, n=, or of standard errors, error=")
         if self.residual is None and self.error is None:

@@ -16,6 +16,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Positive, Text, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Gaussian, Residual
@@ -24,6 +25,7 @@ from nlmebayes.variables import ModelError
 FIRST = -1.0  # gap of the first record of a series
 
 
+@checked
 @dataclass(frozen=True)
 class Autoregressive(Residual):
     """A residual whose deviations are correlated within a series: nlme's corAR1, or corCAR1 with ``over``.
@@ -46,20 +48,16 @@ class Autoregressive(Residual):
     Priors: those of ``residual``, and rho uniform.
     """
 
-    residual: Residual = field(default_factory=Additive)
-    within: str | None = None
-    over: str | None = None
-    unit: float = 1.0
+    residual: Gaussian = field(default_factory=Additive)
+    within: Text | None = None
+    over: Text | None = None
+    unit: Positive = 1.0
 
     correlated = True
 
     def __post_init__(self):
-        if not isinstance(self.residual, Gaussian) or self.residual.columns:
-            raise ModelError(
-                f"Autoregressive takes a normal residual (Additive, Proportional, Combined, Power); got {self.residual}"
-            )
-        if not self.unit > 0:
-            raise ModelError(f"Autoregressive: unit must be positive; got {self.unit}")
+        if self.residual.columns:
+            raise ModelError(f"Autoregressive: residual must be {Gaussian.ARGUMENT}; got {self.residual}")
 
     @property
     def columns(self):

@@ -1,6 +1,5 @@
 """`check`: did it converge, do the predictions look like the data, what do the data tell? In one table and in words."""
 
-import json
 import warnings
 from dataclasses import dataclass
 
@@ -11,12 +10,13 @@ import pytensor.tensor as pt
 from arviz_stats import ess, loo, rhat
 
 from nlmebayes import accuracy
+from nlmebayes.arguments import Tree, checked
 from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.hierarchy import doubts
-from nlmebayes.model import ModelError, assemble
+from nlmebayes.model import Model, ModelError, assemble
 from nlmebayes.parameter import Log
-from nlmebayes.prediction import context
+from nlmebayes.prediction import context, said
 from nlmebayes.threads import in_turns
 from nlmebayes.weights import KHAT
 
@@ -91,7 +91,8 @@ def _table(frame):
     return frame.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="")
 
 
-def check(model, tree) -> Report:
+@checked
+def check(model: Model | None, tree: Tree) -> Report:
     """Diagnose a fit.
 
     Parameters
@@ -112,6 +113,10 @@ def check(model, tree) -> Report:
     """
     model, design = context(model, tree)
     posterior = tree["posterior"]
+    for group in ("posterior_predictive", "log_likelihood", "observed_data"):
+        for outcome in design.outcomes:
+            if group not in tree.children or outcome.name not in tree[group]:
+                raise ModelError(f"check needs {outcome.name} in the group {group} of a fit; this tree has none")
     if posterior.sizes["draw"] == 1:
         raise ModelError("check needs draws; this tree holds one, a posterior mode")
     if posterior.sizes["chain"] * posterior.sizes["draw"] < FEWEST:
@@ -137,12 +142,13 @@ def check(model, tree) -> Report:
         *_told(model, design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
-    chosen = pd.DataFrame(json.loads(tree.attrs.get("nlmebayes_parametrisation", "[]")))
+    chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
 
 
+@checked
 @in_turns
-def summary(tree, *, model=None) -> pd.DataFrame:
+def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
     """The population as a pharmacometrician reads it, with convergence diagnostics.
 
     One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
@@ -264,7 +270,7 @@ def _loo(tree, name):
 
 def _approximated(tree):
     """What an approximation is worth."""
-    settings = json.loads(tree.attrs.get("nlmebayes_fit", "{}"))
+    settings = said(tree, "nlmebayes_fit")
     if settings.get("khat") is not None:
         khat = settings["khat"]
         use = "its draws are weighted to the posterior" if khat <= KHAT else "its draws are not those of the posterior"
@@ -279,14 +285,12 @@ def _convergence(population, divergences, tree):
             "here can be trusted. Look at each chain: two modes (e.g. ka and cl/v exchanged) or too few draws"
         )
     least = population.loc[population["ess_bulk"].idxmin()]
+    levels = any(v.startswith("eta_") for v in tree["posterior"].data_vars)
     if least["ess_bulk"] < ESS and "sample_stats" in tree.children:
-        yield (
-            f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws, or another "
-            "parametrisation (centred suits many samples per group, noncentred few)"
-        )
+        other = ", or another parametrisation (centred suits many samples per group, noncentred few)" if levels else ""
+        yield f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws{other}"
     if divergences:
         total = tree["sample_stats"]["diverging"].size
-        levels = any(v.startswith("eta_") for v in tree["posterior"].data_vars)
         other = ", or change the parametrisation of the level with the smallest omega" if levels else ""
         yield f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept{other}"
 
@@ -333,7 +337,8 @@ def _geometry(tree, design):
     if (moved < ENERGY).any():
         yield (
             f"the energy moves slowly (E-BFMI {moved.min():.2f} < {ENERGY}): the posterior has a funnel or heavy "
-            "tails. Give the SDs tighter priors, or try another parametrisation"
+            "tails. Give the SDs tighter priors"
+            + (", or try another parametrisation" if any(v.startswith("eta_") for v in tree["posterior"]) else "")
         )
     diverging = tree["sample_stats"]["diverging"].to_numpy().astype(bool)
     if diverging.sum() < CROWD:
@@ -351,7 +356,7 @@ def _geometry(tree, design):
 
 def _piloted(tree, converged):
     """Whether the pilot, which the parametrisation rests on, was near the posterior."""
-    pilot = json.loads(tree.attrs.get("nlmebayes_pilot", "{}"))
+    pilot = said(tree, "nlmebayes_pilot")
     if pilot.get("rounds") == 0:
         yield "the pilot failed: effects are as good as non-centred, and the chains started at the typical values"
     for name, values in pilot.items():
@@ -360,13 +365,13 @@ def _piloted(tree, converged):
         drawn = tree["posterior"][name]
         away = np.abs(drawn.mean(("chain", "draw")).to_numpy() - values) / drawn.std(("chain", "draw")).to_numpy()
         if np.max(away, initial=0.0) > FAR:
-            said = (
+            words = (
                 "so that the sampler was slower than it need be; its draws are right all the same"
                 if converged
                 else "which may be why the chains disagree"
             )
             yield (
-                f"the pilot was {np.max(away):.1f} SDs from the posterior of {name}, {said}. Better typical values "
+                f"the pilot was {np.max(away):.1f} SDs from the posterior of {name}, {words}. Better typical values "
                 "(typical=) would help"
             )
 

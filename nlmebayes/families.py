@@ -11,11 +11,13 @@ Each family gives the expected information on ``f``, which makes the pilot itera
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Count, Positive, Text, checked, instance, whole
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Residual
 from nlmebayes.structure.stable import stirling, trigamma
@@ -63,10 +65,12 @@ def _probability(f):
     return pt.clip(f, EDGE, 1 - EDGE)
 
 
+@checked
 @dataclass(frozen=True)
 class Bernoulli(Family):
     """y ~ Bernoulli(f): f is the probability that y is 1."""
 
+    probability = True
     values = "0 or 1"
 
     def priors(self, scale):
@@ -85,6 +89,7 @@ class Bernoulli(Family):
         return {"1": (y, np.ones_like(y))}
 
 
+@checked
 @dataclass(frozen=True)
 class Binomial(Family):
     """y ~ Binomial(n, f): y successes in n trials of probability f.
@@ -95,8 +100,9 @@ class Binomial(Family):
         Column of the data with the number of trials (``"n"`` by default), or that number.
     """
 
-    n: str | int = "n"
+    n: Text | Count = "n"
     reads = ("n",)
+    probability = True
     values = "whole numbers from 0 to n"
 
     def priors(self, scale):
@@ -131,6 +137,7 @@ class Counts(Family):
         return y / _exposure_of(s)
 
 
+@checked
 @dataclass(frozen=True)
 class Poisson(Counts):
     """y ~ Poisson(e f): f is the rate per unit of the exposure e.
@@ -141,7 +148,7 @@ class Poisson(Counts):
         Column with the exposure (person-years, area, size factor of a library), on the natural scale; 1 by default.
     """
 
-    exposure: str | float | None = None
+    exposure: Text | Positive | None = None
 
     def priors(self, scale):
         return {}
@@ -157,6 +164,7 @@ class Poisson(Counts):
         return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
 
 
+@checked
 @dataclass(frozen=True)
 class NegativeBinomial(Counts):
     r"""Overdispersed counts with mean e f and variance :math:`e f + (a e f)^2`.
@@ -170,7 +178,7 @@ class NegativeBinomial(Counts):
         As of `Poisson`.
     """
 
-    exposure: str | float | None = None
+    exposure: Text | Positive | None = None
 
     def priors(self, scale):
         return {"a": Prior("HalfNormal", sigma=1.0)}
@@ -190,6 +198,7 @@ class NegativeBinomial(Counts):
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
 
 
+@checked
 @dataclass(frozen=True)
 class ZeroInflated(Family):
     """Counts of ``counts``, but 0 with probability pi whatever they would be. f is the mean (rate) of ``counts``.
@@ -203,11 +212,7 @@ class ZeroInflated(Family):
     Source: Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
     """
 
-    counts: Poisson | NegativeBinomial = field(default_factory=Poisson)
-
-    def __post_init__(self):
-        if not isinstance(self.counts, Poisson | NegativeBinomial):
-            raise ModelError(f"ZeroInflated takes Poisson() or NegativeBinomial(); got {self.counts!r}")
+    counts: Annotated[Counts, instance("Poisson() or NegativeBinomial()", Counts)] = field(default_factory=Poisson)
 
     @property
     def columns(self):
@@ -238,6 +243,7 @@ class ZeroInflated(Family):
         return self.counts.of_one(y, s)
 
 
+@checked
 @dataclass(frozen=True)
 class Gamma(Family):
     """y ~ Gamma with mean f and coefficient of variation a (shape 1/a^2). Prior: a ~ HalfNormal(0.5)."""
@@ -260,6 +266,7 @@ class Gamma(Family):
         return y <= 0
 
 
+@checked
 @dataclass(frozen=True)
 class Beta(Family):
     r"""y ~ Beta with mean f and SD :math:`a \sqrt{f (1 - f)}`, the fraction a of the largest possible SD.
@@ -268,6 +275,7 @@ class Beta(Family):
     """
 
     positive = True
+    probability = True
     values = "between 0 and 1, both excluded"
 
     def priors(self, scale):
@@ -292,6 +300,7 @@ class Beta(Family):
         return (y <= 0) | (y >= 1)
 
 
+@checked
 @dataclass(frozen=True)
 class OrderedLogistic(Family):
     r"""Ordered categories 1, 2, ..., K: a cumulative logit model (proportional odds).
@@ -309,11 +318,7 @@ class OrderedLogistic(Family):
     Source: McCullagh (1980), J. R. Stat. Soc. B 42, 109-142.
     """
 
-    categories: int = 2
-
-    def __post_init__(self):
-        if not isinstance(self.categories, int) or self.categories < 2:
-            raise ModelError(f"OrderedLogistic: categories must be a whole number from 2; got {self.categories!r}")
+    categories: Annotated[int, whole("a whole number from 2 to 1000", 2, 1000)] = 2
 
     @property
     def values(self):

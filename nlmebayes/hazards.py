@@ -16,11 +16,13 @@ the same sum of weights times predictions.
 import math
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Annotated
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Text, checked, whole
 from nlmebayes.families import Family
 from nlmebayes.variables import ModelError
 
@@ -31,6 +33,7 @@ PANELS = 4  # of the times that are simulated, at least
 KNOTS = 33  # of a closed cumulative hazard that is inverted
 
 
+@checked
 @dataclass(frozen=True)
 class TimeToEvent(Family):
     """The outcome is the time of an event; ``f`` is the hazard, and what is reported of it the cumulative hazard.
@@ -47,8 +50,8 @@ class TimeToEvent(Family):
         Quadrature nodes of a record (at least 5 between two breaks); not used where the structure is a `Hazard`.
     """
 
-    entry: str | None = None
-    nodes: int = 15
+    entry: Text | None = None
+    nodes: Annotated[int, whole("a whole number from 2 to 1000", 2, 1000)] = 15
 
     folds = True
     positive = True

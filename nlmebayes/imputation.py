@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special
 from scipy.stats import qmc
 
+from nlmebayes.arguments import NotNegative, Number, Positive, Text, kind_of, read
 from nlmebayes.data.lines import continuous
 from nlmebayes.model import ModelError
 
@@ -111,13 +112,16 @@ def stated(covariates):
     for name, said in covariates.items():
         keys = set(said) if isinstance(said, dict) else set()
         if keys == {"share"}:
-            values, share = list(said["share"]), np.array(list(said["share"].values()), dtype=float)
-            if not (share >= 0).all() or abs(share.sum() - 1) > 1e-6:
+            each = read(f"covariates of {name}", "share", kind_of(dict[Text, NotNegative]), said["share"])
+            values, share = list(each), np.array(list(each.values()), dtype=float)
+            if abs(share.sum() - 1) > 1e-6:
                 raise ModelError(f"covariates: the shares of {name} are {share.tolist()}; they must sum to 1")
             shares[name] = ([_number(value) for value in values], share)
             continue
         if keys not in ({"mean", "sd"}, {"median", "cv_percent"}):
             raise ModelError(f"covariates: {name} is stated as {said!r}; write {KINDS}")
+        wanted = {"mean": Number, "sd": NotNegative, "median": Positive, "cv_percent": NotNegative}
+        said = {key: read(f"covariates of {name}", key, kind_of(wanted[key]), said[key]) for key in keys}
         names.append(name)
         logged.append("median" in said)
         mean.append(np.log(said["median"]) if "median" in said else said["mean"])

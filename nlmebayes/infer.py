@@ -2,15 +2,15 @@
 
 import copy
 import dataclasses
+import inspect
 import json
-import operator
-import warnings
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import nutpie
 import pymc as pm
 import xarray as xr
+from nutpie._lib import PyNutsSettings
 
 from nlmebayes import (
     accuracy,
@@ -23,13 +23,15 @@ from nlmebayes import (
     streaming,
     trace,
 )
+from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
 from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.grouping import TRANSPORT
 from nlmebayes.hierarchy import doubts
-from nlmebayes.model import Model, ModelError, assemble, designed
+from nlmebayes.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
 from nlmebayes.start import initial_points, pilot
@@ -38,15 +40,24 @@ from nlmebayes.threads import in_turns
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
+EXACT = 1e-6  # of the range of the measurements: those that are nearer to their predictions have no scatter
+FEW = 3  # measurements, of fewer of which nothing is said
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 OWN = ("save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # options that are set here
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
+NUTPIE = tuple(inspect.signature(nutpie.sample).parameters)  # its arguments beside the settings of the sampler
+Backend = Literal["numba", "jax"]
+Approximation = Literal["map", "laplace", "pathfinder"]
+Method = Literal["nuts", "map", "laplace", "pathfinder"]
 
 
+@checked
 def fit(
-    model: Model, data, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True,
-    target_accept=None, backend="numba", method="nuts", resume=None, store=None, **options,
+    model: Model, data: Data, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
+    random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
+    backend: Backend = "numba", method: Method = "nuts", resume: Tree | Switch | None = None, store: File | None = None,
+    **options,
 ):  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -97,10 +108,8 @@ def fit(
     >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
-    if method not in ("nuts", *approximation.METHODS):
-        raise ModelError(f"no method {method!r}; there are nuts, {', '.join(approximation.METHODS)}")
     _approximable(method, backend)
-    _asked(draws, tune, chains, cores, random_seed, target_accept, options)
+    _own(options)
     streaming.check(store, method, resume)
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
@@ -114,8 +123,9 @@ def fit(
     )  # fmt: skip
 
 
+@checked
 @in_turns
-def sampler(model: Model, data, *, backend="numba"):
+def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
     """Compile the model on these data; `fit` in two steps, for many fits of one design.
 
     ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
@@ -125,14 +135,29 @@ def sampler(model: Model, data, *, backend="numba"):
     compilation.prepare(backend, model.structure)
     storage.statement(model)  # what cannot be stored is refused before the sampling, not after
     for doubt in doubts(model, design):
-        warnings.warn(doubt, skip_file_prefixes=(str(Path(__file__).parent),))  # of whoever called
+        warn(doubt)
     found = pilot(model, design)  # an error here comes before the long compilation
+    _check_scatter(design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
     arrays = information.arrays() if information else {}
     return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays)
+
+
+def _check_scatter(design, found):
+    """Refuse measurements that lie on their predictions: their SD has no lower end, and the density no upper one."""
+    for o in design.outcomes:
+        measured = np.isfinite(o.values) & ~o.censored
+        if o.nodes is not None or o.name not in found.f or measured.sum() < FEW:
+            continue
+        away = np.abs(o.values - found.f[o.name])[measured]
+        if away.max() < EXACT * np.ptp(o.values[measured]):
+            raise ModelError(
+                f"{o.name}: the measurements lie on the predictions of the model, at most {away.max():.2g} away, so "
+                "there is no residual scatter to estimate. Simulated data need a measurement error"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,14 +203,15 @@ class Sampler:
         other = self._with_arrays(information.arrays()) if information else self
         return dataclasses.replace(other, pilot=found, start=initial_points(self.built, self.design, found))
 
+    @checked
     def sample(
-        self, *, draws=1000, tune=1000, chains=4, cores=None, random_seed=None, progressbar=True, target_accept=None,
-        resume=None, store=None, **options,
+        self, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
+        random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
+        resume: Tree | Switch | None = None, store: File | None = None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        asked = _asked(draws, tune, chains, cores, random_seed, target_accept, options)
-        draws, tune, chains, random_seed = asked
+        _own(options)
         rng = np.random.default_rng(random_seed)
         even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
@@ -197,7 +223,7 @@ class Sampler:
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
         if store is not None:
             with streaming.room(store) as folder:
-                return self._streamed(Path(store), folder, draws, tune, rng, options, settings)
+                return self._streamed(store, folder, draws, tune, rng, options, settings)
         ready, rest, options = self._prepared(resume, tune, rng, options)
         *found, kept = trace.whole(*ready._run(draws, rest, rng, options), draws)
         tree = ready._finished(*found, rng, settings)
@@ -330,12 +356,13 @@ class Sampler:
         given = {name: x for name, x in self.arrays.items() if name.startswith(INFORMATION)}
         return xr.Dataset({n: (tuple(f"{n}_{i}" for i in range(x.ndim)), x) for n, x in given.items()})
 
+    @checked
     @in_turns
-    def approximate(self, method, *, draws=1000, paths=4, random_seed=None):
+    def approximate(
+        self, method: Approximation, *, draws: Count = 1000, paths: Count = 4, random_seed: Seed | None = None
+    ):
         """An approximation of the posterior, as `fit` gives it: ``method`` is "map", "laplace" or "pathfinder"."""
         _approximable(method, self.backend)
-        draws, paths = _numbers(draws=draws, paths=paths)
-        random_seed = _seed(random_seed)
         rng = np.random.default_rng(random_seed)
         starts = [self.start(int(rng.integers(2**31))) for _ in range(paths)]
         found = approximation.found(compilation.density(self.compiled), starts, method, draws, rng)
@@ -370,40 +397,22 @@ def _approximable(method, backend):
         raise ModelError(f'method={method!r} takes backend="numba"')
 
 
-def _asked(draws, tune, chains, cores, random_seed, target_accept, options):
-    """Draws, tune, chains and seed as Python's own numbers; what the sampler cannot do, and options that are not the
-    user's, are refused."""
-    if cores is not None:
-        _numbers(cores=cores)
-    if target_accept is not None and not 0 < target_accept < 1:
-        raise ModelError(f"target_accept must lie between 0 and 1; got {target_accept}")
+def _own(options):
+    """Refuse options that nutpie does not have, or has for other values, and those that are not the user's."""
     for name in OWN:
         if name in options:
             raise ModelError(f"{name}= is set by fit; leave it out")
-    return *_numbers(draws=draws, tune=tune, chains=chains), _seed(random_seed)
-
-
-def _numbers(**given):
-    """Whole numbers from 1 on, of any type, as Python's own."""
-    for name, value in given.items():
+    settings = PyNutsSettings.Diag(0)
+    for name, value in options.items():
+        if name in NUTPIE:
+            continue
         try:
-            given[name] = operator.index(value)
-        except TypeError:
-            raise ModelError(f"{name} must be a whole number; got {value!r}") from None
-        if given[name] < 1:
-            raise ModelError(f"{name} must be at least 1; got {value}")
-    return given.values()
-
-
-def _seed(given):
-    """None, or a whole number from 0 on, which the tree keeps."""
-    try:
-        number = None if given is None else operator.index(given)
-    except TypeError:
-        number = -1
-    if number is not None and number < 0:
-        raise ModelError(f"random_seed must be a whole number, 0 or more; got {given!r}")
-    return number
+            settings.update({name: value})
+        except AttributeError:
+            known = ", ".join(name for name in inspect.signature(fit).parameters if name != "options")
+            raise ModelError(f"fit: no argument {name!r}; its arguments are {known}, and options of nutpie") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"fit: nutpie does not take {name}={value!r}: {error}; give another value") from None
 
 
 def _informed(tree):

@@ -1,6 +1,7 @@
 """`Model`, the whole statement with no data in it, and `build`, which makes a PyMC model of it on a dataset."""
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -8,13 +9,15 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes import censoring, hierarchy, transport
+from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import Prior
-from nlmebayes.residual import Additive, Residual, scale_of
+from nlmebayes.parameter import Prior, by_label
+from nlmebayes.probabilities import impossible
+from nlmebayes.residual import Additive, Residual, named, scale_of
 from nlmebayes.scales import is_scale, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
@@ -22,8 +25,12 @@ from nlmebayes.variables import ModelError, Variables
 
 LARGE = 20_000  # numbers in an array that is never made a constant
 BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)
+Data = Annotated[Dataset, instance("a Dataset, from Dataset.from_frame or Dataset.from_nonmem", Dataset)]
+Law = Annotated[Structure, instance("an instance of a zoo class, such as Emax()", Structure)]
+Scatter = Annotated[Residual, Kind("an instance of a residual, such as Additive()", named)]
 
 
+@checked
 @dataclass(frozen=True, init=False)
 class Model:
     """A structure, a formula per parameter, a residual per outcome.
@@ -57,15 +64,17 @@ class Model:
     parametrisation: str | dict = field(hash=False)
     typical: dict = field(hash=False)
 
+    ARGUMENT = "a Model, such as nb.Model(Emax())"
+
     def __init__(
-        self, structure, *formulas, residual=Additive(), priors=None, inputs=None,  # noqa: B008 (a frozen record)
-        parametrisation=AUTO, typical=None,
+        self, structure: Law, *formulas: Text, residual: Scatter | dict[Text, Scatter] = Additive(),  # noqa: B008
+        priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
+        parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
     ):  # fmt: skip
-        if not isinstance(structure, Structure):
-            raise ModelError(f"the structure must be an instance of a zoo class, such as Emax(); got {structure!r}")
+        stated = {k: by_label(v, k) if isinstance(v, dict) else v for k, v in (priors or {}).items()}
         values = {
             "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
-            "priors": dict(priors or {}), "inputs": dict(inputs or {}), "parametrisation": parametrisation,
+            "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
             "typical": dict(typical or {}),
         }  # fmt: skip
         for name, value in values.items():
@@ -73,9 +82,6 @@ class Model:
         self._check()
 
     def _check(self):
-        for text in self.formulas:
-            if not isinstance(text, str):
-                raise ModelError(f"a formula is a text such as 'cl ~ 1 + (1|id)'; got {text!r}")
         names = [p.name for p in self.structure.parameters]
         where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
         stated = [parse(text).parameter for text in self.formulas if not is_scale(text)]
@@ -88,17 +94,31 @@ class Model:
             if name not in self.structure.inputs:
                 wanted = ", ".join(self.structure.inputs) or "none"
                 raise ModelError(f"no input {name!r} in {type(self.structure).__name__}; its inputs are {wanted}")
-        each = self.residual.values() if isinstance(self.residual, dict) else [self.residual]
-        for residual in each:
-            if not isinstance(residual, Residual):
-                raise ModelError(f"a residual must be an instance such as Additive(); got {residual!r}")
+        for name, value in self.typical.items():
+            if isinstance(value, tuple) and len(value) != 2:
+                raise ModelError(f"typical value of {name}: write a number, or (value, spread); got {value}")
+        _ = self.parameters  # whose typical values are in their range
         for name, prior in self.priors.items():
-            if not isinstance(prior, Prior):
-                raise ModelError(f"prior of {name!r}: write it as Prior('Normal', mu=0, sigma=1); got {prior!r}")
+            prior.check(name)
+        self._check_probabilities()
         given = self.parametrisation
         for value in given.values() if isinstance(given, dict) else [given]:
             if value not in PARAMETRISATIONS:
                 raise ModelError(f"no parametrisation {value!r}; there are {', '.join(PARAMETRISATIONS)}")
+
+    def _check_probabilities(self):
+        """Predictions of outcomes whose family takes probabilities are some."""
+        each = self.residual if isinstance(self.residual, dict) else {None: self.residual}
+        for outcome, residual in each.items():
+            names = (outcome,) if outcome else outcome_names(self.structure) if residual.probability else ()
+            for name in names or ("y",):
+                wrong = impossible(self.structure, self.parameters, name) if residual.probability else None
+                if wrong is not None:
+                    raise ModelError(
+                        f"{residual} takes a probability, and {self.structure.label} can predict {wrong:g}"
+                        f"{f' for {outcome}' if outcome else ''}: take a structure or an option whose link is the "
+                        "logit, or another residual"
+                    )
 
     def but(self, **changes):
         """The same statement with other parts: ``model.but(parametrisation="centred")``.
@@ -158,7 +178,7 @@ def _declared(structure, formulas):
 def _with_typical(p, stated):
     if stated is None:
         return p
-    middle, spread = stated if isinstance(stated, tuple | list) else (stated, p.spread)
+    middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
     if spread is None and p.scale.spread is None:
         raise ModelError(
             f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}"
@@ -166,7 +186,8 @@ def _with_typical(p, stated):
     return replace(p, typical=middle, spread=spread)
 
 
-def build(model: Model, data) -> pm.Model:
+@checked
+def build(model: Model, data: Data) -> pm.Model:
     """The PyMC model of ``model`` on ``data``, with named dims, for use with any PyMC tool.
 
     Free variables ``theta_<parameter>``, ``omega_<level>``, ``sigma_<outcome>_<part>`` and the standardised
@@ -181,13 +202,7 @@ def build(model: Model, data) -> pm.Model:
 
 
 def designed(model, data, *, measured=False) -> Design:
-    """The design of a model on a dataset, after a look at what was given; ``measured`` asks for every measurement."""
-    if not isinstance(model, Model):
-        raise ModelError(f"the first argument must be a Model, such as nb.Model(Emax()); got {type(model).__name__}")
-    if not isinstance(data, Dataset):
-        raise ModelError(
-            f"the data must be a Dataset, from Dataset.from_frame or Dataset.from_nonmem; got {type(data).__name__}"
-        )
+    """The design of a model on a dataset; ``measured`` asks for every measurement."""
     missing = data.observations["row"][data.observations["value"].isna()]
     if measured and len(missing):
         raise ModelError(f"row {missing.iloc[0]} has no measurement: these data are for prediction, not for a fit")
@@ -203,7 +218,8 @@ def designed(model, data, *, measured=False) -> Design:
     return design
 
 
-def priors(model: Model, data) -> pd.DataFrame:
+@checked
+def priors(model: Model, data: Data) -> pd.DataFrame:
     """Every prior of the model on these data, one row per variable and coordinate."""
     return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 

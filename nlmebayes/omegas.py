@@ -10,9 +10,14 @@
 Source of the conversions: the moments of a log-normal, CV^2 = exp(omega^2) - 1.
 """
 
+from typing import Annotated
+
 import numpy as np
 
+from nlmebayes.arguments import Number, Positive, Text, kind_of, number, read
 from nlmebayes.variables import ModelError
+
+Correlation = Annotated[float, number("a number between -1 and 1, both excluded", -1.0, 1.0)]
 
 KINDS = {
     "sd": lambda x: x,
@@ -30,7 +35,7 @@ def is_spread(stated):
 
 def named(stated, level):
     """Names of the effects that a level's table states."""
-    _known(stated, level)
+    stated = _known(stated, level)
     found = [name for kind in KINDS for name in stated.get(kind, {})]
     found += _matrix_of(stated, level)[0]
     for name in found:
@@ -41,6 +46,7 @@ def named(stated, level):
 
 def joined(stated, level):
     """Names of the effects that correlate with another."""
+    stated = _known(stated, level)
     names, matrix = _matrix_of(stated, level)
     apart = np.abs(matrix - np.diag(np.diag(matrix))).sum(axis=1) > 0 if names else []
     found = [name for name, together in zip(names, apart, strict=True) if together]
@@ -56,7 +62,7 @@ def spread(stated, level, effects):
         An effect that the model lacks or that is not stated, a number that is not positive, a matrix that is no
         covariance.
     """
-    names = named(stated, level)
+    stated, names = _known(stated, level), named(stated, level)
     for name in names:
         if name not in effects:
             raise ModelError(f"omega of {level}: no effect {name!r} in the formulas; there are {', '.join(effects)}")
@@ -69,7 +75,7 @@ def spread(stated, level, effects):
     sd, corr = np.zeros(len(effects)), np.eye(len(effects))
     for kind, convert in KINDS.items():
         for name, value in stated.get(kind, {}).items():
-            sd[place[name]] = convert(_positive(value, f"omega of {level}, {kind} of {name}"))
+            sd[place[name]] = convert(value)
     within, matrix = _matrix_of(stated, level)
     if within:
         k = [place[name] for name in within]
@@ -86,17 +92,28 @@ def spread(stated, level, effects):
 
 
 def _known(stated, level):
+    """A level's table in its canonical spelling."""
     for key in stated:
         if key not in KINDS and key not in MATRICES:
             known = ", ".join((*KINDS, *MATRICES))
             raise ModelError(f"omega of {level}: no way to state it {key!r}; there are {known}")
+    wanted = dict.fromkeys(KINDS, dict[Text, Positive]) | {"correlation": dict[Text, Correlation]}
+    found = {key: read(f"omega of {level}", key, kind_of(wanted[key]), stated[key]) for key in stated if key in wanted}
+    if "covariance" not in stated:
+        return found
+    both = read(f"omega of {level}", "covariance", kind_of(dict[Text, list[Text] | list[list[Number]]]),
+                stated["covariance"])  # fmt: skip
+    if set(both) != {"names", "matrix"}:
+        keys = ", ".join(both) or "neither"
+        raise ModelError(f"omega of {level}: covariance is stated by its names and its matrix; got {keys}")
+    return found | {"covariance": both}
 
 
 def _matrix_of(stated, level):
     """Names and covariance of the table ``covariance``."""
     if "covariance" not in stated:
         return [], np.zeros((0, 0))
-    names, rows = list(stated["covariance"]["names"]), stated["covariance"]["matrix"]
+    names, rows = stated["covariance"]["names"], stated["covariance"]["matrix"]
     lower = [list(row) for row in rows]
     n = len(names)
     if [len(row) for row in lower] == list(range(1, n + 1)):
@@ -110,9 +127,3 @@ def _matrix_of(stated, level):
     if not (np.diag(matrix) > 0).all():
         raise ModelError(f"omega of {level}: a variance of covariance is not positive; leave out effects without one")
     return names, matrix
-
-
-def _positive(value, what):
-    if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
-        raise ModelError(f"{what}: {value!r} is no positive number; leave out effects without a spread")
-    return float(value)

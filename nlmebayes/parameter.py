@@ -5,9 +5,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
+from pymc.logprob.utils import CheckParameterValue
+from pytensor.graph.traversal import ancestors
 from scipy import special
+
+from nlmebayes.arguments import Kind, Number, Positive, Switch, Text, checked, read, text
+from nlmebayes.errors import ModelError
 
 
 class Link(ABC):
@@ -30,6 +36,7 @@ class Link(ABC):
         """A tensor of any shape on the natural scale, from the link scale."""
 
 
+@checked
 @dataclass(frozen=True)
 class Identity(Link):
     """phi = linear predictor. Its prior scales have the parameter's unit, so a `Parameter` must state them."""
@@ -43,6 +50,7 @@ class Identity(Link):
         return linear
 
 
+@checked
 @dataclass(frozen=True)
 class Log(Link):
     """phi = exp(linear predictor): positive parameters, log-normal individuals."""
@@ -62,12 +70,14 @@ class Log(Link):
 class Interval(Link):
     """Parameters between ``lower`` and ``upper``."""
 
-    lower: float = 0.0
-    upper: float = 1.0
+    lower: Number = 0.0
+    upper: Number = 1.0
 
     def __post_init__(self):
-        if not -np.inf < self.lower < self.upper < np.inf:
-            raise ValueError(f"{type(self).__name__}: ({self.lower}, {self.upper}) is no interval")
+        if not self.lower < self.upper:
+            raise ModelError(
+                f"{type(self).__name__}: ({self.lower:g}, {self.upper:g}) is no interval; the lower end is first"
+            )
 
     @property
     def bounds(self):
@@ -77,6 +87,7 @@ class Interval(Link):
         return (np.asarray(value) - self.lower) / (self.upper - self.lower)
 
 
+@checked
 @dataclass(frozen=True)
 class Logit(Interval):
     """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval."""
@@ -91,6 +102,7 @@ class Logit(Interval):
         return self.lower + (self.upper - self.lower) * pt.sigmoid(linear)
 
 
+@checked
 @dataclass(frozen=True)
 class Probit(Interval):
     """phi = lower + (upper - lower) Phi(linear predictor), with Phi the standard normal distribution function."""
@@ -111,6 +123,7 @@ LINKS = {"identity": Identity(), "log": Log(), "logit": Logit(), "probit": Probi
 RESERVED = ("theta_", "omega_", "eta_", "corr_", "sigma_", "chol_corr_", "z_", "phi_", "f_")
 
 
+@checked
 @dataclass(frozen=True)
 class Parameter:
     """One individual parameter of a structure, with its default prior.
@@ -134,35 +147,31 @@ class Parameter:
         Whether the default model gives it a random effect at every level.
     """
 
-    name: str
-    unit: str = ""
-    typical: float | None = 1.0
-    spread: float | None = None
-    link: str | Link = "log"
-    variation: float | None = None
-    varies: bool = True
+    name: Text
+    unit: Text = ""
+    typical: Number | None = 1.0
+    spread: Positive | None = None
+    link: Text | Link = "log"
+    variation: Positive | None = None
+    varies: Switch = True
 
     def __post_init__(self):
         if not self.name.isidentifier():
-            raise ValueError(f"parameter {self.name!r}: the name must be a Python name, such as cl")
+            raise ModelError(f"parameter {self.name!r}: the name must be a Python name, such as cl")
         if self.name.startswith(RESERVED) or self.name == "sigma":
-            raise ValueError(f"parameter {self.name}: names that start with {', '.join(RESERVED)} are the library's")
+            raise ModelError(f"parameter {self.name}: names that start with {', '.join(RESERVED)} are the library's")
         if not isinstance(self.link, Link) and self.link not in LINKS:
-            raise ValueError(f"parameter {self.name}: no link {self.link!r}; links are {', '.join(LINKS)}")
-        for what in ("spread", "variation"):
-            value = getattr(self, what)
-            if value is not None and not value > 0:
-                raise ValueError(f"parameter {self.name}: {what} {value} is not positive")
+            raise ModelError(f"parameter {self.name}: no link {self.link!r}; links are {', '.join(LINKS)}")
         if self.typical is None:
             return
         lower, upper = self.scale.bounds
         if not lower < self.typical < upper:
-            raise ValueError(
-                f"parameter {self.name}: typical value {self.typical} is outside ({lower}, {upper}), "
+            raise ModelError(
+                f"parameter {self.name}: typical value {self.typical:g} is outside ({lower:g}, {upper:g}), "
                 f"the range of its {type(self.scale).__name__.lower()} link"
             )
         if self.spread is None and self.scale.spread is None:
-            raise ValueError(f"parameter {self.name}: an identity link needs spread=, in {self.unit or 'its unit'}")
+            raise ModelError(f"parameter {self.name}: an identity link needs spread=, in {self.unit or 'its unit'}")
 
     @property
     def scale(self) -> Link:
@@ -178,6 +187,7 @@ FAMILIES = {  # PyMC's distributions of numbers, by name; those that run a funct
 }
 
 
+@checked
 @dataclass(frozen=True, init=False)
 class Prior:
     """A PyMC distribution by name, e.g. ``Prior("HalfNormal", sigma=0.5)``.
@@ -189,21 +199,38 @@ class Prior:
     family: str
     parameters: dict = field(hash=False)
 
-    def __init__(self, family, /, parameters=None, **values):
-        kind = FAMILIES.get(family) if isinstance(family, str) else None
+    def __init__(self, family: Text, /, parameters: dict | None = None, **values):
+        kind = FAMILIES.get(family)
         if kind is None:
-            raise ValueError(f"no distribution {family!r} in PyMC that a prior may have, such as HalfNormal")
+            raise ModelError(
+                f"no distribution {family!r} in PyMC that a prior may have; write its name, such as "
+                "Prior('HalfNormal', sigma=0.5)"
+            )
+        if issubclass(kind, pm.Discrete):
+            raise ModelError(
+                f"prior {family}: its values are whole numbers, and every variable of a model is continuous"
+            )
         object.__setattr__(self, "family", family)
         values = {**(parameters or {}), **values}
         arguments = inspect.signature(kind.dist).parameters.items()
         known = [k for k, p in arguments if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         for name in values:
             if known and name not in known:
-                raise ValueError(f"prior {family}: no parameter {name!r}; it has {', '.join(known)}")
-            if isinstance(values[name], str):
-                raise ValueError(f"prior {family}: {name} {values[name]!r} is a text; it takes numbers")
-        plain = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in values.items()}
+                raise ModelError(f"prior {family}: no parameter {name!r}; it has {', '.join(known)}")
+        plain = {name: read(f"prior {family}", name, NUMBERS, value) for name, value in values.items()}
         object.__setattr__(self, "parameters", plain)
+
+    def check(self, name):
+        """Refuse parameters that PyMC gives no density, such as an SD of zero; ``name`` is the variable's.
+
+        Raises
+        ------
+        ModelError
+            Says what PyMC asks of them.
+        """
+        for condition, words in _conditions(self):
+            if not condition.eval(mode="FAST_COMPILE").all():
+                raise ModelError(f"prior of {name}: {self} is no distribution, which has {words}")
 
     def __repr__(self):
         return f"{self.family}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"
@@ -217,13 +244,77 @@ class Prior:
         return FAMILIES[self.family](name, **self.at(labels, name), dims=dims)
 
 
+def _plain(value):
+    """Numbers: one, a list of them, or by label; None is what PyMC takes it for."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {text(label): _plain(each) for label, each in value.items()}
+    array = np.asarray(value)
+    if isinstance(value, pd.DataFrame) or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise ValueError
+    return array.tolist()
+
+
+NUMBERS = Kind("a number, a list of numbers, or a dict of coefficient -> number", _plain)
+
+
+def _distribution(prior):
+    """The PyMC variable of a prior; values by label in their order."""
+    values = {k: np.array(list(v.values())) if isinstance(v, dict) else v for k, v in prior.parameters.items()}
+    try:
+        return getattr(pm, prior.family).dist(**values)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        text = " ".join(str(error).split())
+        raise ModelError(f"prior {prior}: PyMC does not take it: {text}; correct its parameters") from None
+
+
+def _conditions(prior):
+    """What PyMC asks of the parameters of a prior: expressions, with words for them."""
+    if issubclass(getattr(pm, prior.family), pm.LKJCorr):  # the number of effects is not stated
+        return
+    variable = _distribution(prior)
+    for node in ancestors([pm.logp(variable, variable.type())]):
+        if node.owner and isinstance(node.owner.op, CheckParameterValue):
+            yield from ((condition, node.owner.op.msg) for condition in node.owner.inputs[1:])
+
+
+def support(prior):
+    """Least and largest value that a prior can have."""
+    kind = getattr(pm, prior.family)
+    known = {pm.distributions.continuous.PositiveContinuous: (0.0, np.inf),
+             pm.distributions.continuous.UnitContinuous: (0.0, 1.0)}  # fmt: skip
+    found = next((bounds for base, bounds in known.items() if issubclass(kind, base)), (-np.inf, np.inf))
+    if not issubclass(kind, pm.distributions.continuous.BoundedContinuous) or issubclass(kind, pm.LKJCorr):
+        return found
+    inputs, places = _distribution(prior).owner.inputs, kind.bound_args_indices
+    ends = zip(found, places, (np.min, np.max), strict=True)
+    return tuple(end if k is None else float(least(inputs[k].eval(mode="FAST_COMPILE"))) for end, k, least in ends)
+
+
+def by_label(priors, name):
+    """One prior of a coordinate from those of its labels, which are of one family.
+
+    Raises
+    ------
+    ModelError
+        They are not.
+    """
+    families = list(dict.fromkeys(prior.family for prior in priors.values()))
+    keys = list(dict.fromkeys(key for prior in priors.values() for key in prior.parameters))
+    if len(families) != 1 or any(set(prior.parameters) != set(keys) for prior in priors.values()):
+        raise ModelError(f"prior of {name}: those of its coefficients must be of one family with the same parameters; "
+                         f"got {', '.join(map(str, priors.values()))}")  # fmt: skip
+    return Prior(families[0], {key: {label: p.parameters[key] for label, p in priors.items()} for key in keys})
+
+
 def _over(value, labels, what):
     if not isinstance(value, dict):
         return value
     missing = [label for label in labels if label not in value]
     unknown = [label for label in value if label not in labels]
     if missing or unknown:
-        raise ValueError(
+        raise ModelError(
             f"prior of {what}: needs one value for each of {', '.join(map(str, labels))}; "
             + "; ".join(f"{w} {', '.join(x)}" for w, x in (("missing", missing), ("unknown", unknown)) if x)
         )

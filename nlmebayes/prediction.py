@@ -6,7 +6,7 @@ side).
 """
 
 import json
-import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,9 @@ import xarray as xr
 from pytensor.graph.replace import clone_replace
 
 from nlmebayes import storage
+from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.design import resolve
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import (
     DRIFT,
     UNCOMPILED,
@@ -29,7 +31,7 @@ from nlmebayes.evaluation import (
     measure,
 )  # fmt: skip
 from nlmebayes.imputation import filled, missing
-from nlmebayes.model import Model, ModelError, assemble, check_doses, check_names, coordinates, designed
+from nlmebayes.model import Data, Model, ModelError, assemble, check_doses, check_names, coordinates, designed
 from nlmebayes.threads import in_turns
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
@@ -37,7 +39,15 @@ REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was f
 NAMED = 5  # subjects without a prediction that are named
 
 
-def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
+@checked
+def predict(
+    model: Model | None,
+    tree: Tree,
+    data: Data | None = None,
+    *,
+    redraw: Switch = False,
+    random_seed: Seed | None = None,
+):
     """Posterior prediction for any data.
 
     Parameters
@@ -86,7 +96,7 @@ def predict(model: Model, tree, data=None, *, redraw=False, random_seed=None):
     eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
     phi, f, _ = evaluator(model, design)(draws.theta, eta)
     for line in unsolved(design, f):
-        warnings.warn(f"predict: {line}", stacklevel=2)
+        warn(f"predict: {line}")
     posterior = labelled(design, draws, eta, phi, f, sizes)
     groups = observe(model, design, f, draws.sigma, sizes, rng)
     return storage.attach(as_tree({"posterior": posterior} | groups), model, data, storage.training_dataset(tree))
@@ -118,19 +128,77 @@ def _lost(label, bad, own, time):
 
 
 def context(model, tree):
-    """The model of a tree (checked, if one is given) and its training design."""
-    if "posterior" not in getattr(tree, "children", ()):
-        raise ModelError(f"needs a tree from fit or forecast, with a posterior; got {type(tree).__name__}")
-    if model is None:
-        model = storage.stored_model(tree)
-    else:
-        storage.same_model(model, tree)
-    return model, resolve(model, storage.training_dataset(tree))
+    """The model of a tree (checked, if one is given) and its training design.
+
+    Raises
+    ------
+    ModelError
+        The tree is of another model, has no posterior, or is not what the library wrote.
+    """
+    if "posterior" not in tree.children:
+        groups = ", ".join(tree.children) or "none"
+        raise ModelError(f"needs a tree from fit or forecast, with a posterior; this one has the groups {groups}")
+    with _reading():
+        if model is None:
+            model = storage.stored_model(tree)
+        else:
+            storage.same_model(model, tree)
+        own = storage.stored_dataset(tree)
+        training = resolve(model, storage.training_dataset(tree))
+        _whole(tree["posterior"].to_dataset(), model, training, own.outcomes)
+    return model, training
+
+
+@contextmanager
+def _reading():
+    """What a damaged tree raises, in a sentence; the library's own refusals pass."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if isinstance(error, ValueError) and type(error) not in (ValueError, json.JSONDecodeError):
+            raise
+        text = " ".join(str(error).split())
+        raise ModelError(f"the tree is damaged, {type(error).__name__}: {text}; load it again, or fit anew") from error
+
+
+def _whole(posterior, model, design, outcomes):
+    """A posterior has every variable of its population, and of the residuals of ``outcomes``, those of its own data, in
+    its shape; these and the effects are finite."""
+    sizes = {name: len(labels) for name, labels in coordinates(design).items()}
+    wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
+    wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
+    for outcome in outcomes:
+        for part in model.residual_of(outcome).priors(1.0):
+            name = f"sigma_{outcome}_{part}"
+            wanted[name] = (f"{name}_term",) if (outcome, part) in design.scales else ()
+    for name, dims in wanted.items():
+        if name not in posterior:
+            raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
+        draws = {dim: posterior.sizes[dim] for dim in ("chain", "draw")}
+        if dict(posterior[name].sizes) != draws | {dim: sizes[dim] for dim in dims}:
+            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
+    effects = {f"eta_{level.name}": {level.name, f"{level.name}_effect"} for level in design.levels}
+    each = effects | {p.name: {"unit"} for p in model.structure.parameters}
+    for name in each.keys() & posterior.keys():
+        if set(posterior[name].dims) != each[name] | {"chain", "draw"}:
+            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
+    for name in (*wanted, *(name for name in each if name in posterior)):
+        if not np.isfinite(posterior[name].to_numpy()).all():
+            raise ModelError(f"the tree is damaged: {name} has missing values; load it again, or fit anew")
+
+
+def said(tree, attribute, kind=dict):
+    """What an attribute of a tree holds as JSON, a dict or another ``kind``; an empty one where there is none."""
+    with _reading():
+        found = json.loads(tree.attrs[attribute]) if attribute in tree.attrs else kind()
+    if not isinstance(found, kind):
+        raise ModelError(f"the tree is damaged: its attribute {attribute} holds {found!r}; load it again, or fit anew")
+    return found
 
 
 def completed(tree, data):
     """The data of a patient with the covariates that his forecast imputed."""
-    values = json.loads(tree.attrs.get(storage.IMPUTED, "{}"))
+    values = said(tree, storage.IMPUTED)
     return filled(data, {column: values[name] for name, column in missing(data, values).items()}) if values else data
 
 
@@ -152,8 +220,12 @@ def _same_patient(data, own, drift):
         )
 
 
+@checked
 @in_turns
-def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
+def simulate(
+    model: Model, data: Data, *, draws: Count = 500, values: dict[Text, Array] | None = None,
+    random_seed: Seed | None = None,
+):  # fmt: skip
     """Prior predictive simulation, or simulation at stated population values.
 
     Parameters
@@ -201,7 +273,7 @@ def simulate(model: Model, data, *, draws=500, values=None, random_seed=None):
     eta = effects(design, prior, rng)
     phi, f, _ = evaluator(model, design)(prior.theta, eta)
     for line in unsolved(design, f):
-        warnings.warn(f"simulate: {line}", stacklevel=2)
+        warn(f"simulate: {line}")
     prior_group = labelled(design, prior, eta, phi, f, (1, draws))
     groups = observe(model, design, f, prior.sigma, (1, draws), rng, density=False)
     groups["prior_predictive"] = groups.pop("posterior_predictive")
@@ -214,7 +286,7 @@ def _stated(built, names, name, value):
         raise ModelError(f"values: no population variable {name!r}; there are {', '.join(names)}")
     shape = _shape(built, name)
     try:
-        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+        return np.broadcast_to(value, shape)
     except ValueError as error:
         raise ModelError(f"values: {name} has the shape {shape}; got {np.shape(value)}") from error
 

@@ -2,43 +2,44 @@
 
 A published model has no training data. In their place stands a small reference dataset (two subjects, every level, the
 reference value of each covariate), in whose state designs are resolved: ``center(wt)`` is the distance from the
-reference weight. `published` reads models that come with the library, one TOML file each, in ``populations/``.
+reference weight.
 """
 
 import json
-import tomllib
-from importlib.resources import files
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes import imputation, nouns, omegas, prediction, storage
+from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
+from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
-from nlmebayes.model import Model, check_names
+from nlmebayes.model import Law, Model, Scatter, check_names
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 from nlmebayes.variables import ModelError
 
 ABOUT = "nlmebayes_published"
-HOME = files("nlmebayes") / "populations"
-KEYS = (
-    "name", "citation", "doi", "note", "structure", "options", "formulas", "theta", "omega", "sigma", "residual",
-    "outcome", "levels", "reference", "domain", "units", "assay", "uncertainty", "covariates",
-)  # fmt: skip
+Place = Number | Text | tuple[Number, ...] | tuple[Text, ...]
 STEP = 1e-6  # relative, of the slope of a link
 
 
+@checked
 def population(
-    model, *formulas, theta, omega, sigma, residual=None, outcome="conc", levels=None, reference=None, domain=None,
-    about=None, uncertainty=None, covariates=None, draws=None, random_seed=None,
+    model: Law | Model, *formulas: Text, theta: dict[Text, Number | dict[Text, Number]], omega: dict,
+    sigma: dict[Text, NotNegative | dict[Text, NotNegative | dict[Text, NotNegative]]],
+    residual: Scatter | dict[Text, Scatter] | None = None, outcome: Text = "conc",
+    levels: Text | tuple[Text, ...] | None = None, reference: dict[Text, Place] | None = None,
+    domain: dict[Text, tuple[Number, ...] | tuple[Text, ...]] | None = None, about: dict | None = None,
+    uncertainty: dict[Text, NotNegative | dict[Text, NotNegative]] | None = None,
+    covariates: dict[Text, object] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
 ):  # fmt: skip
     """A population with stated parameters, such as a published model.
 
@@ -103,6 +104,9 @@ def population(
     """
     for text in filter(is_scale, model.formulas if isinstance(model, Model) else formulas):
         raise ModelError(f"population: sigma is stated as numbers, not by a formula: {text!r}")
+    levels = (levels,) if isinstance(levels, str) else levels
+    for name, allowed in (domain or {}).items():
+        _check_domain(name, allowed)
     omega, levels = _levels(model, formulas, omega, levels)
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
@@ -123,46 +127,9 @@ def population(
     return tree
 
 
-def published(name, **changes):
-    """A published model of the library by name, as `population` gives it; `published_names` lists them.
-
-    ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
-
-    Examples
-    --------
-    >>> import json, nlmebayes as nb
-    >>> json.loads(nb.published("vancomycin_goti_2018").attrs["nlmebayes_published"])["doi"]
-    '10.1097/FTD.0000000000000490'
-    """
-    if name not in published_names():
-        raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
-    return read_population(HOME / f"{name}.toml", **changes)
-
-
-def published_names():
-    """Names of the published models that come with the library."""
-    return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
-
-
-def read_population(path, **changes):
-    """The population of a TOML file: arguments of `population` as keys, ``structure`` a class of the zoo by name."""
-    said = tomllib.loads(path.read_text(encoding="utf-8"))
-    for key in said:
-        if key not in KEYS:
-            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
-    structure = _structure(said, path.name)
-    about = {key: said[key] for key in ("name", "citation", "doi", "note", "units", "assay") if key in said}
-    plain = ("theta", "omega", "sigma", "outcome", "reference", "uncertainty", "covariates")
-    given = {key: said[key] for key in plain if key in said}
-    given |= {"levels": tuple(said["levels"])} if "levels" in said else {}
-    given |= {"residual": _residual(said["residual"], path.name)} if "residual" in said else {}
-    given |= {"domain": said.get("domain", {}), "about": about} | changes
-    return population(structure, *said.get("formulas", ()), **given)
-
-
 def outside(tree, patient):
     """One line for each covariate in which a patient is outside the domain of a published model."""
-    said = json.loads(tree.attrs[ABOUT]) if ABOUT in tree.attrs else {}
+    said = prediction.said(tree, ABOUT)
     lines = []
     for name, allowed in said.get("domain", {}).items():
         column = next((c for c in patient.observations.columns if c.lower() == name.lower()), None)
@@ -181,6 +148,13 @@ def outside(tree, patient):
     return lines
 
 
+def _check_domain(name, allowed):
+    """A domain is two numbers, the lower first, or categories."""
+    numbers = all(not isinstance(value, str) for value in allowed)
+    if not allowed or (numbers and not (len(allowed) == 2 and allowed[0] < allowed[1])):
+        raise ModelError(f"domain of {name}: write (low, high), the lower first, or its categories; got {allowed}")
+
+
 def _covariates(read, covariates):
     """The stated distributions, which are those of columns that the formulas read."""
     for name in covariates:
@@ -188,19 +162,6 @@ def _covariates(read, covariates):
             raise ModelError(f"covariates: no formula reads {name!r}; they read {', '.join(read) or 'none'}")
     imputation.stated(covariates)
     return covariates
-
-
-def _structure(said, source):
-    known = nouns.structures()
-    if not isinstance(said["structure"], str) or said["structure"] not in known:
-        raise ModelError(f"{source}: no structure {said['structure']!r} in the zoo")
-    return nouns.made(known[said["structure"]], said.get("options", {}), f"{source}: {said['structure']}")
-
-
-def _residual(said, source):
-    if isinstance(said, dict) and "kind" not in said:  # by outcome
-        return {name: _residual(each, source) for name, each in said.items()}
-    return nouns.residual(said, source)
 
 
 def _levels(model, formulas, omega, levels):
@@ -270,7 +231,14 @@ def _parts(sigma, name, outcomes):
     if len(outcomes) > 1 and name not in sigma:
         raise ModelError(f"sigma: {name} is not stated")
     found = {key: value for key, value in stated.items() if key not in ("sd", "variance")}
-    return found | stated.get("sd", {}) | {k: np.sqrt(v) for k, v in stated.get("variance", {}).items()}
+    for kind in ("sd", "variance"):
+        if not isinstance(stated.get(kind, {}), dict):
+            raise ModelError(f"sigma: {kind} must be a dict of part -> number; got {stated[kind]}")
+    found |= stated.get("sd", {}) | {k: np.sqrt(v) for k, v in stated.get("variance", {}).items()}
+    for part, value in found.items():
+        if isinstance(value, dict):
+            raise ModelError(f"sigma: {part} is no outcome of several, nor sd or variance; state a number; got {value}")
+    return found
 
 
 def _reference_data(model, levels, outcomes, reference, domain):

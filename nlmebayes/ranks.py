@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from nlmebayes.arguments import Drawn, Number, Switch, Text, Tree, checked
 from nlmebayes.evaluation import Draws
 from nlmebayes.grouping import contains
 from nlmebayes.variables import ModelError
@@ -13,7 +14,8 @@ from nlmebayes.variances import case_of
 ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
 
 
-def ranking(draws, *, above=None, largest_first=True) -> pd.DataFrame:
+@checked
+def ranking(draws: Drawn, *, above: Number | None = None, largest_first: Switch = True) -> pd.DataFrame:
     """Groups in the order of their expected ranks, with what is not known of them.
 
     Parameters
@@ -62,7 +64,10 @@ def ranking(draws, *, above=None, largest_first=True) -> pd.DataFrame:
     return table.sort_values("rank")
 
 
-def pooling(tree, level=None, effect=None, *, outcome=None) -> pd.DataFrame:
+@checked
+def pooling(
+    tree: Tree, level: Text | None = None, effect: Text | None = None, *, outcome: Text | None = None
+) -> pd.DataFrame:
     """Each group's effect as it would be estimated alone, beside that of the model.
 
     Parameters
@@ -92,6 +97,8 @@ def pooling(tree, level=None, effect=None, *, outcome=None) -> pd.DataFrame:
     chosen = _one(levels, name, "level")
     effects = {e.name: k for k, e in enumerate(chosen.effects)}
     k = _one(effects, effect or next(iter(effects)), "effect")
+    if not case.draws.groups[name]:
+        raise ModelError(f"pooling: this tree has a population, and no effects of {name}; give the tree of a fit")
     drawn = case.draws.eta[name][..., k]
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
     of_record = chosen.of_unit[case.observed.unit]

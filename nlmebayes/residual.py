@@ -13,6 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Unfit, checked
 from nlmebayes.parameter import Prior
 from nlmebayes.variables import ModelError
 
@@ -34,6 +35,7 @@ class Residual(ABC):
     optional = ()  # names of columns that may be empty, which is then 0
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
+    probability = False  # whether ``f`` is one, which must lie between 0 and 1
 
     @property
     def columns(self):
@@ -98,6 +100,8 @@ class Residual(ABC):
 class Gaussian(Residual):
     """y ~ Normal(f, w), where w is the scatter at the prediction."""
 
+    ARGUMENT = "a normal residual (Additive, Proportional, Combined, Power)"
+
     @abstractmethod
     def scatter(self, f, s):
         """SD of the measurement, with the shape of ``f``."""
@@ -116,6 +120,7 @@ def _additive(scale):
 _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 
 
+@checked
 @dataclass(frozen=True)
 class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
@@ -127,6 +132,7 @@ class Additive(Gaussian):
         return s.a + pt.zeros_like(f)
 
 
+@checked
 @dataclass(frozen=True)
 class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
@@ -138,6 +144,7 @@ class Proportional(Gaussian):
         return s.b * pt.abs(f)
 
 
+@checked
 @dataclass(frozen=True)
 class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
@@ -152,7 +159,7 @@ class Combined(Gaussian):
 
     def __post_init__(self):
         if self.form not in ("sd", "variance"):
-            raise ValueError(f"Combined: no form {self.form!r}; forms are 'sd' (a + b f) and 'variance' (a² + b² f²)")
+            raise ModelError(f"Combined: no form {self.form!r}; forms are 'sd' (a + b f) and 'variance' (a² + b² f²)")
 
     def priors(self, scale):
         return {"a": _additive(scale), "b": _PROPORTIONAL}
@@ -163,6 +170,7 @@ class Combined(Gaussian):
         return pt.sqrt(s.a**2 + (s.b * f) ** 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Power(Gaussian):
     """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
@@ -177,6 +185,7 @@ class Power(Gaussian):
         return pt.switch(positive, s.b * pt.switch(positive, size, 1.0) ** s.c, 0.0)
 
 
+@checked
 @dataclass(frozen=True)
 class LogNormal(Residual):
     """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
@@ -196,6 +205,7 @@ class LogNormal(Residual):
         return pt.switch(pt.lt(f, 0.0), -np.inf, below), pt.switch(pt.lt(f, 0.0), -np.inf, above)
 
 
+@checked
 @dataclass(frozen=True)
 class StudentT(Residual):
     """y ~ StudentT(nu, f, a): additive with heavy tails. Priors: a as `Additive`, nu ~ Gamma(2, 0.1).
@@ -282,6 +292,23 @@ def _tails(z, smaller):
     below = pt.switch(infinite, pt.switch(pt.gt(z, 0.0), 0.0, -np.inf), pt.switch(low, tail, rest))
     above = pt.switch(infinite, pt.switch(pt.gt(z, 0.0), -np.inf, 0.0), pt.switch(low, rest, tail))
     return below, above
+
+
+def named(value):
+    """A residual; a text that names the class of one is told how it is written."""
+    if isinstance(value, Residual):
+        return value
+    known = {kind.__name__.lower(): kind.__name__ for kind in _kinds(Residual)}
+    word = known.get(str(value).lower() if isinstance(value, str) else getattr(value, "__name__", "").lower())
+    if word:
+        raise Unfit(f"an instance of a residual, written nb.{word}()", value)
+    raise TypeError
+
+
+def _kinds(kind):
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)
 
 
 def scale_of(values):

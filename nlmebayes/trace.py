@@ -1,12 +1,11 @@
 """What the sampler gives: chains that may have been interrupted, draws without labels, statistics that are kept."""
 
-import warnings
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import xarray as xr
 from arviz_stats.base import array_stats
+
+from nlmebayes.errors import warn
 
 UNKEPT = ("divergence_", "transformation_update")  # ragged, or text with missing values: not for NetCDF
 
@@ -29,10 +28,7 @@ def complete(done, draws):
         raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
     kept = np.flatnonzero(done >= done.max() / 2)
     n = int(done[kept].min())
-    warnings.warn(
-        f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}",
-        skip_file_prefixes=(str(Path(__file__).parent),),
-    )
+    warn(f"interrupted: {n} draws of each of {len(kept)} chains are kept, of {draws} of {len(done)}")
     return n, kept
 
 

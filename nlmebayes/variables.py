@@ -4,11 +4,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.parameter import Prior
-
-
-class ModelError(ValueError):
-    """A model statement that does not fit together, or does not fit the data."""
+from nlmebayes.errors import ModelError
+from nlmebayes.parameter import Prior, support
 
 
 class Variables:
@@ -21,6 +18,7 @@ class Variables:
 
     def add(self, name, prior, dim, labels):
         chosen = self.overrides.get(name, prior)
+        _within(name, chosen, prior)
         origin = "model" if name in self.overrides else "default"
         for i, label in enumerate(labels if dim else [""]):
             values = {k: v if np.ndim(v) == 0 else _at(v, i, labels, name) for k, v in chosen.at(labels, name).items()}
@@ -62,6 +60,16 @@ class Variables:
                 raise ModelError(
                     f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}"
                 )
+
+
+def _within(name, chosen, default):
+    """Refuse a prior of values that the variable cannot have, such as a Normal of an SD."""
+    (low, high), (lowest, highest) = support(chosen), support(default)
+    if low < lowest or high > highest:
+        raise ModelError(
+            f"prior of {name}: {chosen} has values from {low:g} to {high:g}, and {name} lies between {lowest:g} and "
+            f"{highest:g}; take one of these values, such as {default}"
+        )
 
 
 def _at(values, i, labels, name):

@@ -81,8 +81,9 @@ def case_of(tree, data, outcome, draws, new):
     found = draws_of(posterior, training, model, data.outcomes)
     design = resolve(model, data, training)
     (observed,) = (o for o in design.outcomes if o.name == outcome)
-    known = {k: [] for k in found.groups} if new else found.groups
-    eta = {k: v[:, : len(known[k])] for k, v in found.eta.items()}
+    known = {level.name: [] if new else found.groups.get(level.name, []) for level in design.levels}
+    none = {level.name: np.zeros((found.size, 0, len(level.effects))) for level in design.levels}
+    eta = {k: v[:, : len(known[k])] for k, v in (none | found.eta).items() if k in known}
     found = Draws(found.theta, found.omega, found.corr, found.sigma, eta, known)
     return Case(model, design, found, observed, posterior[["chain", "draw"]])
 

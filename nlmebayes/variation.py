@@ -13,17 +13,31 @@ linear in the random effects:
   doi:10.1016/S0378-4754(00)00270-6), 1024 pairs for each draw.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
 from nlmebayes.grouping import contains
+from nlmebayes.model import Data
 from nlmebayes.variances import case_of
 
 ESTIMATES = "estimates"
+Method = Literal["delta", "simulation"]
 
 
-def partition(tree, data=None, *, outcome=None, method=None, draws=400, random_seed=None) -> xr.Dataset:
+@checked
+def partition(
+    tree: Tree,
+    data: Data | None = None,
+    *,
+    outcome: Text | None = None,
+    method: Method | None = None,
+    draws: Count = 400,
+    random_seed: Seed | None = None,
+) -> xr.Dataset:
     """Variance by level on the scale of the outcome, for every draw.
 
     Parameters
@@ -80,7 +94,16 @@ def partition(tree, data=None, *, outcome=None, method=None, draws=400, random_s
     return case.labelled(found, {"source": sources, "level": sources[:-1]})
 
 
-def new_unit(tree, data=None, *, outcome=None, method=None, draws=400, random_seed=None) -> pd.DataFrame:
+@checked
+def new_unit(
+    tree: Tree,
+    data: Data | None = None,
+    *,
+    outcome: Text | None = None,
+    method: Method | None = None,
+    draws: Count = 400,
+    random_seed: Seed | None = None,
+) -> pd.DataFrame:
     """Predictive variance of a unit by source: estimates, each level, residual.
 
     Parameters
@@ -112,7 +135,8 @@ def new_unit(tree, data=None, *, outcome=None, method=None, draws=400, random_se
     return pd.DataFrame(rows).set_index("source")
 
 
-def intervals(draws, probability=0.9) -> pd.DataFrame:
+@checked
+def intervals(draws: Drawn, probability: Share = 0.9) -> pd.DataFrame:
     """Posterior mean, SD and central interval of every element of a DataArray (chain, draw, ...)."""
     sample, tail = ("chain", "draw"), (1 - probability) / 2
     low, high = (draws.quantile(q, dim=sample, keep_attrs=False).drop_vars("quantile") for q in (tail, 1 - tail))

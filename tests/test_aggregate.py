@@ -79,7 +79,7 @@ def test_impossible_means_are_named(residual, frame, message):
     [
         ({}, "name the column of sample sizes"),
         ({"residual": None, "n": "n"}, "needs standard errors"),
-        ({"residual": nb.Poisson(), "n": "n"}, "Aggregate takes a normal residual"),
+        ({"residual": nb.Poisson(), "n": "n"}, "Aggregate: residual must be a normal residual"),
     ],
 )
 def test_options_are_checked(options, message):

@@ -15,12 +15,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "publication", "omegas", "variation", "ranks", "variances",
-    "diagnostics", "infer", "trace", "continuation", "streaming", "approximation", "parametrisation", "start",
-    "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation",
-    "imputation", "nouns", "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales",
-    "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables",
-    "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files",
+    "cli", "app", "plot", "dosing", "forecasting", "library", "publication", "omegas", "variation", "ranks",
+    "variances", "diagnostics", "infer", "trace", "continuation", "streaming", "approximation", "parametrisation",
+    "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation",
+    "imputation", "nouns", "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula",
+    "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables",
+    "probabilities", "structure", "solver", "timeline", "data", "parameter", "arguments", "errors", "weights",
+    "threads", "caches", "files",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

@@ -131,7 +131,7 @@ def test_replicates_of_a_fitted_tree_are_whole_series():
 
 @pytest.mark.parametrize("inside", [nb.Poisson(), nb.StudentT(), nb.LogNormal()], ids=str)
 def test_only_normal_residuals_remember(inside):
-    with pytest.raises(nb.ModelError, match="Autoregressive takes a normal residual"):
+    with pytest.raises(nb.ModelError, match="Autoregressive: residual must be a normal residual"):
         nb.Autoregressive(inside)
 
 

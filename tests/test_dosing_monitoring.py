@@ -100,7 +100,7 @@ def test_an_exposure_under_doses_to_come(bolus):
         ([5.0], "ka", "no parameter 'ka' in OneCompartment"),
         ([5.0], nb.AUC(1, 2), r"the exposure AUC in 1 to 2 needs the doses to come, plan="),
         ([], "cl", "give times, which are numbers"),
-        ([np.nan], "cl", "give times, which are numbers"),
+        ([np.nan], "cl", "number 1, must be a finite number"),
     ],
 )
 def test_what_cannot_be_asked(bolus, times, of, message):

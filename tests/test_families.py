@@ -172,15 +172,24 @@ def model(family, **options):
     return nb.Model(LinearMixed(), "mu ~ 1 + (1|id)", residual=family, typical={"mu": (0.5, 0.2)}, **options)
 
 
+class Chance(nb.Curve):
+    """A probability."""
+
+    parameters = (nb.Parameter("mu", "1", 0.5, link="logit"),)
+
+    def curve(self, p, x):
+        return p.mu
+
+
 def test_errors_name_the_row_and_what_it_takes():
     data = nb.Dataset.from_frame(frame(), outcome="y", levels="id")
     with pytest.raises(nb.ModelError, match=r"row 3: y = 2, to which Bernoulli\(\) gives no density.*takes 0 or 1"):
-        nb.build(model(nb.Bernoulli()), data)
+        nb.build(nb.Model(Chance(), residual=nb.Bernoulli()), data)
     with pytest.raises(nb.DataError, match=r"Binomial\(n='trials'\) reads the column 'trials'.*columns are n"):
-        nb.build(model(nb.Binomial("trials")), data)
+        nb.build(nb.Model(Chance(), residual=nb.Binomial("trials")), data)
     gone = nb.Dataset.from_frame(frame(n=[5, 5, np.nan, 5]), outcome="y", levels="id")
     with pytest.raises(nb.DataError, match=r"row 3, column n: is missing, and Binomial"):
-        nb.build(model(nb.Binomial("n")), gone)
+        nb.build(nb.Model(Chance(), residual=nb.Binomial("n")), gone)
 
 
 def test_counts_are_not_censored():
@@ -190,9 +199,9 @@ def test_counts_are_not_censored():
 
 
 def test_options_are_checked():
-    with pytest.raises(nb.ModelError, match="categories must be a whole number from 2; got 1"):
+    with pytest.raises(nb.ModelError, match="categories must be a whole number from 2 to 1000; got 1"):
         nb.OrderedLogistic(1)
-    with pytest.raises(nb.ModelError, match="ZeroInflated takes Poisson"):
+    with pytest.raises(nb.ModelError, match="counts must be Poisson"):
         nb.ZeroInflated(nb.Gamma())
 
 

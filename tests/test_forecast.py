@@ -12,6 +12,7 @@ from trees import stated
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment, ReliabilityICC
 from nlmebayes.design import resolve
+from nlmebayes.dosing.prospect import Case, course
 from nlmebayes.dosing.regimen import with_doses
 
 SIGMA, OMEGA_SITE, OMEGA = 0.7, 1.1, 1.6
@@ -147,10 +148,10 @@ def test_a_trough_at_a_recorded_dose_is_before_it(boluses):
     model, tree = boluses
     forecast = nb.forecast(model, tree, bolus([0.0, 12.0], [1.0], [9.0]), draws=500, random_seed=1)
     later = nb.Regimen(100.0, start=200.0)
-    at, just_before = (
-        nb.recommend(forecast, later, nb.Trough(0, 9, time=t))["median"].iloc[0] for t in (12.0, 12.0 - 1e-9)
-    )
-    assert at == pytest.approx(just_before, rel=1e-8)
+    found = course(Case.of(forecast), later, np.array([12.0 - 1e-9, 12.0])).predicted([100.0])
+    np.testing.assert_allclose(found[:, 1], found[:, 0], rtol=1e-8)
+    with pytest.raises(nb.ModelError, match="is about times up to 12, before the regimen 100 starts at 200"):
+        nb.recommend(forecast, later, nb.Trough(0, 9, time=12.0))
     with pytest.raises(nb.ModelError, match="the patient's last recorded dose, at 12, stays"):
         nb.recommend(forecast, nb.Regimen(100.0, start=0.0), nb.Trough(0, 9, time=30.0))
 

@@ -350,7 +350,7 @@ def test_models_are_averaged_by_their_evidence():
     assert f["y"].shape == measured["y"].shape == (500, 2)
     other = nb.average({"one": of(3.0, 1.6), "two": of(5.0, 6.0)}, patient, scheme="ofv", method="map")
     assert other.weights["two"] > found.weights["two"]
-    with pytest.raises(nb.ModelError, match="a scheme of evidence, ofv"):
+    with pytest.raises(nb.ModelError, match="trees must hold models by name"):
         nb.average({}, patient)
 
 

@@ -141,7 +141,7 @@ def test_a_fit_imputes_from_its_subjects():
 
 
 REFUSED = {
-    "no covariate is missing": ({"missing": "guess"}, "missing='guess' is none of 'refuse', 'impute'"),
+    "no covariate is missing": ({"missing": "guess"}, "missing must be 'refuse' or 'impute'; got 'guess'"),
     "refuse": ({}, "no column 'dial' in the data"),
     "laplace": ({"missing": "impute", "method": "laplace"}, "takes no imputed covariates; use"),
     "nuts": ({"missing": "impute", "method": "nuts"}, "takes no imputed covariates; use"),

@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "too early": ({"crcl": {12.0: 40.0}}, "crcl 40.0 from 12 on, but the records state it up to 20; say what comes"),
     "text": ({"crcl": "low"}, "crcl is a number in the patient's records; got 'low'"),
-    "no time": ({"crcl": {np.nan: 40.0}}, "crcl from nan on, which is no time"),
+    "no time": ({"crcl": {np.nan: 40.0}}, "covariates of crcl, the name nan, must be a finite number"),
 }
 
 

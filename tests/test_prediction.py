@@ -162,11 +162,11 @@ def test_flat_priors_fit_but_are_not_simulated(nested):
 
 
 def test_what_is_given_in_the_wrong_place_is_named(nested):
-    with pytest.raises(nb.ModelError, match=r"the data must be a Dataset.*got DataFrame"):
+    with pytest.raises(nb.ModelError, match=r"data must be a Dataset.*got a DataFrame"):
         nb.build(linear(), nested.observations)
-    with pytest.raises(nb.ModelError, match=r"must be a Model.*got LinearMixed"):
+    with pytest.raises(nb.ModelError, match=r"must be a Model.*got a LinearMixed"):
         nb.fit(LinearMixed(), nested)
-    with pytest.raises(nb.ModelError, match="needs a tree from fit or forecast, with a posterior; got DataTree"):
+    with pytest.raises(nb.ModelError, match="with a posterior; this one has the groups prior"):
         nb.predict(linear(), nb.simulate(linear(), nested, draws=2))
 
 

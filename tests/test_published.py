@@ -48,8 +48,11 @@ def test_omega_in_every_way_that_papers_state_it(stated, omega):
     [
         ({"omega": {"cl": 0.3}}, "'cl' is none of sd, variance, .* say what it is"),
         ({"omega": {"sd": {"cl": 0.3}, "variance": {"cl": 0.1}}}, "cl is stated twice"),
-        ({"omega": {"sd": {"cl": -0.3}}}, "sd of cl: -0.3 is no positive number"),
-        ({"omega": {"sd": {"cl": 0.3, "v": 0.3}, "correlation": {"cl v": 1.2}}}, "of no distribution"),
+        ({"omega": {"sd": {"cl": -0.3}}}, "sd of cl must be a positive number; got -0.3"),
+        (
+            {"omega": {"sd": {"cl": 0.3, "v": 0.3}, "correlation": {"cl v": 1.2}}},
+            "cl v must be a number between -1 and 1",
+        ),
         ({"omega": {"covariance": {"names": ["cl"], "matrix": [[1, 2]]}}}, "must be 1 x 1 and symmetric"),
         ({"theta": {"cl": 3.0}}, "theta: v is not stated"),
         ({"theta": {"cl": 3.0, "v": 40.0, "ka": 1.0}}, "no parameter 'ka' in OneCompartment.*; it has cl, v"),

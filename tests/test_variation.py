@@ -212,7 +212,7 @@ class Unknown(nb.Residual):
     ("residual", "options", "words"),
     [
         (nb.Proportional(), {"outcome": "z"}, "no outcome 'z' in the data; there are y"),
-        (nb.Proportional(), {"method": "guess"}, "no method 'guess'; methods are delta, simulation"),
+        (nb.Proportional(), {"method": "guess"}, "method must be 'delta' or 'simulation' or None; got 'guess'"),
         (Unknown(), {}, "its mean and variance are not known here"),
     ],
 )

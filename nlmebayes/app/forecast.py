@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import publication, storage
+from nlmebayes import library, publication, storage
 from nlmebayes.app import predict, statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.dosing.regimen import varied
@@ -34,9 +34,9 @@ def population(path):
     """The `Population` of MODEL: a folder of ``nlmebayes fit``, its ``fit.nc``, or a published model, by name or as a
     TOML file."""
     path = Path(path)
-    if path.suffix == ".toml" or str(path) in publication.published_names():
+    if path.suffix == ".toml" or str(path) in library.published_names():
         with statement.refused():
-            tree = publication.read_population(path) if path.suffix else nb.published(str(path))
+            tree = library.read_population(path) if path.suffix else nb.published(str(path))
         reading, units = predict.reading(tree), json.loads(tree.attrs[publication.ABOUT]).get("units", {})
         return Population(tree, reading, units.get(reading.get("outcome")))
     tree = predict.opened(path / "fit.nc" if path.is_dir() else path)

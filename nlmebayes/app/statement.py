@@ -60,6 +60,9 @@ def _check(said, source):
             raise StatementError(f"{source}: {section} is a section, written [{section}]")
         for key in table if known[section] else ():
             _exactly(key, known[section], "key", f" in [{section}] of {source}")
+        for key in PATHS:
+            if section == "data" and not isinstance(table.get(key, ""), str):
+                raise StatementError(f"{source}: {key} in [data] is a path, in quotes; got {table[key]!r}")
 
 
 def _exactly(word, known, what, where):
@@ -129,6 +132,8 @@ def _argument(key, value, tidy):
     if key == "outcome" and isinstance(value, dict):
         return {_code(code): name for code, name in value.items()}
     if key == "outcome" and not isinstance(value, str) and not tidy:
+        if not isinstance(value, list) or not value:
+            raise StatementError(f"outcome is a name, in quotes; got {value!r}")
         if len(value) > 1:
             raise StatementError("several outcomes of an event table are told apart by DVID: --outcome 1=conc,2=effect")
         return value[0]

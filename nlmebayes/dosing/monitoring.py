@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import storage
+from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, Tree, checked
 from nlmebayes.dosing import regimen
-from nlmebayes.dosing.prospect import Case, course, only, prospect
+from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.targets import Target
 from nlmebayes.evaluation import draws_of, log_density, measure
-from nlmebayes.model import ModelError
+from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context, predict
 
 
@@ -37,9 +39,12 @@ class Samples:
         return ~np.isnan(self.lower)
 
 
+@checked
 def next_sample(
-    forecast, times, of, *, plan=None, model=None, outcome=None, lloq=None, replicates=400, history=regimen.FOLLOW,
-    occasions=regimen.NEW, covariates=None, random_seed=None,
+    forecast: Tree, times: list[Number | list[Number]], of: Text | Target, *,
+    plan: regimen.Regimen | regimen.Plan | None = None, model: Model | None = None, outcome: Text | None = None,
+    lloq: NotNegative | None = None, replicates: Count = 400, history: History = regimen.FOLLOW,
+    occasions: Occasions = regimen.NEW, covariates: Coming | None = None, random_seed: Seed | None = None,
 ):  # fmt: skip
     """How much a sample at each of some times is expected to say of a parameter or an exposure.
 
@@ -82,8 +87,8 @@ def next_sample(
     if "nlmebayes_forecast" not in forecast.attrs:
         raise ModelError("next_sample needs the tree of one patient, from forecast")
     candidates = [np.atleast_1d(np.asarray(time, dtype=float)) for time in times]
-    if not candidates or not all(np.isfinite(each).all() and each.size for each in candidates):
-        raise ValueError("next_sample: give times, which are numbers")
+    if not candidates or not all(each.size for each in candidates):
+        raise ModelError("next_sample: give times, which are numbers")
     model, training = context(model, forecast)
     patient = storage.stored_dataset(forecast)
     outcome = only(patient, outcome)
@@ -112,6 +117,8 @@ def _quantity(of, forecast, model, case, plan):
     known = {p.name: p for p in model.structure.parameters}
     if of not in known:
         raise ModelError(f"no parameter {of!r} in {model.structure.label}; its parameters are {', '.join(known)}")
+    if of not in forecast["posterior"]:
+        raise ModelError(f"next_sample: the tree is damaged: its posterior has no {of}; forecast anew")
     values = forecast["posterior"][of].to_numpy()  # of the last unit, which is what holds now
     return known[of].scale.forward(values.reshape(-1, values.shape[-1])[:, -1])
 

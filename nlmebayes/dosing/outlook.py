@@ -10,7 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from nlmebayes.arguments import Number, Text
 from nlmebayes.model import ModelError
+
+Coming = dict[Text, Number | Text | dict[Number, Number | Text]]
 
 
 def checked(covariates, patient, read):
@@ -32,9 +35,7 @@ def checked(covariates, patient, read):
                 f"covariates: {name!r} is no covariate that the model and the patient's records have; there are "
                 f"{', '.join(there) or 'none'}"
             )
-        for time, value in said.items() if isinstance(said, dict) else ((0.0, said),):
-            if not isinstance(time, int | float | np.number) or not np.isfinite(time):
-                raise ModelError(f"covariates: {name} from {time!r} on, which is no time")
+        for _, value in said.items() if isinstance(said, dict) else ((0.0, said),):
             _check_value(name, value, patient.observations[alike[0]])
         found[alike[0]] = said
     return found
@@ -42,7 +43,7 @@ def checked(covariates, patient, read):
 
 def _check_value(name, value, column):
     if pd.api.types.is_numeric_dtype(column):
-        if not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        if isinstance(value, str):
             raise ModelError(f"covariates: {name} is a number in the patient's records; got {value!r}")
     elif isinstance(column.dtype, pd.CategoricalDtype) and value not in column.cat.categories:
         raise ModelError(f"covariates: {name} is one of {', '.join(column.cat.categories)}; got {value!r}")

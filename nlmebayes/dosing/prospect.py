@@ -4,9 +4,8 @@ A plan's design is resolved once; other amounts are other numbers in its records
 evaluations serve any number of amounts: f = base + amount * unit. That is checked on a few draws before it is used.
 """
 
-import json
-import warnings
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,15 @@ from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
 from nlmebayes.model import Model, ModelError
-from nlmebayes.prediction import context
+from nlmebayes.prediction import context, said
 from nlmebayes.structure.area import area_of
 from nlmebayes.weights import KHAT
 
+History = Literal["follow", "replace", "none"]
+Occasions = Literal["new", "last", "each"]
 ROUNDS = 3  # in which panels that are too wide are cut
 LOOK = 200  # draws that decide on it
 FEW = 8  # draws on which a curve is checked to be linear in the amounts
@@ -55,12 +57,6 @@ class Case:
         ModelError
             Not a forecast, of a model without doses, or of several outcomes none of which is chosen.
         """
-        for name, value, known in (
-            ("history", history, regimen.HISTORY),
-            ("occasions", occasions, regimen.OCCASIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"no {name} {value!r}; there are {', '.join(known)}")
         model, training = context(model, forecast)
         patient = storage.stored_dataset(forecast)
         if not model.structure.doses:
@@ -68,7 +64,7 @@ class Case:
         outcome = only(patient, outcome)
         size = independent(forecast)
         draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-        drift = json.loads(forecast.attrs["nlmebayes_forecast"]).get("drift")
+        drift = said(forecast, "nlmebayes_forecast").get("drift")
         coming = outlook.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
         return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
@@ -88,11 +84,11 @@ def independent(forecast):
     """Effective number of draws of a forecast; warns of one that is not to be trusted."""
     if "nlmebayes_forecast" not in forecast.attrs:
         raise ModelError("recommend needs the tree of one patient, from forecast")
-    report = json.loads(forecast.attrs["nlmebayes_forecast"])
+    report = {"khat": None} | said(forecast, "nlmebayes_forecast")
+    if not isinstance(report.get("effective_sample_size"), float):
+        raise ModelError("the tree is damaged: it does not say how many draws are independent; forecast anew")
     if (report["khat"] or 0.0) > KHAT:
-        warnings.warn(
-            f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off", stacklevel=4
-        )
+        warn(f"the forecast's k-hat {report['khat']:.2f} is above {KHAT}: its probabilities may be off")
     return report["effective_sample_size"]
 
 
@@ -215,7 +211,13 @@ def prospect(case, plan, targets, largest=None):
     """The `Prospect` of a plan; ``largest`` are the largest amounts that will be asked for, of each part."""
     area = area_of(case.model.structure, case.outcome)
     windows = tuple((*map(float, t.window(plan)), t.integral and area is not None) for t in targets)
-    for target, (start, *_) in zip(targets, windows, strict=True):
+    for target, (start, end, _) in zip(targets, windows, strict=True):
+        early = end < plan.start or start < end <= plan.start
+        if early and any(part.amount for part in plan.parts):
+            raise ModelError(
+                f"the target {target} is about times up to {end:g}, before the regimen {plan} starts at "
+                f"{plan.start:g} and can change anything; give later times, or an amount of 0 to look at the past"
+            )
         if case.history == regimen.NONE and start < plan.start:
             raise ModelError(
                 f"the target {target} is about times from {start:g} on, before the regimen {plan} starts at "

@@ -1,6 +1,5 @@
 """`recommend`: which regimen brings the exposures of a patient into their range, with what probability."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,15 +7,19 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import storage
+from nlmebayes.arguments import NotNegative, Number, Text, Tree, checked
 from nlmebayes.dosing import doubts
-from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
+from nlmebayes.errors import warn
 from nlmebayes.forecasting import charts
-from nlmebayes.model import ModelError
+from nlmebayes.model import Model, ModelError
 from nlmebayes.publication import outside
 
 
+@checked
 @dataclass(frozen=True)
 class Loss:
     """What it costs to be outside of a target's range.
@@ -34,15 +37,9 @@ class Loss:
     array([1., 0., 3.])
     """
 
-    below: float = 1.0
-    above: float = 1.0
+    below: NotNegative = 1.0
+    above: NotNegative = 1.0
     kind: Literal["outside", "relative", "log"] = "outside"
-
-    def __post_init__(self):
-        if self.kind not in ("outside", "relative", "log"):
-            raise ValueError(f"Loss: no kind {self.kind!r}; there are outside, relative, log")
-        if not (self.below >= 0 and self.above >= 0):
-            raise ValueError(f"Loss: below {self.below} and above {self.above} must not be negative")
 
     def of(self, target, exposure):
         """Loss of each exposure, (draw,)."""
@@ -59,9 +56,11 @@ class Loss:
         return target.weight * (self.below * (1 - short) + self.above * (long - 1))
 
 
+@checked
 def recommend(
-    forecast, regimens, targets, *, model=None, outcome=None, loss=None, history=FOLLOW, occasions=NEW, covariates=None,
-    now=None,
+    forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
+    model: Model | None = None, outcome: Text | None = None, loss: Loss | None = None, history: History = FOLLOW,
+    occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None,
 ):  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
@@ -117,7 +116,7 @@ def recommend(
     plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
     targets = [targets] if isinstance(targets, Target) else list(targets)
     if not plans or not targets:
-        raise ValueError("recommend: needs at least one regimen and one target")
+        raise ModelError("recommend: needs at least one regimen and one target")
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
     check(case, plans, now)
@@ -126,7 +125,7 @@ def recommend(
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
         doubt = doubts.other_unit(target, [np.median(x) for x in column])
         if doubt:
-            warnings.warn(doubt, stacklevel=2)
+            warn(doubt)
     return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
 
 
@@ -142,10 +141,9 @@ def check(case, plans, now=None):
             _into_a_state(part, case.model.structure)
     changed, start = _last_change(case.patient), min(plan.start for plan in plans)
     if case.history == NONE and start < changed:
-        warnings.warn(
+        warn(
             f"the regimen starts at {start:g}, and the patient's covariates or occasions change up to {changed:g}: "
-            "those of the past hold until then; start at the last record",
-            stacklevel=3,
+            "those of the past hold until then; start at the last record"
         )
 
 
@@ -158,12 +156,12 @@ def _last_change(patient):
 def doubted(case, forecast, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
     for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
-        warnings.warn(doubt, stacklevel=3)
+        warn(doubt)
     for name, said in case.covariates.items():
         values = list(said.values()) if isinstance(said, dict) else [said]
         stated = replace(case.patient, observations=pd.DataFrame({name: values}))
         for line in outside(forecast, stated):
-            warnings.warn(f"covariates: {line}, the range of the published model; it extrapolates", stacklevel=3)
+            warn(f"covariates: {line}, the range of the published model; it extrapolates")
 
 
 def _into_a_state(part, structure):
@@ -198,10 +196,9 @@ def known(exposure, plan):
     """Exposures without a prediction, as of a steady state that is never reached, count as above every limit."""
     unknown = np.isnan(exposure)
     if unknown.any():
-        warnings.warn(
+        warn(
             f"the regimen {plan} has no solution in {100 * unknown.mean():.2g} % of the draws, such as no steady "
-            "state; they count as above",
-            stacklevel=4,
+            "state; they count as above"
         )
     return np.where(unknown, np.inf, exposure)
 

@@ -2,17 +2,25 @@
 
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
+from math import comb
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
+from nlmebayes.arguments import Count, NotNegative, Number, Positive, Switch, Text, arguments, checked, whole
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.model import ModelError
 
 FOLLOW, REPLACE, NONE = HISTORY = "follow", "replace", "none"
 NEW, LAST, EACH = OCCASIONS = "new", "last", "each"
+MOST = 100_000  # doses of a plan, and amounts to choose from
+Doses = Annotated[int, whole(f"a whole number from 1 to {MOST}", 1, MOST)]
+Several = Positive | None | list[Positive | None]
+OneOrMore = NotNegative | list[NotNegative]
 
 
+@checked
 @dataclass(frozen=True)
 class Regimen:
     """A schedule of equal doses.
@@ -46,35 +54,26 @@ class Regimen:
     300 over 0.5 every 12 x 6
     """
 
-    amount: float
-    start: float = 0.0
-    every: float | None = None
-    doses: int = 1
-    duration: float | None = None
-    state: str | None = None
+    amount: NotNegative
+    start: Number = 0.0
+    every: Positive | None = None
+    doses: Doses = 1
+    duration: Positive | None = None
+    state: Text | None = None
     _: KW_ONLY
-    rate: float | None = None
-    salt: float = 1.0
-    steady: bool = False
+    rate: Positive | None = None
+    salt: Positive = 1.0
+    steady: Switch = False
 
     def __post_init__(self):
-        if not (self.amount >= 0 and np.isfinite(self.amount)):
-            raise ValueError(f"Regimen: the amount {self.amount} is not a dose")
-        if not np.isfinite(self.start):
-            raise ValueError(f"Regimen: the start {self.start} is not a time")
-        if self.doses < 1 or (self.doses > 1 and not (self.every and self.every > 0)):
-            raise ValueError(f"Regimen: {self.doses} doses every {self.every}; more than one needs an interval, every=")
+        if self.doses > 1 and not self.every:
+            raise ModelError(f"Regimen: {self.doses} doses have no interval; give it, every=")
         if self.steady and not self.every:
-            raise ValueError("Regimen: a steady state needs an interval, every=")
-        for name in ("duration", "rate", "salt"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and np.isfinite(value)):
-                what = "salt factor" if name == "salt" else f"{name} of an infusion"
-                raise ValueError(f"Regimen: the {what}, {value}, is not positive")
+            raise ModelError("Regimen: a steady state needs an interval, every=")
         if self.duration is not None and self.rate is not None:
-            raise ValueError("Regimen: duration and rate say the same; give one")
+            raise ModelError("Regimen: duration and rate say the same; give one")
         if self.infusion and self.every and self.infusion > self.every * (1 + 1e-9):
-            raise ValueError(
+            raise ModelError(
                 f"Regimen: an infusion over {self.infusion:g} is longer than the interval of {self.every:g}; give it "
                 "over the interval at most"
             )
@@ -99,6 +98,7 @@ class Regimen:
         return f"{self.amount:g}{over}" + (f" every {self.every:g} at steady state" if self.steady else often)
 
 
+@checked
 @dataclass(frozen=True, init=False)
 class Plan:
     """Regimens one after the other: a loading dose, then maintenance.
@@ -112,15 +112,15 @@ class Plan:
 
     parts: tuple[Regimen, ...]
 
-    def __init__(self, *parts):
-        object.__setattr__(self, "parts", tuple(parts))
-        if not parts or not all(isinstance(part, Regimen) for part in parts):
-            raise ValueError("Plan: give regimens, e.g. Plan(Regimen(900), Regimen(300, start=12, every=12, doses=6))")
+    def __init__(self, *parts: Regimen):
+        object.__setattr__(self, "parts", parts)
+        if not parts:
+            raise ModelError("Plan: parts must be regimens, e.g. Plan(Regimen(900), Regimen(300, start=12)); got none")
         for one, other in pairwise(parts):
             if other.steady:
-                raise ValueError(f"Plan: the steady state of {other} would replace what {one} did; leave one out")
+                raise ModelError(f"Plan: the steady state of {other} would replace what {one} did; leave one out")
             if other.start <= one.times[-1]:
-                raise ValueError(
+                raise ModelError(
                     f"Plan: {other} starts at {other.start:g}, before the last dose of {one} at {one.times[-1]:g}"
                 )
 
@@ -148,7 +148,11 @@ def varied(plan, name, value):
     return Plan(*first, last) if first else last
 
 
-def regimens(amounts, *, every=None, duration=None, rate=None, **same):
+@checked
+def regimens(
+    amounts: OneOrMore, *, every: Several = None, duration: Several = None, rate: Several = None,
+    until: Number | None = None, **same,
+):  # fmt: skip
     """Every `Regimen` of the given amounts, intervals, and infusion durations or rates.
 
     Parameters
@@ -156,9 +160,10 @@ def regimens(amounts, *, every=None, duration=None, rate=None, **same):
     amounts : sequence of float
         What can be given, e.g. ``range(250, 2001, 250)`` or `tablets`.
     every, duration, rate : float or sequence of float, optional
+    until : float, optional
+        In place of ``doses``: the time by which the last interval ends at the latest.
     **same
-        The other arguments of `Regimen`. In place of ``doses``, ``until`` is the time by which the last interval ends
-        at the latest.
+        The other arguments of `Regimen`.
 
     Returns
     -------
@@ -180,32 +185,37 @@ def regimens(amounts, *, every=None, duration=None, rate=None, **same):
     750 every 12 x 4
     750 every 24 x 2
     """
-    until, found, refused = same.pop("until", None), [], None
+    found, refused, same = [], None, arguments(Regimen, **same)
     for amount in np.atleast_1d(amounts):
         for interval in np.atleast_1d(every):
             for over in np.atleast_1d(duration):
                 for speed in np.atleast_1d(rate):
-                    given = {"amount": float(amount), "every": interval, "duration": over, "rate": speed} | same
+                    given = {"amount": amount, "every": interval, "duration": over, "rate": speed} | same
+                    if until is not None and "doses" in same:
+                        raise ModelError("regimens: doses= and until= say the same; give one")
                     if until is not None:
                         given["doses"] = _doses_until(until, same.get("start", 0.0), interval)
                     try:
                         found.append(Regimen(**given))
-                    except ValueError as error:
+                    except ModelError as error:
                         if "longer than the interval" not in str(error):
                             raise
                         refused = error
     if not found:
-        raise refused or ValueError("regimens: no amounts are given")
+        raise refused or ModelError("regimens: amounts, every, duration and rate must each hold a value")
     return found
 
 
 def _doses_until(until, start, every):
     if every is None:
-        raise ValueError("regimens: until= needs an interval, every=")
+        raise ModelError("regimens: until= needs an interval, every=")
+    if until <= start:
+        raise ModelError(f"regimens: until={until:g} is not after the start, {start:g}; give a later time")
     return max(1, int((until - start) / every + 1e-9))
 
 
-def tablets(*sizes, most=4, halves=False):
+@checked
+def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False):
     """Amounts that can be given with at most so many tablets of these sizes, halved where that is allowed.
 
     Examples
@@ -214,11 +224,14 @@ def tablets(*sizes, most=4, halves=False):
     >>> nb.tablets(100, 250, most=2)
     [100.0, 200.0, 250.0, 350.0, 500.0]
     """
-    pieces = [float(size) / (2 if halves else 1) for size in sizes]
-    if not pieces or min(pieces) <= 0:
-        raise ValueError("tablets: give the sizes of tablets, which are positive")
+    pieces = [size / (2 if halves else 1) for size in sizes]
+    if not pieces:
+        raise ModelError("tablets: give the sizes of tablets, e.g. tablets(100, 250)")
+    count = most * (2 if halves else 1)
+    if comb(count + len(set(pieces)), count) > MOST:
+        raise ModelError(f"tablets: most={most} of {len(pieces)} sizes make more than {MOST} amounts; give fewer")
     sums = {0.0}
-    for _ in range(most * (2 if halves else 1)):
+    for _ in range(count):
         sums |= {round(total + piece, 9) for total in sums for piece in pieces}
     return sorted(sums - {0.0})
 

@@ -1,15 +1,21 @@
 """`optimise`: the best amount, interval or infusion of a regimen, and what can be given next to it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
 
-from nlmebayes.dosing.prospect import Case, prospect
+from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
+from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, check, doubted, evaluated, known, tabled
-from nlmebayes.dosing.regimen import FOLLOW, NEW, varied
+from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
 from nlmebayes.dosing.targets import Target
+from nlmebayes.model import Model, ModelError
 
+Optimum = Literal["in range", "loss", "at least", "at most"]
+Varied = Literal["amount", "every", "duration", "rate"]
 SURE = 0.98  # share of draws on the wrong side beyond which no better amount is looked for
 GRID = 21  # values compared in a search without a root, and again around the best of them
 TIMES = 4  # that this is done
@@ -20,9 +26,13 @@ FOLD = 2.0  # by which the bracket of a search grows, at most DOUBLINGS times
 DOUBLINGS = 30
 
 
+@checked
 def optimise(
-    forecast, regimen, targets, *, optimum="in range", probability=None, vary="amount", between=None, given=None,
-    loss=None, model=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, now=None,
+    forecast: Tree, regimen: Regimen | Plan, targets: Target | list[Target], *, optimum: Optimum = "in range",
+    probability: Share | None = None, vary: Varied = "amount", between: tuple[Positive, ...] | None = None,
+    given: list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
+    outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,
+    covariates: Coming | None = None, now: Number | None = None,
 ):  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
@@ -67,8 +77,8 @@ def optimise(
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
     check(case, [regimen], now)
-    if vary not in ("amount", "every", "duration", "rate"):
-        raise ValueError(f"optimise: cannot vary {vary!r}; write amount, every, duration or rate")
+    if between is not None and (len(between) != 2 or not between[0] < between[1]):
+        raise ModelError(f"optimise: between must be two values, the lower first; got {between}")
     search = Search(case, regimen, aim, vary, between)
     best = search.best()
     values = [best, *_neighbours(best, given)]
@@ -88,7 +98,7 @@ def _neighbours(best, given):
         return []
     known = np.unique(np.asarray(list(given), dtype=float))
     if not known.size:
-        raise ValueError("optimise: given= holds no value")
+        raise ModelError("optimise: given= holds no value")
     place = np.searchsorted(known, best)
     return list(known[max(0, place - 1) : place + 1])
 
@@ -103,20 +113,16 @@ class Aim:
     targets: tuple
 
     def __post_init__(self):
-        if self.optimum not in ("in range", "loss", "at least", "at most"):
-            raise ValueError(f"optimise: no optimum {self.optimum!r}; there are in range, loss, at least, at most")
         if self.root != (self.probability is not None):
-            raise ValueError("optimise: give probability= with 'at least' and 'at most', and with no other optimum")
-        if self.root and not 0 < self.probability < 1:
-            raise ValueError(f"optimise: the probability {self.probability} is not between 0 and 1")
+            raise ModelError("optimise: give probability= with 'at least' and 'at most', and with no other optimum")
         if self.root and len(self.targets) != 1:
-            raise ValueError(f"optimise: {self.optimum!r} takes a single target; got {len(self.targets)}")
+            raise ModelError(f"optimise: {self.optimum!r} takes a single target; got {len(self.targets)}")
         if self.root and not np.isfinite(self.limit):
-            raise ValueError(f"optimise: {self.optimum!r} needs a limit that is finite; {self.targets[0]} has none")
+            raise ModelError(f"optimise: {self.optimum!r} needs a limit that is finite; {self.targets[0]} has none")
         if not self.root and not any(np.isfinite(target.high) for target in self.targets):
-            raise ValueError("optimise: without an upper limit more is always better; take optimum='at least'")
+            raise ModelError("optimise: without an upper limit more is always better; take optimum='at least'")
         if not self.root and not any(target.low > 0 for target in self.targets):
-            raise ValueError("optimise: without a lower limit less is always better; take optimum='at most'")
+            raise ModelError("optimise: without a lower limit less is always better; take optimum='at most'")
 
     @property
     def root(self):
@@ -176,7 +182,7 @@ class Search:
         """The best value."""
         low, high = self.between or self._bracket()
         if not 0 < low < high:
-            raise ValueError(f"optimise: between={low:g} and {high:g} is no range of positive values")
+            raise ModelError(f"optimise: between={low:g} and {high:g} is no range of positive values")
         exposures = self._view(high)
         return self._root(exposures, low, high) if self.aim.root else self._least(exposures, low, high)
 
@@ -195,7 +201,7 @@ class Search:
     def _bracket(self):
         """Amounts so small, and so large, that nearly all draws are below, or above, what is wanted."""
         if self.vary != "amount":
-            raise ValueError(f"optimise: say between which values {self.vary} may vary, between=(low, high)")
+            raise ModelError(f"optimise: say between which values {self.vary} may vary, between=(low, high)")
         start = self.plan.amount or 1.0
         exposures = self._view(start * FOLD)
         low = self._grown(exposures, start, 1 / FOLD, lambda t, x: (x < t.low).mean())
@@ -217,7 +223,7 @@ class Search:
 
         ends = gap(low), gap(high)
         if ends[0] * ends[1] > 0:
-            raise ValueError(
+            raise ModelError(
                 f"optimise: no {self.vary} between {low:g} and {high:g} gives {self.aim.optimum} {self.aim.limit:g} "
                 f"the probability {self.aim.probability:g}"
             )

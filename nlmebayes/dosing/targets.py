@@ -7,12 +7,15 @@ by ``mic`` where there is one.
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 import numpy as np
 
+from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, number
 from nlmebayes.dosing import exposure
 from nlmebayes.model import ModelError
 
+Fraction = Annotated[float, number("a fraction above 0, at most 1", 0.0, 1.0, "(]")]
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
 
 
@@ -34,13 +37,15 @@ class Target(ABC):
         Position of the planned dose whose interval is meant where no times are given.
     """
 
-    low: float
-    high: float = np.inf
+    low: Number
+    high: Limit = np.inf
     _: KW_ONLY
-    weight: float = 1.0
-    free: float = 1.0
-    mic: float | None = None
-    dose: int = -1
+    weight: NotNegative = 1.0
+    free: Fraction = 1.0
+    mic: Positive | None = None
+    dose: Integer = -1
+
+    ARGUMENT = "a target, such as Trough(10, 15)"
 
     threshold = False  # whether ``mic`` is a threshold instead of what the exposure is divided by
     most = np.inf  # that the exposure can be
@@ -50,17 +55,11 @@ class Target(ABC):
     def __post_init__(self):
         name = type(self).__name__
         if not self.low < self.high:
-            raise ValueError(f"{name}: low {self.low} is not below high {self.high}")
-        if not 0 < self.free <= 1:
-            raise ValueError(f"{name}: the free fraction {self.free} is not between 0 and 1")
-        if self.mic is not None and not self.mic > 0:
-            raise ValueError(f"{name}: the MIC {self.mic} is not positive")
-        if not self.weight >= 0:
-            raise ValueError(f"{name}: the weight {self.weight} is negative")
+            raise ModelError(f"{name}: low {self.low:g} is not below high {self.high:g}; give the lower first")
         if self.threshold and self.mic is None:
-            raise ValueError(f"{name}: give the threshold, mic=")
+            raise ModelError(f"{name}: give the threshold, mic=")
         if not self.low <= self.most:
-            raise ValueError(f"{name}: low {self.low:g} % is above {self.most:g} %")
+            raise ModelError(f"{name}: low {self.low:g} % is above {self.most:g} %")
         self.check()
 
     @abstractmethod
@@ -120,11 +119,12 @@ def interval(plan, dose, name):
     return times[place], times[place] + plan.every
 
 
+@checked
 @dataclass(frozen=True)
 class Trough(Target):
     """Concentration at ``time``, before a dose given at that time; by default at the end of the interval."""
 
-    time: float | None = None
+    time: Number | None = None
 
     timed = property(lambda self: self.time is not None)
 
@@ -143,21 +143,22 @@ class Trough(Target):
         return "trough(MIC)" if self.time is None else f"concentration(MIC) at {self.time:g}"
 
 
+@checked
 @dataclass(frozen=True)
 class Windowed(Target):
     """A target over the time from ``start`` to ``end``."""
 
-    start: float | None = None
-    end: float | None = None
+    start: Number | None = None
+    end: Number | None = None
 
     timed = property(lambda self: self.start is not None)
 
     def check(self):
         name = type(self).__name__
         if (self.start is None) != (self.end is None):
-            raise ValueError(f"{name}: give both start and end, or neither")
+            raise ModelError(f"{name}: give both start and end, or neither")
         if self.start is not None and not self.start < self.end:
-            raise ValueError(f"{name}: start {self.start} is not before end {self.end}")
+            raise ModelError(f"{name}: start {self.start:g} is not before end {self.end:g}")
 
     def window(self, plan):
         given = self.start is not None
@@ -168,6 +169,7 @@ class Windowed(Target):
         return "" if self.start is None else f" from {self.start:g} to {self.end:g}"
 
 
+@checked
 @dataclass(frozen=True)
 class AUC(Windowed):
     """Area under the concentration from ``start`` to ``end``; with ``mic`` AUC/MIC.
@@ -190,6 +192,7 @@ class AUC(Windowed):
         return f"AUC(MIC){self.when}"
 
 
+@checked
 @dataclass(frozen=True)
 class DailyAUC(Windowed):
     """Area under the concentration per day: that from ``start`` to ``end``, times ``day`` / (end - start).
@@ -197,7 +200,7 @@ class DailyAUC(Windowed):
     With a regimen at steady state, or late in a long one, it is the AUC24 of guidelines whatever the interval.
     """
 
-    day: float = 24.0
+    day: Positive = 24.0
     integral = True
 
     def measure(self, grid, f):
@@ -208,6 +211,7 @@ class DailyAUC(Windowed):
         return f"AUC(MIC) per {'day' if self.day == 24 else f'{self.day:g}'}{self.when}"
 
 
+@checked
 @dataclass(frozen=True)
 class AverageConcentration(Windowed):
     """Mean concentration from ``start`` to ``end``."""
@@ -222,6 +226,7 @@ class AverageConcentration(Windowed):
         return f"average concentration(MIC){self.when}"
 
 
+@checked
 @dataclass(frozen=True)
 class Peak(Windowed):
     """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, in between."""
@@ -234,6 +239,7 @@ class Peak(Windowed):
         return f"peak(MIC){self.when}"
 
 
+@checked
 @dataclass(frozen=True)
 class TimeAbove(Windowed):
     """Percent of the time from ``start`` to ``end`` that the (free) concentration is above ``mic``, any threshold.

@@ -10,15 +10,17 @@ large a part of the population explains the samples (log |Omega| and the curvatu
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes import prediction
+from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
 from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecaster, rare_allowed
-from nlmebayes.model import ModelError
+from nlmebayes.model import Data, ModelError
 
-SCHEMES = ("evidence", "ofv")
+Scheme = Literal["evidence", "ofv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ class Average:
     weights: dict
     table: pd.DataFrame
 
-    def predict(self, data, *, draws=2000, random_seed=None):
+    @checked
+    def predict(self, data: Data, *, draws: Count = 2000, random_seed: Seed | None = None):
         """Draws of the prediction and of a measurement from the mixture, {outcome: (draw, record)} each.
 
         Each draw comes from a model with the probability of its weight.
@@ -55,7 +58,11 @@ class Average:
         return {k: np.concatenate(v) for k, v in f.items()}, {k: np.concatenate(v) for k, v in measured.items()}
 
 
-def average(trees, patient, *, prior=None, scheme="evidence", **options):
+@checked
+def average(
+    trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
+    scheme: Scheme = "evidence", **options,
+):  # fmt: skip
     """Forecast a patient under several models.
 
     Parameters
@@ -87,11 +94,11 @@ def average(trees, patient, *, prior=None, scheme="evidence", **options):
     >>> both = nb.average({"extensive": fast, "poor": slow}, patient, prior={"extensive": 0.93, "poor": 0.07})
     ... # doctest: +SKIP
     """
-    if not trees or scheme not in SCHEMES:
-        raise ModelError(f"average: needs models by name and a scheme of {', '.join(SCHEMES)}; got {scheme!r}")
+    if not trees:
+        raise ModelError("average: trees must hold models by name, e.g. {'extensive': tree, 'poor': other}; got none")
     prior = prior or dict.fromkeys(trees, 1.0)
-    if set(prior) != set(trees) or not all(value >= 0 for value in prior.values()):
-        raise ModelError(f"average: prior must give each of {', '.join(trees)} a probability")
+    if set(prior) != set(trees) or not sum(prior.values()):
+        raise ModelError(f"average: prior must give each of {', '.join(trees)} a probability, not all of them 0")
     own = {name: value for name, value in options.items() if name in DENSITY}
     found, rows = {}, []
     for name, tree in trees.items():

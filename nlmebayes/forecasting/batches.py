@@ -2,22 +2,34 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes import publication
+from nlmebayes.arguments import Kind, Seed, Tree, arguments, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
 from nlmebayes.forecasting import charts
-from nlmebayes.forecasting.forecaster import DENSITY, forecaster
+from nlmebayes.forecasting.forecaster import DENSITY, Forecaster, Method, forecaster
 from nlmebayes.forecasting.modes import climbed
 from nlmebayes.formula import FormulaError
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model import Data, Model, ModelError
 
 OPTIONS = (*DENSITY, "now", "unusual", "draws", "proposals", "rounds")
 TOGETHER = 100  # patients whose modes are climbed to at once
 FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
+
+
+def _client(value):
+    """What has dask's ``map`` and ``gather``."""
+    if callable(value.map) and callable(value.gather):
+        return value
+    raise TypeError
+
+
+Client = Annotated[object, Kind("a client with map and gather, such as distributed.Client()", _client)]
 REFUSED = (ModelError, DataError, FormulaError)
 
 
@@ -35,7 +47,11 @@ class Forecasts:
     failures: dict
 
 
-def forecast_each(model: Model, tree, data, *, method="map", client=None, random_seed=None, **options):
+@checked
+def forecast_each(
+    model: Model | None, tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None,
+    random_seed: Seed | None = None, **options,
+):  # fmt: skip
     """Forecast every patient of a dataset.
 
     Parameters
@@ -67,6 +83,7 @@ def forecast_each(model: Model, tree, data, *, method="map", client=None, random
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
         raise ModelError(f"forecast_each: no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
+    arguments(Forecaster.forecast, **options)  # refused once, not patient by patient
     ready = forecaster(model, tree)
     labels = list(dict.fromkeys(data.observations[data.subject]))
     size = TOGETHER if method == "map" else 1 if client is None else max(1, len(labels) // 64)

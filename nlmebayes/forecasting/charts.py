@@ -1,9 +1,8 @@
 """What a patient's records must be before they are believed: who is forecast, what is known, what looks wrong."""
 
-import warnings
-
 import numpy as np
 
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import heights
 from nlmebayes.model import ModelError
 from nlmebayes.publication import outside
@@ -41,10 +40,9 @@ def unknown_groups(design, population, patient, *, several=False):
 def warn_outside(tree, patient):
     """Warn of each covariate in which the patient is outside the domain of a published model."""
     for line in outside(tree, patient):
-        warnings.warn(
+        warn(
             f"{patient.subject} {patient.observations[patient.subject].iloc[0]}: {line}, the range of the published "
-            "model; the forecast extrapolates",
-            stacklevel=3,
+            "model; the forecast extrapolates"
         )
 
 
@@ -61,7 +59,7 @@ def check_now(patient, now):
         )
     planned = not_yet(patient, now)
     if planned:
-        warnings.warn(planned, stacklevel=3)
+        warn(planned)
 
 
 def not_yet(patient, now):
@@ -132,4 +130,4 @@ def _reached(target, name, value, f):
 def _say(text, refuse):
     if refuse:
         raise ModelError(text + '. If it is right, forecast with unusual="warn"')
-    warnings.warn(text, stacklevel=4)
+    warn(text)

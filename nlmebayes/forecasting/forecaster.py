@@ -13,12 +13,14 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from nlmebayes import imputation, prediction, storage
+from nlmebayes.arguments import Count, NotNegative, Number, Positive, Seed, Switch, Text, Tree, Whole, checked
 from nlmebayes.design import Design, resolve
+from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of
 from nlmebayes.forecasting import charts, exact, particles
 from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
@@ -27,7 +29,7 @@ from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
-from nlmebayes.model import Model, ModelError, by_node, check_names
+from nlmebayes.model import Data, Model, ModelError, by_node, check_names
 from nlmebayes.prediction import REPORT
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
@@ -35,6 +37,8 @@ from nlmebayes.weights import KHAT
 log = logging.getLogger("nlmebayes")
 
 Method = Literal["auto", "map", "laplace", "importance", "nuts"]
+Missing = Literal["refuse", "impute"]
+Unusual = Literal["error", "warn"]
 DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
 FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
@@ -42,10 +46,13 @@ SURPRISING = 0.001  # prior predictive p-value below which a patient is not of t
 LATER = 10_000  # particles of a later round
 
 
+@checked
 def forecast(
-    model: Model, tree, patient, *, method: Method = "auto", draws=2000, proposals=4000, rounds=15, random_seed=None,
-    flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", now=None,
-    unusual="error",
+    model: Model | None, tree: Tree, patient: Data, *, method: Method = "auto", draws: Count = 2000,
+    proposals: Count = 4000, rounds: Whole = 15, random_seed: Seed | None = None,
+    flatten: Positive = 1.0, half_life: Positive | None = None, drift: Text | None = None,
+    time_sd: NotNegative | Text | None = None, missing: Missing = "refuse", now: Number | None = None,
+    unusual: Unusual = "error",
 ):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
@@ -120,7 +127,8 @@ def rare_allowed():
         yield
 
 
-def forecaster(model, tree):
+@checked
+def forecaster(model: Model | None, tree: Tree):
     """A population made ready for many patients: reads model, design and draws once; see `Forecaster`."""
     model, training = prediction.context(model, tree)
     outcomes = tuple(o.name for o in training.outcomes)
@@ -147,9 +155,11 @@ class Forecaster:
         """The mean population, `Draws` of size one."""
         return particles.middle(self.population)
 
+    @checked
     def target(
-        self, patient, *, flatten=1.0, half_life=None, drift=None, time_sd=None, missing="refuse", several=False
-    ):
+        self, patient: Data, *, flatten: Positive = 1.0, half_life: Positive | None = None, drift: Text | None = None,
+        time_sd: NotNegative | Text | None = None, missing: Missing = "refuse", several: Switch = False,
+    ):  # fmt: skip
         """The `Target` of a patient's records under all draws, and under the mean population."""
         prediction.same_outcomes(patient, self.training)
         patient, law, _ = self._complete(patient, missing)
@@ -186,8 +196,6 @@ class Forecaster:
 
     def _complete(self, patient, missing):
         """The patient with every covariate, the `imputation.Law` of missing ones or None, their medians by column."""
-        if missing not in ("refuse", "impute"):
-            raise ModelError(f"forecast: missing={missing!r} is none of 'refuse', 'impute'")
         factors = {name for f in self.training.formulas for term in f.groups for name in term.factors}
         read = [name for name in self.training.units.columns if name not in (*patient.levels, *factors)]
         lost = imputation.missing(patient, read) if missing == "impute" else {}
@@ -196,7 +204,7 @@ class Forecaster:
         if patient.observations[patient.subject].nunique() > 1:
             raise ModelError("forecast: covariates are imputed for one patient at a time")
         if ABOUT in self.tree.attrs:
-            law = imputation.stated(json.loads(self.tree.attrs[ABOUT]).get("covariates", {}))
+            law = imputation.stated(prediction.said(self.tree, ABOUT).get("covariates", {}))
         else:
             law = imputation.of_subjects(self.training.units, patient.subject, read)
         law = law.given(imputation.known(patient, read), lost)
@@ -224,15 +232,14 @@ class Forecaster:
             target, patient, prior_of(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
         )
 
+    @checked
     def forecast(
-        self, patient, *, method="auto", draws=2000, proposals=4000, rounds=15, random_seed=None, flatten=1.0,
-        half_life=None, drift=None, time_sd=None, missing="refuse", now=None, unusual="error",
+        self, patient: Data, *, method: Method = "auto", draws: Count = 2000, proposals: Count = 4000,
+        rounds: Whole = 15, random_seed: Seed | None = None, flatten: Positive = 1.0,
+        half_life: Positive | None = None, drift: Text | None = None, time_sd: NotNegative | Text | None = None,
+        missing: Missing = "refuse", now: Number | None = None, unusual: Unusual = "error",
     ):  # fmt: skip
         """As `forecast`."""
-        if method not in get_args(Method):
-            raise ModelError(f"forecast: no method {method!r}; there are {', '.join(get_args(Method))}")
-        if unusual not in ("error", "warn"):
-            raise ModelError(f"forecast: unusual={unusual!r} is none of 'error', 'warn'")
         charts.warn_outside(self.tree, patient)
         charts.check_now(patient, now)
         options = {
@@ -244,10 +251,9 @@ class Forecaster:
         charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
         if found.khat > KHAT and method != "laplace":
-            warnings.warn(
+            warn(
                 f"forecast of {patient.subject} {target.labels[0]}: k-hat {found.khat:.2f} is above {KHAT}, so the "
-                "draws may be off; take more proposals, or check the patient's records",
-                stacklevel=3,
+                "draws may be off; take more proposals, or check the patient's records"
             )
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
         posterior = Labelled(whole, found.which[chosen], found.z[chosen])
@@ -259,7 +265,7 @@ class Forecaster:
         groups = {"posterior": posterior.dataset(moved=True)}
         groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
         for line in prediction.unsolved(target.recorded.reported, posterior.f):
-            warnings.warn(f"forecast of {patient.subject} {target.labels[0]}: {line}", stacklevel=4)
+            warn(f"forecast of {patient.subject} {target.labels[0]}: {line}")
         groups["prior"] = prior.dataset(moved=False)
         report = said | {
             "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
@@ -268,10 +274,9 @@ class Forecaster:
         report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
         report |= {} if exact else {"sampling_times": times(posterior)}
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
-            warnings.warn(
+            warn(
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
-                f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one",
-                stacklevel=4,
+                f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one"
             )
         complete, _, middle = self._complete(patient, said["missing"])
         tree = storage.attached(groups, model, complete, self.data)
@@ -287,8 +292,8 @@ def _weights(design, half_life):
     if half_life is None:
         return {}
     times = {o.name: o.inputs["time"] for o in design.outcomes if "time" in o.inputs}
-    if not half_life > 0 or not times:
-        raise ModelError(f"forecast: half_life={half_life} must be positive, and the samples must have times")
+    if not times:
+        raise ModelError("forecast: half_life= weighs samples by their times, and these have none; leave it out")
     last = max(
         t[np.isfinite(o.values)].max(initial=-np.inf) for o, t in zip(design.outcomes, times.values(), strict=True)
     )

@@ -5,21 +5,22 @@ samples at once. The result is that of a joint forecast, without the error that 
 visit.
 """
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from nlmebayes import storage
+from nlmebayes import prediction, storage
+from nlmebayes.arguments import Tree, checked
 from nlmebayes.data.grid import last_position
 from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecast
 from nlmebayes.imputation import filled, known
-from nlmebayes.model import ModelError
+from nlmebayes.model import Data, ModelError
 
 
-def update(tree, patient, **options):
+@checked
+def update(tree: Tree, patient: Data, **options):
     """Forecast of a patient who comes again.
 
     Parameters
@@ -43,7 +44,10 @@ def update(tree, patient, **options):
     """
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")
-    report, (before, patient) = json.loads(tree.attrs[REPORT]), _unfilled(tree, patient)
+    prediction.context(None, tree)
+    if "prior" not in tree.children:
+        raise ModelError("update: the tree is damaged: it has no group prior; forecast anew from all records")
+    report, (before, patient) = prediction.said(tree, REPORT), _unfilled(tree, patient)
     options = {name: report[name] for name in DENSITY if name in report} | options
     population = _population(tree, before, report.get("flatten", 1.0))
     return forecast(None, population, joined(before, patient), **options)
@@ -53,7 +57,7 @@ def _unfilled(tree, after):
     """The records of the forecast and the new ones, as they are known: an imputed covariate is missing in both, or
     holds in both what the new ones say."""
     before = storage.stored_dataset(tree)
-    for name in json.loads(tree.attrs.get(storage.IMPUTED, "{}")):
+    for name in prediction.said(tree, storage.IMPUTED):
         said = known(after, [name])
         before = filled(before, said or {name: np.nan})
         after = after if name in after.observations else filled(after, {name: np.nan})

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from nlmebayes.arguments import Count, Seed, Text, Tree, Whole, arguments, checked
 from nlmebayes.forecasting.batches import why
-from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
-from nlmebayes.model import ModelError
+from nlmebayes.forecasting.forecaster import Forecaster, forecaster, rare_allowed
+from nlmebayes.model import Data, Model, ModelError
 
 INTERVAL = 0.9
 NEAR = 0.2  # relative, of a prediction that pharmacists call right
@@ -44,12 +45,17 @@ class Retrospect:
             })  # fmt: skip
         return pd.DataFrame(rows)
 
-    def pit_histogram(self, bins=10):
+    @checked
+    def pit_histogram(self, bins: Count = 10):
         """Counts of the PIT in equal bins: flat where the forecasts are calibrated."""
         return np.histogram(self.table["pit"], bins=bins, range=(0.0, 1.0))[0]
 
 
-def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_seed=None, **options):
+@checked
+def retrospect(
+    model: Model | None, tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None,
+    draws: Count = 1000, random_seed: Seed | None = None, **options,
+):  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
     Parameters
@@ -78,6 +84,7 @@ def retrospect(model, tree, data, *, visit=None, most=None, draws=1000, random_s
     column = visit or data.time
     if column not in data.observations.columns:
         raise ModelError(f"retrospect: no column {column!r} in the data, to tell visits apart")
+    arguments(Forecaster.forecast, **options)  # refused once, not visit by visit
     ready, rows, failures = forecaster(model, tree), [], {}
     options = {"method": "importance"} | options
     for number, label in enumerate(dict.fromkeys(data.observations[data.subject])):

@@ -4,13 +4,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import censoring, prediction, storage
-from nlmebayes.model import ModelError
+from nlmebayes.arguments import Count, Seed, Text, Tree, checked
+from nlmebayes.model import Model, ModelError
 from nlmebayes.plot import panels
 
 REPLICATES = 200  # simulated trials of a survival curve
 
 
-def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
+@checked
+def vpc(
+    model: Model | None, tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8,
+    random_seed: Seed | None = 0,
+):  # fmt: skip
     """Visual predictive check: observed 5, 50 and 95 % percentiles over 90 % bands of the simulated ones.
 
     Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned by
@@ -25,7 +30,8 @@ def vpc(model, tree, *, x=None, outcome=None, bins=8, random_seed=0):
     return _compared(model, training, data, replicated, x, outcome, bins, "Visual predictive check")
 
 
-def prior(tree, *, x=None, outcome=None, bins=8):
+@checked
+def prior(tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8):
     """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori."""
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
@@ -35,12 +41,12 @@ def prior(tree, *, x=None, outcome=None, bins=8):
 
 def _compared(model, training, data, simulated, x, outcome, bins, title):
     """The picture of an outcome beside simulated ones, in the way that its residual takes."""
-    outcome = outcome or data.outcomes[0]
+    outcome = panels.outcome_of(data, outcome)
     residual, simulated = model.residual_of(outcome), simulated[outcome].to_numpy()
     simulated = simulated.reshape(-1, simulated.shape[-1])  # (sample, record)
     if residual.folds:
         return _survival(residual, data, outcome, simulated, title)
-    x, o = x or panels.axis_of(model, data), panels.records(model, training, data, outcome)
+    x, o = panels.axis_of(model, data, x), panels.records(model, training, data, outcome)
     frame = data.observations[data.observations["outcome"] == outcome]
     kept = np.isfinite(o.values) | o.censored
     o, at = o.at(kept), frame[x].to_numpy(dtype=float)[kept]

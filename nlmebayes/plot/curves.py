@@ -4,11 +4,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import prediction, storage
-from nlmebayes.model import ModelError
+from nlmebayes.arguments import Count, Number, Text, Tree, checked
+from nlmebayes.model import Data, Model, ModelError
 from nlmebayes.plot import panels
 
+Labels = list[Text | Number]
 
-def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns=4):
+
+@checked
+def fits(
+    model: Model | None, tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
+    outcome: Text | None = None, columns: Count = 4,
+):  # fmt: skip
     """Each subject's measurements over its prediction: median, 50 and 90 % bands; dashed, new measurements.
 
     Counts are shown on the scale of the prediction: per trial, per unit of exposure.
@@ -22,9 +29,11 @@ def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns
     """
     model, training = prediction.context(model, tree)
     data = storage.stored_dataset(tree) if data is None else data
-    outcome, x, level = outcome or data.outcomes[0], x or panels.axis_of(model, data), data.levels[-1]
+    outcome, x, level = panels.outcome_of(data, outcome), panels.axis_of(model, data, x), data.levels[-1]
     seen = data.observations[data.observations["outcome"] == outcome]
-    labels = [str(s) for s in subjects] if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
+    labels = subjects if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
+    if not labels:
+        raise ModelError(f"plot.fits: subjects names none; the first of level {level} is {seen[level].iloc[0]!r}")
     data = data.sel(**{level: labels})
     seen = seen[seen[level].isin(labels)]
     values = panels.of_one(model, training, data, outcome)
@@ -46,7 +55,11 @@ def fits(model, tree, data=None, *, x=None, subjects=None, outcome=None, columns
     return figure
 
 
-def hysteresis(model, tree, data=None, *, x="conc", y="effect", subjects=None, columns=4):
+@checked
+def hysteresis(
+    model: Model | None, tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect",
+    subjects: Labels | None = None, columns: Count = 4,
+):  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
     Parameters
@@ -69,7 +82,7 @@ def hysteresis(model, tree, data=None, *, x="conc", y="effect", subjects=None, c
         if name not in data.outcomes:
             raise ModelError(f"hysteresis: no outcome {name!r} in the data; there are {', '.join(data.outcomes)}")
     level = data.levels[-1]
-    labels = [str(s) for s in subjects or ()] or list(dict.fromkeys(data.observations[level]))[:4]
+    labels = list(subjects or ()) or list(dict.fromkeys(data.observations[level]))[:4]
     smooth = prediction.predict(model, tree, panels.fine(data.sel(**{level: labels}), data.time), random_seed=0)
     grid = storage.stored_dataset(smooth).observations
     middle = {name: smooth["posterior"][f"f_{name}"].median(("chain", "draw")).to_numpy() for name in (x, y)}
@@ -93,7 +106,11 @@ def _loop(axis, x, y):
     axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": "#3b6ea5"})
 
 
-def forecast(tree, times=None, *, x=None, held_out=None, outcome=None):
+@checked
+def forecast(
+    tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
+    outcome: Text | None = None,
+):  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters
@@ -108,7 +125,9 @@ def forecast(tree, times=None, *, x=None, held_out=None, outcome=None):
     if "nlmebayes_forecast" not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
     data, (model, training) = storage.stored_dataset(tree), prediction.context(None, tree)
-    outcome, x = outcome or data.outcomes[0], x or panels.axis_of(model, data)
+    outcome, x = panels.outcome_of(data, outcome), panels.axis_of(model, data, x)
+    if times is not None and not times:
+        raise ModelError("plot.forecast: times holds no time; leave it out, or give some")
     values = panels.of_one(model, training, data, outcome)
     if times is None:
         records = data.observations[x].to_numpy()

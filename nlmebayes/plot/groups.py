@@ -3,10 +3,12 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from nlmebayes.arguments import Text, Tree, checked
 from nlmebayes.ranks import pooling
 
 
-def shrinkage(tree, level=None, effect=None, *, outcome=None):
+@checked
+def shrinkage(tree: Tree, level: Text | None = None, effect: Text | None = None, *, outcome: Text | None = None):
     """Each group's effect as estimated alone (open circles) and by the model (with its 90 % interval), which draws it
     towards the typical group the more, the fewer its records.
 

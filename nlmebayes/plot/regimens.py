@@ -1,15 +1,26 @@
 """What regimens do, and whether they meet their targets."""
 
-import numpy as np
+from typing import Annotated
 
+import numpy as np
+import pandas as pd
+
+from nlmebayes.arguments import Count, Number, Text, Tree, checked, instance
 from nlmebayes.dosing import recommendation, targets
-from nlmebayes.dosing.prospect import Case, course
+from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
+from nlmebayes.model import ModelError
 from nlmebayes.plot import panels
 
+Table = Annotated[pd.DataFrame, instance("a table of recommend", pd.DataFrame)]
 
-def regimens(table):
+
+@checked
+def regimens(table: Table):
     """Probability of being below, in and above the target by regimen, from the table of `recommend`."""
+    if "target" not in table or not len(table):
+        raise ModelError("plot.regimens: the table is not that of recommend; give nb.recommend(...)")
     targets = list(dict.fromkeys(table["target"]))
     figure, axes = panels.panels(len(targets), min(2, len(targets)), size=(5.5, 3.6))
     for axis, target in zip(axes, targets, strict=False):
@@ -25,7 +36,12 @@ def regimens(table):
     return figure
 
 
-def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasions=NEW, covariates=None, columns=2):
+@checked
+def doses(
+    tree: Tree, plans: Regimen | Plan | list[Regimen | Plan], aims: targets.Target | list[targets.Target], *,
+    times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
+    occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2,
+):  # fmt: skip
     """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
 
     Parameters
@@ -43,6 +59,8 @@ def doses(tree, plans, aims, *, times=None, outcome=None, history=FOLLOW, occasi
     """
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
+    if not plans or not aims or times == []:
+        raise ModelError("plot.doses: needs at least one regimen and one target, and times, if any, that are not empty")
     case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
     recommendation.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]

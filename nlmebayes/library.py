@@ -1,0 +1,83 @@
+"""Published models that come with the library, a TOML file each in ``populations/``, and others written like them."""
+
+import tomllib
+from importlib.resources import files
+
+from nlmebayes import nouns
+from nlmebayes.arguments import File, Text, arguments, checked
+from nlmebayes.model import ModelError
+from nlmebayes.publication import population
+
+HOME = files("nlmebayes") / "populations"
+ABOUT = ("name", "citation", "doi", "note", "units", "assay")
+STATED = ("theta", "omega", "sigma", "outcome", "levels", "reference", "domain", "uncertainty", "covariates")
+KEYS = (*ABOUT, "structure", "options", "formulas", "residual", *STATED)
+
+
+@checked
+def published(name: Text, **changes):
+    """A published model of the library by name, as `population` gives it; `published_names` lists them.
+
+    ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
+
+    Examples
+    --------
+    >>> import json, nlmebayes as nb
+    >>> json.loads(nb.published("vancomycin_goti_2018").attrs["nlmebayes_published"])["doi"]
+    '10.1097/FTD.0000000000000490'
+    """
+    if name not in published_names():
+        raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
+    return read_population(HOME / f"{name}.toml", **changes)
+
+
+@checked
+def published_names():
+    """Names of the published models that come with the library."""
+    return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
+
+
+@checked
+def read_population(path: File, **changes):
+    """The population of a TOML file: arguments of `population` as keys, ``structure`` a class of the zoo by name.
+
+    Raises
+    ------
+    ModelError
+        Names the file, and what is missing in it, is of another type, or cannot be.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as TOML: {error}; name the file of a population") from None
+    for key in said:
+        if key not in KEYS:
+            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
+    try:
+        return _population(**{key: value for key, value in said.items() if key not in ABOUT},
+                           about={key: said[key] for key in ABOUT if key in said}, changes=changes)  # fmt: skip
+    except ValueError as error:
+        raise type(error)(f"{path.name}: {error}") from None
+
+
+@checked
+def _population(
+    structure: Text, about: dict, changes: dict, options: dict[Text, object] | None = None,
+    formulas: tuple[Text, ...] = (), residual: dict[Text, object] | None = None, **stated,
+):  # fmt: skip
+    known = nouns.structures()
+    if structure not in known:
+        raise ModelError(f"no structure {structure!r} in the zoo; write the name of a class of model_zoo")
+    made = nouns.made(known[structure], arguments(known[structure], **(options or {})), structure)
+    found = {"about": about} | stated | ({"residual": _residual(**residual)} if residual else {}) | changes
+    return population(made, *formulas, **found)
+
+
+def _residual(kind=None, **options):
+    """The residual of a table ``{kind = "Combined", form = "sd"}``, or of one such table by outcome."""
+    if kind is not None:
+        return nouns.residual({"kind": kind, **options}, "residual")
+    for name, each in options.items():
+        if not isinstance(each, dict) or "kind" not in each:
+            raise ModelError(f'residual: {name} is {each!r}; write kind = "Combined", or a table with it by outcome')
+    return {name: _residual(**each) for name, each in options.items()}

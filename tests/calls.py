@@ -1,0 +1,340 @@
+"""A valid call of every public function and class, and other values in the places of their arguments."""
+
+import inspect
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+
+import nlmebayes as nb
+from model_zoo import EffectCompartment, OneCompartment
+
+REST = "*"  # the place of positional arguments of any number
+
+
+@cache
+def data():
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 5.0] * 2, "conc": [9.0, 6.0, 9.5, 6.2], "wt": [70.0] * 4})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+    return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+
+
+@cache
+def patient():
+    frame = pd.DataFrame({"id": ["p"] * 2, "time": [1.0, 5.0], "conc": [9.0, 5.5], "wt": [70.0] * 2})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 100.0})
+    return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+
+
+@cache
+def later():
+    frame = pd.DataFrame({"id": ["p"], "time": [20.0], "conc": [3.0], "wt": [70.0]})
+    return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", unmeasured="predict")
+
+
+def event_table():
+    return pd.DataFrame({"ID": 1, "TIME": [0.0, 1.0, 5.0], "AMT": [100.0, 0, 0], "DV": [np.nan, 9.0, 6.0]})
+
+
+@cache
+def model():
+    return nb.Model(OneCompartment(), "cl ~ 1 + (1|id)", "v ~ 1 + (1|id)", residual=nb.Combined())
+
+
+@cache
+def prior():
+    values = {"theta_cl": [0.0], "theta_v": [np.log(10.0)], "omega_id": [0.2, 0.2], "sigma_conc_a": 0.3,
+              "sigma_conc_b": 0.1}  # fmt: skip
+    return nb.simulate(model(), data(), draws=30, values=values, random_seed=0)
+
+
+@cache
+def tree():
+    """As a fit gives it: thirty draws."""
+    found = prior().copy()
+    found["posterior"] = found["prior"]
+    return nb.predict(None, found, random_seed=0)
+
+
+@cache
+def forecast():
+    return nb.forecast(None, tree(), patient(), draws=40, proposals=200, rounds=0, random_seed=1)
+
+
+@cache
+def loops():
+    """A tree of two outcomes."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 5.0] * 2, "conc": [9.0, 6.0] * 2, "effect": [3.0, 4.0] * 2})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+    both = nb.Dataset.from_frame(frame, outcome=["conc", "effect"], time="time", levels="id", doses=doses)
+    found = nb.simulate(nb.Model(EffectCompartment()), both, draws=5, random_seed=0)
+    found["posterior"] = found["prior"]
+    return found
+
+
+@cache
+def table():
+    return nb.recommend(forecast(), [nb.Regimen(100.0, start=24.0, every=12.0)], nb.Trough(1.0, 4.0))
+
+
+def _plans():
+    return [nb.Regimen(100.0, start=24.0, every=12.0, doses=2)]
+
+
+def _after():
+    return {"model": None, "outcome": "conc", "history": "follow", "occasions": "new", "covariates": None}
+
+
+def _stated():
+    return {
+        "theta": {"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0}, "sigma": {"b": 0.15}, "outcome": "conc",
+        "omega": {"cv_percent": {"cl": 30, "v": 20}, "correlation": {"cl v": 0.3}}, "reference": {"wt": 70.0},
+        "domain": {"wt": (40.0, 120.0)}, "uncertainty": {"cl": 10.0}, "draws": 20, "random_seed": 1,
+        "levels": ("id",), "covariates": {"wt": {"mean": 70.0, "sd": 12.0}}, "residual": nb.Proportional(),
+    }  # fmt: skip
+
+
+CALLS = {
+    # nouns
+    "Parameter": lambda: {"name": "cl", "unit": "L/h", "typical": 2.0, "spread": 0.5, "link": "log", "varies": True},
+    "Prior": lambda: {"family": "Normal", "mu": 0.0, "sigma": {"a": 1.0, "b": 2.0}},
+    "Logit": lambda: {"lower": 0.0, "upper": 100.0},
+    "Probit": lambda: {"lower": 0.0, "upper": 100.0},
+    "Combined": lambda: {"form": "sd"},
+    "Binomial": lambda: {"n": 10},
+    "Poisson": lambda: {"exposure": 2.0},
+    "NegativeBinomial": lambda: {"exposure": "years"},
+    "ZeroInflated": lambda: {"counts": nb.Poisson()},
+    "OrderedLogistic": lambda: {"categories": 4},
+    "TimeToEvent": lambda: {"entry": "start", "nodes": 15},
+    "Aggregate": lambda: {"residual": nb.Additive(), "n": "n", "error": "se"},
+    "Autoregressive": lambda: {"residual": nb.Additive(), "within": "id", "over": "time", "unit": 2.0},
+    "Model": lambda: {
+        "structure": OneCompartment(), REST: ("cl ~ 1 + (1|id)",), "residual": nb.Additive(),
+        "priors": {"theta_v": nb.Prior("Normal", mu=0.0, sigma=1.0)}, "inputs": {"time": "hour"},
+        "parametrisation": {"cl": "centred"}, "typical": {"cl": (2.0, 0.5), "v": 30.0},
+    },
+    "Regimen": lambda: {"amount": 100.0, "start": 2.0, "every": 12.0, "doses": 3, "duration": 1.0, "salt": 0.8},
+    "Plan": lambda: {REST: (nb.Regimen(300.0), nb.Regimen(100.0, start=12.0))},
+    "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
+    "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
+    "DailyAUC": lambda: {"low": 1.0, "high": 4.0, "day": 24.0},
+    "AverageConcentration": lambda: {"low": 1.0, "high": 4.0, "dose": -1},
+    "Peak": lambda: {"low": 1.0, "high": 4.0},
+    "TimeAbove": lambda: {"low": 50.0, "mic": 2.0},
+    "Loss": lambda: {"below": 1.0, "above": 3.0, "kind": "log"},
+    # populations
+    "population": lambda: {"model": OneCompartment(), **_stated()},
+    "published": lambda: {"name": "vancomycin_goti_2018"},
+    # verbs of data and models
+    "build": lambda: {"model": model(), "data": data()},
+    "priors": lambda: {"model": model(), "data": data()},
+    "simulate": lambda: {
+        "model": model(), "data": data(), "draws": 10, "values": {"theta_cl": [1.0]}, "random_seed": 3
+    },
+    "fit": lambda: {
+        "model": model(), "data": data(), "draws": 10, "tune": 20, "chains": 2, "cores": 1, "random_seed": 3,
+        "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8,
+    },
+    "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
+    "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
+    "check": lambda: {"model": model(), "tree": tree()},
+    "summary": lambda: {"tree": tree(), "model": model()},
+    "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc"},
+    "ranking": lambda: {"draws": tree()["posterior"]["cl"], "above": 1.0, "largest_first": True},
+    "intervals": lambda: {"draws": tree()["posterior"]["cl"], "probability": 0.9},
+    "partition": lambda: {
+        "tree": tree(), "data": data(), "outcome": "conc", "method": "delta", "draws": 10, "random_seed": 3
+    },
+    "new_unit": lambda: {"tree": tree(), "data": None, "outcome": "conc", "method": "delta", "draws": 10},
+    # forecasts
+    "forecaster": lambda: {"model": None, "tree": tree()},
+    "forecast": lambda: {
+        "model": None, "tree": tree(), "patient": patient(), "method": "importance", "draws": 20, "proposals": 100,
+        "rounds": 0, "random_seed": 3, "flatten": 1.5, "half_life": 24.0, "time_sd": 0.0, "missing": "refuse",
+        "now": 30.0, "unusual": "error",
+    },
+    "forecast_each": lambda: {
+        "model": None, "tree": tree(), "data": patient(), "method": "map", "random_seed": 3, "flatten": 1.5
+    },
+    "update": lambda: {
+        "tree": forecast(), "patient": later(), "draws": 20, "proposals": 100, "rounds": 0, "random_seed": 3
+    },
+    "average": lambda: {
+        "trees": {"a": tree(), "b": tree()}, "patient": patient(), "prior": {"a": 0.7, "b": 0.3},
+        "scheme": "evidence", "draws": 20, "proposals": 100, "rounds": 0, "random_seed": 3,
+    },
+    "retrospect": lambda: {
+        "model": None, "tree": tree(), "data": patient(), "visit": "time", "most": 1, "draws": 20, "proposals": 100,
+        "rounds": 0, "random_seed": 3,
+    },
+    # doses
+    "regimens": lambda: {
+        "amounts": [100.0, 200.0], "every": (12.0, 24.0), "until": 96.0, "duration": 1.0, "start": 4.0
+    },
+    "tablets": lambda: {REST: (100.0, 250.0), "most": 3, "halves": True},
+    "recommend": lambda: {
+        "forecast": forecast(), "regimens": _plans(), "targets": nb.Trough(1.0, 4.0), "loss": nb.Loss(), "now": 10.0,
+        **_after(),
+    },
+    "optimise": lambda: {
+        "forecast": forecast(), "regimen": _plans()[0], "targets": nb.Trough(1.0, 4.0), "optimum": "at least",
+        "probability": 0.5, "vary": "amount", "between": (1.0, 1000.0), "given": [100.0, 200.0], **_after(),
+    },
+    "next_sample": lambda: {
+        "forecast": forecast(), "times": [26.0, (30.0, 36.0)], "of": "cl", "lloq": 0.1, "replicates": 20,
+        "random_seed": 3, "plan": _plans()[0], **_after(),
+    },
+    # pictures
+    "plot.fits": lambda: {
+        "model": None, "tree": tree(), "data": data(), "x": "time", "subjects": ["1"], "outcome": "conc", "columns": 2
+    },
+    "plot.forecast": lambda: {
+        "tree": forecast(), "times": [1.0, 2.0, 3.0], "x": "time", "held_out": later(), "outcome": "conc"
+    },
+    "plot.hysteresis": lambda: {
+        "model": None, "tree": loops(), "x": "conc", "y": "effect", "subjects": ["1"], "columns": 2
+    },
+    "plot.vpc": lambda: {
+        "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1
+    },
+    "plot.prior": lambda: {"tree": prior(), "x": "time", "outcome": "conc", "bins": 2},
+    "plot.shrinkage": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc"},
+    "plot.regimens": lambda: {"table": table()},
+    "plot.doses": lambda: {
+        "tree": forecast(), "plans": _plans(), "aims": nb.Trough(1.0, 4.0), "times": [24.0, 30.0], "columns": 1,
+        "outcome": "conc", "history": "follow", "occasions": "new",
+    },
+}  # fmt: skip
+
+
+def public():
+    """Every public function and class that can be called, by name; rooms such as ``plot`` by room and name."""
+    for name in nb.__all__:
+        value = getattr(nb, name)
+        inner = [(name, value)]
+        if inspect.ismodule(value):
+            inner = [(f"{name}.{each}", getattr(value, each)) for each in value.__all__]
+        for path, each in inner:
+            if isinstance(each, type) and (issubclass(each, Exception) or each.__eq__ is object.__eq__):
+                continue  # a refusal; a result, which compares by identity and is made by a verb
+            if callable(each) and not inspect.isabstract(each):
+                yield path, each
+
+
+def called(function, given):
+    """The result of a call."""
+    given = dict(given)
+    rest = given.pop(REST, ())
+    first = {}
+    for name, p in inspect.signature(function).parameters.items():
+        if p.kind is p.POSITIONAL_ONLY or (rest and p.kind is p.POSITIONAL_OR_KEYWORD):
+            first |= {name: given.pop(name)} if name in given else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return function(*first.values(), *rest, **given)
+
+
+class Thing:
+    """What no argument is."""
+
+
+NONSENSE = (
+    np.nan, -np.inf, Thing(), Thing, {1.0, 2.0}, b"text", 1j, [np.nan], ["text", None], {"text": Thing()}, {None: 1.0},
+    pd.DataFrame({"a": [1.0]}), np.array([[np.nan]]), (Thing(),), np.datetime64("2020-01-01"),
+)  # fmt: skip
+DOUBTFUL = (
+    None, 0, -1, 1, 2.5, 1e300, np.inf, True, "", "text", "a b", "id", [], (), {}, {"text": 1.0}, [1.0, 0.5],
+    (3.0, 1.0),
+    np.zeros(0), 10**30, -(10**30), 0.5,
+)  # fmt: skip
+
+
+def spellings(value):
+    """The same value, written in other ways."""
+    found = []
+    if isinstance(value, bool):
+        return [np.bool_(value)]
+    if isinstance(value, int | float):
+        found = [np.float64(value), np.array(value)]
+        found += [int(value), np.int64(value), np.int32(value), np.float32(value)] if value == int(value) else []
+        found += [float(value)]
+    if isinstance(value, str):
+        found = [np.str_(value)]
+    if isinstance(value, list | tuple):
+        found = [list(value), tuple(value)]
+    if isinstance(value, dict):
+        found = [dict(value)]
+    return [*found, np.array(value)] if _numbers(value) else found
+
+
+def _numbers(value):
+    return isinstance(value, list) and bool(value) and all(isinstance(each, float) for each in value)
+
+
+@st.composite
+def inside(draw, value):
+    """A value with another one somewhere inside, or without a part."""
+    if isinstance(value, dict) and value:
+        key = draw(st.sampled_from(list(value)))
+        kind = draw(st.sampled_from(["drop", "rename", "replace"]))
+        rest = {k: v for k, v in value.items() if k != key}
+        if kind == "drop":
+            return rest
+        return rest | ({"nope": value[key]} if kind == "rename" else {key: draw(inside(value[key]))})
+    if isinstance(value, list | tuple) and value:
+        place = draw(st.integers(0, len(value) - 1))
+        other = draw(inside(value[place]))
+        return type(value)([*value[:place], other, *value[place + 1 :]])
+    return draw(st.sampled_from(NONSENSE + DOUBTFUL))
+
+
+KINDS = ("spelling", "nonsense", "nonsense", "doubtful", "inside", "inside", "unknown", "missing")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of which one argument, ``place``, is another than in the valid one; ``kind`` says what was done."""
+
+    name: str
+    kind: str
+    place: str
+    given: dict = field(repr=False)
+
+    @property
+    def value(self):
+        return self.given.get(self.place)
+
+    def __str__(self):
+        return f"{self.name}({self.place}={self.value!r:.200}), {self.kind}"
+
+    __repr__ = __str__
+
+
+@st.composite
+def mutations(draw, name, function):
+    """A `Call` that is one step from the valid one."""
+    given = CALLS[name]()
+    known = [
+        n for n, p in inspect.signature(function).parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]  # fmt: skip
+    place = draw(st.sampled_from(list(dict.fromkeys([*given, *known]))))
+    kind = draw(st.sampled_from([kind for kind in KINDS if place in given or kind not in ("spelling", "missing")]))
+    if kind == "missing":
+        return Call(name, kind, place, {k: v for k, v in given.items() if k != place})
+    if kind == "unknown":
+        place = "nope"
+    elif kind == "spelling" and not spellings(given[place]):
+        kind = "nonsense"
+    value = draw({
+        "spelling": st.sampled_from(spellings(given.get(place)) or [None]), "nonsense": st.sampled_from(NONSENSE),
+        "doubtful": st.sampled_from(DOUBTFUL), "unknown": st.sampled_from(NONSENSE + DOUBTFUL),
+        "inside": inside(given.get(place)),
+    }[kind])  # fmt: skip
+    if place == REST and not isinstance(value, tuple | list):
+        value = (value,)
+    return Call(name, kind, place, given | {place: value})
