@@ -234,7 +234,12 @@ def test_those_who_are_new_are_counted_by_who_they_are():
 @pytest.mark.parametrize("plates", [["1.1", "1.10"], ["1E1", "10"], ["1.", "1"], ["2", "2.0"]])
 def test_a_number_written_in_two_ways_is_no_label_of_a_group(file, plates):
     rows = "".join(f"{i},{plate},{i}\n" for i, plate in enumerate(["5", *plates, *plates]))
-    data = Dataset.from_frame(file("id,plate,y\n" + rows), outcome="y", levels="id")
+    path = file("id,plate,y\n" + rows)
+    for table in (path, pd.read_csv(path, dtype=str)):
+        _refused_as_a_group(Dataset.from_frame(table, outcome="y", levels="id", source="table.csv"), plates)
+
+
+def _refused_as_a_group(data, plates):
     assert len(resolve(nb.Model(LinearMixed(), "mu ~ 1 + plate + (1|id)"), data).units) == 5
     message = rf"table.csv, column plate: '{plates[0]}' \(row 2\) and '{plates[1]}' \(row 3\) were read as one number"
     for formula in ("mu ~ 1 + (1|plate)", "mu ~ 1 + C(plate)"):

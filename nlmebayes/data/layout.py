@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.validate import DataError, codes, short
+from nlmebayes.data.validate import DataError, codes, short, spelled_twice
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
 OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -61,8 +61,7 @@ def read_text(path, *, is_label, is_number, events):
     text = _table(body, path.name, dtype=str, usecols=freely, **options)
     text = text.assign(**{name: text[name].str.strip() for name in freely})
     coded = [name for name in freely if codes(text[name].dropna().unique())]
-    twice = {name: _spelled_twice(frame[name], text[name]) for name in freely if name not in coded}
-    return frame.assign(**text[coded]), {name: words for name, words in twice.items() if words}
+    return frame.assign(**text[coded]), spelled_twice(text[[name for name in freely if name not in coded]])
 
 
 def _text(path):
@@ -164,18 +163,6 @@ def _holds_leading_zeros(body):
     digit = (letters >= ord("0")) & (letters <= ord("9"))
     edge = np.append(True, np.isin(letters, list(b'\n\t ,;"+-')))
     return bool((edge[:-2] & (letters[:-1] == ord("0")) & digit[1:]).any())
-
-
-def _spelled_twice(numbers, text):
-    """A number that is written in two ways, such as '1.1' (row 1) and '1.10' (row 3), or None."""
-    if numbers.nunique() == text.nunique():
-        return None
-    different = pd.DataFrame({"number": numbers, "text": text}).dropna().drop_duplicates()
-    again = different[different.duplicated("number")]
-    if not len(again):
-        return None
-    pair = different[different["number"] == again["number"].iloc[0]].iloc[:2]
-    return " and ".join(f"{cell!r} (row {row + 1})" for row, cell in pair["text"].items())
 
 
 def existing(data):

@@ -57,7 +57,8 @@ def read_nonmem(
     return tidy.followed(observations, doses, events, subject, left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
-        "unique": tidy.unique_levels(declared), "spelled": spelled,
+        "unique": tidy.unique_levels(declared),
+        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()),
     }  # fmt: skip
 
 

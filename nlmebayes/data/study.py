@@ -77,7 +77,8 @@ def read_study(
     return tidy.followed(kept, given, events, subject, tidy.counted(why)) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
-        "unique": tidy.unique_levels(declared), "spelled": spelled,
+        "unique": tidy.unique_levels(declared),
+        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()),
     }  # fmt: skip
 
 

@@ -154,6 +154,21 @@ def codes(distinct):
     return any(len(cell) > 1 and cell[0] == "0" for cell in found) and all(map(CODE.fullmatch, found))
 
 
+def spelled_twice(frame, rows=None):
+    """Columns of text, all numbers, that write a number in two ways -> these, in words: '1.1' (row 1) and '1.10' (row
+    3). ``rows`` are the numbers of the rows, by default from 1."""
+    found, rows = {}, np.arange(1, len(frame) + 1) if rows is None else rows
+    for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+        text = pd.Series(frame[name].unique(), dtype=object).dropna()
+        text = text[[isinstance(cell, str) and cell.strip() != "" for cell in text]]
+        number = pd.to_numeric(text, errors="coerce")
+        if number.isna().any() or codes(text) or not number.duplicated().any():
+            continue
+        same = text[number == number[number.duplicated()].iloc[0]].iloc[:2]
+        found[name] = " and ".join(f"{cell!r} (row {rows[(frame[name] == cell).to_numpy().argmax()]})" for cell in same)
+    return found
+
+
 def finite(frame, columns, source):
     """Every value present and finite."""
     for column in columns:
