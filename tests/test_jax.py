@@ -213,6 +213,9 @@ def test_what_jax_cannot_do_is_refused(engines):
     steady = TIMELINE | {"courses": np.array([[0, 3, 1, 2, 0], [3, 6, 2, 3, -1]])}
     with pytest.raises(NotImplementedError, match=r"steady states \(SS=1\)"):
         shared(BURST.cls(), steady)
+    jumps = system("Jumps", ("y",), lambda m, t, y, p: (-p.k * m.switch(t > p.c, 1.0, y.y),), (1.0,), k=1.0, c=1.0)
+    with pytest.raises(NotImplementedError, match="right-hand sides that jump or bend"):
+        shared(jumps.cls())
     courses = pt.lmatrix("courses")
     timeline = {f"timeline_{key}": pt.constant(value) for key, value in TIMELINE.items()} | {
         "timeline_courses": courses

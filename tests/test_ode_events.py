@@ -194,6 +194,19 @@ def test_a_dose_carries_a_state_over_a_threshold_without_an_event():
     np.testing.assert_allclose(y, [3 * np.exp(-0.1 * 0.75), high], rtol=1e-9)
 
 
+def test_a_steady_state_through_events_is_what_many_doses_lead_to():
+    phi, times = {"fast": 0.5, "slow": 0.1, "c": 4.0, "lag": 0.25}, np.array([1.0, 6.0, 11.0])
+    steady = {"time": [0.0], "amt": [6.0], "ii": [12.0], "ss": [1]}
+    many = {"time": [0.0], "amt": [6.0], "ii": [12.0], "addl": [40]}
+    found = predicted(Switched(**TIGHT), times, steady, outcome="conc", **phi)
+    np.testing.assert_allclose(found, predicted(Switched(**TIGHT), 480 + times, many, outcome="conc", **phi), rtol=1e-9)
+    found, wanted = dosed_slopes(Switched(**TIGHT), times, steady, "conc", **phi)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-9)
+    constant = {"time": [0.0], "amt": [0.0], "rate": [3.0], "ss": [1]}
+    found = predicted(Switched(**TIGHT), [0.2], constant, outcome="conc", **phi)
+    np.testing.assert_allclose(found, 3.0 / 0.5, rtol=1e-9)
+
+
 @pytest.mark.parametrize("c", [1 - 1e-9, 1.0, 1 + 1e-9])
 def test_a_threshold_that_is_touched(c):
     """x = sin t reaches 1 for an instant: values are continuous in the threshold."""
