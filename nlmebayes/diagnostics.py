@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pymc as pm
-import pytensor.tensor as pt
-from arviz_stats import ess, loo, rhat
+from arviz_stats import loo
 
 from nlmebayes import accuracy
 from nlmebayes.arguments import Tree, checked
@@ -15,9 +14,8 @@ from nlmebayes.censoring import quantified
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Model, ModelError, assemble
-from nlmebayes.parameter import Log
 from nlmebayes.prediction import context, said
-from nlmebayes.threads import in_turns
+from nlmebayes.summaries import shrinkage, summary
 from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
@@ -125,7 +123,7 @@ def check(model: Model | None, tree: Tree) -> Report:
         raise ModelError("check looks at the individuals of a fit; this tree holds a population alone")
     population = summary(tree, model=model)
     converged = not population["rhat"].max() > MIXED
-    shrunk = _shrinkage(tree, design)
+    shrunk = shrinkage(tree, design)
     predictive = _predictive(tree)
     cross = _cross_validation(tree)
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
@@ -144,73 +142,6 @@ def check(model: Model | None, tree: Tree) -> Report:
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
     return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
-
-
-@checked
-@in_turns
-def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
-    """The population as a pharmacometrician reads it, with convergence diagnostics.
-
-    One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
-    ``estimate`` is the posterior mean, ``rse_pct`` its SD in % of it, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for
-    log links.
-    """
-    model, design = context(model, tree)
-    posterior = tree["posterior"].to_dataset()
-    parameters = {p.name: p for p in model.parameters}
-    drawn, notes = {}, {}
-    for name, p in parameters.items():
-        for term in design.fixed[name].terms:
-            values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
-            if term == "Intercept":
-                drawn[name] = values.copy(data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=UNCOMPILED))
-                notes[name] = {"unit": p.unit}
-            else:
-                drawn[f"{name}: {term}"] = values
-        for smooth in posterior[f"{name}_smooth"].to_numpy() if f"omega_{name}_smooth" in posterior else ():
-            drawn[f"omega {name}: {smooth}"] = posterior[f"omega_{name}_smooth"].sel({f"{name}_smooth": smooth})
-    for level in design.levels:
-        for k, effect in enumerate(level.effects):
-            key = f"omega_{level.name} {effect.name}"
-            drawn[key] = posterior[f"omega_{level.name}"].isel({f"{level.name}_effect": k})
-            if isinstance(parameters[effect.parameter].scale, Log) and effect.column == "Intercept":
-                notes[key] = {"cv_pct": 100 * float(np.sqrt(np.expm1(drawn[key] ** 2)).mean())}
-        for i, j in _pairs(level):
-            names = level.effects[i].name, level.effects[j].name
-            drawn[f"corr_{level.name} {names[0]}, {names[1]}"] = posterior[f"corr_{level.name}"][..., i, j]
-    for name in (v for v in posterior if v.startswith("sigma_")):
-        terms = posterior[f"{name}_term"].to_numpy() if f"{name}_term" in posterior[name].dims else ()
-        drawn |= {f"{name}: {term}": posterior[name].sel({f"{name}_term": term}) for term in terms}
-        drawn |= {} if len(terms) else {name: posterior[name]}
-    return pd.DataFrame([_describe(name, values, notes.get(name, {})) for name, values in drawn.items()])
-
-
-def _pairs(level):
-    return [(i, j) for b in level.blocks if b.name for i in b.effects for j in b.effects if i < j]
-
-
-def _describe(name, values, note):
-    mean, sd = float(values.mean()), float(values.std())
-    low, high = np.quantile(values, [0.05, 0.95])
-    several = values.sizes["chain"] > 1
-    return {
-        "quantity": name, "unit": note.get("unit", ""), "estimate": mean, "sd": sd,
-        "rse_pct": 100 * sd / abs(mean) if mean else np.nan, "q05": low, "q95": high,
-        "cv_pct": note.get("cv_pct", np.nan),
-        "rhat": float(rhat(values)) if several else np.nan,
-        "ess_bulk": float(ess(values, method="bulk")), "ess_tail": float(ess(values, method="tail")),
-    }  # fmt: skip
-
-
-def _shrinkage(tree, design):
-    rows = []
-    for level in design.levels:
-        eta = tree["posterior"][f"eta_{level.name}"].mean(("chain", "draw")).to_numpy()
-        omega = tree["posterior"][f"omega_{level.name}"].mean(("chain", "draw")).to_numpy()
-        for k, effect in enumerate(level.effects):
-            percent = 100 * (1 - eta[:, k].std(ddof=1) / omega[k]) if len(eta) > 1 else np.nan
-            rows.append({"level": level.name, "effect": effect.name, "groups": len(eta), "shrinkage_pct": percent})
-    return pd.DataFrame(rows)
 
 
 STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}

@@ -1,8 +1,8 @@
 """The model's graph evaluated for many draws at once, on arrays with a leading axis of draws.
 
 Nothing is compiled: one evaluation serves all draws at NumPy speed, without waiting. `Draws` holds a population,
-`effects` gives the groups of a design their random effects, `evaluator` their parameters and predictions, `measure` and
-`log_density` the measurements.
+`effects` gives the groups of a design their random effects, `evaluator` their parameters and predictions; the scatter
+around them is in `measurement`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,11 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from pymc.pytensorf import reseed_rngs
 from pytensor.compile.mode import get_mode
-from pytensor.tensor.random.type import RandomType
 
-from nlmebayes import censoring, hierarchy
+from nlmebayes import hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
@@ -28,7 +25,6 @@ FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it z
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
 _ARRAYS = WeakKeyDictionary()  # design -> structure -> arrays
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,207 +222,3 @@ def _graph(structure, levels, shared, own, names):
     inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
     return in_turns(pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore"))
-
-
-def parts_at(residual, s, observed=None):
-    """Parts and columns of a residual by name, of shape (sample, 1), (1, record) or (sample, record).
-
-    ``s`` holds the parts, (sample,), or (sample, term) of those with a formula.
-    """
-    found = {}
-    for part, values in s.items():
-        values = np.asarray(values, dtype=float)
-        scale = values.ndim == 2
-        found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
-    if residual.columns and observed is None:
-        raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
-    columns = observed.columns if residual.columns else {}
-    return found | {part: np.asarray(x, dtype=float)[None] for part, x in columns.items()}
-
-
-def _cut(parts, rows, here):
-    """Parts at some samples and records."""
-    return [x[rows if len(x) > 1 else slice(None)][:, here if x.shape[1] > 1 else slice(None)] for x in parts.values()]
-
-
-def _shapes(parts):
-    """Names of parts, and which of their axes are of length one whatever the data: what a graph depends on."""
-    return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
-
-
-@in_turns  # the generators are seeded for one use
-def measure(residual, f, s, rng, positive=False, observed=None):
-    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
-    if residual.folds:
-        return residual.draw(f, observed.nodes, rng)
-    if residual.correlated:
-        return _series(residual, f, s, rng, observed)
-    parts = parts_at(residual, s, observed)
-    compute, generators = _measured(residual, _shapes(parts), positive)
-    reseed_rngs(generators, int(rng.integers(2**31)))
-    return compute(f, *parts.values()).astype(float)
-
-
-def _series(residual, f, s, rng, observed):
-    """Draws of whole series of correlated residuals."""
-    scatter = np.exp(-_heights(residual.residual, f, parts_at(residual, s, observed))) / np.sqrt(2 * np.pi)
-    return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
-
-
-@in_turns
-@lru_cache(maxsize=32)
-def _measured(residual, parts, positive):
-    """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
-    prediction, tensors = _given(residual, parts)
-    variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
-    inputs = [prediction, *tensors.values()]
-    compute = pm.compile(inputs, variable, mode=UNCOMPILED, on_unused_input="ignore")
-    return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
-
-
-def log_density(residual, f, s, observed, positive=False):
-    """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
-    limits = censoring.limits(observed.values, observed.lower, observed.upper)
-    parts = parts_at(residual, s, observed)
-    special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
-    f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
-    if not special.any():
-        return _density(residual, _shapes(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
-    found = np.empty(f.shape[:2])
-    for censored, here in ((False, ~special), (True, special)):
-        if not here.any():
-            continue
-        compute = _density(residual, _shapes(parts), censored, positive)
-        step = max(1, CHUNK // 20 // here.sum()) if censored else len(f)
-        for i in range(0, len(f), max(1, step)):
-            rows = slice(i, i + step)
-            given = (x[None, here] for x in limits)
-            found[rows, here] = compute(*given, f[rows, here], *_cut(parts, rows, here))
-    return found
-
-
-def slopes(residual, f, s, observed, positive=False):
-    """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
-    (record,) or (draw, record) as the predictions ``f``. ``s`` holds the residual's parts, numbers or (term,).
-
-    The curvature is the expected one where the residual gives it. Otherwise it is the mean of those at measurements one
-    scatter above and below the prediction, which is the expected one of a normal residual; of censored records it is
-    their own. The scatter follows from the height of the density.
-    """
-    limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
-    special = observed.censored | positive
-    every = np.atleast_2d(f)
-    draws, found = len(every), np.zeros((3, *every.shape))
-    parts = parts_at(residual, _one(s), observed)
-    for censored, here in ((False, ~special), (True, special)):
-        if here.any():
-            compute, at = _slopes(residual, _shapes(parts), censored, positive), every[:, here].reshape(1, -1)
-            given, own = [np.tile(x[:, here], draws) for x in limits], _cut(parts, slice(None), here)
-            own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
-            value, slope, curvature = compute(*given, at, *own)
-            if not (censored or _expects(residual)):
-                scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
-                apart = np.exp(scatter / at) if residual.positive else None
-                pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
-                curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
-            found[:, :, here] = np.reshape([value, slope, np.maximum(-curvature, 0.0)], (3, draws, -1))
-    return found.reshape(3, *np.shape(f))
-
-
-def _one(s):
-    """Parts of one sample, (1,) or (1, term)."""
-    return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
-
-
-@in_turns
-@lru_cache(maxsize=32)
-def _expects(residual):
-    """Whether a residual gives the information it expects."""
-    parts = {part: pt.dcol(part) for part in (*residual.priors(1.0), *residual.columns)}
-    return residual.information(pt.dmatrix("f"), Named(**parts)) is not None
-
-
-def heights(residual, f, s, observed=None):
-    """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
-    parts = parts_at(residual, _one(s), observed)
-    mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
-    # of a part with a formula the mean is that on the formula's scale
-    mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
-    return _heights(residual, f[None], mean)[0]
-
-
-def _heights(residual, f, parts):
-    return _height(residual, _shapes(parts))(f, *parts.values())
-
-
-@in_turns
-@lru_cache(maxsize=32)
-def _height(residual, parts):
-    prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [prediction, *tensors.values()]
-    height = residual.height(prediction, Named(**tensors))
-    return in_turns(pytensor.function(inputs, height, mode=mode, on_unused_input="ignore"))
-
-
-def distances(residual, f, s, observed, positive=False):
-    """How many scatters the measurements of an `ObservedOutcome` lie above predictions ``f``, (record,).
-
-    The integral of 1 / scatter from one to the other, which is the logarithm of a ratio where the scatter is
-    proportional; 0 for censored records.
-    """
-    found = np.zeros(len(f))
-    if _expects(residual):
-        return found
-    here = ~(observed.censored | positive) & np.isfinite(f) & np.isfinite(observed.values)
-    at, y = f[here], observed.values[here]
-    both = (at > 0) & (y > 0)
-    ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
-    share = (NODES[:, None] + 1) / 2
-    x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
-    parts = parts_at(residual, _one(s), observed)
-    each = np.exp(_heights(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
-    found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
-    return found
-
-
-@in_turns
-@lru_cache(maxsize=32)
-def _slopes(residual, parts, censored, positive):
-    prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
-    slope = pt.grad(density.sum(), prediction)
-    expected = None if censored else residual.information(prediction, Named(**tensors))
-    bent = pt.grad(slope.sum(), prediction, disconnected_inputs="ignore") if expected is None else -expected
-    outputs = [density, slope, bent]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [*limits, prediction, *tensors.values()]
-    return in_turns(pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore"))
-
-
-def _given(residual, parts):
-    return (pt.dtensor3 if residual.folds else pt.dmatrix)("f"), {
-        name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in parts
-    }
-
-
-@in_turns
-@lru_cache(maxsize=32)
-def _density(residual, parts, censored, positive):
-    prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
-    inputs = [*limits, prediction, *tensors.values()]
-    # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
-    mode = FILLED.including("local_remove_check_parameter")
-    compute = pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
-    compute.trust_input = True
-    return in_turns(compute)
-
-
-def _terms(residual, parts, censored, positive):
-    prediction, tensors = _given(residual, parts)
-    s, limits = Named(**tensors), [pt.drow("measured"), pt.drow("lower"), pt.drow("upper")]
-    if censored:
-        density = censoring.log_density(residual, prediction, s, *limits, positive)
-    else:
-        first = prediction[..., 0] if residual.folds else prediction
-        density = pm.logp(residual.likelihood(prediction, s), limits[0] + pt.zeros_like(first))
-    return prediction, tensors, limits, density

@@ -34,14 +34,12 @@ from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
-from nlmebayes.start import initial_points, pilot
+from nlmebayes.start import check_scatter, initial_points, pilot
 from nlmebayes.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
-EXACT = 1e-6  # of the range of the measurements: those that are nearer to their predictions have no scatter
-FEW = 3  # measurements, of fewer of which nothing is said
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
 OWN = ("save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # options that are set here
@@ -137,27 +135,13 @@ def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
     for doubt in doubts(model, design):
         warn(doubt)
     found = pilot(model, design)  # an error here comes before the long compilation
-    _check_scatter(design, found)
+    check_scatter(design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
     arrays = information.arrays() if information else {}
     return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays)
-
-
-def _check_scatter(design, found):
-    """Refuse measurements that lie on their predictions: their SD has no lower end, and the density no upper one."""
-    for o in design.outcomes:
-        measured = np.isfinite(o.values) & ~o.censored
-        if o.nodes is not None or o.name not in found.f or measured.sum() < FEW:
-            continue
-        away = np.abs(o.values - found.f[o.name])[measured]
-        if away.max() < EXACT * np.ptp(o.values[measured]):
-            raise ModelError(
-                f"{o.name}: the measurements lie on the predictions of the model, at most {away.max():.2g} away, so "
-                "there is no residual scatter to estimate. Simulated data need a measurement error"
-            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from nlmebayes.evaluation import heights
 from nlmebayes.grouping import AUTO, CENTRED, NONCENTRED, TRANSPORT, Block, columns_of, contains, parents, summed
+from nlmebayes.measurement import heights
 from nlmebayes.pilot import marginal
 from nlmebayes.transport import MOST, Information
 from nlmebayes.variables import ModelError

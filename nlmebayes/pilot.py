@@ -15,9 +15,10 @@ import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse import linalg
 
-from nlmebayes.evaluation import distances, predictor, slopes
+from nlmebayes.evaluation import predictor
 from nlmebayes.grouping import columns_of, contains, parents, summed
 from nlmebayes.hierarchy import centre, scale_of_data, variation
+from nlmebayes.measurement import distances, slopes
 
 log = logging.getLogger("nlmebayes")
 

@@ -19,18 +19,9 @@ from nlmebayes import storage
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.design import resolve
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import (
-    DRIFT,
-    UNCOMPILED,
-    Draws,
-    draws_of,
-    effects,
-    evaluator,
-    improper,
-    log_density,
-    measure,
-)  # fmt: skip
+from nlmebayes.evaluation import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
 from nlmebayes.imputation import filled, missing
+from nlmebayes.measurement import log_density, measure  # fmt: skip
 from nlmebayes.model import Data, Model, ModelError, assemble, check_doses, check_names, coordinates, designed
 from nlmebayes.threads import in_turns
 

@@ -25,6 +25,8 @@ PLACES, TRIED = 20, 2  # draws from the prior where the pooled fit might start, 
 SHIFTS = (-6.9, -4.6, -2.3, 2.3, 4.6, 6.9)  # a thousand, a hundred and ten times where a prior SD is a factor e
 DRAWS = 500  # of a prior, for its mean and SD
 SCATTER = 0.5  # of the starts, in SDs of the pilot's approximation
+EXACT = 1e-6  # of the range of the measurements: those that are nearer to their predictions have no scatter
+FEW = 3  # measurements, of fewer of which nothing is said
 
 
 def pilot(model: Model, design):
@@ -278,3 +280,17 @@ def _explain(model, built, point):
                 "typical values, or leave these records out"
             )
     raise ModelError("the log-density is not finite at the typical values; check the priors")
+
+
+def check_scatter(design, found):
+    """Refuse measurements that lie on their predictions: their SD has no lower end, and the density no upper one."""
+    for o in design.outcomes:
+        measured = np.isfinite(o.values) & ~o.censored
+        if o.nodes is not None or o.name not in found.f or measured.sum() < FEW:
+            continue
+        away = np.abs(o.values - found.f[o.name])[measured]
+        if away.max() < EXACT * np.ptp(o.values[measured]):
+            raise ModelError(
+                f"{o.name}: the measurements lie on the predictions of the model, at most {away.max():.2g} away, so "
+                "there is no residual scatter to estimate. Simulated data need a measurement error"
+            )

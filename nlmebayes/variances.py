@@ -14,8 +14,9 @@ from scipy.stats import qmc
 
 from nlmebayes import storage
 from nlmebayes.design import Design, ObservedOutcome, resolve
-from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known, parts_at
+from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
 from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
+from nlmebayes.measurement import parts_at
 from nlmebayes.prediction import context, same_outcomes
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.structure.structure import Named

@@ -7,7 +7,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import evaluation
+from nlmebayes import measurement
 from nlmebayes.design import resolve
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
@@ -25,7 +25,7 @@ def outcome(residual, frame=FRAME):
 def test_a_mean_scatters_by_its_number_or_its_standard_error():
     residual = nb.Aggregate(nb.Combined(), n="n", error="se")
     f = np.array([[1.5, 2.0, 2.5, 3.5]])
-    found = evaluation.log_density(residual, f, {"a": np.array([0.4]), "b": np.array([0.1])}, outcome(residual))
+    found = measurement.log_density(residual, f, {"a": np.array([0.4]), "b": np.array([0.1])}, outcome(residual))
     w = 0.4 + 0.1 * f[0]
     scatter = [w[0], w[1], 0.3, w[3] / 4]
     assert found[0] == pytest.approx(stats.norm(f[0], scatter).logpdf(FRAME["y"]), rel=1e-10)
@@ -37,8 +37,8 @@ def test_a_mean_tells_what_its_members_tell_together():
     members = pd.DataFrame({"study": "a", "y": [1.0, 2.0, 4.5], "n": 1.0, "se": np.nan})
     whole = pd.DataFrame({"study": ["a"], "y": [2.5], "n": [3.0], "se": [np.nan]})
     f, s = np.linspace(0, 5, 7)[:, None], {"a": np.full(7, 0.8)}
-    each = evaluation.log_density(one, np.tile(f, (1, 3)), s, outcome(one, members)).sum(axis=1)
-    together = evaluation.log_density(mean, f, s, outcome(mean, whole))[:, 0]
+    each = measurement.log_density(one, np.tile(f, (1, 3)), s, outcome(one, members)).sum(axis=1)
+    together = measurement.log_density(mean, f, s, outcome(mean, whole))[:, 0]
     assert np.ptp(each - together) == pytest.approx(0, abs=1e-10)
 
 

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "library", "publication", "omegas", "variation", "ranks",
-    "variances", "diagnostics", "infer", "trace", "continuation", "streaming", "approximation", "parametrisation",
-    "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "evaluation",
+    "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation", "parametrisation",
+    "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction", "storage", "measurement", "evaluation",
     "imputation", "nouns", "model", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "formula",
     "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables",
     "probabilities", "structure", "solver", "timeline", "data", "parameter", "arguments", "errors", "weights",

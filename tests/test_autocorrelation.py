@@ -7,7 +7,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import evaluation
+from nlmebayes import measurement
 from nlmebayes.design import resolve
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
@@ -43,7 +43,7 @@ def test_records_given_those_before_make_the_law_of_the_series(inside, parts, sc
     w = scatter(f)
     law = stats.multivariate_normal(f, correlation(FRAME, rho, over) * np.outer(w, w))
     s = {part: np.array([value]) for part, value in (parts | {"rho": rho}).items()}
-    found = evaluation.log_density(residual, f[None], s, outcome(residual))[0]
+    found = measurement.log_density(residual, f[None], s, outcome(residual))[0]
     assert found.sum() == pytest.approx(law.logpdf(FRAME["y"]), rel=1e-10)
 
 
@@ -52,7 +52,7 @@ def test_a_missing_visit_widens_the_gap():
     residual, s = nb.Autoregressive(over="t", unit=2.0), {"a": np.array([0.7]), "rho": np.array([0.5])}
     fewer = FRAME.drop(index=4)
     law = stats.multivariate_normal(np.full(8, 2.0), 0.49 * correlation(fewer.assign(t=fewer["t"] / 2), 0.5, "t"))
-    found = evaluation.log_density(residual, np.full((1, 8), 2.0), s, outcome(residual, fewer))[0]
+    found = measurement.log_density(residual, np.full((1, 8), 2.0), s, outcome(residual, fewer))[0]
     assert found.sum() == pytest.approx(law.logpdf(fewer["y"]), rel=1e-10)
 
 
@@ -60,7 +60,7 @@ def test_draws_have_the_correlation_of_the_law():
     residual, n = nb.Autoregressive(nb.Combined(), over="t"), 40_000
     s = {"a": np.full(n, 0.3), "b": np.full(n, 0.2), "rho": np.full(n, 0.7)}
     f = np.linspace(1, 4, len(FRAME))
-    y = evaluation.measure(residual, np.tile(f, (n, 1)), s, np.random.default_rng(1), observed=outcome(residual))
+    y = measurement.measure(residual, np.tile(f, (n, 1)), s, np.random.default_rng(1), observed=outcome(residual))
     assert np.corrcoef(y.T) == pytest.approx(correlation(FRAME, 0.7, "t"), abs=0.02)
     assert y.std(axis=0) == pytest.approx(0.3 + 0.2 * f, rel=0.02)
 

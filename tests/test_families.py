@@ -15,7 +15,7 @@ from scipy import special, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import evaluation, storage
+from nlmebayes import measurement, storage
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
 from nlmebayes.structure.structure import Named
@@ -88,7 +88,7 @@ def log_density(law, y):
 @EVERY
 def test_densities_are_those_of_scipy(family, parts, columns, f, y, law):
     s = {part: np.array([value, 0.9 * value]) for part, value in parts.items()}
-    found = evaluation.log_density(family, np.full((2, len(y)), f), s, observed(y, columns))
+    found = measurement.log_density(family, np.full((2, len(y)), f), s, observed(y, columns))
     for i, factor in enumerate((1.0, 0.9)):
         expected = log_density(law(f, *(factor * x for x in parts.values()), *columns.values()), y)
         assert found[i] == pytest.approx(expected, rel=1e-10, abs=1e-12)
@@ -123,14 +123,14 @@ def test_information_is_the_expected_square_of_the_slope(family, parts, columns,
         y = y[: family.categories] if isinstance(family, nb.OrderedLogistic) else y
         y = y[:2] if family == nb.Bernoulli() else y[:18] if family == nb.Binomial("n") else y
         weights = np.ones(len(y))
-    found = evaluation.slopes(family, np.full(len(y), f), parts, observed(y, columns))
+    found = measurement.slopes(family, np.full(len(y), f), parts, observed(y, columns))
     assert found[2] == pytest.approx((np.exp(found[0]) * found[1] ** 2 * weights).sum(), rel=1e-6)
 
 
 @EVERY
 def test_draws_have_the_mean_that_their_law_has(family, parts, columns, f, y, law):
     n, s = 40_000, {part: np.full(40_000, value) for part, value in parts.items()}
-    drawn = evaluation.measure(family, np.full((n, 2), f), s, np.random.default_rng(2),
+    drawn = measurement.measure(family, np.full((n, 2), f), s, np.random.default_rng(2),
                                observed=observed(np.ones(2), columns))  # fmt: skip
     mean = f * columns.get("n", 1.0) * columns.get("exposure", 1.0) * (1 - parts.get("pi", 0.0))
     if isinstance(family, nb.OrderedLogistic):
@@ -142,7 +142,7 @@ def test_draws_have_the_mean_that_their_law_has(family, parts, columns, f, y, la
 
 @pytest.mark.parametrize("a", [0.0, 1e-12, 1e-4])
 def test_counts_without_overdispersion_are_poisson(a):
-    found = evaluation.log_density(nb.NegativeBinomial(), np.full((1, 4), 2.5), {"a": np.array([a])},
+    found = measurement.log_density(nb.NegativeBinomial(), np.full((1, 4), 2.5), {"a": np.array([a])},
                                    observed(COUNTS, {}))[0]  # fmt: skip
     assert found == pytest.approx(stats.poisson(2.5).logpmf(COUNTS), rel=1e-5 if a == 1e-4 else 1e-12)
 
@@ -288,7 +288,7 @@ def test_the_graph_and_the_arrays_agree(structure, name, family, parts):
     found = built.compile_logp(vars=built["y"], jacobian=False, mode="FAST_COMPILE")(start)
     observed_ = designed(model, seen).outcomes[0]
     s = {part: prior[f"sigma_y_{part}"].to_numpy().ravel() for part in parts}
-    dense = evaluation.log_density(family, prior["f_y"].to_numpy()[0], s, observed_)
+    dense = measurement.log_density(family, prior["f_y"].to_numpy()[0], s, observed_)
     assert found == pytest.approx(dense.sum(), rel=1e-10)
 
 

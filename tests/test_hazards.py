@@ -10,7 +10,7 @@ from scipy import integrate, stats
 
 import model_zoo
 import nlmebayes as nb
-from nlmebayes import evaluation
+from nlmebayes import measurement
 from nlmebayes.evaluation import evaluator
 from nlmebayes.infer import Sampler
 from nlmebayes.model import designed
@@ -82,7 +82,7 @@ def densities(structure, values, residual=nb.TimeToEvent("entry"), data=None):  
     theta = {p.name: p.scale.forward(np.array([[values[p.name]]])) for p in structure.parameters}
     _, f, _ = evaluator(model, design)(theta, {})
     (o,) = design.outcomes
-    return evaluation.log_density(residual, f["t"], {}, o)[0], o.read(f["t"])[0]
+    return measurement.log_density(residual, f["t"], {}, o)[0], o.read(f["t"])[0]
 
 
 def expected(survival, density):
@@ -129,7 +129,7 @@ def test_a_trajectory_in_the_hazard_is_that_of_scipy(breaks):
     design = designed(model, both)
     theta = {p.name: p.scale.forward(np.array([[values[p.name]]])) for p in structure.parameters}
     f = evaluator(model, design)(theta, {})[1]["death"]
-    found = evaluation.log_density(residual["death"], f, {}, design.outcomes[1])[0]
+    found = measurement.log_density(residual["death"], f, {}, design.outcomes[1])[0]
 
     def hazard(t):
         return 0.1 * (1 + sum(t > c for c in breaks)) * np.exp(0.4 * np.sqrt(1 + (0.5 - 0.4 * t) ** 2))

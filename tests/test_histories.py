@@ -10,7 +10,7 @@ from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import JointModel, ParametricSurvival
-from nlmebayes import evaluation
+from nlmebayes import measurement
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
@@ -61,7 +61,7 @@ def density(structure, data, shape=1.0, residual=nb.TimeToEvent()):  # noqa: B00
     rate = [[np.log(0.1)]] if own else [[np.log(0.1), EFFECT]]
     f = evaluator(model, design)({"rate": np.array(rate), "shape": np.log([[shape]])}, {})[1]["t"]
     (o,) = design.outcomes
-    return evaluation.log_density(residual, f, {}, o)[0], o.read(f)[0]
+    return measurement.log_density(residual, f, {}, o)[0], o.read(f)[0]
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -170,7 +170,7 @@ def test_a_marker_that_follows_a_covariate_in_the_hazard(interpolation):
         return 0.2 * np.exp(0.8 * (1.0 + 0.6 * inside(t) + 0.3 * t))
 
     whole = integrate.quad(hazard, 0, 4.5, points=times[1:], epsabs=1e-13, epsrel=1e-13, limit=200)[0]
-    (found,) = evaluation.log_density(residual["event"], f, {}, design.outcomes[1])[0]
+    (found,) = measurement.log_density(residual["event"], f, {}, design.outcomes[1])[0]
     assert found == pytest.approx(np.log(hazard(4.5)) - whole, rel=1e-10)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import JointModel
-from nlmebayes import evaluation
+from nlmebayes import evaluation, measurement
 from nlmebayes.model import designed
 from nlmebayes.structure.structure import Named
 
@@ -85,7 +85,7 @@ def test_the_likelihood_is_that_of_jm(external):
     whole = -0.5 * np.einsum("nga,ab,ngb->ng", eta, np.linalg.inv(omega), eta) - 0.5 * np.linalg.slogdet(omega)[1]
     for o in design.outcomes:
         s = {"a": np.full(len(z), 1.7377)} if o.name == "marker" else {}
-        dense = evaluation.log_density(model.residual_of(o.name), f[o.name], s, o)
+        dense = measurement.log_density(model.residual_of(o.name), f[o.name], s, o)
         np.add.at(whole, (slice(None), o.subject_number), dense)
     whole += 0.5 * (z**2).sum(axis=1)[:, None] + np.log(np.einsum("gaa->ga", factor)).sum(axis=1)
     weight = np.outer(weights, weights).ravel()[:, None] / (2 * np.pi)

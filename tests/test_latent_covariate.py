@@ -9,7 +9,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import evaluation, storage
+from nlmebayes import evaluation, measurement, storage
 from nlmebayes.design import resolve
 
 
@@ -74,7 +74,7 @@ def test_the_marginal_law_of_two_subjects_is_that_by_hand():
     theta = {"mu": np.ones((n, 1)), "x_true": np.full((n, 1), 5.0), "mu_x": np.full((n, 1), 0.8)}
     _, f, _ = evaluation.evaluator(MODEL, design)(theta, {"id": np.tile(2 * nodes[:, None, None], (1, 2, 1))})
     s = {"y": {"a": np.full(n, 0.5)}, "x": {}}
-    dense = [evaluation.log_density(MODEL.residual_of(o.name), f[o.name], s[o.name], o) for o in design.outcomes]
+    dense = [measurement.log_density(MODEL.residual_of(o.name), f[o.name], s[o.name], o) for o in design.outcomes]
     slope = np.array([0.8, 0.8, 0.8, 1.0])
     law = stats.multivariate_normal([1, 1, 1, 5], 4 * np.outer(slope, slope) + np.diag([0.25, 0.25, 0.25, 1.0]))
     for i in range(2):

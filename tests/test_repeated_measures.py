@@ -9,7 +9,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import RepeatedMeasures
-from nlmebayes import evaluation
+from nlmebayes import measurement
 from nlmebayes.model import designed
 
 QTC = RepeatedMeasures()
@@ -59,7 +59,7 @@ def test_a_subject_has_the_normal_law_of_the_implied_correlation(residual):
     (outcome,) = designed(model, data).outcomes
     grid = np.linspace(-90, 90, 2001)
     s = {k[10:]: np.full(len(grid), v) for k, v in values_of(residual).items() if k.startswith("sigma_qtc_")}
-    each = evaluation.log_density(residual, np.tile(400 + grid[:, None], len(y)), s, outcome)
+    each = measurement.log_density(residual, np.tile(400 + grid[:, None], len(y)), s, outcome)
     total = 0.0
     for subject in np.unique(who):
         joint = each[:, who == subject].sum(axis=1) + stats.norm.logpdf(grid, 0, 10.0)

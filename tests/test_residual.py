@@ -9,8 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 
-from nlmebayes import evaluation
-from nlmebayes.evaluation import measure
+from nlmebayes import measurement
+from nlmebayes.measurement import measure
 from nlmebayes.parameter import Prior
 from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 
@@ -36,7 +36,7 @@ def log_density(residual, f, s, values):
     values = np.asarray(values, dtype=float)
     none = np.full(values.shape, np.nan)
     measured = SimpleNamespace(values=values, lower=none, upper=none, censored=np.isfinite(none))
-    return evaluation.log_density(residual, f, s, measured)
+    return measurement.log_density(residual, f, s, measured)
 
 
 def gradient(residual, f, parts, value):

@@ -7,7 +7,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import evaluation, storage
+from nlmebayes import measurement, storage
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import draws_of
 from nlmebayes.model import designed
@@ -34,7 +34,7 @@ def test_the_scatter_of_a_record_is_that_of_its_formula():
     data = study()
     (o,) = resolve(model(), data).outcomes
     s = {"a": np.array([[-0.5, 0.8, 0.1], [0.2, 0.0, 0.0]])}
-    found = evaluation.log_density(nb.Additive(), np.full((2, 240), 3.0), s, o)
+    found = measurement.log_density(nb.Additive(), np.full((2, 240), 3.0), s, o)
     frame = data.observations
     scatter = np.exp(-0.5 + 0.8 * (frame["period"] == "two") + 0.1 * frame["t"])
     assert found[0] == pytest.approx(stats.norm(3, scatter).logpdf(frame["value"]), rel=1e-10)

@@ -14,7 +14,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import compilation, parametrisation, start
 from nlmebayes.design import resolve
-from nlmebayes.evaluation import distances, heights
+from nlmebayes.measurement import distances, heights
 from nlmebayes.model import ModelError, assemble
 from nlmebayes.solver import conjugate
 

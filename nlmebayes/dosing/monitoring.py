@@ -16,7 +16,8 @@ from nlmebayes.dosing import regimen
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.targets import Target
-from nlmebayes.evaluation import draws_of, log_density, measure
+from nlmebayes.evaluation import draws_of
+from nlmebayes.measurement import log_density, measure
 from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context, predict
 

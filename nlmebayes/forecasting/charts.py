@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import heights
+from nlmebayes.measurement import heights
 from nlmebayes.model import ModelError
 from nlmebayes.publication import outside
 

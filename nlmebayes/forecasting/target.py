@@ -17,8 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from nlmebayes.design import Design, ObservedOutcome
-from nlmebayes.evaluation import Draws, log_density, predictor
+from nlmebayes.evaluation import Draws, predictor
 from nlmebayes.imputation import Imputed
+from nlmebayes.measurement import log_density
 from nlmebayes.model import Model, ModelError
 
 LOG_2PI = np.log(2 * np.pi)

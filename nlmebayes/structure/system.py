@@ -125,7 +125,8 @@ class System(Compartments):
         size = [self.atol * self.scales.get(state, -1.0) for state in self.states]
         tolerances = np.array([self.rtol, self.max_steps, get_args(Method).index(self.solver), *size])
         read, how = (
-            np.array(x, dtype=np.int64) for x in ([self._number(s) for s in read], [stops, max(self.min_steps, 1), *kinds])
+            np.array(x, dtype=np.int64)
+            for x in ([self._number(s) for s in read], [stops, max(self.min_steps, 1), *kinds])
         )
         fixed = [routes, read, collecting, tolerances, how]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
