@@ -166,9 +166,7 @@ def test_what_is_given_in_the_wrong_place_is_named(nested):
         nb.build(linear(), nested.observations)
     with pytest.raises(nb.ModelError, match=r"must be a Model.*got a LinearMixed"):
         nb.fit(LinearMixed(), nested)
-    with pytest.raises(
-        nb.ModelError, match="with a posterior; this one has the groups prior"
-    ):
+    with pytest.raises(nb.ModelError, match="with a posterior; this one has the groups prior"):
         nb.predict(linear(), nb.simulate(linear(), nested, draws=2))
 
 

@@ -1,5 +1,6 @@
 """What is wanted of doses, in words: targets such as "trough 10-15 mg/L" or "t>mic 50% mic 4", and lists of numbers."""
 
+import inspect
 import re
 import warnings
 
@@ -54,11 +55,10 @@ def target(text, unit=None):
         raise StatementError(f"target {text!r}: {words[0]} is no percentage; write {EXAMPLES}")
     if ratio:  # percent and ratios have no unit; what stands there is that of the MIC
         said["mic"], factor = said["mic"] * factor, 1.0
+    if said.keys() - inspect.signature(kind).parameters:
+        raise StatementError(f"target {text!r}: {words[0]} does not take {', '.join(said)}")
     with refused():
-        try:
-            return kind(low * factor, high * factor, **said)
-        except TypeError:
-            raise StatementError(f"target {text!r}: {words[0]} does not take {', '.join(said)}") from None
+        return kind(low * factor, high * factor, **said)
 
 
 def _ascii(text):
