@@ -70,7 +70,7 @@ def test_a_target_in_another_unit_than_the_model(text, unit, low):
         ("trough 10-15 at noon", "'noon' is not a number"),
         ("trough 10-15 from 2 to 4", "trough does not take start, end"),
         ("t>mic 50%", "t>mic needs the MIC, e.g. 'mic 1'"),
-        ("auc 400 to", "'to' is no unit and no option"),
+        ("auc 400 to", "nothing follows 'to'"),
         ("trough 50%", "trough is no percentage"),
         ("auc24 400-600 mg/dL", "'mg/dL' is a concentration, and an area is one times h, as in mg*h/L"),
         ("auc24/mic 400-600", "needs the MIC, e.g. 'mic 1'"),

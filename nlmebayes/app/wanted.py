@@ -44,8 +44,7 @@ def target(text, unit=None):
     word, _, over = words[0].lower().partition("/")
     kind = KINDS[chosen(word, KINDS, "exposure", f" in the target {text!r}")]
     ratio = over == "mic" or kind is nb.TimeAbove
-    if words[2:3] == ["to"] and re.fullmatch(r"[0-9.eE+]+", "".join(words[1:4:2])):  # 400 to 600
-        words[1:4] = ["-".join(words[1:4:2])]
+    words = re.sub(r"^(\S+ [0-9.eE+]+) to (?=[0-9.eE+]+( |$))", r"\1-", " ".join(words)).split()  # 400 to 600
     low, high, rest = _range(words[1:], text)
     said, factor = _options(rest, text, kind in AREAS and not ratio, unit)
     if ratio != ("mic" in said):
