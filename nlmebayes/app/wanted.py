@@ -1,5 +1,6 @@
 """What is wanted of doses, in words: targets such as "trough 10-15 mg/L" or "t>mic 50% mic 4", and lists of numbers."""
 
+import inspect
 import re
 import warnings
 
@@ -44,8 +45,7 @@ def target(text, unit=None):
     word, _, over = words[0].lower().partition("/")
     kind = KINDS[chosen(word, KINDS, "exposure", f" in the target {text!r}")]
     ratio = over == "mic" or kind is nb.TimeAbove
-    if words[2:3] == ["to"] and re.fullmatch(r"[0-9.eE+]+", "".join(words[1:4:2])):  # 400 to 600
-        words[1:4] = ["-".join(words[1:4:2])]
+    words = re.sub(r"^(\S+ [0-9.eE+]+) to (?=[0-9.eE+]+( |$))", r"\1-", " ".join(words)).split()  # 400 to 600
     low, high, rest = _range(words[1:], text)
     said, factor = _options(rest, text, kind in AREAS and not ratio, unit)
     if ratio != ("mic" in said):
@@ -55,11 +55,10 @@ def target(text, unit=None):
         raise StatementError(f"target {text!r}: {words[0]} is no percentage; write {EXAMPLES}")
     if ratio:  # percent and ratios have no unit; what stands there is that of the MIC
         said["mic"], factor = said["mic"] * factor, 1.0
+    if said.keys() - inspect.signature(kind).parameters:
+        raise StatementError(f"target {text!r}: {words[0]} does not take {', '.join(said)}")
     with refused():
-        try:
-            return kind(low * factor, high * factor, **said)
-        except TypeError:
-            raise StatementError(f"target {text!r}: {words[0]} does not take {', '.join(said)}") from None
+        return kind(low * factor, high * factor, **said)
 
 
 def _ascii(text):
