@@ -6,7 +6,6 @@ Nothing is compiled: one evaluation serves all draws at NumPy speed, without wai
 """
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -21,10 +20,11 @@ from pytensor.tensor.random.type import RandomType
 from nlmebayes import censoring, hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
+from nlmebayes.threads import in_turns, remembered
 
 UNCOMPILED = "FAST_COMPILE"
 FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python
+UNCHECKED = get_mode(UNCOMPILED).including("local_remove_check_parameter")
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
 _ARRAYS = WeakKeyDictionary()  # design -> structure -> arrays
@@ -183,8 +183,7 @@ def predictor(model, design):
     return predict
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _predictions(structure, own, names):
     linear = pt.dtensor3("linear")
     phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
@@ -192,9 +191,13 @@ def _predictions(structure, own, names):
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = linear[:, 0, :1] * 0.0
     order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
-    outputs = [*(f[name] + each_draw for name in names), order]
-    compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")
-    compute.trust_input = True  # they are arrays of these kinds
+    inputs, outputs = [linear, *arrays.values()], [*(f[name] + each_draw for name in names), order]
+    return _function(inputs, outputs, FILLED, trust=True)  # they are arrays of these kinds
+
+
+def _function(inputs, outputs, mode, trust=False):
+    compute = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+    compute.trust_input = trust
     return in_turns(compute)
 
 
@@ -209,8 +212,7 @@ def _kinds(arrays):
     return tuple((name, value.dtype.str, value.ndim) for name, value in arrays.items())
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _graph(structure, levels, shared, own, names):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
     theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
@@ -225,7 +227,7 @@ def _graph(structure, levels, shared, own, names):
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
     inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
-    return in_turns(pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore"))
+    return _function(inputs, outputs, FILLED)
 
 
 def parts_at(residual, s, observed=None):
@@ -254,7 +256,7 @@ def _shapes(parts):
     return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
 
-@in_turns  # the generators are seeded for one use
+@in_turns
 def measure(residual, f, s, rng, positive=False, observed=None):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
     if residual.folds:
@@ -273,14 +275,12 @@ def _series(residual, f, s, rng, observed):
     return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _measured(residual, parts, positive):
     """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
     prediction, tensors = _given(residual, parts)
     variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
-    inputs = [prediction, *tensors.values()]
-    compute = pm.compile(inputs, variable, mode=UNCOMPILED, on_unused_input="ignore")
+    compute = pm.compile([prediction, *tensors.values()], variable, mode=UNCOMPILED, on_unused_input="ignore")
     return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
@@ -338,8 +338,7 @@ def _one(s):
     return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _expects(residual):
     """Whether a residual gives the information it expects."""
     parts = {part: pt.dcol(part) for part in (*residual.priors(1.0), *residual.columns)}
@@ -359,14 +358,11 @@ def _heights(residual, f, parts):
     return _height(residual, _shapes(parts))(f, *parts.values())
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _height(residual, parts):
     prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [prediction, *tensors.values()]
     height = residual.height(prediction, Named(**tensors))
-    return in_turns(pytensor.function(inputs, height, mode=mode, on_unused_input="ignore"))
+    return _function([prediction, *tensors.values()], height, UNCHECKED)
 
 
 def distances(residual, f, s, observed, positive=False):
@@ -390,17 +386,13 @@ def distances(residual, f, s, observed, positive=False):
     return found
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _slopes(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
     slope = pt.grad(density.sum(), prediction)
     expected = None if censored else residual.information(prediction, Named(**tensors))
     bent = pt.grad(slope.sum(), prediction, disconnected_inputs="ignore") if expected is None else -expected
-    outputs = [density, slope, bent]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [*limits, prediction, *tensors.values()]
-    return in_turns(pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore"))
+    return _function([*limits, prediction, *tensors.values()], [density, slope, bent], UNCHECKED)
 
 
 def _given(residual, parts):
@@ -409,16 +401,12 @@ def _given(residual, parts):
     }
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _density(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
-    inputs = [*limits, prediction, *tensors.values()]
     # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
     mode = FILLED.including("local_remove_check_parameter")
-    compute = pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
-    compute.trust_input = True
-    return in_turns(compute)
+    return _function([*limits, prediction, *tensors.values()], density, mode, trust=True)
 
 
 def _terms(residual, parts, censored, positive):
