@@ -6,7 +6,6 @@ around them is in `measurement`.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,10 +17,11 @@ from pytensor.compile.mode import get_mode
 from nlmebayes import hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
+from nlmebayes.threads import in_turns, remembered
 
 UNCOMPILED = "FAST_COMPILE"
 FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python
+UNCHECKED = get_mode(UNCOMPILED).including("local_remove_check_parameter")
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`
 CHUNK = 2_000_000  # numbers in one array of an evaluation
 _ARRAYS = WeakKeyDictionary()  # design -> structure -> arrays
@@ -179,8 +179,7 @@ def predictor(model, design):
     return predict
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _predictions(structure, own, names):
     linear = pt.dtensor3("linear")
     phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
@@ -188,9 +187,14 @@ def _predictions(structure, own, names):
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = linear[:, 0, :1] * 0.0
     order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
-    outputs = [*(f[name] + each_draw for name in names), order]
-    compute = pytensor.function([linear, *arrays.values()], outputs, mode=FILLED, on_unused_input="ignore")
-    compute.trust_input = True  # they are arrays of these kinds
+    inputs, outputs = [linear, *arrays.values()], [*(f[name] + each_draw for name in names), order]
+    return function(inputs, outputs, FILLED, trust=True)  # they are arrays of these kinds
+
+
+def function(inputs, outputs, mode, trust=False):
+    """A graph as a function for one thread at a time; ``trust`` where arguments are arrays of its kinds."""
+    compute = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+    compute.trust_input = trust
     return in_turns(compute)
 
 
@@ -205,8 +209,7 @@ def _kinds(arrays):
     return tuple((name, value.dtype.str, value.ndim) for name, value in arrays.items())
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _graph(structure, levels, shared, own, names):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
     theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
@@ -221,4 +224,4 @@ def _graph(structure, levels, shared, own, names):
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]
     inputs = [*theta.values(), *eta.values(), *x.values(), *arrays.values()]
     outputs = [*phi.values(), *(f[name] + each_draw for name in names), order]
-    return in_turns(pytensor.function(inputs, outputs, mode=FILLED, on_unused_input="ignore"))
+    return function(inputs, outputs, FILLED)

@@ -3,21 +3,17 @@
 As in `evaluation`, nothing is compiled and the leading axis of arrays is that of samples.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import reseed_rngs
-from pytensor.compile.mode import get_mode
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes import censoring
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation import CHUNK, FILLED, UNCOMPILED
+from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
+from nlmebayes.threads import in_turns, remembered
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
@@ -48,7 +44,7 @@ def _shapes(parts):
     return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
 
-@in_turns  # the generators are seeded for one use
+@in_turns
 def measure(residual, f, s, rng, positive=False, observed=None):
     """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
     if residual.folds:
@@ -67,14 +63,12 @@ def _series(residual, f, s, rng, observed):
     return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _measured(residual, parts, positive):
     """A function that draws measurements, and its generators of random numbers, which are seeded anew for each use."""
     prediction, tensors = _given(residual, parts)
     variable = censoring.measurement(residual, prediction, Named(**tensors), positive)
-    inputs = [prediction, *tensors.values()]
-    compute = pm.compile(inputs, variable, mode=UNCOMPILED, on_unused_input="ignore")
+    compute = pm.compile([prediction, *tensors.values()], variable, mode=UNCOMPILED, on_unused_input="ignore")
     return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
@@ -132,8 +126,7 @@ def _one(s):
     return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _expects(residual):
     """Whether a residual gives the information it expects."""
     parts = {part: pt.dcol(part) for part in (*residual.priors(1.0), *residual.columns)}
@@ -153,14 +146,11 @@ def _heights(residual, f, parts):
     return _height(residual, _shapes(parts))(f, *parts.values())
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _height(residual, parts):
     prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [prediction, *tensors.values()]
     height = residual.height(prediction, Named(**tensors))
-    return in_turns(pytensor.function(inputs, height, mode=mode, on_unused_input="ignore"))
+    return function([prediction, *tensors.values()], height, UNCHECKED)
 
 
 def distances(residual, f, s, observed, positive=False):
@@ -184,17 +174,13 @@ def distances(residual, f, s, observed, positive=False):
     return found
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _slopes(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
     slope = pt.grad(density.sum(), prediction)
     expected = None if censored else residual.information(prediction, Named(**tensors))
     bent = pt.grad(slope.sum(), prediction, disconnected_inputs="ignore") if expected is None else -expected
-    outputs = [density, slope, bent]
-    mode = get_mode(UNCOMPILED).including("local_remove_check_parameter")
-    inputs = [*limits, prediction, *tensors.values()]
-    return in_turns(pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore"))
+    return function([*limits, prediction, *tensors.values()], [density, slope, bent], UNCHECKED)
 
 
 def _given(residual, parts):
@@ -203,16 +189,12 @@ def _given(residual, parts):
     }
 
 
-@in_turns
-@lru_cache(maxsize=32)
+@remembered
 def _density(residual, parts, censored, positive):
     prediction, tensors, limits, density = _terms(residual, parts, censored, positive)
-    inputs = [*limits, prediction, *tensors.values()]
     # Without scatter there is no density, not an error: a particle of a forecast then has no weight.
     mode = FILLED.including("local_remove_check_parameter")
-    compute = pytensor.function(inputs, density, mode=mode, on_unused_input="ignore")
-    compute.trust_input = True
-    return in_turns(compute)
+    return function([*limits, prediction, *tensors.values()], density, mode, trust=True)
 
 
 def _terms(residual, parts, censored, positive):

@@ -5,7 +5,7 @@ evaluated in turns.
 """
 
 import threading
-from functools import wraps
+from functools import lru_cache, wraps
 
 TURN = threading.RLock()
 
@@ -19,3 +19,8 @@ def in_turns(function):
             return function(*args, **kwargs)
 
     return alone
+
+
+def remembered(function):
+    """The same function in turns, whose last results are kept."""
+    return in_turns(lru_cache(maxsize=32)(function))
