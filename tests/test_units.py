@@ -31,12 +31,11 @@ def power(unit, words):
 
 
 def richest(cls):
-    """The default, and the variant with most parameters."""
-    return dict.fromkeys([cls(), max(variants(cls), key=lambda structure: len(structure.parameters))])
+    """The variant with most parameters."""
+    return max(variants(cls), key=lambda structure: len(structure.parameters))
 
 
-CLASSES = [cls for cls in ZOO if issubclass(cls, Compartments)]
-STRUCTURES = [structure for cls in CLASSES for structure in richest(cls)]
+STRUCTURES = [richest(cls) for cls in ZOO if issubclass(cls, Compartments)]
 
 
 def arrays(structure, amount, time):
