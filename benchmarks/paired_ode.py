@@ -49,9 +49,8 @@ def work():
 
 def worker(checkout):
     command = [sys.executable, str(OWN / "benchmarks" / "paired_ode.py"), "--work"]
-    process = subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(checkout)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
+    own = os.environ | {"PYTHONPATH": str(checkout)}
+    process = subprocess.Popen(command, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdout.readline().strip() != "ready":
         raise SystemExit(f"the work of {checkout} does not start")
     return process
