@@ -188,7 +188,7 @@ def before(target):
         (lambda: nb.Model(OneCompartment(), typical={"cl": -1.0}), "parameter cl: typical value -1 is outside"),
         (forecast(flatten=0.0), "flatten must be a positive number; got 0.0"),
         (forecast(half_life=np.nan), "half_life must be a positive number or None; got nan"),
-        (forecast(draws=0), "draws must be a whole number from 1 on; got 0"),
+        (forecast(draws=0), "draws must be a whole number from 1 to 10,000,000; got 0"),
         (forecast(method="nut"), "method must be 'auto', .* or 'nuts'; got 'nut'"),
         (prior("theta_cl", "Normal", mu=0.0, sigma=0.0), "prior of theta_cl: Normal.* is no distribution, .*sigma > 0"),
         (prior("theta_cl", "Poisson", mu=1.0), "prior Poisson: its values are whole numbers"),
