@@ -122,7 +122,9 @@ def test_a_driven_system_passes_its_kinetics_on_or_refuses_them_by_name(inner, w
         return
     wrapped = wrap(inner)
     own = ("parameters", "states", "needs_doses", "fallible", "superposed", "backends", "tolerances", "origin")
-    assert others(wrapped, inner, *own) == []
+    assert others(wrapped, inner, *own, "nonnegative") == []
+    assert inner.nonnegative is True
+    assert wrapped.nonnegative == wrapped.states
     assert wrapped.states[: len(inner.states)] == inner.states
     states = nb.Named(**{state: pt.constant(1.0 + i) for i, state in enumerate(wrapped.states)})
     p = nb.Named(**{name: pt.constant(value) for name, value in values_of(wrapped).items()})
@@ -171,12 +173,12 @@ def test_an_area_passes_its_system_on(inner):
 def test_unusual_kinetics_are_passed_on_whole():
     inner = Unusual()
     wrapped = IndirectResponse(inner)
-    own = ("parameters", "states", "needs_doses", "breaks")
+    own = ("parameters", "states", "needs_doses", "breaks", "nonnegative")
     assert others(wrapped, inner, *own) == []
     assert wrapped.scales == {"a": 1e9}
     assert wrapped.origin is None
     assert wrapped.breaks(nb.Named(s=2.0)) == (6.0,)
-    assert wrapped.nonnegative == ("a",)
+    assert wrapped.nonnegative == ("a", "response")
     assert others(nb.LatentCovariate(wrapped, "alb", ("k",), 5.0, 2.0), wrapped, "parameters") == ["breaks"]
 
 
