@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from nlmebayes import storage
-from nlmebayes.app import arguments, predict, statement, toml, whole, words
+from nlmebayes.app import arguments, predict, statement, toml, words
 from nlmebayes.app import zoo as collection
 from nlmebayes.cli import app
+from nlmebayes.files import whole
 
 RUN = CliRunner()
 
