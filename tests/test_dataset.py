@@ -478,7 +478,7 @@ def test_with_values_refuses_other_lengths_and_names(measured):
 NUMBERS = [None, {}, object(), "x", [[1]], [[1, 2], [3, 4]], pd.DataFrame(), b"1", slice(1), ["a"], float("nan"), []]
 
 
-@pytest.mark.parametrize("values", NUMBERS, ids=repr)
+@pytest.mark.parametrize("values", NUMBERS, ids=[type(x).__name__ for x in NUMBERS])
 def test_what_is_no_list_of_numbers_is_one_sentence(values):
     with pytest.raises(DataError, match=r"^over: [^\n]*(takes a list of numbers|the grid of time)"):
         read().over(time=values)

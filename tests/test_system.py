@@ -245,9 +245,13 @@ def test_predictions_that_fail_are_missing_and_the_others_are_not():
     model = nb.Model(BLOWS_UP.cls(), "k ~ 1")
     found = evaluator(model, resolve(model, blown((1.0, 2.0, 20.0))))({"k": np.log([[0.01], [0.1]])}, {})[1]["x"]
     assert np.isfinite(found[0]).all()
+<<<<<<< HEAD
     assert np.isnan(found[1, 2::3]).all()
     for k in (0, 3):  # records before the end keep their values
         assert found[1, k : k + 2] == pytest.approx([1 / 0.9, 1 / 0.8], rel=1e-5)
+=======
+    np.testing.assert_allclose(found[1], [1 / 0.9, 1 / 0.8, np.nan] * 2, rtol=1e-5)
+>>>>>>> solver
 
 
 def test_typical_values_without_a_solution_are_an_error_that_names_the_records():
@@ -281,8 +285,9 @@ def test_another_process_compiles_nothing_again():
         "text, _ = law.source(t, [x], [k], [-k * x])\n"
         "e, i = np.zeros((1, 0, 1)), np.array([[0, -1], [0, 0]])\n"
         "y, failed, tape = courses.states(op.located(text), np.array([0]), np.array([0]), np.array([False]),\n"
-        "    np.array([1e-9, 1e4, 0, 1e-9]), np.array([[0, 2, 0, 0, -1]]), np.array([[0.0, 0], [1.0, 1]]), i,\n"
-        "    np.empty((0, 5)), np.empty((0, 2), dtype=np.int64), np.array([[[0.5]]]), np.array([[[2.0]]]), e, e, e)\n"
+        "    np.array([1e-9, 1e4, 0, 1e-9]), np.array([0, 1]), np.array([[0, 2, 0, 0, -1]]),\n"
+        "    np.array([[0.0, 0], [1.0, 1]]), i, np.empty((0, 5)), np.empty((0, 2), dtype=np.int64),\n"
+        "    np.array([[[0.5]]]), np.array([[[2.0]]]), e, e, e)\n"
         "name = law.symbol(text, 'step')[-24:]\n"
         "kept = sorted((p.name, p.stat().st_mtime_ns) for p in Path(NUMBA_CACHE_PATH).glob(f'*{name}*'))\n"
         "print(y[0, 0, 0], sum(courses.states.stats.cache_misses.values()), kept)\n"
