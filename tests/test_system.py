@@ -245,13 +245,9 @@ def test_predictions_that_fail_are_missing_and_the_others_are_not():
     model = nb.Model(BLOWS_UP.cls(), "k ~ 1")
     found = evaluator(model, resolve(model, blown((1.0, 2.0, 20.0))))({"k": np.log([[0.01], [0.1]])}, {})[1]["x"]
     assert np.isfinite(found[0]).all()
-<<<<<<< HEAD
     assert np.isnan(found[1, 2::3]).all()
     for k in (0, 3):  # records before the end keep their values
         assert found[1, k : k + 2] == pytest.approx([1 / 0.9, 1 / 0.8], rel=1e-5)
-=======
-    np.testing.assert_allclose(found[1], [1 / 0.9, 1 / 0.8, np.nan] * 2, rtol=1e-5)
->>>>>>> solver
 
 
 def test_typical_values_without_a_solution_are_an_error_that_names_the_records():
