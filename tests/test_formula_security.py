@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import publication, storage
+from nlmebayes import library, storage
 from nlmebayes.app.wanted import target
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
@@ -70,7 +70,7 @@ def test_through_a_population_a_table_and_a_tree(untouched, tree, text):
         f"{said}[theta]\ncl = 3.0\nv = 40.0\n[omega.sd]\ncl = 0.3\n", encoding="utf-8"
     )
     with pytest.raises(nb.FormulaError):
-        publication.read_population(untouched / "model.toml")
+        library.read_population(untouched / "model.toml")
     bad = tree.copy()
     statement = json.loads(bad.attrs[storage.STATEMENT])
     statement["fields"]["formulas"] = {"tuple": [text]}

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import nouns, publication, storage
+from nlmebayes import library, nouns, storage
 from nlmebayes.app import predict, statement
 from nlmebayes.cli import app
 from nlmebayes.files import text, whole
@@ -125,7 +125,7 @@ TABLES = {
 def test_a_table_of_a_published_model_names_what_exists(untouched, said):
     (untouched / "model.toml").write_text(f"{said}\n{TABLE}", encoding="utf-8")
     with pytest.raises(nb.ModelError):
-        publication.read_population(untouched / "model.toml")
+        library.read_population(untouched / "model.toml")
     found = CliRunner().invoke(app, ["forecast", "model.toml", "patient.csv"])
     assert found.exit_code == 1 and found.output.startswith("error: ") and found.output.count("\n") == 1
 
