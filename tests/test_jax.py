@@ -43,7 +43,7 @@ class Everything(nb.System):
 
     def rhs(self, t, y, p):
         out = p.vmax * y.central / (p.km * p.v + y.central) * (1 + p.beat * pt.sin(0.26 * t))
-        spill = pt.switch(pt.invert(y.central > 90.0), 0.0, 0.1 * (y.central - 90.0) ** 3 / p.v**2)
+        spill = pt.switch(pt.invert(nb.seamless(y.central > 90.0)), 0.0, 0.1 * (y.central - 90.0) ** 3 / p.v**2)
         return {
             "gut": -p.ka * y.gut,
             "central": p.ka * y.gut - out - spill + p.q * (y.deep - y.central),
