@@ -77,7 +77,7 @@ def events(structure):
 
 
 def test_events_act_alike():
-    structure = Everything(rtol=1e-10, atol=1e-13, solver="explicit")  # of states of about 100
+    structure = Everything(rtol=1e-11, atol=1e-13, solver="explicit")  # of states of about 100
     design, rng = events(structure), np.random.default_rng(1)
     assert len(design.records["subject"].unique()) > 50
     phi = [p.typical * np.exp(0.3 * rng.uniform(-1, 1, len(design.labels))) for p in structure.parameters]
