@@ -10,7 +10,8 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes.solver.ode import cases, law
+from nlmebayes.solver.ode import law
+from nlmebayes.solver.ode.cases import held as hold
 from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
@@ -124,11 +125,9 @@ class System(Compartments):
         parameters = stacked([getattr(p, name) for name in used], first) if used else stacked([0.0], first)[:, :0]
         size = [self.atol * self.scales.get(state, -1.0) for state in self.states]
         tolerances = np.array([self.rtol, self.max_steps, get_args(Method).index(self.solver), *size])
-        read, how = (
-            np.array(x, dtype=np.int64)
-            for x in ([self._number(s) for s in read], [stops, max(self.min_steps, 1), *kinds])
-        )
-        fixed = [routes, read, collecting, tolerances, how]
+        cases = [stops, max(self.min_steps, 1), *kinds]
+        read, cases = (np.array(x, dtype=np.int64) for x in ([self._number(s) for s in read], cases))
+        fixed = [routes, read, collecting, tolerances, cases]
         timeline = [x[f"timeline_{name}"] for name in ("courses", "records", "of_record", "doses", "of_dose")]
         y, failed, _ = States(text)(*fixed, *timeline, parameters, initial, *inputs)
         return (y, failed) if first.ndim == 2 else (y[0], failed[0])
@@ -152,6 +151,6 @@ def _law(structure):
     breaks = [pt.as_tensor(at, dtype="float64") for at in stated]
     found = set(ancestors([*rates, *breaks]))
     used = tuple(name for name, variable in p.items() if variable in found)
-    rates, held = cases.held(rates, moving, breaks)
+    rates, held = hold(rates, moving, breaks)
     text, alone = law.source(t, moving[1:], [p[name] for name in used], rates, held)
     return text, used, np.isin(np.arange(len(y)), alone), bool(held) or t in found, [case.kind for case in held]

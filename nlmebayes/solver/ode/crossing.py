@@ -1,8 +1,4 @@
-"""Where a step leaves the cases that it was taken under: margins along its dense output, and their roots.
-
-The margin of a case is looked at as the polynomial through a few of its values, which says between which parts of the
-step it leaves; the root itself, and summits that the polynomial misses, are those of the dense output.
-"""
+"""Where a step leaves the cases that it was taken under: roots of their margins along its dense output."""
 
 import numpy as np
 
@@ -18,7 +14,7 @@ PARTS = 8  # of a step, in which the polynomial is looked at
 HALVINGS = 60  # at most, of a bracket
 NEAR = 0.05  # of the way from an end of a step to a level, below which a summit is looked at closely
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
-NONE = -1
+NONE = -1  # no case
 
 
 @cached

@@ -13,6 +13,7 @@ from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.ode import call, events, march
 from nlmebayes.solver.ode.march import FRESH, KINDS, LEAST, NEXT, NOW, READ, SETTLED, STOPS
 
+LEAST_STEP = 4e-15  # of the time: an infusion may be that short, and less is a rounding
 LEAST_SIZE = 1e-290  # of an absolute tolerance: an error of 0 in a state of 0 is none
 
 
@@ -100,7 +101,8 @@ def _first_step(pb, b, time, span, unit):
         if size[i] > 0.0:
             bend = max(bend, abs(f[i] - k[0, i]) / size[i])
     most = h * max(slope, bend) / (b.tol[0] * max(largest, 0.01))  # of a step h, in tolerances
-    return min(span, h * (min(100.0, (0.01 / most) ** 0.2) if most * span > 1e-15 * h else 100.0))
+    h *= min(100.0, (0.01 / most) ** 0.2) if most * span > 1e-15 * h else 100.0
+    return min(span, max(h, LEAST_STEP * abs(time)))
 
 
 @cached
