@@ -43,6 +43,10 @@ def scale_formulas(model, outcomes):
                 f"formula {formula.text!r}: the scatter has no random effects; give each group its own: "
                 f"{formula.parameter} ~ 0 + {formula.groups[0].factors[-1]}"
             )
+        for e in formula.fixed.expressions:
+            if e.function in ("offset", "s"):
+                what = "offsets" if e.function == "offset" else "smooths; write bs() or poly()"
+                raise FormulaError(f"formula {formula.text!r}: {e.text}: the scatter has no {what}")
         centre(model.residual_of(key[0]).priors(1.0)[key[1]], formula.text)
         found[key] = formula
     return found

@@ -81,6 +81,8 @@ def test_new_data_are_predicted_in_the_state_of_the_training():
         ("sigma_y_b ~ 1", {}, "no part 'sigma_y_b' of a residual; there are sigma_y_a, sigma_y, sigma"),
         ("sigma ~ 1 + dose", {}, "no column 'dose' in the data"),
         ("sigma ~ 1", {"residual": nb.Combined()}, "no part 'sigma' of a residual; there are sigma_y_a, sigma_y_b"),
+        ("sigma ~ 1 + offset(t)", {}, r"offset\(t\): the scatter has no offsets"),
+        ("sigma ~ 1 + s(t)", {}, r"s\(t\): the scatter has no smooths; write bs\(\) or poly\(\)"),
         ("sigma_y_rho ~ 1", {"residual": nb.Autoregressive()}, "does not range over all positive numbers"),
     ],
 )
