@@ -23,7 +23,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
             raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
         once(list(data.columns), name)
         return _without_dots(data), name, {}
-    path = existing(data)
+    path = existing(data, name)
     frame, spelled = read_text(path, is_label=is_label, is_number=is_number, events=events)
     return frame, path.name, spelled
 

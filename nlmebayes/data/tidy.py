@@ -1,12 +1,9 @@
 """Steps from a source frame to tidy frames: labels of levels, one row per measurement, order in time, roles."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.validate import DataError
 
 DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
 EVENT = ("position", "kind")
@@ -19,23 +16,6 @@ def label(value):
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def named(names, argument, source):
-    """One name or several, as a tuple."""
-    found = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else (names,)
-    if not all(isinstance(name, str) and name.strip() for name in found):
-        raise DataError(f"{source}: {argument}={names!r}: write the name of a column, or a tuple of names")
-    return found
-
-
-def one_name(name, argument, source):
-    """The name of one column, or None."""
-    if name is None:
-        return None
-    if not isinstance(name, str) or not name.strip():
-        raise DataError(f"{source}: {argument}={name!r}: write the name of a column")
-    return name
 
 
 def level_names(declared):
