@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+import texts
 import xarray as xr
 from calls import CALLS, NONSENSE, REST, called, mutations, public
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes import infer, start, storage
-from nlmebayes.app import toml
+from nlmebayes.app import statement, toml
 from nlmebayes.library import HOME, read_population
 
 PUBLIC = dict(public())
@@ -30,7 +31,7 @@ WANTED = {
     name: f for name, f in PUBLIC.items() if not f.__module__.startswith(ELSEWHERE) and f is not nb.Named
 }  # which takes anything under any name
 MADE = ("build", "fit", "sampler")  # whose results are no values to compare
-KINDS = nb.ModelError | nb.DataError | nb.FormulaError | nb.FileError
+KINDS = nb.ModelError | nb.DataError | nb.FormulaError | nb.FileError | statement.StatementError
 OWN = Path(nb.__file__).parent
 SECOND = 1.0
 
@@ -303,7 +304,7 @@ def damaged(draw, tree):
             found = found.drop_vars(name)
         elif kind == "missing" and name and found[name].dtype.kind == "f":
             found[name] = found[name] * np.nan
-        elif kind == "dim" and name and group != "dataset" and found[name].size and found[name].ndim:
+        elif kind == "dim" and name and found[name].size and found[name].ndim:
             found[name] = found[name].isel({found[name].dims[-1]: 0}, drop=True)
         tree[group] = xr.DataTree(found)
     return Damaged(kind, group, tree)
@@ -381,6 +382,76 @@ def test_a_published_model_with_another_part_is_refused_in_one_line(said, tmp_pa
     published(said, tmp_path_factory.mktemp("toml"))
 
 
+def of_text(text, folder):
+    """What is read of a table of text, or a refusal that names the file."""
+    path = folder / "table.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    data, refusal = answered(nb.Dataset.from_nonmem, {"data": path})
+    if refusal is not None:
+        assert "table.csv" in refusal
+        return
+    assert np.isfinite(data.observations[["time", "value"]]).all(axis=None)
+    assert np.isfinite(data.doses[["time", "amount", "rate", "ii"]]).all(axis=None)
+    cells = texts.cells(text)
+    if cells is None:  # what a plain reader of cells parted by commas does not take
+        return
+    again, refusal = answered(nb.Dataset.from_nonmem, {"data": pd.DataFrame(cells[1:], columns=cells[0])})
+    assert refusal is None, refusal
+    for name in ("observations", "doses", "events"):
+        pd.testing.assert_frame_equal(getattr(data, name), getattr(again, name))
+
+
+@settings(max_examples=40, **QUIET)
+@given(text=texts.tables())
+def test_an_event_table_of_another_text_is_read_as_written_or_refused(text, tmp_path_factory):
+    of_text(text, tmp_path_factory.mktemp("csv"))
+
+
+def statements():
+    """The tables of a run of an event table, and of one of a tidy table."""
+    event = {
+        "file": "events.csv", "levels": ["id"], "outcome": "conc", "covariates": ["WT", "SEX"], "inputs": ["occ"],
+        "sort": False, "duplicates": "keep", "lloq": 0.1, "uloq": {"conc": 100.0}, "blq": "M3",
+    }  # fmt: skip
+    tidy = {
+        "file": "tidy.csv", "tidy": True, "levels": ["id"], "outcome": ["conc"], "time": "time", "doses": "doses.csv",
+        "amount": "amt", "subject": "id", "covariates": ["wt"], "inputs": ["crp"], "censored": "below", "limit": "low",
+        "lloq": {"conc": 0.1}, "complete": ["wt"],
+    }  # fmt: skip
+    one = {
+        "name": "one-compartment", "options": {"absorption": "first-order", "lag": True, "transits": 3},
+        "formulas": ["cl ~ 1 + (1|id)", "v ~ 1"], "residual": "combined",
+        "priors": {"theta_v": "Normal(mu=1, sigma=2)"}, "typical": {"cl": [2.0, 0.5], "v": 10.0}, "parametrisation": {"cl": "centred"},
+    }  # fmt: skip
+    other = {"name": "michaelis-menten", "options": {"rtol": 1e-5, "compartments": 2, "solver": "stiff"}}
+    sampling = {"draws": 100, "tune": 100, "chains": 2, "seed": 1, "target_accept": 0.9, "cores": 1}
+    return [{"data": event, "model": one, "sampling": sampling}, {"data": tidy, "model": other}]
+
+
+def stated_run(path):
+    said = statement.read(path)
+    data, model = statement.dataset(said.get("data", {})), statement.model(said.get("model", {}))
+    return data, statement.complete(said, model)
+
+
+def of_run(said):
+    Path("events.csv").write_text("\n".join(map(",".join, (texts.NAMES, *texts.ROWS))), encoding="utf-8")
+    calls.tidy_table().to_csv("tidy.csv", index=False)
+    calls.doses().to_csv("doses.csv", index=False)
+    Path("run.toml").write_text(written(said), encoding="utf-8")
+    return answered(stated_run, {"path": "run.toml"})
+
+
+def test_the_runs_are_taken():
+    assert [of_run(said)[1] for said in statements()] == [None, None]
+
+
+@settings(max_examples=30, **QUIET)
+@given(said=st.sampled_from(statements()).flatmap(calls.inside))
+def test_a_run_with_another_part_is_refused_in_one_line(said):
+    of_run(said)
+
+
 # --- the same two thousand times -------------------------------------------------------------------------------------
 
 
@@ -403,3 +474,17 @@ def test_many_damaged_trees_are_refused(case):
 @given(said=papers())
 def test_many_published_models_are_refused_in_one_line(said, tmp_path_factory):
     published(said, tmp_path_factory.mktemp("toml"))
+
+
+@pytest.mark.arguments
+@settings(max_examples=250, **QUIET)
+@given(text=texts.tables())
+def test_many_event_tables_of_text_are_read_as_written_or_refused(text, tmp_path_factory):
+    of_text(text, tmp_path_factory.mktemp("csv"))
+
+
+@pytest.mark.arguments
+@settings(max_examples=250, **QUIET)
+@given(said=st.sampled_from(statements()).flatmap(calls.inside))
+def test_many_runs_are_refused_in_one_line(said):
+    of_run(said)
