@@ -213,7 +213,9 @@ def _sequence(annotation):
     made, each = get_origin(annotation), kind_of(get_args(annotation)[0])
 
     def canonical(value):
-        if isinstance(value, str | bytes | Mapping | xr.DataTree | pd.DataFrame) or not isinstance(value, Iterable):
+        if isinstance(value, str | bytes | Mapping | set | xr.DataTree | pd.DataFrame) or not isinstance(
+            value, Iterable
+        ):
             raise TypeError
         first = list(islice(value, LONGEST + 1))
         if len(first) > LONGEST:

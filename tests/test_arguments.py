@@ -138,7 +138,7 @@ def judged(call, valid):
         assert call.kind != "spelling", f"{call} is refused: {refusal}"
         inner = [*value] if isinstance(value, dict | list | tuple) else []
         place = call.place.replace(REST, positional(function)).removesuffix("s")
-        words = [place, *(str(each) or repr(each) for each in (value, *inner))]
+        words = [place, call.given.get("source", place), *(str(each) or repr(each) for each in (value, *inner))]
         assert any(word in refusal for word in words), f"{call} is not named: {refusal}"
         return
     assert call.kind != "unknown" and not is_nonsense(value), f"{call} is taken"
@@ -421,7 +421,8 @@ def statements():
     one = {
         "name": "one-compartment", "options": {"absorption": "first-order", "lag": True, "transits": 3},
         "formulas": ["cl ~ 1 + (1|id)", "v ~ 1"], "residual": "combined",
-        "priors": {"theta_v": "Normal(mu=1, sigma=2)"}, "typical": {"cl": [2.0, 0.5], "v": 10.0}, "parametrisation": {"cl": "centred"},
+        "priors": {"theta_v": "Normal(mu=1, sigma=2)"}, "typical": {"cl": [2.0, 0.5], "v": 10.0},
+        "parametrisation": {"cl": "centred"},
     }  # fmt: skip
     other = {"name": "michaelis-menten", "options": {"rtol": 1e-5, "compartments": 2, "solver": "stiff"}}
     sampling = {"draws": 100, "tune": 100, "chains": 2, "seed": 1, "target_accept": 0.9, "cores": 1}
