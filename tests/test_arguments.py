@@ -256,12 +256,13 @@ def test_measurements_without_scatter_are_refused_before_the_fit(monkeypatch):
 
 
 def test_a_reference_that_cannot_be_is_asked_for():
-    """A covariate of which nothing is said stands at 1, and the entry of an event time at 0."""
-    formula = "cl ~ 1 + offset(log(1 + 0.0154 * (crcl - 66))) + (1|id)"
+    """A covariate of which nothing is said stands at what it is counted from, and the entry of an event time at 0."""
+    formula, without = (f"cl ~ 1 + offset(log({x})) + (1|id)" for x in ("1 + 0.0154 * (crcl - 66)", "crcl - 66"))
     rest = {"theta": {"cl": 3.0, "v": 30.0}, "omega": {"sd": {"cl": 0.3}}, "sigma": {"b": 0.1}}
-    with pytest.raises(nb.ModelError, match="nothing is said of crcl, which stands at 1: state reference="):
-        nb.population(OneCompartment(), formula, **rest)
-    assert nb.population(OneCompartment(), formula, **rest, reference={"crcl": 80.0})
+    with pytest.raises(nb.ModelError, match=r"state the covariates at which the model stands, reference={'crcl': "):
+        nb.population(OneCompartment(), without, **rest)
+    assert nb.population(OneCompartment(), without, **rest, reference={"crcl": 80.0})
+    assert nb.population(OneCompartment(), formula, **rest)
     typical = {p.name: p.typical for p in ParametricSurvival().parameters}
     nb.population(
         ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent("start"), outcome="event"
