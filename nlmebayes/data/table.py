@@ -45,7 +45,7 @@ def event_table(data, source, is_label):
     """A NONMEM table with numbered rows and its reserved names in capitals, how many records were left out because they
     are flagged, numbers that are spelled twice, and what to call the table."""
     frame, name, spelled = read_table(
-        data, "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
+        data, source or "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
     )
     source = source or name
     names = [str(c).strip() for c in frame.columns]

@@ -8,12 +8,13 @@ from nlmebayes.data import validate
 DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
 EVENT = ("position", "kind")
 MEASUREMENT = ("outcome", "value", "lower", "upper")
+LARGEST = 2.0**63  # of whole numbers that a column of those holds
 KINDS = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "ss": int}
 
 
 def label(value):
     """A label as text: 1 and 1.0 are one number, and "1", "1.0" and "01" three texts."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    if isinstance(value, float | np.floating) and abs(value) < LARGEST and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
 
