@@ -61,9 +61,9 @@ _HOME = {
     "structure.linear": ("Drive", "LinearSystem"),
     "structure.system": ("System",),
     "structure.mammillary": ("Disposition", "Mammillary"),
-    "structure.structure": ("Named", "Structure"),
+    "structure.structure": ("Named", "Structure", "unambiguous"),
     "structure.superposition": ("Superposition",),
-    "structure.traits": ("Traits", "passed_on", "unambiguous"),
+    "structure.traits": ("Traits", "passed_on"),
     "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

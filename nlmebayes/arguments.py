@@ -20,6 +20,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from nlmebayes.errors import ModelError
@@ -103,9 +104,20 @@ def text(value):
     return str(value)
 
 
+def _name(value):
+    if not text(value).strip():
+        raise ValueError
+    return str(value)
+
+
+def _names(value):
+    """One or several."""
+    return (_name(value),) if isinstance(value, str) else SEVERAL.read(value)
+
+
 def _array(value):
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+    if isinstance(value, pd.DataFrame) or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise TypeError
     return array.astype(float)
 
@@ -116,13 +128,19 @@ def _switch(value):
     return bool(value)
 
 
+def _tuple(value):
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(value)
+
+
 def _none(value):
     if value is not None:
         raise TypeError
 
 
 def _path(value):
-    if not isinstance(value, str | PathLike) or not str(value):
+    if not isinstance(value, str | PathLike) or not str(value) or "\0" in str(value):
         raise TypeError
     return Path(value)
 
@@ -140,6 +158,8 @@ Seed = Annotated[int, whole("a whole number from 0 on", 0, 2**128)]
 Array = Annotated[np.ndarray, Kind("a finite number, or an array of them", _array)]
 Switch = Annotated[bool, Kind("True or False", _switch)]
 Text = Annotated[str, Kind("a text", text)]
+Name = Annotated[str, Kind("a name", _name)]
+Names = Annotated[tuple, Kind("a name, or a list of names", _names)]
 File = Annotated[Path, Kind("a path", _path)]
 Tree = Annotated[xr.DataTree, instance("a tree, as fit, forecast or population give it", xr.DataTree)]
 Drawn = Annotated[xr.DataArray, instance("a variable of a tree, such as tree['posterior']['eta_id']", xr.DataArray)]
@@ -166,9 +186,7 @@ def _literal(annotation):
     choices = get_args(annotation)
 
     def canonical(value):
-        if not isinstance(value, str) or value not in choices:
-            raise ValueError
-        return str(value)
+        return choices[choices.index(value if isinstance(value, str) else _real(value))]
 
     return Kind(f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}", canonical)
 
@@ -195,7 +213,9 @@ def _sequence(annotation):
     made, each = get_origin(annotation), kind_of(get_args(annotation)[0])
 
     def canonical(value):
-        if isinstance(value, str | bytes | Mapping | xr.DataTree) or not isinstance(value, Iterable):
+        if isinstance(value, str | bytes | Mapping | set | xr.DataTree | pd.DataFrame) or not isinstance(
+            value, Iterable
+        ):
             raise TypeError
         first = list(islice(value, LONGEST + 1))
         if len(first) > LONGEST:
@@ -230,35 +250,39 @@ COMPOSED = {
 }  # fmt: skip
 BUILTIN = {
     int: _annotated(Integer), float: _annotated(Number), str: _annotated(Text), bool: _annotated(Switch),
-    dict: instance("a dict", Mapping), NoneType: Kind("None", _none), object: ANYTHING,
+    dict: instance("a dict", Mapping), tuple: Kind("a list", _tuple), NoneType: Kind("None", _none), object: ANYTHING,
     inspect.Parameter.empty: ANYTHING,
 }  # fmt: skip
+SEVERAL = kind_of(tuple[Name, ...])
 
 
-def checked(thing):
+def checked(thing, error=ModelError):
     """A function, or a class, whose arguments are read as their annotations say.
 
     Raises
     ------
-    ModelError
+    ModelError, or another ``error``
         When it is called: names the argument, says what it may be and what it was. An argument that there is not, or
         one that is missing, lists those that there are.
     """
     if isinstance(thing, type):
-        thing.__init__ = _with_a_door(thing.__init__, thing.__name__)
+        thing.__init__ = _with_a_door(thing.__init__, thing.__name__, error)
         return thing
-    return _with_a_door(thing, thing.__name__)
+    return _with_a_door(thing, thing.__name__, error)
 
 
-def _with_a_door(function, owner):
+def _with_a_door(function, owner, error):
     signature = inspect.signature(function)
     kinds = {name: (p.kind, kind_of(p.annotation)) for name, p in signature.parameters.items()}
 
     @wraps(function)
     def door(*args, **given):
-        bound = _bound(signature, owner, args, given)
-        for name, value in bound.arguments.items():
-            bound.arguments[name] = _read_all(owner, name, *kinds[name], value)
+        try:
+            bound = _bound(signature, owner, args, given)
+            for name, value in bound.arguments.items():
+                bound.arguments[name] = _read_all(owner, name, *kinds[name], value)
+        except ModelError as refusal:
+            raise error(str(refusal)) from None
         return function(*bound.args, **bound.kwargs)
 
     return door

@@ -131,7 +131,7 @@ def check(model: Model | None, tree: Tree) -> Report:
         *_approximated(tree),
         *doubts(model, design),
         *_still(tree),
-        *_convergence(population, divergences, tree),
+        *_convergence(population, divergences, tree, design),
         *_apart(tree, design),
         *_geometry(tree, design),
         *_piloted(tree, converged),
@@ -208,7 +208,7 @@ def _approximated(tree):
         yield f"an approximation by {settings['method']}, k-hat {khat:.2f}: {use}. Before you report, fit with nuts"
 
 
-def _convergence(population, divergences, tree):
+def _convergence(population, divergences, tree, design):
     worst = population.loc[population["rhat"].idxmax()] if population["rhat"].notna().any() else None
     if worst is not None and worst["rhat"] > RHAT:
         yield (
@@ -216,13 +216,14 @@ def _convergence(population, divergences, tree):
             "here can be trusted. Look at each chain: two modes (e.g. ka and cl/v exchanged) or too few draws"
         )
     least = population.loc[population["ess_bulk"].idxmin()]
-    levels = any(v.startswith("eta_") for v in tree["posterior"].data_vars)
+    effects = {name for level in design.levels for e in level.effects for name in (e.name, e.parameter)}
     if least["ess_bulk"] < ESS and "sample_stats" in tree.children:
-        other = ", or another parametrisation (centred suits many samples per group, noncentred few)" if levels else ""
+        varies = not effects.isdisjoint(least["quantity"].split())
+        other = ", or another parametrisation (centred suits many samples per group, noncentred few)" if varies else ""
         yield f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws{other}"
     if divergences:
         total = tree["sample_stats"]["diverging"].size
-        other = ", or change the parametrisation of the level with the smallest omega" if levels else ""
+        other = ", or change the parametrisation of the level with the smallest omega" if effects else ""
         yield f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept{other}"
 
 

@@ -45,8 +45,8 @@ def residual(said, source):
         There is no such residual, or it has no such option.
     """
     known = residuals()
-    if not isinstance(said, dict) or said.get("kind") not in known:
-        kind = said.get("kind") if isinstance(said, dict) else said
+    kind = said.get("kind") if isinstance(said, dict) else said
+    if kind is said or not isinstance(kind, str) or kind not in known:
         raise ModelError(f"{source}: no residual {kind!r}; there are {', '.join(known)}")
     kind = known[said["kind"]]
     return made(kind, {key: value for key, value in said.items() if key != "kind"}, f"{source}: {kind.__name__}")

@@ -76,7 +76,7 @@ class Interval(Link):
     def __post_init__(self):
         if not self.lower < self.upper:
             raise ModelError(
-                f"{type(self).__name__}: ({self.lower:g}, {self.upper:g}) is no interval; the lower end is first"
+                f"{type(self).__name__}: lower={self.lower:g}, upper={self.upper:g} is no interval; the lower is first"
             )
 
     @property

@@ -263,6 +263,8 @@ def simulate(
     prior = draws_of(found, design, model, data.outcomes)
     eta = effects(design, prior, rng)
     phi, f, _ = evaluator(model, design)(prior.theta, eta)
+    if stated and any(np.isnan(f[o.name]).reshape(draws, -1).any(axis=1).all() for o in design.outcomes):
+        raise ModelError(f"simulate: there is no prediction with any draw under values= of {', '.join(stated)}")
     for line in unsolved(design, f):
         warn(f"simulate: {line}")
     prior_group = labelled(design, prior, eta, phi, f, (1, draws))

@@ -13,7 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes import nouns
+from nlmebayes.arguments import Tree, checked
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
 from nlmebayes.model import Model, ModelError
@@ -113,12 +115,13 @@ def attached(groups, model, data, training):
 
 def stored_dataset(tree):
     """The `Dataset` whose records the tree's predictions are for."""
-    return _revived(tree[DATASET])
+    return _revived(tree, DATASET)
 
 
-def training_dataset(tree):
+@checked
+def training_dataset(tree: Tree):
     """The `Dataset` that the population was fitted to, in whose state designs are evaluated."""
-    return _revived(tree[TRAINING] if TRAINING in tree.children else tree[DATASET])
+    return _revived(tree, TRAINING if TRAINING in tree.children else DATASET)
 
 
 def difference(data, tree):
@@ -149,19 +152,37 @@ def stored(data):
     return xr.Dataset(found, attrs={"kind": json.dumps(kind), "columns": json.dumps(columns)})
 
 
-def _revived(group):
+def _revived(tree, name):
+    """The `Dataset` of a group.
+
+    Raises
+    ------
+    ModelError
+        There is no such group, or it lacks something, or holds another thing in its place.
+    """
+    if name not in tree.children:
+        raise ModelError("this tree was not made by fit, simulate or forecast: it holds no dataset")
+    group = tree[name]
     try:
         kind, columns = (
             read_json(group.attrs[name], f"the dataset of the tree, {name},") for name in ("kind", "columns")
         )
         kind = {k: tuple(v) if isinstance(v, list) else v for k, v in kind.items()}
-        frames = {
-            name: pd.DataFrame({column: _column(group[f"{name} column {column}"]) for column in columns[name]})
-            for name in FRAMES
-        }
-        return Dataset(**frames, **kind)
+        frames = {frame: _frame(group, frame, columns[frame]) for frame in FRAMES}
+        data = Dataset(**frames, **kind)
+        held = ["row", *data.levels, *filter(None, [data.time]), *MEASUREMENT, *data.covariates, *data.inputs]
+        data.observations[held]
+        return data
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"the dataset of the tree is damaged: {error}") from error
+
+
+def _frame(group, name, columns):
+    found = {column: group[f"{name} column {column}"] for column in columns}
+    for column, variable in found.items():
+        if variable.dims != (f"{name}_record",):
+            raise ModelError(f"the dataset of the tree is damaged: {name}, column {column}, is of another shape")
+    return pd.DataFrame({column: _column(variable) for column, variable in found.items()})
 
 
 def _variable(values, dim):

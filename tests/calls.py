@@ -4,9 +4,11 @@ import inspect
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 from hypothesis import strategies as st
 
 import nlmebayes as nb
@@ -36,7 +38,29 @@ def later():
 
 
 def event_table():
-    return pd.DataFrame({"ID": 1, "TIME": [0.0, 1.0, 5.0], "AMT": [100.0, 0, 0], "DV": [np.nan, 9.0, 6.0]})
+    return pd.DataFrame({
+        "ID": 1, "TIME": [0.0, 1.0, 5.0, 6.0], "AMT": [100.0, 0, 0, 0], "DV": [np.nan, 9.0, 6.0, 3.0],
+        "DVID": [1, 1, 1, 2], "wt": 70.0, "crp": [1.0, 2.0, 3.0, 4.0],
+    })  # fmt: skip
+
+
+def doses():
+    return pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+
+
+def tidy_table():
+    return pd.DataFrame({
+        "id": [1, 1, 2, 2], "time": [1.0, 5.0] * 2, "conc": [9.0, 6.0, 9.5, 6.2], "wt": [70.0, 70.0, 80.0, 80.0],
+        "crp": [1.0, 2.0, 3.0, 4.0], "below": [0, 1, 0, 0], "low": [np.nan, 1.0, np.nan, np.nan],
+    })  # fmt: skip
+
+
+def saved():
+    """The path of a tree on disk, in the current folder."""
+    path = Path("saved.nc")
+    if not path.exists():
+        nb.save(prior(), path)
+    return path
 
 
 @cache
@@ -126,6 +150,41 @@ CALLS = {
     "Peak": lambda: {"low": 1.0, "high": 4.0},
     "TimeAbove": lambda: {"low": 50.0, "mic": 2.0},
     "Loss": lambda: {"below": 1.0, "above": 3.0, "kind": "log"},
+    # what structures are written with
+    "Absorption": lambda: {"kind": "mixed", "lag": True, "bioavailability": False, "transits": 4},
+    "Elimination": lambda: {"metabolite": True, "urine": False},
+    "LatentCovariate": lambda: {
+        "structure": OneCompartment(), "covariate": "alb", "on": ("cl",), "typical": 40.0, "spread": 5.0,
+        "outcome": "conc",
+    },
+    "Route": lambda: {"state": "depot", "fraction": 0.5, "lag": pt.constant(1.0), "duration": None, "rate": 2.0},
+    "Drive": lambda: {"rate": 0.5},
+    "Disposition": lambda: {"volume": 10.0, "k10": 0.1, "exchange": ((0.1, 0.2),), "slow": 0.05},
+    "bateman": lambda: {"a": 1.0, "b": 0.1, "t": pt.constant(2.0)},
+    "decay_ratio": lambda: {"x": 0.5},
+    "passed_on": lambda: {"part": "kinetics"},
+    "unambiguous": lambda: {"structure": OneCompartment()},
+    # data and files
+    "Dataset.from_frame": lambda: {
+        "frame": tidy_table(), "outcome": ["conc"], "levels": ("id",), "time": "time", "covariates": ["wt"],
+        "inputs": ("crp",), "doses": doses(), "amount": "amt", "subject": "id", "sort": True, "duplicates": "error",
+        "unmeasured": "exclude", "censored": "below", "limit": "low", "lloq": {"conc": 0.1}, "uloq": 100.0,
+        "blq": "M3", "interpolation": "nocb", "source": "study", "status": None, "complete": ["wt"],
+    },
+    "Dataset.from_nonmem": lambda: {
+        "data": event_table(), "levels": ("id",), "outcome": {1: "conc", 2: "effect"}, "covariates": ["wt"],
+        "inputs": ["crp"], "sort": False, "duplicates": "keep", "unmeasured": "exclude", "lloq": 0.1,
+        "uloq": {"conc": 100.0}, "blq": "M4", "interpolation": "locf", "source": "study",
+    },
+    "Dataset.sel": lambda: {"id": "1", "time": [1.0, 5.0]},
+    "Dataset.drop_sel": lambda: {"time": 1.0},
+    "Dataset.over": lambda: {"time": [1.0, 2.0]},
+    "Dataset.with_values": lambda: {"conc": [1.0, 2.0, 3.0, 4.0]},
+    "datasets.describe": lambda: {"name": "theophylline"},
+    "datasets.table": lambda: {"name": "theophylline"},
+    "save": lambda: {"tree": prior(), "path": "tree.nc", "force": True},
+    "load": lambda: {"path": saved()},
+    "training_dataset": lambda: {"tree": tree()},
     # populations
     "population": lambda: {"model": OneCompartment(), **_stated()},
     "published": lambda: {"name": "vancomycin_goti_2018"},
@@ -212,15 +271,19 @@ CALLS = {
 
 
 def public():
-    """Every public function and class that can be called, by name; rooms such as ``plot`` by room and name."""
+    """Every public function and class that can be called, by name; rooms such as ``plot``, and `Dataset`, by room and
+    name."""
     for name in nb.__all__:
         value = getattr(nb, name)
         inner = [(name, value)]
         if inspect.ismodule(value):
             inner = [(f"{name}.{each}", getattr(value, each)) for each in value.__all__]
+        if value is nb.Dataset:
+            inner = [(f"{name}.{each}", getattr(data(), each)) for each in vars(value) if not each.startswith("_")]
         for path, each in inner:
-            if isinstance(each, type) and (issubclass(each, Exception) or each.__eq__ is object.__eq__):
-                continue  # a refusal; a result, which compares by identity and is made by a verb
+            made = isinstance(each, type) and each.__eq__ is object.__eq__ and not hasattr(each.__init__, "__wrapped__")
+            if made or (isinstance(each, type) and issubclass(each, Exception)):
+                continue  # a result, which compares by identity and is made by a verb; a refusal
             if callable(each) and not inspect.isabstract(each):
                 yield path, each
 

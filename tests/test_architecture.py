@@ -21,7 +21,7 @@ ROOMS = (
     "storage", "measurement", "evaluation", "imputation", "nouns", "model", "hierarchy", "transport", "censoring",
     "design", "grouping", "scales", "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories",
     "families", "residual", "variables", "probabilities", "structure", "solver", "timeline", "data", "parameter",
-    "arguments", "errors", "weights", "threads", "caches", "files",
+    "weights", "threads", "caches", "files", "arguments", "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+import texts
 import xarray as xr
 from calls import CALLS, NONSENSE, REST, called, mutations, public
 from hypothesis import HealthCheck, given, settings
@@ -20,20 +21,28 @@ from hypothesis import strategies as st
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
-from nlmebayes import infer, start
-from nlmebayes.app import toml
+from nlmebayes import infer, start, storage
+from nlmebayes.app import statement, toml
 from nlmebayes.library import HOME, read_population
 
 PUBLIC = dict(public())
-ELSEWHERE = ("nlmebayes.structure", "nlmebayes.data", "nlmebayes.storage", "nlmebayes.solver")  # rooms of other doors
-WANTED = {name: f for name, f in PUBLIC.items() if not f.__module__.startswith(ELSEWHERE)}
+ELSEWHERE = ("nlmebayes.solver",)  # `seamless` marks an expression, which only a right-hand side has
+WANTED = {
+    name: f for name, f in PUBLIC.items() if not f.__module__.startswith(ELSEWHERE) and f is not nb.Named
+}  # which takes anything under any name
 MADE = ("build", "fit", "sampler")  # whose results are no values to compare
+KINDS = nb.ModelError | nb.DataError | nb.FormulaError | nb.FileError | statement.StatementError
 OWN = Path(nb.__file__).parent
 SECOND = 1.0
 
 
 class Reached(Exception):
     """All arguments were taken."""
+
+
+@pytest.fixture(autouse=True)
+def a_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +62,7 @@ def answered(function, given):
         return "reached", None
     except ValueError as error:
         where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        assert isinstance(error, nb.ModelError | nb.DataError | nb.FormulaError) or OWN in where.parents, repr(error)
+        assert isinstance(error, KINDS) or OWN in where.parents, repr(error)
         assert str(error).count("\n") == 0 and len(str(error)) > 10
         assert time.process_time() - start < SECOND
         return None, str(error)
@@ -65,6 +74,8 @@ def same(one, other):
     """Whether two results are the same values."""
     if isinstance(one, xr.DataTree):
         return all(one[name].to_dataset().identical(other[name].to_dataset()) for name in one.children)
+    if isinstance(one, nb.Dataset):
+        return storage.stored(one).identical(storage.stored(other))
     if isinstance(one, pd.DataFrame | xr.Dataset):
         return one.equals(other)
     if isinstance(one, plt.Figure | pm.Model | np.ndarray):
@@ -127,7 +138,7 @@ def judged(call, valid):
         assert call.kind != "spelling", f"{call} is refused: {refusal}"
         inner = [*value] if isinstance(value, dict | list | tuple) else []
         place = call.place.replace(REST, positional(function)).removesuffix("s")
-        words = [place, *(str(each) or repr(each) for each in (value, *inner))]
+        words = [place, call.given.get("source", place), *(str(each) or repr(each) for each in (value, *inner))]
         assert any(word in refusal for word in words), f"{call} is not named: {refusal}"
         return
     assert call.kind != "unknown" and not is_nonsense(value), f"{call} is taken"
@@ -245,12 +256,13 @@ def test_measurements_without_scatter_are_refused_before_the_fit(monkeypatch):
 
 
 def test_a_reference_that_cannot_be_is_asked_for():
-    """A covariate of which nothing is said stands where the formula counts from, or at 1; an entry at 0."""
-    formula = "cl ~ 1 + offset(log(crcl - 66)) + (1|id)"
+    """A covariate of which nothing is said stands at what it is counted from, and the entry of an event time at 0."""
+    formula, without = (f"cl ~ 1 + offset(log({x})) + (1|id)" for x in ("1 + 0.0154 * (crcl - 66)", "crcl - 66"))
     rest = {"theta": {"cl": 3.0, "v": 30.0}, "omega": {"sd": {"cl": 0.3}}, "sigma": {"b": 0.1}}
-    with pytest.raises(nb.ModelError, match="state the covariates at which the model stands, reference="):
-        nb.population(OneCompartment(), formula, **rest)
-    assert nb.population(OneCompartment(), formula, **rest, reference={"crcl": 80.0})
+    with pytest.raises(nb.ModelError, match=r"state the covariates at which the model stands, reference={'crcl': "):
+        nb.population(OneCompartment(), without, **rest)
+    assert nb.population(OneCompartment(), without, **rest, reference={"crcl": 80.0})
+    assert nb.population(OneCompartment(), formula, **rest)
     typical = {p.name: p.typical for p in ParametricSurvival().parameters}
     nb.population(
         ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent("start"), outcome="event"
@@ -293,7 +305,7 @@ def damaged(draw, tree):
             found = found.drop_vars(name)
         elif kind == "missing" and name and found[name].dtype.kind == "f":
             found[name] = found[name] * np.nan
-        elif kind == "dim" and name and group != "dataset" and found[name].size and found[name].ndim:
+        elif kind == "dim" and name and found[name].size and found[name].ndim:
             found[name] = found[name].isel({found[name].dims[-1]: 0}, drop=True)
         tree[group] = xr.DataTree(found)
     return Damaged(kind, group, tree)
@@ -371,6 +383,77 @@ def test_a_published_model_with_another_part_is_refused_in_one_line(said, tmp_pa
     published(said, tmp_path_factory.mktemp("toml"))
 
 
+def of_text(text, folder):
+    """What is read of a table of text, or a refusal that names the file."""
+    path = folder / "table.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    data, refusal = answered(nb.Dataset.from_nonmem, {"data": path})
+    if refusal is not None:
+        assert "table.csv" in refusal
+        return
+    assert np.isfinite(data.observations[["time", "value"]]).all(axis=None)
+    assert np.isfinite(data.doses[["time", "amount", "rate", "ii"]]).all(axis=None)
+    cells = texts.cells(text)
+    if cells is None:  # what a plain reader of cells parted by commas does not take
+        return
+    again, refusal = answered(nb.Dataset.from_nonmem, {"data": pd.DataFrame(cells[1:], columns=cells[0])})
+    assert refusal is None, refusal
+    for name in ("observations", "doses", "events"):
+        pd.testing.assert_frame_equal(getattr(data, name), getattr(again, name))
+
+
+@settings(max_examples=40, **QUIET)
+@given(text=texts.tables())
+def test_an_event_table_of_another_text_is_read_as_written_or_refused(text, tmp_path_factory):
+    of_text(text, tmp_path_factory.mktemp("csv"))
+
+
+def statements():
+    """The tables of a run of an event table, and of one of a tidy table."""
+    event = {
+        "file": "events.csv", "levels": ["id"], "outcome": "conc", "covariates": ["WT", "SEX"], "inputs": ["occ"],
+        "sort": False, "duplicates": "keep", "lloq": 0.1, "uloq": {"conc": 100.0}, "blq": "M3",
+    }  # fmt: skip
+    tidy = {
+        "file": "tidy.csv", "tidy": True, "levels": ["id"], "outcome": ["conc"], "time": "time", "doses": "doses.csv",
+        "amount": "amt", "subject": "id", "covariates": ["wt"], "inputs": ["crp"], "censored": "below", "limit": "low",
+        "lloq": {"conc": 0.1}, "complete": ["wt"],
+    }  # fmt: skip
+    one = {
+        "name": "one-compartment", "options": {"absorption": "first-order", "lag": True, "transits": 3},
+        "formulas": ["cl ~ 1 + (1|id)", "v ~ 1"], "residual": "combined",
+        "priors": {"theta_v": "Normal(mu=1, sigma=2)"}, "typical": {"cl": [2.0, 0.5], "v": 10.0},
+        "parametrisation": {"cl": "centred"},
+    }  # fmt: skip
+    other = {"name": "michaelis-menten", "options": {"rtol": 1e-5, "compartments": 2, "solver": "stiff"}}
+    sampling = {"draws": 100, "tune": 100, "chains": 2, "seed": 1, "target_accept": 0.9, "cores": 1}
+    return [{"data": event, "model": one, "sampling": sampling}, {"data": tidy, "model": other}]
+
+
+def stated_run(path):
+    said = statement.read(path)
+    data, model = statement.dataset(said.get("data", {})), statement.model(said.get("model", {}))
+    return data, statement.complete(said, model)
+
+
+def of_run(said):
+    Path("events.csv").write_text("\n".join(map(",".join, (texts.NAMES, *texts.ROWS))), encoding="utf-8")
+    calls.tidy_table().to_csv("tidy.csv", index=False)
+    calls.doses().to_csv("doses.csv", index=False)
+    Path("run.toml").write_text(written(said), encoding="utf-8")
+    return answered(stated_run, {"path": "run.toml"})
+
+
+def test_the_runs_are_taken():
+    assert [of_run(said)[1] for said in statements()] == [None, None]
+
+
+@settings(max_examples=30, **QUIET)
+@given(said=st.sampled_from(statements()).flatmap(calls.inside))
+def test_a_run_with_another_part_is_refused_in_one_line(said):
+    of_run(said)
+
+
 # --- the same two thousand times -------------------------------------------------------------------------------------
 
 
@@ -393,3 +476,17 @@ def test_many_damaged_trees_are_refused(case):
 @given(said=papers())
 def test_many_published_models_are_refused_in_one_line(said, tmp_path_factory):
     published(said, tmp_path_factory.mktemp("toml"))
+
+
+@pytest.mark.arguments
+@settings(max_examples=250, **QUIET)
+@given(text=texts.tables())
+def test_many_event_tables_of_text_are_read_as_written_or_refused(text, tmp_path_factory):
+    of_text(text, tmp_path_factory.mktemp("csv"))
+
+
+@pytest.mark.arguments
+@settings(max_examples=250, **QUIET)
+@given(said=st.sampled_from(statements()).flatmap(calls.inside))
+def test_many_runs_are_refused_in_one_line(said):
+    of_run(said)

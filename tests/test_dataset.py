@@ -278,7 +278,7 @@ def test_replicates_are_kept_on_request_and_other_values_are_welcome():
     same = tidy(time=[0.0, 0.0, 0.0, 1.0], conc=[1.0, 1.0, 3.0, 4.0])
     assert len(read(same, duplicates="keep").observations) == 4
     assert len(read(tidy(time=[0.0, 0.0, 0.0, 1.0])).observations) == 4
-    with pytest.raises(ValueError, match="write 'error' or 'keep'"):
+    with pytest.raises(ValueError, match="must be 'error' or 'keep'"):
         read(duplicates="ignore")
 
 

@@ -8,6 +8,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import pilot
+from nlmebayes.diagnostics import ESS
 
 MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
 
@@ -64,6 +65,14 @@ def test_a_chain_that_does_not_move_is_told(tree):
             values.values[2] = values.values[2, :1]
     assert "chain 2 did not move" in found(changed)
     assert "did not move" not in found(tree)
+
+
+@pytest.mark.parametrize(("slow", "advised"), [("omega_Batch", True), ("theta_mu", True), ("sigma_Yield_a", False)])
+def test_another_parametrisation_is_advised_of_what_has_random_effects_alone(tree, slow, advised):
+    draws = np.repeat(tree["posterior"][slow].to_numpy()[:, ::100], 100, axis=1)
+    text = found(disturbed(tree, "posterior", **{slow: draws}))
+    assert f"(< {ESS}): take more draws" in text
+    assert ("another parametrisation" in text) == advised
 
 
 def test_a_prior_that_the_data_contradict_is_told(tree):

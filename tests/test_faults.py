@@ -70,7 +70,7 @@ def test_what_cannot_be_written_to_is_one_sentence(tmp_path, tree):
         with pytest.raises(nb.FileError):
             nb.save(tree, path)
     for what in (None, tree["posterior"].to_dataset(), "fit.nc"):
-        with pytest.raises(nb.FileError, match="save takes a tree"):
+        with pytest.raises(nb.FileError, match="save: tree must be a tree"):
             nb.save(what, tmp_path / "fit.nc")
 
 

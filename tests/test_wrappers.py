@@ -144,7 +144,7 @@ def test_a_driven_system_solves_its_kinetics():
 @EACH
 def test_an_effect_site_passes_its_kinetics_on_or_refuses_them(inner):
     if not isinstance(inner, nb.LinearSystem):
-        with pytest.raises(ValueError, match="kinetics must be of type LinearSystem"):
+        with pytest.raises(ValueError, match="kinetics must be a LinearSystem"):
             EffectCompartment(inner)
         return
     if isinstance(inner, EffectCompartment):

@@ -1,9 +1,10 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from model_zoo.oncology.tumour_growth import TumourGrowth
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment
 from nlmebayes import Driven, Parameter, Structure
+from nlmebayes.structure.absorption import Transits
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TumourGrowthInhibition(Driven):
 
     kinetics: Structure = OneCompartment()  # noqa: RUF009 (a frozen record)
     law: Literal["exponential", "simeoni"] = "simeoni"
-    transits: int = field(default=3, metadata={"most": 100})
+    transits: Transits = 3
 
     own_nonnegative = True
 

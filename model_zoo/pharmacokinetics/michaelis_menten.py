@@ -1,11 +1,10 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import pytensor.tensor as pt
 
 from nlmebayes import Absorption, Parameter, System
-
-Kind = Literal["bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"]
+from nlmebayes.structure.absorption import Kind, Transits
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class MichaelisMenten(System):
     linear: bool = False
     lag: bool = False
     bioavailability: bool = False
-    transits: int = field(default=3, metadata={"most": 100})
+    transits: Transits = 3
 
     nonnegative = True
 

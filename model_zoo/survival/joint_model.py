@@ -36,7 +36,7 @@ class JointModel(Curve):
     """
 
     association: Association = "value"
-    breaks: tuple = ()
+    breaks: tuple[float, ...] = ()
     reference: float = 0.0
 
     inputs = ("time",)

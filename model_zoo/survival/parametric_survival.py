@@ -30,7 +30,7 @@ class ParametricSurvival(Hazard):
     """
 
     baseline: Baseline = "weibull"
-    breaks: tuple = ()
+    breaks: tuple[float, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()

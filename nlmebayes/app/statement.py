@@ -111,6 +111,8 @@ def dataset(said):
         raise StatementError("no data: give the file, or file = in [data] of the TOML file")
     rest = {key: value for key, value in said.items() if key not in ("file", "sha256", "tidy")}
     tidy = said.get("tidy", bool(set(rest) & (set(arguments(True)) - set(arguments(False)))))
+    if not isinstance(tidy, bool):
+        raise StatementError(f"tidy is true or false; got {tidy!r}")
     for key in rest:
         if key not in arguments(tidy):
             kind, other = ("a tidy table", "an event table") if tidy else ("an event table", "a tidy table")

@@ -11,7 +11,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data.dataset import Dataset
+from nlmebayes.arguments import Text
+from nlmebayes.data.dataset import Dataset, checked
 from nlmebayes.data.validate import DataError
 
 _HOME = files("nlmebayes.data")
@@ -19,12 +20,14 @@ _CATALOGUE = tomllib.loads((_HOME / "catalogue.toml").read_text(encoding="utf-8"
 __all__ = ["describe", "names", "table", *_CATALOGUE]
 
 
+@checked
 def names():
     """Names of the datasets, in the order of the catalogue."""
     return tuple(_CATALOGUE)
 
 
-def table(name):
+@checked
+def table(name: Text):
     """The table of a dataset as its source has it: a new DataFrame with the source's column names.
 
     Raises
@@ -42,7 +45,8 @@ def table(name):
         return pd.read_csv(file)
 
 
-def describe(name):
+@checked
+def describe(name: Text):
     """What was measured on whom, every column with its unit, what to beware of, and the source to cite."""
     entry = _entry(name)
     rename = entry.get("rename", {})
@@ -56,7 +60,7 @@ def describe(name):
 
 
 def _entry(name):
-    if not isinstance(name, str) or name not in _CATALOGUE:
+    if name not in _CATALOGUE:
         raise DataError(f"no dataset {name!r}; the datasets are {', '.join(_CATALOGUE)}")
     return _CATALOGUE[name]
 
@@ -113,7 +117,7 @@ def _function(name):
 
     load.__name__ = load.__qualname__ = name
     load.__doc__ = describe(name)
-    return load
+    return checked(load)
 
 
 globals().update({name: _function(name) for name in _CATALOGUE})

@@ -1,13 +1,17 @@
 """`Dataset`: validated tidy frames of observations, doses and other events, with their levels."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from nlmebayes import arguments
+from nlmebayes.arguments import Integer, Name, Names, Number, Switch, Text
 from nlmebayes.data import validate
 from nlmebayes.data.grid import over_subjects, over_units, with_observations
-from nlmebayes.data.limits import METHODS
+from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
 from nlmebayes.data.study import read_study
 from nlmebayes.data.summary import lines
@@ -15,6 +19,12 @@ from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError
 
 RECORDS = 10_000_000  # of a grid, which take a gigabyte
+Duplicates = Literal["error", "keep"]
+Unmeasured = Literal["exclude", "predict"]
+Interpolation = Literal["nocb", "locf", "linear"]
+Limits = Number | Name | dict[Name, Number] | None  # of quantification
+Code = Integer | Number | Name  # of an outcome, in DVID or CMT
+checked = partial(arguments.checked, error=DataError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +95,14 @@ class Dataset:
     spelled: dict = field(default_factory=dict)
 
     @classmethod
+    @checked
     def from_frame(
-        cls, frame, *, outcome, levels, time=None, covariates=(), inputs=(), doses=None, amount="amt",
-        subject=None, sort=False, duplicates="error", unmeasured="exclude", censored=None, limit=None, lloq=None,
-        uloq=None, blq="M3", interpolation="nocb", source=None, status=None, complete=(),
+        cls, frame, *, outcome: Names, levels: Names, time: Name | None = None, covariates: Names = (),
+        inputs: Names = (), doses=None, amount: Name = "amt", subject: Name | None = None, sort: Switch = False,
+        duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude", censored: Name | None = None,
+        limit: Name | None = None, lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
+        interpolation: Interpolation = "nocb", source: Text | None = None,
+        status: Name | dict[Name, Name] | None = None, complete: Names = (),
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -162,7 +176,6 @@ class Dataset:
         >>> nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id").covariates
         ('wt',)
         """
-        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_study(
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
@@ -172,9 +185,12 @@ class Dataset:
         return cls(**parts, interpolation=interpolation)
 
     @classmethod
+    @checked
     def from_nonmem(
-        cls, data, *, levels=("id",), outcome="dv", covariates=(), inputs=(), sort=False, duplicates="error",
-        unmeasured="exclude", lloq=None, uloq=None, blq="M3", interpolation="nocb", source=None,
+        cls, data, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
+        inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
+        unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
+        interpolation: Interpolation = "nocb", source: Text | None = None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
@@ -213,7 +229,6 @@ class Dataset:
         DataError
             Names row and column.
         """
-        _check_options(duplicates, unmeasured, blq, interpolation, sort, source)
         parts = read_nonmem(
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
             duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
@@ -229,6 +244,7 @@ class Dataset:
         """The distinct combinations of levels and covariates, in order of appearance."""
         return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
 
+    @checked
     def sel(self, **labels):
         """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects.
 
@@ -236,18 +252,20 @@ class Dataset:
         """
         return self._filtered(labels, keep=True)
 
+    @checked
     def drop_sel(self, **labels):
         """All but the part with the given values, e.g. ``data.drop_sel(id="12")``."""
         return self._filtered(labels, keep=False)
 
     def _filtered(self, labels, keep):
         if not labels:
-            raise DataError("sel, drop_sel: say what, e.g. id='12'")
+            known = ", ".join(self.observations.columns)
+            raise DataError(f"sel, drop_sel: say what, e.g. id='12'; columns are {known}")
         chosen, rest = (np.ones(len(self.observations), bool) for _ in range(2))
         for column, wanted in labels.items():
             if column not in self.observations.columns:
                 raise DataError(f"no column {column!r}; columns are {', '.join(self.observations.columns)}")
-            wanted = [wanted] if isinstance(wanted, str | dict) or np.ndim(wanted) == 0 else list(wanted)
+            wanted = _listed(wanted)
             if not all(np.isscalar(x) for x in wanted):
                 raise DataError(f"{column}={validate.short(wanted)}: give a value, or a list of values")
             wanted = [label(x) for x in wanted] if column in self.levels else wanted
@@ -270,6 +288,7 @@ class Dataset:
         outcomes = tuple(name for name in self.outcomes if (observations["outcome"] == name).any())
         return replace(self, observations=observations, doses=doses, events=events, outcomes=outcomes)
 
+    @checked
     def over(self, **grid):
         """The same units and doses with prediction records (no measurement) over a grid of one column.
 
@@ -280,7 +299,8 @@ class Dataset:
         all present, with a missing ``value``.
         """
         if len(grid) != 1:
-            raise ValueError("over: give one column, e.g. data.over(time=np.linspace(0, 24, 97))")
+            got = ", ".join(grid) or "none"
+            raise DataError(f"over: give one column, e.g. data.over(time=np.linspace(0, 24, 97)); got {got}")
         ((column, values),) = grid.items()
         if column == "time" and self.time is not None:
             column = self.time
@@ -300,6 +320,7 @@ class Dataset:
             return replace(self, observations=over_units(self, column, values), excluded={})
         return replace(self, observations=over_subjects(self, values), events=with_observations(self), excluded={})
 
+    @checked
     def with_values(self, **measured):
         """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``.
 
@@ -323,11 +344,8 @@ class Dataset:
         return "\n".join(lines(self))
 
 
-def _check_options(duplicates, unmeasured, blq, interpolation, sort, source):
-    validate.option("sort", sort, (True, False))
-    if not isinstance(source, str | None):
-        raise DataError(f"source={source!r}: write what to call the data in messages, as text")
-    validate.option("duplicates", duplicates, ("error", "keep"))
-    validate.option("unmeasured", unmeasured, ("exclude", "predict"))
-    validate.option("blq", blq, METHODS)
-    validate.option("interpolation", interpolation, ("nocb", "locf", "linear"))
+def _listed(wanted):
+    """A value, or those of a list, as a list."""
+    wanted = wanted.tolist() if isinstance(wanted, np.ndarray) else wanted
+    several = pd.api.types.is_list_like(wanted, allow_sets=False) and not isinstance(wanted, dict | pd.DataFrame)
+    return list(wanted) if several else [wanted]

@@ -165,15 +165,15 @@ def _holds_leading_zeros(body):
     return bool((edge[:-2] & (letters[:-1] == ord("0")) & digit[1:]).any())
 
 
-def existing(data):
+def existing(data, name):
     """The path of a file that is there."""
     try:
         path = Path(data)
         there = path.is_file()
     except (TypeError, ValueError, OSError) as error:
         raise DataError(
-            f"give a DataFrame or the path of a CSV file; got {type(data).__name__} {short(data)}"
+            f"{name}: give a DataFrame or the path of a CSV file; got {type(data).__name__} {short(data)}"
         ) from error
     if not there:
-        raise DataError(f"no file {str(path)!r}")
+        raise DataError(f"{name}: no file {str(path)!r}")
     return path

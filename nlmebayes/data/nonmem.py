@@ -18,9 +18,7 @@ def read_nonmem(
     data, *, levels, outcome, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, source,
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_nonmem`."""
-    own = source or "event table"
-    covariates, inputs = tidy.named(covariates, "covariates", own), tidy.named(inputs, "inputs", own)
-    declared = _declared(levels, own)
+    declared = _declared(levels, source or "event table")
     parts = tidy.level_parts(declared)
     frame, flagged, spelled, source = event_table(data, source, lambda name: name.lower() in parts)
     lower = ("id", "occ", *parts)
@@ -64,7 +62,7 @@ def read_nonmem(
 
 def _declared(levels, source):
     """The declared levels in lower case, an occasion below its subject."""
-    declared = tuple(name.lower() for name in tidy.named(levels, "levels", source))
+    declared = tuple(name.lower() for name in levels)
     if not declared:
         raise DataError(f"{source}: needs at least one level, such as levels=('id',)")
     return tuple("id/occ" if name == "occ" and "id" in declared else name for name in declared)

@@ -16,7 +16,8 @@ def named_outcomes(frame, observed, measured, outcome, source):
     ``observed`` are the observation records, ``measured`` those without MDV=1. DVID, or else CMT, tells several
     outcomes apart.
     """
-    _names(outcome, source)
+    if not outcome:
+        raise DataError(f"{source}: outcome= is empty; write a name for each DVID, {{1: 'conc', 2: 'effect'}}")
     if isinstance(outcome, str) and "DVID" not in frame.columns:
         one_compartment(frame, measured, source)
         return (outcome,), pd.Series(outcome, index=frame.index, dtype=object)
@@ -34,16 +35,6 @@ def named_outcomes(frame, observed, measured, outcome, source):
     if len(names) < len(outcome):
         raise DataError(f"{source}: outcome= gives one name to several of {', '.join(map(str, outcome))}")
     return names, keys.map(outcome).astype(object).where(keys.isin(list(outcome)), names[0])
-
-
-def _names(outcome, source):
-    """A name, or a name for each code."""
-    found = outcome.values() if isinstance(outcome, dict) else (outcome,)
-    if not found or not all(isinstance(name, str) and name.strip() for name in found):
-        raise DataError(
-            f"{source}: outcome={outcome!r}: write a name, such as 'conc', or one for each DVID, "
-            "{1: 'conc', 2: 'effect'}"
-        )
 
 
 def _state(key):

@@ -19,18 +19,13 @@ def read_study(
     censored, limit, lloq, uloq, blq, source, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
-    declared = tidy.named(levels, "levels", source or "data")
-    parts = tidy.level_parts(declared)
-    outcomes, names = tidy.named(outcome, "outcome", source or "data"), tidy.level_names(declared)
+    declared, outcomes = levels, outcome
+    parts, names = tidy.level_parts(declared), tidy.level_names(declared)
     frame, name, spelled = read_table(
         frame, source or "data", is_label=lambda column: column in parts,
         is_number=lambda column: column in (time, *outcomes),
     )  # fmt: skip
     source = source or name
-    covariates, inputs = tidy.named(covariates, "covariates", source), tidy.named(inputs, "inputs", source)
-    complete = tidy.named(complete, "complete", source)
-    for argument, column in {"time": time, "amount": amount, "censored": censored, "limit": limit}.items():
-        tidy.one_name(column, argument, source)
     status = _status(status, outcomes, source)
     named = (censored, limit, lloq, uloq, *status.values())
     of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
@@ -93,12 +88,10 @@ def _unmeasured(observations, kept, before, rest, changing):
 def _status(status, outcomes, source):
     """Column that says whether the event was seen, by outcome."""
     if status is None or isinstance(status, dict):
-        for name, column in (status or {}).items():
-            tidy.one_name(column, "status", source)
+        for name in status or {}:
             if name not in outcomes:
                 raise DataError(f"{source}: status= names {name!r}; the outcomes are {', '.join(outcomes)}")
         return status or {}
-    tidy.one_name(status, "status", source)
     if len(outcomes) > 1:
         raise DataError(f"{source}: several outcomes; say of which status= is: {{{outcomes[0]!r}: {status!r}}}")
     return {outcomes[0]: status}

@@ -23,7 +23,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
             raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
         once(list(data.columns), name)
         return _without_dots(data), name, {}
-    path = existing(data)
+    path = existing(data, name)
     frame, spelled = read_text(path, is_label=is_label, is_number=is_number, events=events)
     return frame, path.name, spelled
 
@@ -45,7 +45,7 @@ def event_table(data, source, is_label):
     """A NONMEM table with numbered rows and its reserved names in capitals, how many records were left out because they
     are flagged, numbers that are spelled twice, and what to call the table."""
     frame, name, spelled = read_table(
-        data, "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
+        data, source or "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
     )
     source = source or name
     names = [str(c).strip() for c in frame.columns]

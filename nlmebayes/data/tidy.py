@@ -1,41 +1,22 @@
 """Steps from a source frame to tidy frames: labels of levels, one row per measurement, order in time, roles."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.validate import DataError
 
 DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
 EVENT = ("position", "kind")
 MEASUREMENT = ("outcome", "value", "lower", "upper")
+LARGEST = 2.0**63  # of whole numbers that a column of those holds
 KINDS = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "ss": int}
 
 
 def label(value):
     """A label as text: 1 and 1.0 are one number, and "1", "1.0" and "01" three texts."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
+    if isinstance(value, float | np.floating) and abs(value) < LARGEST and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
-
-
-def named(names, argument, source):
-    """One name or several, as a tuple."""
-    found = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else (names,)
-    if not all(isinstance(name, str) and name.strip() for name in found):
-        raise DataError(f"{source}: {argument}={names!r}: write the name of a column, or a tuple of names")
-    return found
-
-
-def one_name(name, argument, source):
-    """The name of one column, or None."""
-    if name is None:
-        return None
-    if not isinstance(name, str) or not name.strip():
-        raise DataError(f"{source}: {argument}={name!r}: write the name of a column")
-    return name
 
 
 def level_names(declared):

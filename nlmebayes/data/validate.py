@@ -32,12 +32,6 @@ def refuse(frame, bad, column, problem, source, name=None):
         fail(source, frame["row"].iloc[where[0]], name or column, problem.format(frame[column].iloc[where[0]]))
 
 
-def option(name, value, allowed):
-    """An argument is one of a few words."""
-    if not isinstance(value, str | bool) or value not in allowed:
-        raise DataError(f"{name}={value!r}: write {' or '.join(map(repr, allowed))}")
-
-
 def short(value):
     """A value as one line of at most 40 letters."""
     text = " ".join(repr(value).split())
@@ -47,10 +41,11 @@ def short(value):
 def series(values, what):
     """Numbers in a row, as an array (n,)."""
     try:
-        found = np.atleast_1d(np.asarray(values, dtype=float))
-    except (TypeError, ValueError):
+        found = np.atleast_1d(np.asarray(values))
+        found = found.astype(float) if found.dtype.kind in "iufO" else np.empty((0, 0))
+    except (TypeError, ValueError, OverflowError):
         found = np.empty((0, 0))
-    if found.ndim != 1 or isinstance(values, str | bytes):
+    if found.ndim != 1:
         raise DataError(f"{what} takes a list of numbers; got {type(values).__name__} {short(values)}")
     return found
 

@@ -74,8 +74,8 @@ class Regimen:
             raise ModelError("Regimen: duration and rate say the same; give one")
         if self.infusion and self.every and self.infusion > self.every * (1 + 1e-9):
             raise ModelError(
-                f"Regimen: an infusion over {self.infusion:g} is longer than the interval of {self.every:g}; give it "
-                "over the interval at most"
+                f"Regimen: by its duration or rate, an infusion over {self.infusion:g} is longer than the interval of "
+                f"{self.every:g}; give it over the interval at most"
             )
 
     @property
@@ -211,7 +211,10 @@ def _doses_until(until, start, every):
         raise ModelError("regimens: until= needs an interval, every=")
     if until <= start:
         raise ModelError(f"regimens: until={until:g} is not after the start, {start:g}; give a later time")
-    return max(1, int((until - start) / every + 1e-9))
+    count = max(1, int((until - start) / every + 1e-9))
+    if count > MOST:
+        raise ModelError(f"regimens: until={until:g}: doses must be a whole number from 1 to {MOST}; got {count:.3g}")
+    return count
 
 
 @checked

@@ -2,12 +2,14 @@
 
 import errno
 import os
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from nlmebayes import arguments
+from nlmebayes.arguments import File, Switch, Tree
 from nlmebayes.files import containers, versions, whole
 from nlmebayes.files.errors import FileError
 from nlmebayes.files.text import read_json
@@ -15,9 +17,11 @@ from nlmebayes.files.text import read_json
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
 BLOCK = 1 << 24  # bytes that are read at once
+checked = partial(arguments.checked, error=FileError)
 
 
-def save(tree, path, *, force=True):
+@checked
+def save(tree: Tree, path: File, *, force: Switch = True):
     """Write a tree to one NetCDF file, so that the file is whole or what was there before is as it was.
 
     It is written beside its place, waited for until it is on the disk, read back and compared, then moved.
@@ -43,17 +47,16 @@ def save(tree, path, *, force=True):
     >>> nb.save(nb.published("vancomycin_goti_2018"), "population.nc")  # doctest: +SKIP
     >>> tree = nb.load("population.nc")  # doctest: +SKIP
     """
-    if not isinstance(tree, xr.DataTree):
-        raise FileError(f"save takes a tree, such as fit gives; got {type(tree).__name__}")
     # HDF5 ends the process where the disk is full while it writes: it writes to memory, and Python to the disk.
-    with whole.file(path, force=force) as partial:
-        with versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, partial.open("wb") as file:
+    with whole.file(path, force=force) as beside:
+        with versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, beside.open("wb") as file:
             file.write(image)
             file.write(MARK + sha256(image).hexdigest().encode() + b"\n")
-        _check_same(tree, _read(partial, Path(path).name), Path(path).name)
+        _check_same(tree, _read(beside, path.name), path.name)
 
 
-def load(path):
+@checked
+def load(path: File):
     """The tree of a file that `save` or ``tree.to_netcdf`` wrote, or of a folder that ``fit(store=)`` wrote.
 
     Nothing in the file runs, and nothing outside it is read: see ``docs/security.md``. A file is read into memory and
@@ -77,10 +80,7 @@ def load(path):
     >>> import nlmebayes as nb
     >>> tree = nb.load("population.nc")  # doctest: +SKIP
     """
-    if not isinstance(path, str | os.PathLike):
-        raise FileError(f"load takes the path of a file; got {type(path).__name__}")
-    path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # which Path.exists does not answer of a name that is too long
         raise FileError(f"no file {str(path)!r}")
     tree = _opened_folder(path) if path.is_dir() else _read(path, path.name)
     if not any(group.data_vars for group in tree.subtree):

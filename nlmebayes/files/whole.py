@@ -47,7 +47,7 @@ def folder(path, own, *, force=False):
 def file(path, *, force=False):
     """The same for one file."""
     path = Path(path).resolve()
-    if path.exists() and not (force and path.is_file()):
+    if os.path.exists(path) and not (force and path.is_file()):
         raise FileError(f"{path} exists; " + ("name another" if path.is_dir() else "--force replaces it"))
     partial = _beside(path, "partial")
     with _written(path):

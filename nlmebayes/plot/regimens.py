@@ -60,7 +60,7 @@ def doses(
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
     if not plans or not aims or times == []:
-        raise ModelError("plot.doses: needs at least one regimen and one target, and times, if any, that are not empty")
+        raise ModelError("plot.doses: needs one of plans, one of aims, and times, if any, that are not empty")
     case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
     recommendation.check(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]

@@ -1,17 +1,20 @@
 """How a drug gets into the central compartment, and where it goes: parts that `LinearSystem` classes share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from nlmebayes.arguments import checked, whole
 from nlmebayes.parameter import Parameter
 from nlmebayes.structure.compartments import Route
 
 Kind = Literal["bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"]
+Transits = Annotated[int, whole("a whole number from 0 to 100", 0, 100)]
 _KA = Parameter("ka", "1/h", typical=1.5)
 _DURATION = Parameter("dur", "h", typical=2.0)
 _FRACTION = Parameter("fr", "fraction", typical=0.5, link="logit")
 
 
+@checked
 @dataclass(frozen=True)
 class Absorption:
     r"""Inputs into the state ``"central"``.
@@ -53,7 +56,7 @@ class Absorption:
     kind: Kind = "bolus"
     lag: bool = False
     bioavailability: bool = False
-    transits: int = 3
+    transits: Transits = 3
 
     @property
     def states(self):
@@ -108,6 +111,7 @@ class Absorption:
         return {entry: Route(entry, fraction, lag, duration=duration, rate=rate)}
 
 
+@checked
 @dataclass(frozen=True)
 class Elimination:
     """Where the drug goes that leaves ``central`` at the rate k: out, into a metabolite, into collected urine.

@@ -8,11 +8,14 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
+from nlmebayes.arguments import Name, checked
 from nlmebayes.structure.cycles import doses_of_cycles
+from nlmebayes.structure.stable import Expression
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.timeline import expand
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Route:
     """What becomes of a dose: the part ``fraction`` of it enters ``state``, ``lag`` later.
@@ -22,11 +25,11 @@ class Route:
     gives no rate. All but the state are parameters, (unit,) or (draw, unit); ``None`` is 1, no lag, a bolus.
     """
 
-    state: str
-    fraction: object = None
-    lag: object = None
-    duration: object = None
-    rate: object = None
+    state: Name
+    fraction: Expression | None = None
+    lag: Expression | None = None
+    duration: Expression | None = None
+    rate: Expression | None = None
 
     def __post_init__(self):
         if self.duration is not None and self.rate is not None:

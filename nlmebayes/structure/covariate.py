@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 
 import pytensor.tensor as pt
 
+from nlmebayes.arguments import Name, Names, Number, Positive, checked
 from nlmebayes.parameter import Identity, Log, Parameter
 from nlmebayes.structure.compartments import outcome_names
-from nlmebayes.structure.structure import Named, Structure
-from nlmebayes.structure.traits import passed_on, unambiguous
+from nlmebayes.structure.structure import Named, Structure, unambiguous
+from nlmebayes.structure.traits import passed_on
 
 
+@checked
 @passed_on("structure")
 @dataclass(frozen=True)
 class LatentCovariate(Structure):
@@ -42,11 +44,11 @@ class LatentCovariate(Structure):
     """
 
     structure: Structure
-    covariate: str
-    on: tuple
-    typical: float
-    spread: float
-    outcome: str = "y"
+    covariate: Name
+    on: Names
+    typical: Number
+    spread: Positive
+    outcome: Name = "y"
 
     def __post_init__(self):
         known = {p.name: p for p in self.structure.parameters}
@@ -55,8 +57,8 @@ class LatentCovariate(Structure):
                 raise ValueError(f"LatentCovariate: no parameter {name!r}; there are {', '.join(known)}")
             if not isinstance(known[name].scale, Log | Identity):
                 raise ValueError(f"LatentCovariate: {name} has a {known[name].link!r} link; it takes log or identity")
-        if not self.on or not self.spread > 0:
-            raise ValueError("LatentCovariate: on= names at least one parameter, and spread is positive")
+        if not self.on:
+            raise ValueError("LatentCovariate: on= names at least one parameter")
         unambiguous(self)
 
     @property

@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from nlmebayes.structure.compartments import Compartments
+from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.structure.structure import unambiguous
 from nlmebayes.structure.system import System
-from nlmebayes.structure.traits import passed_on, unambiguous
+from nlmebayes.structure.traits import passed_on
 
 
 @passed_on("kinetics")
@@ -25,7 +27,7 @@ class Driven(System):
     Source: Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
     """
 
-    kinetics: Compartments = None
+    kinetics: LinearSystem | System = None
 
     # Of the responses, as those of a `System`.
     own_order, own_formulas, own_breaks, own_nonnegative = (), (), (), ()
@@ -60,7 +62,7 @@ class Driven(System):
     def __post_init__(self):
         super().__post_init__()
         name, kinetics = type(self).__name__, self.kinetics
-        if not isinstance(kinetics, Compartments):
+        if not isinstance(kinetics, Compartments):  # of a subclass that annotates them otherwise
             raise ValueError(
                 f"{name}: kinetics are a LinearSystem or a System, whose states it follows; got {kinetics!r}"
             )

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nlmebayes.arguments import checked
 from nlmebayes.solver.op import Amounts
 from nlmebayes.structure.compartments import Compartments, stacked
+from nlmebayes.structure.stable import Expression
 
 MODES = 3  # most compartments that the modal solver takes
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Drive:
     """A flow whose source loses nothing by it, as an effect compartment that follows the plasma."""
 
-    rate: object
+    rate: Expression
 
 
 class LinearSystem(Compartments):

@@ -1,25 +1,28 @@
 """`Mammillary`: a central compartment, peripherals that exchange with it, any input, any fate."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import pytensor.tensor as pt
 
-from nlmebayes.structure.absorption import Absorption, Elimination, Kind
+from nlmebayes.arguments import checked
+from nlmebayes.structure.absorption import Absorption, Elimination, Kind, Transits
 from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.structure.stable import Expression
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Disposition:
     """Volume of the central compartment, its elimination rate k10, (k1j, kj1) of each peripheral, and the slowest rate
     that matters for flip-flop kinetics: k10 times the central share of the volume at steady state."""
 
-    volume: object
-    k10: object
-    exchange: tuple = ()
-    slow: object = None
+    volume: Expression
+    k10: Expression
+    exchange: tuple[tuple[Expression, ...], ...] = ()
+    slow: Expression | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Mammillary(LinearSystem):
     bioavailability: bool = False
     metabolite: bool = False
     urine: bool = False
-    transits: int = field(default=3, metadata={"most": 100})
+    transits: Transits = 3
 
     peripherals = ()
 

@@ -1,10 +1,18 @@
 """Expressions with removable singularities, finite and with exact gradients on the singular set; log Gamma far out."""
 
+from typing import Annotated
+
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+
+from nlmebayes.arguments import Array, checked, instance
+
+Expression = Annotated[Variable, instance("an expression of parameters", Variable)] | Array
 
 
-def decay_ratio(x):
+@checked
+def decay_ratio(x: Expression):
     """(1 - exp(-x)) / x, which is 1 at x = 0.
 
     Below |x| = 1e-3 its Taylor series to x^4 is exact to rounding (the next term is x^5 / 720).
@@ -15,7 +23,8 @@ def decay_ratio(x):
     return pt.switch(small, series, -pt.expm1(-safe) / safe)
 
 
-def bateman(a, b, t):
+@checked
+def bateman(a: Expression, b: Expression, t: Expression):
     """(exp(-b t) - exp(-a t)) / (a - b) for rates a, b >= 0, which is t exp(-a t) at a = b.
 
     Source: Bateman (1910), Proc. Camb. Phil. Soc. 15, 423-427. The smaller rate is taken out, so that nothing

@@ -3,14 +3,18 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from types import MappingProxyType, SimpleNamespace
-from typing import Literal, get_args, get_origin
 
+from nlmebayes.arguments import checked, kind_of, read
 from nlmebayes.parameter import Parameter
 from nlmebayes.structure.traits import NAMES, Traits
 
 
+@checked
 class Named(SimpleNamespace):
     """Values by name; asking for a name that is not there lists those that are."""
+
+    def __init__(self, /, **values):
+        super().__init__(**values)
 
     def __getattr__(self, name):
         raise AttributeError(f"no {name!r} here; there are {', '.join(vars(self)) or 'none'}")
@@ -51,18 +55,10 @@ class Structure(ABC):
     backends = ("numba", "jax")
 
     def __post_init__(self):
-        """Options that are a choice (``Literal``) are one of their values, the others of their type."""
+        """Options are read as their annotations say."""
         for option in dataclasses.fields(self):
-            value, name = getattr(self, option.name), type(self).__name__
-            known = get_args(option.type) if get_origin(option.type) is Literal else ()
-            if known and value not in known:
-                raise ValueError(f"{name}: no {option.name} {value!r}; there are {', '.join(map(str, known))}")
-            if isinstance(option.type, type) and not isinstance(value, option.type):
-                raise ValueError(f"{name}: {option.name} must be of type {option.type.__name__}; got {value!r}")
-            if option.type is int and value < 0:
-                raise ValueError(f"{name}: {option.name} {value} is negative")
-            if option.type is int and value > option.metadata.get("most", value):
-                raise ValueError(f"{name}: {option.name} is {option.metadata['most']} at most; got {value}")
+            value = read(type(self).__name__, option.name, kind_of(option.type), getattr(self, option.name))
+            object.__setattr__(self, option.name, value)
 
     @abstractmethod
     def arrays(self, design):
@@ -89,3 +85,15 @@ class Structure(ABC):
         values = {f.name: (getattr(self, f.name), f.default) for f in fields}
         options = ", ".join(f"{name}={value!r}" for name, (value, default) in values.items() if value != default)
         return f"{type(self).__name__}({options})"
+
+
+@checked
+def unambiguous(structure: Structure):
+    """Refuse a wrapper some of whose parameters or states have the names of others."""
+    for what in ("parameters", "states"):
+        names = [getattr(each, "name", each) for each in getattr(structure, what)]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"{structure.label}: two of its {what} are called {', '.join(twice)}; wrap a structure that has none"
+            )

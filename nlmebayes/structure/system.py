@@ -10,6 +10,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
+from nlmebayes.arguments import Count, Positive, Share
 from nlmebayes.solver.ode import law
 from nlmebayes.solver.ode.cases import held as hold
 from nlmebayes.solver.ode.op import States
@@ -85,11 +86,11 @@ class System(Compartments):
     'auto'
     """
 
-    rtol: float = 1e-6
-    atol: float = 1e-8
+    rtol: Share = 1e-6
+    atol: Positive = 1e-8
     solver: Method = "auto"
-    max_steps: int = 100_000
-    min_steps: int = 1
+    max_steps: Count = 100_000
+    min_steps: Count = 1
 
     superposed = False
     fallible = True

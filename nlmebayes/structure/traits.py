@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, fields
 
+from nlmebayes.arguments import Text, checked
 from nlmebayes.parameter import Parameter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Traits:
     """All that is read of a structure beside its outcomes and its mathematics; classes give each under its own name.
 
@@ -66,7 +67,8 @@ class Traits:
 NAMES = tuple(field.name for field in fields(Traits))
 
 
-def passed_on(part):
+@checked
+def passed_on(part: Text):
     """A class whose traits are those of its attribute ``part``, but for those that the class itself gives."""
 
     def decorate(cls):
@@ -76,14 +78,3 @@ def passed_on(part):
         return cls
 
     return decorate
-
-
-def unambiguous(structure):
-    """Refuse a wrapper some of whose parameters or states have the names of others."""
-    for what in ("parameters", "states"):
-        names = [getattr(each, "name", each) for each in getattr(structure, what)]
-        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-        if twice:
-            raise ValueError(
-                f"{structure.label}: two of its {what} are called {', '.join(twice)}; wrap a structure that has none"
-            )
