@@ -139,7 +139,7 @@ def test_a_tree_without_its_variables_is_one_sentence(tmp_path, tree):
     with pytest.raises(nb.FileError, match="it holds no variables"):
         nb.load(tmp_path / "empty.nc")
     for group, name, said in (
-        ("posterior", "theta_cl", "it has no theta_cl"), ("posterior", "omega_id", "it has no omega_id"),
+        ("posterior", "theta_cl", "posterior has no theta_cl"), ("posterior", "omega_id", "posterior has no omega_id"),
         ("dataset", "observations column time", "the dataset of the tree is damaged"),
     ):  # fmt: skip
         other = tree.copy()
