@@ -275,7 +275,7 @@ def test_a_fit():
 
 def test_what_the_backends_do_not_take_is_said():
     model, data = nb.Model(Decay()), measured()
-    with pytest.raises(ModelError, match="no backend 'torch'; there are numba, jax"):
+    with pytest.raises(ModelError, match="backend must be 'numba' or 'jax'; got 'torch'"):
         nb.fit(model, data, backend="torch")
     with pytest.raises(ModelError, match="not linear compartments"):
         nb.fit(nb.Model(OneCompartment()), data, backend="jax")
