@@ -60,7 +60,7 @@ models = {
 model = models["AR(1) in time"]
 effect = [2.0, 5.0, 8.0, 7.0, 5.0, 4.0, 2.0, 0.0]
 truth = {
-    "theta_mu": [402.0, -1.0, -1.0, 1.0, 3.0, 3.0, 2.0, 0.0, *effect, 0.8],
+    "theta_mu": [402.0, -1.0, -1.0, 1.0, 3.0, 3.0, 2.0, 0.0, 0.8, *effect],
     "omega_subject": [8.0], "sigma_qtc_a": 6.0, "sigma_qtc_rho": 0.75,
 }  # fmt: skip
 study = nb.simulate(model, design, values=truth, draws=1, random_seed=2)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import nlmebayes as nb
+from nlmebayes.structure.structure import Named
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,14 +42,18 @@ def test_the_skeleton_of_a_zoo_model_is_a_model():
 
 
 def test_the_system_of_its_page_is_a_model():
-    (code,) = blocks("docs/systems.md")
-    names = {"__name__": "page"}
+    code, cases = blocks("docs/systems.md")
+    names = {"__name__": "page", "pt": pt}
     exec(compile(code, "docs/systems.md", "exec"), names)
     frame = pd.DataFrame({"id": [1, 1, 2], "time": [1.0, 8.0, 3.0], "conc": 1.0, "wt": 70.0})
     doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0, "wt": 70.0})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     f = nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_conc"]
     assert (f > 0).all()
+    exec(compile(cases, "docs/systems.md", "exec"), names)
+    p = Named(threshold=2.0, v=10.0, meal=2.0, rate=5.0, fast=0.5, slow=0.1)
+    central = [names["rhs"](None, t, Named(central=y), p)["central"].eval() for t, y in ((25, 30.0), (3, 10.0))]
+    assert central == pytest.approx([5.0 - 0.5 * 30, -0.1 * 10])
 
 
 def test_the_page_of_dosing_runs_as_printed():
@@ -91,7 +96,7 @@ def test_the_reference_pages_are_written(tmp_path, monkeypatch):
 
 
 def test_the_models_of_the_page_of_outcomes_are_models():
-    names = {"__name__": "page"}
+    names = {"__name__": "page", "pt": pt}
     for code in blocks("docs/outcomes.md"):
         exec(compile(code, "docs/outcomes.md", "exec"), names)
     assert list(names["built"].coords["share_term"]) == ["Intercept", "period[2]", "period[3]", "period[4]"]

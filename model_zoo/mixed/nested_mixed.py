@@ -40,7 +40,7 @@ class NestedMixed(LinearPredictor):
         DataArray
             Numbers that need not be whole; ``level`` is the level whose groups have so many members.
         """
-        variance = partition(tree, draws=2**31, random_seed=random_seed)["variance"]
+        variance = partition(tree, draws=10**7, random_seed=random_seed)["variance"]
         sources = variance["source"].to_numpy()
         if len(costs) != len(sources):
             raise ValueError(f"allocation needs a cost for each of {', '.join(sources)}; got {len(costs)}")

@@ -40,7 +40,7 @@ class VarianceComponents(LinearPredictor):
             ``se`` of the mean, ``se_then`` with the smaller variance, ``sites_then`` the sites that are then needed for
             the old ``se``, ``icc_then``.
         """
-        variance = partition(tree, draws=2**31, random_seed=random_seed)["variance"]
+        variance = partition(tree, draws=10**7, random_seed=random_seed)["variance"]
         if variance.sizes["source"] != 2:
             levels = ", ".join(variance["source"].to_numpy()[:-1])
             raise ValueError(f"gain is about one level, and the tree has {levels}; NestedMixed takes more")

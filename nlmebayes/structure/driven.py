@@ -66,10 +66,10 @@ class Driven(System):
             raise ValueError(
                 f"{name}: kinetics are a LinearSystem or a System, whose states it follows; got {kinetics!r}"
             )
-        if "conc" not in (known := kinetics.predicted):
-            raise ValueError(f"{name}: {kinetics.label} has no outcome 'conc' that could drive it; it has {known}")
         if getattr(kinetics, "initial", None):
             raise ValueError(f"{name}: kinetics with initial states of their own cannot be driven yet")
+        if "conc" not in (known := kinetics.predicted):
+            raise ValueError(f"{name}: {kinetics.label} has no outcome 'conc' that could drive it; it has {known}")
         unambiguous(self)
         for option in fields(System):
             own, theirs = getattr(self, option.name), getattr(kinetics, option.name, option.default)
