@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
 
 import nlmebayes as nb
@@ -96,7 +97,7 @@ def test_the_reference_pages_are_written(tmp_path, monkeypatch):
 
 
 def test_the_models_of_the_page_of_outcomes_are_models():
-    names = {"__name__": "page", "pt": pt}
+    names = {"__name__": "page"}
     for code in blocks("docs/outcomes.md"):
         exec(compile(code, "docs/outcomes.md", "exec"), names)
     assert list(names["built"].coords["share_term"]) == ["Intercept", "period[2]", "period[3]", "period[4]"]
