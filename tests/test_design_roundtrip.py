@@ -78,7 +78,8 @@ def test_the_design_comes_back(kind, values, term):
     model = model_of(term)
     design = resolve(model, data)
     assert design.fixed["cl"].values.any() or design.fixed["cl"].offset.any()
-    again = resolve(model, storage._revived(storage.stored(data)))
+    tree = storage.attach(xr.DataTree(), model, data)
+    again = resolve(model, storage.stored_dataset(tree))
     assert same(design.fixed["cl"], again.fixed["cl"])
     assert same(design.fixed["cl"], resolve(model, data, again).fixed["cl"])
     for i in (0, N - 1):

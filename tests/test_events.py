@@ -276,7 +276,7 @@ def test_limits_of_quantification_are_a_number_a_mapping_or_a_column(limits):
     ("limits", "message"),
     [
         ({"lloq": {"conc": 1}}, "lloq= names 'conc'; the outcomes are dv"),
-        ({"uloq": np.nan}, "uloq=nan is no finite number"),
+        ({"uloq": np.nan}, "uloq must be a finite number, a name, a dict, each value a finite number or None; got nan"),
         ({"lloq": "LLOQ"}, "no column 'LLOQ'; its columns are"),
         ({"lloq": 2, "uloq": 2}, "row 1, column lloq: the lower limit of quantification 2 is not below the upper one"),
     ],
@@ -352,7 +352,7 @@ def test_with_values_keeps_limits():
 
 @pytest.mark.parametrize("options", [{"blq": "M2"}, {"interpolation": "spline"}])
 def test_options_are_words(options):
-    with pytest.raises(ValueError, match="write '"):
+    with pytest.raises(ValueError, match="must be '"):
         read(**options)
 
 
