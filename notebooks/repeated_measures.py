@@ -154,7 +154,7 @@ axis.legend(loc="upper center", ncols=3, fontsize="small")
 largest = differences["AR(1) in time"].max("difference")
 print(f"the largest effect is below 10 ms with probability {float((largest < 10).mean()):.2f}")
 for name, found in differences.items():
-    step = found.sel(difference="drug at 3.0") - found.sel(difference="drug at 2.0")
+    step = found.sel(difference="drug at 3") - found.sel(difference="drug at 2")
     print(f"{name}: the effect grows from 2 to 3 hours by {float(step.mean()):.1f} ms (SD {float(step.std()):.1f})")
 
 # %% [markdown]

@@ -179,5 +179,5 @@ def test_the_parameters_are_those_of_the_kinetics_and_its_own():
     names = [p.name for p in IndirectResponse(ORAL, "stimulates loss", sigmoid=True).parameters]
     assert names == ["cl", "v", "ka", "e0", "kout", "emax", "ec50", "gamma"]
     assert [gap.__name__ for gap in IndirectResponse(ORAL).order] == ["ka_above_k"]
-    with pytest.raises(ValueError, match="no action 'inhibits'; there are inhibits production, inhibits loss"):
+    with pytest.raises(ValueError, match="action must be 'inhibits production', 'inhibits loss'"):
         IndirectResponse(action="inhibits")

@@ -110,7 +110,7 @@ def test_the_time_that_litter_stays_is_the_area_under_its_curve(form, law):
 
 
 def test_an_unknown_form_is_refused():
-    with pytest.raises(ValueError, match="no form 'triple'; there are single, asymptotic, double"):
+    with pytest.raises(ValueError, match="form must be 'single', 'asymptotic' or 'double'; got 'triple'"):
         LitterDecay(form="triple")
 
 

@@ -148,5 +148,5 @@ def test_parallel_depots_are_told_apart_by_their_rates():
 
 @pytest.mark.parametrize("options", [{"compartments": 3}, {"absorption": "oral"}])
 def test_options_are_checked(options):
-    with pytest.raises(ValueError, match=r"MichaelisMenten: no \w+ .*; there are"):
+    with pytest.raises(ValueError, match=r"MichaelisMenten: \w+ must be .*; got"):
         MichaelisMenten(**options)

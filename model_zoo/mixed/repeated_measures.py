@@ -42,7 +42,7 @@ class RepeatedMeasures(LinearPredictor):
         return (f"mu ~ {fixed} + (1|{self.subject})",)
 
     def difference(self, tree):
-        """The effect of the treatment at each visit, (chain, draw, difference), labelled e.g. ``"drug at 2.0"``; of a
+        """The effect of the treatment at each visit, (chain, draw, difference), labelled e.g. ``"drug at 2"``; of a
         dose, per unit of it."""
         theta = tree["posterior"]["theta_mu"]
         pattern = re.compile(rf"C\({re.escape(self.visit)}\)\[(.+?)\]:{re.escape(self.treatment)}(?:\[(.+)\])?")
