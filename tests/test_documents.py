@@ -53,7 +53,10 @@ def test_the_system_of_its_page_is_a_model():
     assert (f > 0).all()
     exec(compile(cases, "docs/systems.md", "exec"), names)
     p = Named(threshold=2.0, v=10.0, meal=2.0, rate=5.0, fast=0.5, slow=0.1)
-    central = [names["rhs"](None, t, Named(central=y), p)["central"].eval() for t, y in ((25, 30.0), (3, 10.0))]
+    central = [
+        names["rhs"](None, pt.constant(float(t)), Named(central=pt.constant(y)), p)["central"].eval()
+        for t, y in ((25, 30.0), (3, 10.0))
+    ]
     assert central == pytest.approx([5.0 - 0.5 * 30, -0.1 * 10])
 
 

@@ -281,7 +281,7 @@ def test_formulas_follow_the_options():
     [
         (("fidelity =~ f1",), "'fidelity =~ f1' is no construct of two items or more"),
         (("fidelity f1 + f2",), "is no construct of two items or more"),
-        ("fidelity =~ f1 + f2", "write constructs=\\('fidelity =~ f1 \\+ f2 \\+ f3', ...\\)"),
+        ("fidelity =~ f1 + f2", "constructs must be a list, each a text; got 'fidelity =~ f1 [+] f2'"),
         (("a =~ x + y", "b =~ y + z"), "'y' is twice among a, b, x, y, y, z, outcome, base"),
         (("a =~ x + y", "a =~ z + u"), "'a' is twice"),
         (("base =~ x + y",), "'base' is twice"),
