@@ -62,7 +62,7 @@ model = nb.Model(structure)
 print(model)
 
 terms = nb.priors(model, design).query("variable == 'theta_mu'")["coordinate"].tolist()
-known = {"Intercept": 4.0, "treatment[B]": np.log(0.95), "treatment[D]": np.log(1.3), "C(period)[2.0]": 0.05}
+known = {"Intercept": 4.0, "treatment[B]": np.log(0.95), "treatment[D]": np.log(1.3), "C(period)[2]": 0.05}
 truth = {
     "theta_mu": [known.get(term, 0.0) for term in terms], "omega_subject": [0.35], "omega_subject_period": [0.08],
     "sigma_exposure_a": 0.10,
