@@ -185,6 +185,6 @@ def test_unequal_errors_agree_with_the_marginal_likelihood():
 def test_errors_by_period_have_its_labels():
     structure = Crossover(sequence="", unequal="period")
     found = structure.errors(stated(nb.Model(structure), dataset(replicated()), draws=5))
-    assert found["period"].to_numpy().tolist() == ["1.0", "2.0", "3.0", "4.0"]
+    assert found["period"].to_numpy().tolist() == ["1", "2", "3", "4"]
     with pytest.raises(ValueError, match="unequal="):
         SIMPLE.errors(None)

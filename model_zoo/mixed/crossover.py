@@ -115,8 +115,9 @@ class Crossover(LinearPredictor):
         (term,) = [d for d in sigma.dims if d.endswith("_term")]
         size = np.exp(sigma.sel({term: "Intercept"}, drop=True))
         others = {t.split("[")[-1][:-1]: t for t in sigma[term].to_numpy() if t != "Intercept"}
-        known = training_dataset(tree).observations[self.unequal].drop_duplicates()
-        (reference,) = [x for x in map(str, known) if x not in others]
+        known = training_dataset(tree).observations[self.unequal].drop_duplicates().tolist()
+        labels = [str(int(x)) if isinstance(x, float) and x.is_integer() else str(x) for x in known]
+        (reference,) = [x for x in labels if x not in others]
         found = {reference: size} | {x: size * np.exp(sigma.sel({term: t}, drop=True)) for x, t in others.items()}
         found = xr.concat(found.values(), pd.Index(found, name=self.unequal))
         return found.transpose("chain", "draw", self.unequal)
