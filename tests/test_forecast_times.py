@@ -114,7 +114,7 @@ def test_weights_of_age_count_whole_samples(tree):
 def test_an_error_without_a_size_is_refused(tree):
     with pytest.raises(nb.ModelError, match="no column 'late' for time_sd=; columns are sd"):
         nb.forecast(None, tree, chart([6.0], [0.8], sd=[1.0]), time_sd="late")
-    with pytest.raises(nb.ModelError, match="time_sd must be a number from 0 on, a text or None; got -1.0"):
+    with pytest.raises(nb.ModelError, match=r"time_sd must be a number from 0 on, a text or None; got -1.0"):
         nb.forecast(None, tree, chart([6.0], [0.8]), time_sd=-1.0)
 
 
