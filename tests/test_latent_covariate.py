@@ -93,7 +93,7 @@ def test_the_statement_survives_storage():
     [
         ({"on": ("cl",)}, "no parameter 'cl'; there are mu"),
         ({"on": ()}, "on= names at least one parameter"),
-        ({"spread": 0.0}, "spread is positive"),
+        ({"spread": 0.0}, "spread must be a positive number"),
     ],
 )
 def test_options_are_checked(options, message):

@@ -70,7 +70,7 @@ def test_a_subject_has_the_normal_law_of_the_implied_correlation(residual):
 def test_the_truth_is_found_again(tree):
     agrees(tree, {"omega_subject mu": 10.0, "sigma_qtc_a": 6.0, "sigma_qtc_rho": 0.7}, within=2.5)
     found = nb.intervals(QTC.difference(tree))
-    assert found.index.tolist() == [f"drug at {hour}" for hour in HOURS]
+    assert found.index.tolist() == [f"drug at {hour:g}" for hour in HOURS]
     assert (np.abs(found["estimate"] - EFFECT) / found["sd"]).max() < 2.5
 
 
