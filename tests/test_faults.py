@@ -95,6 +95,14 @@ def test_every_kind_of_value_is_read_back(tmp_path):
         np.testing.assert_array_equal(again[name], tree["posterior"][name])
 
 
+def test_a_file_that_is_open_elsewhere_is_read_and_replaced(tmp_path, tree):
+    nb.save(tree, path := tmp_path / "fit.nc")
+    for settings in ({}, {"locking": False}, {"locking": "best-effort"}):
+        with h5py.File(path, "r", **settings):
+            assert nb.load(path).identical(nb.load(path))
+            nb.save(tree, path)
+
+
 def test_a_tree_says_which_version_wrote_it(tmp_path, tree):
     nb.save(tree, tmp_path / "fit.nc")
     said = json.loads(nb.load(tmp_path / "fit.nc").attrs[versions.WRITTEN])

@@ -20,8 +20,8 @@ CODECS = ("bytes", "vlen-utf8", "vlen-bytes", "zstd", "gzip", "blosc", "crc32c",
 OLD_ZARR = (".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-def check_hdf5(path, name):
-    """Refuse an HDF5 file, called ``name`` in errors, that holds anything but groups of numbers and texts of its own.
+def check_hdf5(opened, name):
+    """Refuse an HDF5 file, opened in binary and called ``name`` in errors, that holds anything but numbers and texts.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def check_hdf5(path, name):
         Names what it is, and where.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(opened, "r") as file:
             _check_group(file, name, 0)
     except (OSError, RuntimeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise FileError(f"{name} cannot be read as NetCDF: {line(error)}") from error

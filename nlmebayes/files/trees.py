@@ -93,11 +93,23 @@ def load(path: File):
 
 
 def _read(path, name):
-    """The tree of a NetCDF file, in memory."""
-    _check_sum(path, name)
-    containers.check_hdf5(path, name)
+    """The tree of a NetCDF file, in memory.
+
+    One opened file is summed, checked and read: nobody can change it in between. HDF5 sees no path, so that it neither
+    locks the file nor minds who else has it open.
+    """
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
+        with path.open("rb") as file:
+            _check_sum(file, name)
+            containers.check_hdf5(file, name)
+            return _loaded(file, name)
+    except OSError as error:
+        raise FileError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def _loaded(file, name):
+    try:
+        with xr.open_datatree(file, engine="h5netcdf") as tree:
             return tree.load()
     except Exception as error:  # what xarray and HDF5 raise of a damaged file is of any kind
         raise FileError(f"{name} cannot be read as NetCDF: {containers.line(error)}") from error
@@ -111,23 +123,19 @@ def _opened_folder(path):
         raise FileError(f"{path.name} cannot be read as a folder of draws: {containers.line(error)}") from error
 
 
-def _check_sum(path, name):
-    """Refuse a file whose bytes are not those that were written; a file without a checksum passes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TRAILER))
-            end = file.read()
-            if not end.startswith(MARK):
-                return
-            file.seek(0)
-            found, left = sha256(), size - TRAILER
-            while left:
-                block = file.read(min(BLOCK, left))
-                found.update(block)
-                left -= len(block)
-    except OSError as error:
-        raise FileError(f"{name} cannot be read: {error.strerror or error}") from error
+def _check_sum(file, name):
+    """Refuse an opened file whose bytes are not those that were written; a file without a checksum passes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - TRAILER))
+    end = file.read()
+    if not end.startswith(MARK):
+        return
+    file.seek(0)
+    found, left = sha256(), size - TRAILER
+    while left:
+        block = file.read(min(BLOCK, left))
+        found.update(block)
+        left -= len(block)
     if found.hexdigest().encode() != end[len(MARK) : -1]:
         raise FileError(f"{name} is damaged: its bytes are not those that were written; take another copy of it")
 
