@@ -274,18 +274,35 @@ def checked(thing, error=ModelError):
 def _with_a_door(function, owner, error):
     signature = inspect.signature(function)
     kinds = {name: (p.kind, kind_of(p.annotation)) for name, p in signature.parameters.items()}
+    fits = _quick(signature)
 
     @wraps(function)
     def door(*args, **given):
         try:
-            bound = _bound(signature, owner, args, given)
-            for name, value in bound.arguments.items():
-                bound.arguments[name] = _read_all(owner, name, *kinds[name], value)
+            if fits(args, given):
+                args = tuple(read(owner, name, kinds[name][1], x) for name, x in zip(kinds, args, strict=False))
+                given = {name: read(owner, name, kinds[name][1], x) for name, x in given.items()}
+            else:
+                args, given = _bound(signature, owner, kinds, args, given)
         except ModelError as refusal:
             raise error(str(refusal)) from None
-        return function(*bound.args, **bound.kwargs)
+        return function(*args, **given)
 
     return door
+
+
+def _quick(signature):
+    """Whether a call fits a signature without arguments of any number: what `bind` finds in ten times the time."""
+    parameters = signature.parameters.values()
+    positional = [p.name for p in parameters if p.kind == inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    named = {p.name for p in parameters if p.kind == inspect.Parameter.KEYWORD_ONLY}
+    needed = {p.name for p in parameters if p.default is inspect.Parameter.empty}
+    if len(positional) + len(named) < len(signature.parameters):
+        return lambda args, given: False
+    left = [named.union(positional[k:]) for k in range(len(positional) + 1)]  # names that k arguments leave
+    return lambda args, given: (
+        len(args) < len(left) and given.keys() <= left[len(args)] and needed & left[len(args)] <= given.keys()
+    )
 
 
 def _read_all(owner, name, place, kind, value):
@@ -314,12 +331,15 @@ def arguments(function, **given):
     return {name: read(owner, name, kind_of(known[name].annotation), value) for name, value in given.items()}
 
 
-def _bound(signature, owner, args, given):
+def _bound(signature, owner, kinds, args, given):
     try:
-        return signature.bind(*args, **given)
+        bound = signature.bind(*args, **given)
     except TypeError as error:
         names = ", ".join(name for name in signature.parameters if name != "self") or "none"
         raise ModelError(f"{owner}: {error}; its arguments are {names}") from None
+    for name, value in bound.arguments.items():
+        bound.arguments[name] = _read_all(owner, name, *kinds[name], value)
+    return bound.args, bound.kwargs
 
 
 def read(owner, name, kind, value):

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -55,21 +56,21 @@ class Mammillary(LinearSystem):
     def disposition(self, p):
         """The `Disposition` of individual parameters."""
 
-    @property
+    @cached_property
     def input(self):
         """How doses into the default state reach the central compartment."""
         return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)
 
-    @property
+    @cached_property
     def output(self):
         """What becomes of the drug that leaves it."""
         return Elimination(self.metabolite, self.urine)
 
-    @property
+    @cached_property
     def states(self):
         return (*self.input.states, "central", *self.peripherals, *self.output.states)
 
-    @property
+    @cached_property
     def parameters(self):
         own = self.disposition_parameters()[self.parametrisation]
         return (*own, *self.input.parameters, *self.output.parameters)
