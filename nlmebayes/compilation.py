@@ -1,16 +1,18 @@
 """The log-density compiled for the sampler, by Numba, or by JAX for accelerators."""
 
+import contextlib
 import ctypes
 import importlib
+import inspect
 import threading
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import nutpie
 from numba import cfunc
 from nutpie import compile_pymc
+from nutpie._lib import PyNutsSettings
 from pymc.initial_point import make_initial_point_fn
 from pytensor import config
 from pytensor.compile.builders import OpFromGraph
@@ -26,6 +28,9 @@ from nlmebayes.threads import in_turns
 from nlmebayes.variables import ModelError
 
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
+OWN = ("blocking", "save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # set by `fit`
+OPTIONS = tuple(inspect.signature(nutpie.sample).parameters)  # of nutpie, beside the settings of the sampler
+LOOK = 0.05  # seconds after which it is asked again whether the sampler has ended
 UNHEEDED = (  # warnings
     "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
     "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
@@ -119,10 +124,57 @@ def _one_by_one(function):
     return locked
 
 
-def sampled(model, **options):
-    """What ``nutpie.sample`` gives; Ctrl-C ends it with the draws so far."""
+def check_options(options, known):
+    """Refuse options that nutpie does not have, or has for other values, and those that are not the user's.
+
+    ``known``: names of the arguments of `fit`.
+    """
+    for name in OWN:
+        if name in options:
+            raise ModelError(f"{name}= is set by fit; leave it out")
+    settings = PyNutsSettings.Diag(0)
+    for name, value in options.items():
+        if name in OPTIONS:
+            continue
+        try:
+            settings.update({name: value})
+        except AttributeError:
+            raise ModelError(
+                f"fit: no argument {name!r}; its arguments are {', '.join(known)}, and options of nutpie"
+            ) from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"fit: nutpie does not take {name}={value!r}: {error}; give another value") from None
+
+
+def sampled(model, most=None, progress_callback=None, **options):
+    """What ``nutpie.sample`` gives; Ctrl-C ends it with the draws so far.
+
+    With ``most``, None as soon as more kept draws than that have diverged: the same whenever it is noticed.
+    """
     with quietly():
-        return nutpie.sample(model, **options)
+        if most is None:
+            return nutpie.sample(model, progress_callback=progress_callback, **options)
+        passed = threading.Event()
+
+        def count(chains):
+            if sum(chain.divergences for chain in chains) > most:
+                passed.set()
+            if progress_callback is not None:
+                progress_callback(chains)
+
+        running = nutpie.sample(model, blocking=False, progress_callback=count, **options)
+        try:
+            while not passed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    found = running.wait(timeout=LOOK)
+                    return found if found["sample_stats"]["diverging"].sum() <= most else None
+        except KeyboardInterrupt:
+            return running.abort()
+        except BaseException:
+            running.cancel()
+            raise
+        running.cancel()
+        return None
 
 
 def started(compiled, backend, initial):
@@ -188,7 +240,7 @@ def quietly():
     return _QUIET
 
 
-@contextmanager
+@contextlib.contextmanager
 def _merging(built):
     """A model whose `logp` is `_merged`; no other model sees it."""
     built.logp = _merged(built.logp)
@@ -222,7 +274,7 @@ def _rounded():
     return config.change_flags(numba__fastmath=False)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened():
     """JAX with no graphs inside graphs: a constant that is passed to one is no constant there, and JAX must know the
     bounds of slices (in the gradient of `pt.pad`, which the transform of a correlation matrix has)."""

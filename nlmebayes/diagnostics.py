@@ -23,6 +23,7 @@ TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are report
 MIXED = 1.05  # R-hat above which nothing else is concluded from the draws
 APART = 4  # SDs within a chain between the means of chains that sit in different modes
 ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
+HIGHEST = 0.99  # acceptance beyond which there is no higher one to advise
 CROWD = 10  # divergences from which on it is asked where they lie
 FEWEST = 25  # draws that R-hat, ESS and the tails of weights can be computed from
 FAR = 4  # SDs between the pilot, or the prior, and the posterior that are reported
@@ -221,10 +222,17 @@ def _convergence(population, divergences, tree, design):
         varies = not effects.isdisjoint(least["quantity"].split())
         other = ", or another parametrisation (centred suits many samples per group, noncentred few)" if varies else ""
         yield f"ESS of {least['quantity']} is {least['ess_bulk']:.0f} (< {ESS}): take more draws{other}"
+    tail = population.loc[population["ess_tail"].idxmin()] if population["ess_tail"].notna().any() else least
+    if tail["ess_tail"] < ESS <= least["ess_bulk"] and "sample_stats" in tree.children:
+        yield (
+            f"ESS of the tails of {tail['quantity']} is {tail['ess_tail']:.0f} (< {ESS}): its interval is uncertain, "
+            "as where the data bound it on one side only. Take more draws, or state a prior of what is known"
+        )
     if divergences:
-        total = tree["sample_stats"]["diverging"].size
-        other = ", or change the parametrisation of the level with the smallest omega" if effects else ""
-        yield f"{divergences} of {total} draws diverged: the sampler missed a region. Raise target_accept{other}"
+        total, accept = tree["sample_stats"]["diverging"].size, said(tree, "nlmebayes_fit").get("target_accept")
+        other = "change the parametrisation of the level with the smallest omega" if effects else "state tighter priors"
+        mend = other.capitalize() if (accept or 0) >= HIGHEST else f"Raise target_accept, or {other}"
+        yield f"{divergences} of {total} draws diverged: the sampler missed a region. {mend}"
 
 
 def _still(tree):

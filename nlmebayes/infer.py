@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import itertools
 import json
 from typing import Literal
 
@@ -10,7 +11,6 @@ import numpy as np
 import nutpie
 import pymc as pm
 import xarray as xr
-from nutpie._lib import PyNutsSettings
 
 from nlmebayes import (
     accuracy,
@@ -38,13 +38,13 @@ from nlmebayes.start import check_scatter, initial_points, pilot
 from nlmebayes.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
+HIGHER = (0.95, 0.99)  # where draws diverge at that
+DIVERGED = 0.0005  # share of the draws that may, before all are drawn anew
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
-OWN = ("save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # options that are set here
 KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-NUTPIE = tuple(inspect.signature(nutpie.sample).parameters)  # its arguments beside the settings of the sampler
 Backend = Literal["numba", "jax"]
 Approximation = Literal["map", "laplace", "pathfinder"]
 Method = Literal["nuts", "map", "laplace", "pathfinder"]
@@ -70,8 +70,8 @@ def fit(
         The same seed on the same machine and versions gives the same draws.
     progressbar : bool
     target_accept : float, optional
-        By default 0.8 where all random effects are transported, 0.9 elsewhere. Raise it towards 1 when `check` reports
-        divergences.
+        By default 0.8 where all random effects are transported, 0.9 elsewhere; where more than 1 of 2,000 draws
+        diverge, all are drawn anew at 0.95, and then at 0.99, with a warning. One that is given stays.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder"}
@@ -107,7 +107,7 @@ def fit(
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
     _approximable(method, backend)
-    _own(options)
+    compilation.check_options(options, KNOWN)
     streaming.check(store, method, resume)
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
@@ -119,6 +119,9 @@ def fit(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         target_accept=target_accept, resume=resume, store=store, **options,
     )  # fmt: skip
+
+
+KNOWN = tuple(name for name in inspect.signature(fit).parameters if name != "options")
 
 
 @checked
@@ -195,13 +198,13 @@ class Sampler:
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        _own(options)
+        compilation.check_options(options, KNOWN)
         rng = np.random.default_rng(random_seed)
-        even = all(row["parametrisation"] == TRANSPORT for row in self.chosen)
+        even = bool(self.chosen) and all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
             options |= {"store_divergences": True}
         options |= {"chains": chains, "cores": cores, "progress_bar": progressbar}
-        options["target_accept"] = target_accept or (EVEN if even else UNEVEN)
+        options["target_accept"] = (target_accept,) if target_accept else (EVEN if even else UNEVEN, *HIGHER)
         if even and options.get("sampler", "nuts") == "nuts":
             options = {"exact_normal_trajectory": True, "max_step_size": LONGEST} | options
         settings = {"method": "nuts", "tune": tune, "random_seed": random_seed, "nutpie": nutpie.__version__}
@@ -209,8 +212,9 @@ class Sampler:
             with streaming.room(store) as folder:
                 return self._streamed(store, folder, draws, tune, rng, options, settings)
         ready, rest, options = self._prepared(resume, tune, rng, options)
-        *found, kept = trace.whole(*ready._run(draws, rest, rng, options), draws)
-        tree = ready._finished(*found, rng, settings)
+        drawn, accept = ready._sampled(draws, rest, rng, options | {"store_unconstrained": True})
+        *found, kept = trace.whole(drawn["posterior"].to_dataset(), drawn["sample_stats"].to_dataset(), draws)
+        tree = ready._finished(*found, rng, settings | {"target_accept": accept})
         return tree if resume is None else continuation.appended(resume, tree, kept)
 
     def _prepared(self, resume, tune, rng, options):
@@ -240,21 +244,32 @@ class Sampler:
             if before is not None:
                 ready = ready._starting([held[i].end for i in numbers], rng, options)
             left = draws - min(held[i].size for i in numbers)
-            ready._sampled(left, tune, rng, options | streaming.segment(folder, numbers))
-            held = streaming.held(folder, size)
+            _, accept = ready._sampled(left, tune, rng, options, streaming.segments(folder, numbers))
+            held, settings = streaming.held(folder, size), settings | {"target_accept": accept}
         n, kept = trace.complete(np.minimum([chain.size for chain in held], draws), draws)
         return ready._finished_on_disk([held[i] for i in kept], n, store, rng, settings)
 
-    def _run(self, draws, tune, rng, options):
-        """Draws and statistics."""
-        found = self._sampled(draws, tune, rng, options | {"store_unconstrained": True})
-        return found["posterior"].to_dataset(), found["sample_stats"].to_dataset()
+    def _sampled(self, draws, tune, rng, options, places=None):
+        """What nutpie gives, and the acceptance: the first of the ones to aim at with which few draws diverge.
 
-    def _sampled(self, draws, tune, rng, options):
-        """What nutpie gives."""
+        ``places``: an iterator of options that say where the draws go, anew for each time.
+        """
+        most = int(DIVERGED * draws * options["chains"])
+        accepts = options["target_accept"]
+        for accept, higher in itertools.zip_longest(accepts, accepts[1:]):
+            given = options | (next(places) if places else {}) | {"target_accept": accept}
+            found = self._drawn(draws, tune, rng, given, None if higher is None else most)
+            if found is not None:
+                return found, accept
+            warn(
+                f"more than {most} of {draws * options['chains']} draws diverged at target_accept={accept}: all are "
+                f"drawn anew at {higher}"
+            )
+
+    def _drawn(self, draws, tune, rng, options, most=None):
         try:
             return compilation.sampled(
-                compilation.started(self.compiled, self.backend, self.start), draws=draws, tune=tune,
+                compilation.started(self.compiled, self.backend, self.start), most, draws=draws, tune=tune,
                 seed=int(rng.integers(2**31)), save_warmup=False, **options,
             )  # fmt: skip
         except RuntimeError as error:
@@ -273,7 +288,7 @@ class Sampler:
         for _ in range(parts):
             size = steps // parts
             last = size // 4
-            drawn = trace.unlabelled(ready._sampled(last, size - last, rng, options | {"return_raw_trace": True}), last)
+            drawn = trace.unlabelled(ready._drawn(last, size - last, rng, _once(options)), last)
             draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
             ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
         return ready, trace.least(drawn) < SLOW
@@ -295,8 +310,8 @@ class Sampler:
             seeds.append(seed)
             return usual(seed)
 
-        alone = {"cores": 1, "progress_bar": False, "return_raw_trace": True}  # one after the other
-        dataclasses.replace(self, start=listen)._sampled(1, 1, copy.deepcopy(rng), options | alone)
+        alone = {"cores": 1, "progress_bar": False}  # one after the other
+        dataclasses.replace(self, start=listen)._drawn(1, 1, copy.deepcopy(rng), _once(options) | alone)
         starts = dict(zip(seeds, points, strict=False))
 
         def start(seed):
@@ -381,22 +396,9 @@ def _approximable(method, backend):
         raise ModelError(f'method={method!r} takes backend="numba"')
 
 
-def _own(options):
-    """Refuse options that nutpie does not have, or has for other values, and those that are not the user's."""
-    for name in OWN:
-        if name in options:
-            raise ModelError(f"{name}= is set by fit; leave it out")
-    settings = PyNutsSettings.Diag(0)
-    for name, value in options.items():
-        if name in NUTPIE:
-            continue
-        try:
-            settings.update({name: value})
-        except AttributeError:
-            known = ", ".join(name for name in inspect.signature(fit).parameters if name != "options")
-            raise ModelError(f"fit: no argument {name!r}; its arguments are {known}, and options of nutpie") from None
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ModelError(f"fit: nutpie does not take {name}={value!r}: {error}; give another value") from None
+def _once(options):
+    """Those of a run whose draws are not kept."""
+    return options | {"target_accept": options["target_accept"][0], "return_raw_trace": True}
 
 
 def _informed(tree):

@@ -198,11 +198,14 @@ def about(folder):
     return trees.load(folder / ABOUT) if (folder / ABOUT).exists() else None
 
 
-def segment(folder, numbers):
-    """Options of the sampler that make it write draws of the chains with these numbers to the folder."""
+def segments(folder, numbers):
+    """Options of the sampler that make it write draws of the chains with these numbers to the folder, again and again;
+    what was written under those before is deleted."""
     name = f"{len(_segments(folder)) + 1:03}" + "".join(f"_{c}" for c in numbers)
-    (folder / name).mkdir()
-    return {"zarr_store": nutpie.zarr_store.LocalStore(str(folder / name))}
+    while True:
+        (folder / name).mkdir()
+        yield {"zarr_store": nutpie.zarr_store.LocalStore(str(folder / name))}
+        _discard(folder / name)
 
 
 def _segments(folder):
