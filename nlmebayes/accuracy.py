@@ -13,7 +13,8 @@ from nlmebayes.measurement import log_density
 SOLVER = "nlmebayes_solver"  # attribute of a tree
 TIGHTER = 100.0  # tolerances of the comparison
 DRAWS = 25  # of the posterior that are compared
-MATTERS = 0.1  # change of the log-likelihood between draws that is reported
+MATTERS = 0.1  # change of the log-likelihood from draw to draw that is reported
+SHARED = 1.0  # change of all draws alike that is reported: it moves none against another, but the law is not this
 
 
 def failures(built, design, stats):
@@ -68,18 +69,19 @@ def findings(model, design, tree):
             f"one of them at {at}. If such parameters are possible, raise max_steps or choose solver='stiff'; if not, "
             "say so in the priors"
         )
-    change = tolerance(model, design, tree)
-    if not change <= MATTERS:
+    change, shared = tolerance(model, design, tree)
+    if not (change <= MATTERS and shared <= SHARED):
         rtol, atol, steps = model.structure.tighter(TIGHTER).tolerances
+        size = f"{change:.2g} from draw to draw" if not change <= MATTERS else f"{shared:.2g} of all draws alike"
         yield (
-            f"the solver's error changes the log-likelihood by up to {change:.2g} from draw to draw: fit again with "
-            f"rtol={rtol:g}, atol={atol:g}, min_steps={steps} (where slopes change within less than a step, breaks of "
-            "the class say when)"
+            f"the solver's error changes the log-likelihood by up to {size}: fit again with rtol={rtol:g}, "
+            f"atol={atol:g}, min_steps={steps} (where slopes change within less than a step, breaks of the class say "
+            "when)"
         )
 
 
 def tolerance(model, design, tree):
-    """Largest change of the log-likelihood of a posterior draw, beyond that of all draws, at tighter tolerances.
+    """Changes of the log-likelihood at tighter tolerances: the largest of a draw beyond that of all draws, and that.
 
     More steps see what was stepped over."""
     outcomes = [o.name for o in design.outcomes]
@@ -94,4 +96,4 @@ def tolerance(model, design, tree):
         ]
         total.append(sum(terms.sum(axis=1) for terms in each))
     change = total[1] - total[0]
-    return float(np.abs(change - np.median(change)).max())
+    return float(np.abs(change - np.median(change)).max()), abs(float(np.median(change)))

@@ -3,13 +3,17 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 from laws import dosed_slopes, extrapolated_slope, predicted
 from odes import solution, system
 from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
+from nlmebayes import accuracy
+from nlmebayes.model import designed
 from nlmebayes.solver.ode import cases
 from nlmebayes.solver.ode.expressions import ExpressionError
 
@@ -258,6 +262,22 @@ def test_a_smooth_pulse_is_seen_where_breaks_are_declared_and_by_the_comparison_
     seen = predicted(Pulse().tighter(100), [40.0], [], outcome="x", a=1.0)[0]
     assert abs(seen - wanted) < 1e-4
     assert abs(missed - wanted) > 0.1
+
+
+@pytest.mark.parametrize("structure, amounts, told", [
+    (Pulse(), [1.0, 1.0, 1.0], "of all draws alike"), (Pulse(), [0.9, 1.0, 1.1], "from draw to draw"),
+    (Pulse(min_steps=300), [0.9, 1.0, 1.1], None), (Declared(), [1.0, 1.0, 1.0], None),
+])  # fmt: skip
+def test_check_names_a_window_that_was_missed(structure, amounts, told):
+    data = nb.Dataset.from_frame(pd.DataFrame({"id": "1", "time": [40.0, 60.0], "x": [1.4, 1.1]}), outcome="x",
+                                 levels="id", time="time")  # fmt: skip
+    model = nb.Model(structure, "a ~ 1", residual=nb.Additive())
+    theta, sigma = np.log(amounts)[None, :, None], np.full((1, 3), 0.1)
+    posterior = xr.Dataset({"theta_a": (("chain", "draw", "a_term"), theta), "sigma_x_a": (("chain", "draw"), sigma)})
+    tree = xr.DataTree.from_dict({"posterior": posterior})
+    found = list(accuracy.findings(model, designed(model, data, measured=True), tree))
+    assert len(found) == (told is not None)
+    assert told is None or (told in found[0] and "min_steps=" in found[0] and "breaks of the class" in found[0])
 
 
 def test_a_record_ends_a_step_where_slopes_read_the_time():

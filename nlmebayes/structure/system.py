@@ -108,8 +108,8 @@ class System(Compartments):
 
     def tighter(self, factor):
         """The same with tolerances that are smaller by a factor, and steps that see more of what happens between."""
-        steps = CLOSER * self.min_steps
-        return replace(self, rtol=self.rtol / factor, atol=self.atol / factor, min_steps=steps)
+        steps = {"min_steps": CLOSER * self.min_steps, "max_steps": CLOSER * self.max_steps}
+        return replace(self, rtol=self.rtol / factor, atol=self.atol / factor, **steps)
 
     @abstractmethod
     def rhs(self, t, y, p):
