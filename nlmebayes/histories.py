@@ -66,7 +66,7 @@ def histories(data, name, table, position, columns, risk):
     Raises
     ------
     ModelError
-        Rows of one unit that are at risk at the same time.
+        Rows that are at risk at the same time: of one subject where there is a clock, of one unit where there is none.
     DataError
         A record inside of an interval at risk that says otherwise than the row of the interval.
     """
@@ -76,12 +76,14 @@ def histories(data, name, table, position, columns, risk):
     subject = _numbers(table, [data.subject])
     time = np.zeros(len(table)) if data.time is None else table["time"].to_numpy(float)
     lines = [c for c in on_lines(data) if c in columns]
+    level, whose = (data.levels[-1], groups) if data.time is None else (data.subject, subject)
+    for rows in _places(whose[own]).values():
+        _apart(data, name, table[level], own, rows[~risk.ahead[rows]], risk)
     members = _members(subject[own], groups[own], risk.ahead)
     found, of_group, of_subject = [None] * len(own), _places(groups), _places(subject)
     for group, each in _places(groups[own]).items():
         at_risk = each[~risk.ahead[each]]
         if len(at_risk) > 1:
-            _apart(data, name, table, own, at_risk, risk)
             ends = np.where(risk.ahead[each], time[own[each]], risk.end[each])
             history = _steps(ends, own[each], code, locf=False)
             others = np.setdiff1d(of_group[group], own[each])
@@ -132,20 +134,20 @@ def _lines(table, rows, time, lines):
     return {name: (time[rows], x) for name, x in values.items() if np.ptp(x) > 0}
 
 
-def _apart(data, name, table, own, rows, risk):
+def _apart(data, name, labels, own, rows, risk):
     """No time at risk is counted twice."""
     rows = rows[np.lexsort((risk.end[rows], risk.start[rows]))]
     late = risk.end[rows[:-1]]
     twice = np.flatnonzero(risk.start[rows[1:]] < late * (1 - ROUNDING))
     if twice.size:
         one, other = rows[twice[0]], rows[twice[0] + 1]
-        level = data.levels[-1]
+        inner = f"follow them, subject={data.levels[-1]!r}" if labels.name != data.levels[-1] else "make them a level"
         raise ModelError(
-            f"{data.source}, row {risk.row[other]}: {name} of {level} {table[level].iloc[own[other]]} is at risk from "
+            f"{data.source}, row {risk.row[other]}: {name} of {labels.name} {labels.iloc[own[other]]} is at risk from "
             f"{risk.start[other]:g} to {risk.end[other]:g}, and in row {risk.row[one]} from {risk.start[one]:g} to "
             f"{risk.end[one]:g}: that counts the risk twice. Name the column where each row begins, "
             "TimeToEvent(entry='column'), keep one row with the time of the event, or, if these are two individuals, "
-            "make their labels a level"
+            f"{inner}"
         )
 
 

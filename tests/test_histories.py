@@ -204,6 +204,18 @@ def test_occasions_of_a_subject_govern_each_its_part():
     assert found[0] == pytest.approx(-2.30534, abs=5e-6)
 
 
+def test_occasions_of_a_subject_that_are_at_risk_together_are_refused():
+    frame = pd.DataFrame({"id": "a", "occ": ["1", "2"], "time": [3.0, 5.0], "t": [3.0, 5.0], "x": 0.0, "from": [0, 3]})
+    data = nb.Dataset.from_frame(frame, outcome="t", levels=("id", "occ"), subject="id", time="time")
+    told = (
+        "row 2: t of id a is at risk from 0 to 5, and in row 1 from 0 to 3: .* individuals, follow them, subject='occ'"
+    )
+    with pytest.raises(nb.ModelError, match=told):
+        density(Weibull(), data)
+    found, _ = density(Weibull(), data, residual=nb.TimeToEvent(entry="from"))
+    np.testing.assert_allclose(found, np.log(0.1) - 0.1 * np.array([3.0, 2.0]))  # one after the other
+
+
 def test_the_graph_and_the_arrays_agree():
     model = nb.Model(ParametricSurvival(), "rate ~ 1 + x", "shape ~ 1", residual=nb.TimeToEvent())
     built = nb.build(model, rows([0, 3, 5], [0, 0, 1]))
