@@ -6,12 +6,15 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
+from scipy import stats
 
 from nlmebayes.errors import ModelError
 from nlmebayes.parameter import Prior, support
 
 SQUARED = "**2"  # after the name of a variable: the prior is one of its square
 IMPROPER = ("Flat", "HalfFlat")
+UNCOMPILED = "FAST_COMPILE"
+DRAWS = 20_000  # for quantiles that have no closed form
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Law:
     prior: Prior
     squared: bool
     origin: str
+
+    @property
+    def name(self):
+        """As it is called in words."""
+        return f"{self.variable}[{self.coordinate}]" if self.coordinate else self.variable
 
     @property
     def text(self):
@@ -47,6 +55,48 @@ class Law:
         return pt.sqrt(self.prior.of()) if self.squared else self.prior.of()
 
 
+def alike(laws):
+    """(positions, prior of all of them, whether of the square) for laws of one family with the same parameters."""
+    found = {}
+    for k, law in enumerate(laws):
+        kind = law.prior.family, law.squared, tuple((key, v is None) for key, v in law.prior.parameters.items())
+        found.setdefault(kind, []).append(k)
+    for (family, squared, keys), here in found.items():
+        values = {key: None if none else [laws[k].prior.parameters[key] for k in here] for key, none in keys}
+        yield here, Prior(family, values), squared
+
+
+def quantiles(laws, shares):
+    """Quantiles of each law, (law, share), None of an improper one; of correlations those of one of them."""
+    found = [None] * len(laws)
+    for here, prior, squared in alike(laws):
+        if prior.family in IMPROPER:
+            continue
+        if prior.family == "LKJCorr":
+            each = [_correlation(laws[k].prior.parameters, shares) for k in here]
+        else:
+            each = _quantiles(prior, len(here), shares)
+        for k, q in zip(here, each, strict=True):
+            found[k] = np.sqrt(q) if squared else np.asarray(q)
+    return found
+
+
+def _quantiles(prior, n, shares):
+    """Quantiles of the coordinates of a prior, (coordinate, share), from draws where PyMC has no inverse."""
+    variable = prior.of()
+    try:
+        return np.stack([pm.icdf(variable, np.full(n, q)).eval(mode=UNCOMPILED) for q in shares], axis=1)
+    except NotImplementedError:
+        drawn = pm.draw(variable, DRAWS, random_seed=0, mode=UNCOMPILED)
+        return np.quantile(drawn, shares, axis=0).T
+
+
+def _correlation(given, shares):
+    """Of one correlation under an LKJ law: 2 Beta(a, a) - 1, a = eta + n / 2 - 1 (Lewandowski et al. 2009)."""
+    a = given["eta"] + given["n"] / 2 - 1
+    return 2 * stats.beta(a, a).ppf(shares) - 1
+
+
 def add_each(laws, dim):
     """Add the variable of these laws, of one name, to the current PyMC model.
 
@@ -55,12 +105,11 @@ def add_each(laws, dim):
     ModelError
         One of several families is improper, which leaves nothing to draw from.
     """
-    name, first = laws[0].variable, laws[0].prior
-    alike = all(x.prior.family == first.family and x.prior.parameters.keys() == first.parameters.keys() for x in laws)
-    if alike and not any(x.squared for x in laws):
-        together = {k: np.array([x.prior.parameters[k] for x in laws]) for k in first.parameters}
-        values = {k: v[0] if v.dtype == object or (v == v[0]).all() else v for k, v in together.items()}
-        return Prior(first.family, values).add(name, dims=dim)
+    name = laws[0].variable
+    (_, prior, squared), *others = alike(laws)
+    if not others and not squared:
+        same = {k: v and len(set(v)) == 1 for k, v in prior.parameters.items()}
+        return Prior(prior.family, {k: v[0] if same[k] else v for k, v in prior.parameters.items()}).add(name, dims=dim)
     improper = [x for x in laws if x.prior.family in IMPROPER]
     if improper:
         raise ModelError(f"prior of {name}: {improper[0].text} of {improper[0].coordinate or name} beside others; give "

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
@@ -219,12 +218,6 @@ def designed(model, data, *, measured=False) -> Design:
                         f"parametrisation: no parameter or level {name!r}; there are {', '.join(sorted(known))}"
                     )
     return design
-
-
-@checked
-def priors(model: Model, data: Data) -> pd.DataFrame:
-    """Every prior of the model on these data, one row per variable and coordinate."""
-    return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 
 
 def assemble(model: Model, design: Design, information=None, *, fixed=False):

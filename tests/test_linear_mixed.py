@@ -11,7 +11,8 @@ from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
-from nlmebayes.model import Model, build, priors
+from nlmebayes.meanings import priors
+from nlmebayes.model import Model, build
 from nlmebayes.parameter import Prior
 
 
