@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 from arviz_stats import loo
 
-from nlmebayes import accuracy
+from nlmebayes import accuracy, sensitivity
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.censoring import quantified
-from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.hierarchy import doubts
-from nlmebayes.model import Model, ModelError, assemble
+from nlmebayes.laws import quantiles
+from nlmebayes.model import Model, ModelError
 from nlmebayes.prediction import context, said
 from nlmebayes.summaries import shrinkage, summary
 from nlmebayes.weights import KHAT
@@ -28,6 +27,7 @@ CROWD = 10  # divergences from which on it is asked where they lie
 FEWEST = 25  # draws that R-hat, ESS and the tails of weights can be computed from
 FAR = 4  # SDs between the pilot, or the prior, and the posterior that are reported
 STILL = 1e-9  # relative SD of the draws of a chain that does not move
+MIDST = (0.15865525, 0.84134475)  # shares between which a normal law has one SD on either side
 UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
 
 
@@ -138,7 +138,7 @@ def check(model: Model | None, tree: Tree) -> Report:
         *_piloted(tree, converged),
         *_misfit(predictive),
         *_influence(cross),
-        *_told(model, design, tree, converged),
+        *_told(sensitivity.laws_of(tree, model, design), design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
@@ -338,24 +338,21 @@ def _influence(cross):
             )
 
 
-def _told(model, design, tree, converged):
+def _told(laws, design, tree, converged):
     """Where prior and data contradict each other, and where the data say little."""
-    if not converged:
+    posterior = tree["posterior"].to_dataset()
+    proper = sensitivity.within(laws, posterior)
+    if not converged or not proper:
         return
-    built, _ = assemble(model, design)
-    names = [v.name for v in built.free_RVs if v.name in tree["posterior"] and not improper(v)]
-    prior = pm.draw([built[n] for n in names], draws=500, random_seed=0, mode=UNCOMPILED)
-    for name, values in zip(names, prior, strict=True):
-        posterior, spread = tree["posterior"][name], values.std(axis=0)
-        ratio = np.atleast_1d(posterior.std(("chain", "draw")).to_numpy() / spread)
-        away = np.atleast_1d(np.abs(posterior.mean(("chain", "draw")).to_numpy() - values.mean(axis=0)) / spread)
-        labels = posterior[posterior.dims[-1]].to_numpy() if posterior.ndim > 2 else [""]
-        for label, r, far in zip(labels, ratio, away, strict=True):
-            which = f"{name}[{label}]" if label else name
-            if far > FAR:
-                yield (
-                    f"the posterior of {which} lies {far:.1f} prior SDs from the mean of its prior, which holds it "
-                    "back: look at the units, or state typical= or a prior"
-                )
-            elif r > UNINFORMED:
-                yield f"the data say little about {which}: its posterior SD is {100 * r:.0f} % of its prior's"
+    yield from sensitivity.findings(laws, design, tree)
+    middle, low, high = np.array(quantiles(proper, (0.5, *MIDST))).T
+    values, spread = sensitivity.values_of(proper, posterior), (high - low) / 2
+    away = np.abs(values.mean(axis=(0, 1)) - middle) / spread
+    for law, r, far in zip(proper, values.std(axis=(0, 1)) / spread, away, strict=True):
+        if far > FAR:
+            yield (
+                f"the posterior of {law.name} lies {far:.1f} prior SDs from the middle of its prior, which holds it "
+                "back: look at the units, or state typical= or a prior"
+            )
+        elif r > UNINFORMED:
+            yield f"the data say little about {law.name}: its posterior SD is {100 * r:.0f} % of its prior's"

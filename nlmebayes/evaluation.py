@@ -96,7 +96,7 @@ def draws_of(dataset, design, model, outcomes):
 
 def improper(variable):
     """Whether a variable's prior cannot be drawn from."""
-    return variable.owner.op.name in ("flat", "half_flat")
+    return getattr(variable.owner.op, "name", None) in ("flat", "half_flat")
 
 
 def effects(design, draws: Draws, rng):

@@ -17,7 +17,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import transport
+from nlmebayes import coefficients, transport
 from nlmebayes.design import Design
 from nlmebayes.formula.smooth import Shrunk
 from nlmebayes.grouping import CENTRED, Effect, contains
@@ -143,28 +143,12 @@ def centre(p: Parameter, scale: Scale):
     return float(p.scale.forward(p.typical)), spread, variation
 
 
-def _slope(p, column):
-    """Prior scale of a slope per prior scale of the intercept.
-
-    An identity link follows the units of the covariate. On the other links a unit of a covariate that varies
-    little, such as log(wt/70), has a prior SD of the intercept's own spread, as an allometric exponent needs.
-    """
-    spread = float(f"{column.std():.3g}")
-    if spread == 0 or set(np.unique(column)) <= {0.0, 1.0}:
-        return 1.0
-    return 1 / spread if isinstance(p.scale, Identity) else 1 / max(1.0, spread)
-
-
 def fixed_prior(p, matrix, scale):
     """Default prior of ``theta_<parameter>``: the parameter's own for the intercept (or cell means), 0 for slopes."""
-    middle, spread, _ = centre(p, scale)
-    mu, sigma = {}, {}
-    cell_means = "Intercept" not in matrix.terms
-    for label, column in zip(matrix.terms, matrix.values.T, strict=True):
-        level = label == "Intercept" or (cell_means and set(np.unique(column)) <= {0.0, 1.0})
-        mu[label] = middle if level else 0.0
-        sigma[label] = spread if level else spread * _slope(p, column)
-    return Prior("Normal", mu=mu, sigma=sigma)
+    middle, spread, variation = centre(p, scale)
+    if p.typical is None:  # what an offset takes away, measurements do not show
+        spread = float(np.hypot(spread, spread / variation * matrix.offset.std()))
+    return coefficients.prior(matrix, middle, spread, data=p.typical is None)
 
 
 def doubts(model, design):
@@ -172,45 +156,50 @@ def doubts(model, design):
     for p in model.parameters:
         matrix = design.fixed[p.name]
         yield from _combined(p, matrix)
-        if f"theta_{p.name}" not in model.priors and "Intercept" in matrix.terms:
-            yield from _off_centre(p, matrix)
+        stated = model.priors.get(f"theta_{p.name}", {})
+        if isinstance(stated, dict) and "Intercept" in matrix.terms and "Intercept" not in stated:
+            yield from _off_centre(p, matrix, stated)
 
 
 def _combined(p, matrix):
     """Terms that are combinations of those before them."""
-    length = np.linalg.norm(matrix.values, axis=0)
-    scaled, told = matrix.values / np.where(length > 0, length, 1.0), []
-    for k, label in enumerate(matrix.terms):
-        if np.linalg.matrix_rank(scaled[:, [*told, k]], tol=1e-8) > len(told):
-            told.append(k)
-        else:
-            others = ", ".join(matrix.terms[i] for i in told) or "nothing"
-            yield (
-                f"{p.name}: {label} is a combination of {others}, so that priors alone tell their coefficients apart: "
-                "leave one of them out"
-            )
+    told = coefficients.independent(matrix.values)
+    for k in sorted(set(range(len(matrix.terms))) - set(told)):
+        others = ", ".join(matrix.terms[i] for i in told if i < k) or "nothing"
+        yield (
+            f"{p.name}: {matrix.terms[k]} is a combination of {others}, so that priors alone tell their coefficients "
+            "apart: leave one of them out"
+        )
 
 
-def _off_centre(p, matrix):
-    """Covariates so far from 0 that the intercept is no value of the parameter that anyone has."""
+def _off_centre(p, matrix, stated):
+    """Covariates, but those ``stated``, so far from 0 that the intercept is a value of nobody."""
     for label, column in zip(matrix.terms, matrix.values.T, strict=True):
-        if set(np.unique(column)) <= {0.0, 1.0} or abs(column.mean()) * _slope(p, column) <= FAR:
+        spread = column.std()
+        far = abs(column.mean()) > FAR * (spread if isinstance(p.scale, Identity) else max(1.0, spread))
+        if label in stated or spread == 0 or set(np.unique(column)) <= {0.0, 1.0} or not far:
             continue
         mend = "subtract its mean" if ":" in label else f"write center({label})"
+        trouble = (
+            "and moves with the slope, which is slow to sample" if p.typical is None
+            else "where its prior may forbid the slope"
+        )  # fmt: skip
         yield (
             f"{p.name}: {label} has mean {column.mean():.4g} and SD {column.std():.3g}, so that the intercept lies far "
-            f"from all data, where its prior may forbid the slope: {mend}, or state the prior of theta_{p.name}"
+            f"from all data, {trouble}: {mend}, or state the prior of theta_{p.name}"
         )
 
 
 def variation(level, parameters, scale):
     """Scales of the default priors of omega, one for each effect of a level; ``parameters`` by name."""
-    found = []
-    for k, effect in enumerate(level.effects):
-        p = parameters[effect.parameter]
-        factor = 1.0 if effect.column == "Intercept" else _slope(p, level.z[:, k])
-        found.append(centre(p, scale)[2] * factor)
-    return found
+    of = np.array([effect.parameter for effect in level.effects])
+    found = np.empty(len(of))
+    for name in dict.fromkeys(of):
+        p, z = parameters[name], level.z[:, of == name]
+        plain, one = coefficients.indicators(z), (z == 1).all(axis=0)
+        place = one if one.any() else plain
+        found[of == name] = centre(p, scale)[2] * coefficients.multiples(z, place, p.typical is None)
+    return [float(f"{x:.3g}") for x in found]
 
 
 def _add_spread(level, parameters, scale, variables):

@@ -19,6 +19,7 @@ from nlmebayes import (
     continuation,
     parametrisation,
     prediction,
+    sensitivity,
     storage,
     streaming,
     trace,
@@ -140,11 +141,11 @@ def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
     found = pilot(model, design)  # an error here comes before the long compilation
     check_scatter(design, found)
     design, information, chosen = parametrisation.settle(model, design, found)
-    built, _ = assemble(model, design, information, fixed=True)
+    built, variables = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
     arrays = information.arrays() if information else {}
-    return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays)
+    return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays, variables.laws)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,6 +162,7 @@ class Sampler:
     chosen: list  # parametrisation of each effect, and why
     backend: str
     arrays: dict  # data of the graph by name: information, and measurements where they are other ones
+    laws: list  # priors
 
     @in_turns
     def with_values(self, **measured):
@@ -388,6 +390,7 @@ class Sampler:
         tree = storage.attach(prediction.as_tree(groups), self.model, self.data)
         own = {"nlmebayes_parametrisation": self.chosen, "nlmebayes_pilot": self.pilot.summary()}
         tree.attrs |= attrs | {name: json.dumps(value) for name, value in own.items()}
+        tree.attrs[sensitivity.LAWS] = sensitivity.written(self.laws)
         return tree
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 
@@ -15,13 +14,13 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import Prior, by_label
+from nlmebayes.parameter import Prior
 from nlmebayes.probabilities import impossible
 from nlmebayes.residual import Additive, Residual, named, scale_of
 from nlmebayes.scales import is_scale, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
-from nlmebayes.variables import ModelError, Variables
+from nlmebayes.variables import ModelError, Variables, by_variable
 
 LARGE = 20_000  # numbers in an array that is never made a constant
 BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)
@@ -44,8 +43,10 @@ class Model:
         varies, and is ``~ 1`` otherwise; a level with one group is left out of this default.
     residual : Residual or dict of outcome -> Residual
         `Additive` by default.
-    priors : dict of variable name -> Prior
-        Replaces the default prior of any free variable; `priors` lists them.
+    priors : dict of variable name -> Prior, or of coefficient -> Prior
+        Replaces the default prior of any free variable; `priors` lists them. ``"cl"`` is ``"theta_cl"``. By
+        coefficient, ``{"cl": {"log(wt/70)": Prior("Normal", mu=0.75, sigma=0.1)}}``, the others keep theirs.
+        ``"omega_id**2"`` states that of a variance; the variable stays the SD.
     typical : dict of parameter name -> float or (float, float)
         Replaces the typical value, and the spread on the link scale, that a parameter is declared with.
     inputs : dict of input name -> column name
@@ -71,7 +72,7 @@ class Model:
         priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
         parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
     ):  # fmt: skip
-        stated = {k: by_label(v, k) if isinstance(v, dict) else v for k, v in (priors or {}).items()}
+        stated = by_variable(structure, priors or {})
         values = {
             "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
             "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
@@ -99,7 +100,8 @@ class Model:
                 raise ModelError(f"typical value of {name}: write a number, or (value, spread); got {value}")
         _ = self.parameters  # whose typical values are in their range
         for name, prior in self.priors.items():
-            prior.check(name)
+            for label, each in prior.items() if isinstance(prior, dict) else [("", prior)]:
+                each.check(f"{name}[{label}]" if label else name)
         self._check_probabilities()
         given = self.parametrisation
         for value in given.values() if isinstance(given, dict) else [given]:
@@ -216,12 +218,6 @@ def designed(model, data, *, measured=False) -> Design:
                         f"parametrisation: no parameter or level {name!r}; there are {', '.join(sorted(known))}"
                     )
     return design
-
-
-@checked
-def priors(model: Model, data: Data) -> pd.DataFrame:
-    """Every prior of the model on these data, one row per variable and coordinate."""
-    return pd.DataFrame(assemble(model, designed(model, data))[1].rows)
 
 
 def assemble(model: Model, design: Design, information=None, *, fixed=False):

@@ -10,17 +10,21 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.utils import CheckParameterValue
 from pytensor.graph.traversal import ancestors
-from scipy import special
+from scipy import special, stats
 
 from nlmebayes.arguments import Kind, Number, Positive, Switch, Text, checked, read, text
 from nlmebayes.errors import ModelError
+
+EVEN = 1 / stats.halfnorm.median()  # scale of a half-normal law with median 1
 
 
 class Link(ABC):
     """A smooth increasing map between the natural scale of a parameter and the whole real line.
 
     ``forward`` takes numbers to the link scale (NumPy); ``inverse`` takes tensors back (PyTensor).
-    ``spread`` and ``variation`` are default prior scales, on the link scale, of a fixed effect and of omega.
+    ``spread`` and ``variation`` are default prior scales, on the link scale, of a fixed effect and of omega. Between
+    bounds the median of omega is the SD of the link's own law (1 of a normal, 1.81 of a logistic one), which spreads
+    individuals evenly over the interval; half of the variance of an answer is then the person's.
     """
 
     spread: float | None = None
@@ -93,7 +97,7 @@ class Logit(Interval):
     """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval."""
 
     spread = 1.5
-    variation = 1.0
+    variation = EVEN * np.pi / np.sqrt(3)
 
     def forward(self, value):
         return special.logit(self._share(value))
@@ -108,7 +112,7 @@ class Probit(Interval):
     """phi = lower + (upper - lower) Phi(linear predictor), with Phi the standard normal distribution function."""
 
     spread = 1.0
-    variation = 0.6
+    variation = EVEN
 
     def forward(self, value):
         return special.ndtri(self._share(value))
@@ -239,6 +243,28 @@ class Prior:
         """The parameters as arrays over ``labels``; a mapping must name every label."""
         return {key: _over(value, labels, f"{name}, {key}") for key, value in self.parameters.items()}
 
+    def each(self, labels, name):
+        """The priors of the coordinates of a variable, each with numbers of its own."""
+        values = self.at(labels, name)
+        for value in values.values():
+            if np.ndim(value) and len(value) != len(labels):
+                words = ", ".join(map(str, labels))
+                raise ModelError(f"prior of {name}: {len(value)} values for {len(labels)} coordinates: {words}")
+        return [
+            Prior(self.family, {k: v if np.ndim(v) == 0 else float(v[i]) for k, v in values.items()})
+            for i in range(len(labels))
+        ]
+
+    def alone(self, name):
+        """This prior, of one number; one of several is refused."""
+        if any(np.ndim(value) or isinstance(value, dict) for value in self.parameters.values()):
+            raise ModelError(f"prior of {name}: it is one number; got {self}")
+        return self
+
+    def of(self, **options):
+        """A PyMC variable outside of a model."""
+        return FAMILIES[self.family].dist(**self.parameters, **options)
+
     def add(self, name, dims=None, labels=()):
         """Add the variable ``name`` to the current PyMC model."""
         return FAMILIES[self.family](name, **self.at(labels, name), dims=dims)
@@ -292,25 +318,16 @@ def support(prior):
     return tuple(end if k is None else float(least(inputs[k].eval(mode="FAST_COMPILE"))) for end, k, least in ends)
 
 
-def by_label(priors, name):
-    """One prior of a coordinate from those of its labels, which are of one family.
-
-    Raises
-    ------
-    ModelError
-        They are not.
-    """
-    families = list(dict.fromkeys(prior.family for prior in priors.values()))
-    keys = list(dict.fromkeys(key for prior in priors.values() for key in prior.parameters))
-    if len(families) != 1 or any(set(prior.parameters) != set(keys) for prior in priors.values()):
-        raise ModelError(f"prior of {name}: those of its coefficients must be of one family with the same parameters; "
-                         f"got {', '.join(map(str, priors.values()))}")  # fmt: skip
-    return Prior(families[0], {key: {label: p.parameters[key] for label, p in priors.items()} for key in keys})
+def by_label(values, labels):
+    """A dict by label in the labels' own spelling: ``log(wt/70)`` is ``log(wt / 70)``."""
+    known = {"".join(str(label).split()): label for label in labels}
+    return {name if name in labels else known.get("".join(name.split()), name): x for name, x in values.items()}
 
 
 def _over(value, labels, what):
     if not isinstance(value, dict):
         return value
+    value = by_label(value, labels)
     missing = [label for label in labels if label not in value]
     unknown = [label for label in value if label not in labels]
     if missing or unknown:

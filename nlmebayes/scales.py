@@ -8,8 +8,8 @@ terms as coordinate; the part of a record is the exponential of its linear predi
 import numpy as np
 from scipy import stats
 
+from nlmebayes import coefficients
 from nlmebayes.formula import FormulaError, parse
-from nlmebayes.parameter import Prior
 
 PREFIX = "sigma"
 
@@ -65,13 +65,5 @@ def centre(prior, text=""):
 
 
 def scale_prior(prior, matrix):
-    """Default prior of the coefficients: Normal(log of the median of the part's own, 1), slopes Normal(0, 1 / SD)."""
-    cell_means = "Intercept" not in matrix.terms
-    mu, sigma = {}, {}
-    for term, column in zip(matrix.terms, matrix.values.T, strict=True):
-        indicator = set(np.unique(column)) <= {0.0, 1.0}
-        level = term == "Intercept" or (cell_means and indicator)
-        spread = float(f"{column.std():.3g}")
-        mu[term] = float(f"{centre(prior):.4g}") if level else 0.0
-        sigma[term] = 1.0 if level or indicator or spread == 0 else 1 / spread
-    return Prior("Normal", mu=mu, sigma=sigma)
+    """Default prior of the coefficients: Normal(log of the median of the part's own, 1), slopes as of any parameter."""
+    return coefficients.prior(matrix, float(f"{centre(prior):.4g}"), 1.0)

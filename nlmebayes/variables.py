@@ -5,7 +5,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.errors import ModelError
-from nlmebayes.parameter import Prior, support
+from nlmebayes.laws import SQUARED, Law, add_each
+from nlmebayes.parameter import Prior, by_label, support
 
 
 class Variables:
@@ -14,29 +15,50 @@ class Variables:
     def __init__(self, overrides):
         self.overrides = overrides
         self.aliases = {}
+        self.laws = []
         self.rows = []
 
     def add(self, name, prior, dim, labels):
-        chosen = self.overrides.get(name, prior)
-        _within(name, chosen, prior)
-        origin = "model" if name in self.overrides else "default"
-        for i, label in enumerate(labels if dim else [""]):
-            values = {k: v if np.ndim(v) == 0 else _at(v, i, labels, name) for k, v in chosen.at(labels, name).items()}
-            text = f"{chosen.family}({', '.join(f'{k}={v:g}' for k, v in values.items())})"
-            self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
-        return chosen.add(name, dims=dim, labels=labels)
+        """Add a variable with its prior; one that is stated by coefficient leaves the others theirs."""
+        laws = self._laws(name, prior, labels if dim else [""])
+        self.laws += laws
+        self.rows += [law.row for law in laws]
+        return add_each(laws, dim)
+
+    def _laws(self, name, prior, labels):
+        """The `Law` of every coordinate of a variable."""
+        stated, squared = self._stated(name)
+        if not isinstance(stated, dict):
+            chosen = prior if stated is None else stated
+            _within(name, chosen, prior, squared)
+            each = chosen.each(labels, name)
+            origin = "default" if stated is None else "model"
+            return [Law(name, label, p, squared, origin) for label, p in zip(labels, each, strict=True)]
+        stated, found = _known(name, stated, labels), []
+        for label, usual in zip(labels, prior.each(labels, name), strict=True):
+            own = stated.get(label)
+            if own is not None:
+                _within(f"{name}[{label}]", own, usual, squared)
+            law = (usual, False, "default") if own is None else (own.alone(f"{name}[{label}]"), squared, "model")
+            found.append(Law(name, label, *law))
+        return found
+
+    def _stated(self, name):
+        """What is stated of a variable, and whether of its square; None where nothing is."""
+        plain, square = self.overrides.get(name), self.overrides.get(f"{name}{SQUARED}")
+        if plain is not None and square is not None:
+            raise ModelError(f"priors: {name} and {name}{SQUARED} are one variable; state the prior of one of them")
+        return (plain, False) if square is None else (square, True)
 
     def add_shrunk(self, name, prior, dim, labels, omega, index, transform):
         """Normal coefficients, those with an ``index`` from 0 around zero with the SD ``omega`` of that index."""
-        chosen = self.overrides.get(name, prior)
-        if chosen.family != "Normal":
-            raise ModelError(f"prior of {name}: coefficients beside a smooth are Normal; got {chosen}")
-        index, origin = np.asarray(index), "model" if name in self.overrides else "default"
-        mu, sigma = (np.broadcast_to(chosen.at(labels, name)[k], len(labels)).astype(float) for k in ("mu", "sigma"))
-        curved = index >= 0
-        for label, place, m, s in zip(labels, index, mu, sigma, strict=True):
-            text = f"Normal(mu=0, sigma={omega.name}[{place}])" if place >= 0 else f"Normal(mu={m:g}, sigma={s:g})"
-            self.rows.append({"variable": name, "coordinate": label, "prior": text, "from": origin})
+        laws, curved = self._laws(name, prior, labels), np.asarray(index) >= 0
+        for law, shrunk, place in zip(laws, curved, index, strict=True):
+            if law.prior.family != "Normal" or set(law.prior.parameters) != {"mu", "sigma"} or law.squared:
+                raise ModelError(f"prior of {name}: coefficients beside a smooth are Normal; got {law.prior}")
+            self.rows.append(law.row | ({"prior": f"Normal(mu=0, sigma={omega.name}[{place}])"} if shrunk else {}))
+        self.laws += [law for law, shrunk in zip(laws, curved, strict=True) if not shrunk]
+        mu, sigma = (np.array([law.prior.parameters[k] for law in laws]) for k in ("mu", "sigma"))
         scale = pt.switch(curved, omega[np.maximum(index, 0)], sigma)
         return pm.Normal(name, np.where(curved, 0.0, mu), scale, dims=dim, default_transform=transform)
 
@@ -56,23 +78,40 @@ class Variables:
         """Every override must have met its variable."""
         names = list(dict.fromkeys(row["variable"] for row in self.rows))
         for name in self.overrides:
-            if name not in names and name not in self.aliases:
+            if name.removesuffix(SQUARED) not in names and name not in self.aliases:
                 raise ModelError(
                     f"priors: no variable {name!r} in the graph; its free variables are {', '.join(names)}"
                 )
 
 
-def _within(name, chosen, default):
+def by_variable(structure, priors):
+    """Stated priors by variable; that of a parameter is one of its fixed effects."""
+    names = {p.name: f"theta_{p.name}" for p in structure.parameters}
+    twice = [name for name in names if name in priors and names[name] in priors]
+    if twice:
+        raise ModelError(f"priors: {twice[0]} and theta_{twice[0]} are one variable; state its prior once")
+    return {names.get(name, name): dict(each) if isinstance(each, dict) else each for name, each in priors.items()}
+
+
+def _within(name, chosen, default, squared=False):
     """Refuse a prior of values that the variable cannot have, such as a Normal of an SD."""
     (low, high), (lowest, highest) = support(chosen), support(default)
-    if low < lowest or high > highest:
+    if squared and lowest < 0:
+        raise ModelError(f"prior of {name}{SQUARED}: {name} is no SD, so it has no variance; state the prior of {name}")
+    if low < lowest or high > (highest**2 if squared else highest):
+        what = f"{name}{SQUARED}" if squared else name
         raise ModelError(
-            f"prior of {name}: {chosen} has values from {low:g} to {high:g}, and {name} lies between {lowest:g} and "
+            f"prior of {what}: {chosen} has values from {low:g} to {high:g}, and {name} lies between {lowest:g} and "
             f"{highest:g}; take one of these values, such as {default}"
         )
 
 
-def _at(values, i, labels, name):
-    if len(values) != len(labels):
-        raise ModelError(f"prior of {name}: {len(values)} values for {len(labels)} coordinates: {', '.join(labels)}")
-    return values[i]
+def _known(name, stated, labels):
+    """What is stated by coefficient, of which every one exists."""
+    if list(labels) == [""]:
+        raise ModelError(f"prior of {name}: it is one number, so its prior is one: priors={{{name!r}: Prior(...)}}")
+    found = by_label(stated, labels)
+    for label in found:
+        if label not in labels:
+            raise ModelError(f"prior of {name}: no coefficient {label!r}; its coefficients are {', '.join(labels)}")
+    return found

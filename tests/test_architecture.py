@@ -16,12 +16,13 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "library", "publication", "omegas", "variation", "ranks",
-    "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation",
-    "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction",
-    "storage", "measurement", "evaluation", "imputation", "nouns", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "scales", "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories",
-    "families", "residual", "variables", "probabilities", "structure", "solver", "timeline", "data", "parameter",
-    "weights", "threads", "caches", "files", "arguments", "errors",
+    "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
+    "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
+    "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "hierarchy",
+    "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula", "observed", "aggregate",
+    "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws", "probabilities",
+    "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files", "arguments",
+    "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

@@ -233,15 +233,6 @@ def test_nonsense_is_refused_at_once(call, words):
     assert time.process_time() - begun < SECOND
 
 
-def test_priors_by_coefficient_are_one_prior_of_the_vector():
-    each = {"Intercept": nb.Prior("Normal", mu=1.0, sigma=0.5), "wt": nb.Prior("Normal", mu=0.0, sigma=0.1)}
-    one = nb.Prior("Normal", mu={"Intercept": 1.0, "wt": 0.0}, sigma={"Intercept": 0.5, "wt": 0.1})
-    models = [nb.Model(OneCompartment(), "cl ~ 1 + wt + (1|id)", priors={"theta_cl": p}) for p in (each, one)]
-    assert models[0] == models[1]
-    with pytest.raises(nb.ModelError, match="those of its coefficients must be of one family"):
-        nb.Model(OneCompartment(), priors={"theta_cl": each | {"wt": nb.Prior("Laplace", mu=0.0, b=1.0)}})
-
-
 def test_a_probability_may_be_predicted():
     model = nb.Model(LatentConstructs(link="logit"), residual={"outcome": nb.Bernoulli()})
     assert model.residual_of("outcome") == nb.Bernoulli()

@@ -7,7 +7,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import pilot
+from nlmebayes import pilot, sensitivity
 from nlmebayes.diagnostics import ESS
 
 MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
@@ -77,8 +77,14 @@ def test_another_parametrisation_is_advised_of_what_has_random_effects_alone(tre
 
 def test_a_prior_that_the_data_contradict_is_told(tree):
     changed = disturbed(tree, "posterior", theta_mu=tree["posterior"]["theta_mu"].to_numpy() + 5000.0)
-    said = [text for text in nb.check(MODEL, changed).findings if "prior SDs from the mean of its prior" in text]
+    said = [text for text in nb.check(MODEL, changed).findings if "prior SDs from the middle of its prior" in text]
     assert [text.split(" lies")[0] for text in said] == ["the posterior of theta_mu[Intercept]"]
+
+
+def test_the_tree_carries_the_priors_of_its_fit(tree):
+    laws = sensitivity.laws_of(tree, None, None)
+    table = nb.priors(MODEL, nb.datasets.dyestuff())
+    assert [law.row for law in laws] == table.drop(columns="means").to_dict("records")
 
 
 def test_slow_energy_is_told(tree):

@@ -11,7 +11,8 @@ from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
-from nlmebayes.model import Model, build, priors
+from nlmebayes.meanings import priors
+from nlmebayes.model import Model, build
 from nlmebayes.parameter import Prior
 
 
@@ -94,13 +95,14 @@ PAIRS = pd.DataFrame({"id": [1, 1, 2, 2], "x": [0.0, 1.0, 0.0, 4.0], "y": [1.0, 
 
 
 def test_default_priors_are_those_of_the_docstring():
-    """Normal(mean, 2.5 SD), a slope per SD of its covariate, HalfNormal(SD); numbers to three digits."""
+    """At the mean of x Normal(mean, 2.5 SD) and HalfNormal(SD), a slope per SD of x, and at 0 what follows of both."""
     sd, sd_x = PAIRS["y"].std(ddof=0), PAIRS["x"].std(ddof=0)
+    away = np.hypot(1, PAIRS["x"].mean() / sd_x)
     found = priors_of(PAIRS)
-    assert found["theta_mu", "Intercept"] == pytest.approx([3.5, 2.5 * sd], rel=5e-3)
+    assert found["theta_mu", "Intercept"] == pytest.approx([3.5, 2.5 * sd * away], rel=5e-3)
     assert found["theta_mu", "x"] == pytest.approx([0.0, 2.5 * sd / sd_x], rel=5e-3)
     scales = [found[key][-1] for key in (("omega_id", "mu"), ("omega_id", "mu:x"), ("sigma_y_a", ""))]
-    assert scales == pytest.approx([sd, sd / sd_x, sd], rel=5e-3)
+    assert scales == pytest.approx([sd * away, sd / sd_x, sd], rel=5e-3)
 
 
 SCALED = [("theta_mu", "Intercept"), ("theta_mu", "x"), ("omega_id", "mu"), ("omega_id", "mu:x"), ("sigma_y_a", "")]

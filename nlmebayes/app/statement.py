@@ -212,7 +212,9 @@ def _residual(said):
 
 
 def prior(text, name):
-    """The `Prior` of a text such as ``HalfNormal(sigma=0.3)``."""
+    """The `Prior` of a text such as ``HalfNormal(sigma=0.3)``; of a table, one for each of its coefficients."""
+    if isinstance(text, dict):
+        return {label: prior(each, f"{name}[{label}]") for label, each in text.items()}
     family, values = call(str(text), f"prior of {name},")
     return nb.Prior(family, values)
 
@@ -237,11 +239,16 @@ def complete(said, model):
         "name": type(model.structure).__name__, "formulas": list(model.formulas), "residual": _named(model.residual),
         "parametrisation": model.parametrisation,
         "options": _options(model.structure),
-        "priors": {name: repr(value) for name, value in model.priors.items()},
+        "priors": {name: _written(value) for name, value in model.priors.items()},
         "typical": model.typical, "inputs": model.inputs,
     }  # fmt: skip
     stated = {key: value for key, value in stated.items() if value not in ({}, [])}
     return {"data": data, "model": stated, "sampling": sampling(said.get("sampling", {})), "versions": versions()}
+
+
+def _written(prior):
+    """The text of a prior, or one for each of its coefficients."""
+    return {label: repr(each) for label, each in prior.items()} if isinstance(prior, dict) else repr(prior)
 
 
 def _options(structure):

@@ -1,0 +1,133 @@
+r"""Do priors and data pull apart? Power scaling of the population's priors.
+
+The posterior under the prior to the power alpha, or the likelihood to the power alpha, is that of weighted draws; how
+fast a quantity moves with log2 alpha is its sensitivity (cumulative Jensen-Shannon distance, ArviZ' `psense`). Both are
+large where the prior wants one thing and the data another, whichever of them wins. The law of the random effects is
+part of the model and stays as it is.
+
+Source: Kallioinen, Paananen, Bürkner and Vehtari (2024), Stat. Comput. 34, 57.
+"""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+from arviz_stats import psense
+
+from nlmebayes.errors import ModelError
+from nlmebayes.evaluation import UNCOMPILED
+from nlmebayes.laws import IMPROPER, Law, alike
+from nlmebayes.model import assemble
+from nlmebayes.parameter import Prior
+
+LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
+PULLED, MOVED = 0.15, 0.05  # sensitivities to prior and likelihood from which on it is said
+
+
+def written(laws):
+    """Laws as JSON."""
+    return json.dumps([asdict(law) for law in laws])
+
+
+def laws_of(tree, model, design):
+    """The laws under which the draws of a tree were taken: those that it carries, or the model's on its data."""
+    if LAWS not in tree.attrs:
+        return assemble(model, design)[1].laws
+    try:
+        return [
+            Law(**law | {"prior": Prior(law["prior"]["family"], law["prior"]["parameters"])})
+            for law in json.loads(tree.attrs[LAWS])
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"the tree is damaged: its attribute {LAWS}: {error}; load it again, or fit anew") from error
+
+
+def within(laws, posterior):
+    """Those that are proper and of variables of a posterior."""
+    return [law for law in laws if law.variable in posterior and law.prior.family not in IMPROPER]
+
+
+def values_of(laws, posterior):
+    """Draws of what laws are of, (chain, draw, law)."""
+    found = []
+    for law in laws:
+        x = posterior[law.variable]
+        own = {x.dims[2]: law.coordinate} if x.ndim > 2 else {}
+        found.append(x.sel(own).to_numpy())
+    return np.stack(found, axis=-1)
+
+
+def log_priors(laws, values):
+    """Log-densities of laws at their values, (chain, draw, law)."""
+    found = np.empty(values.shape)
+    for here, prior, squared in alike(laws):
+        x = values[..., here]
+        height = pm.logp(prior.of(), x**2 if squared else x).eval(mode=UNCOMPILED)
+        found[..., here] = height + np.log(x) if squared else height
+    return found
+
+
+def correlations(laws, design, posterior):
+    """(laws, log-densities (chain, draw, law)) of the correlations of each block."""
+    stated, found, heights = {law.variable: law for law in laws}, [], []
+    for level in design.levels:
+        for block in level.blocks:
+            law = stated.get(f"chol_corr_{block.variable(level)}")
+            if law is not None:
+                k = np.array(block.effects)
+                corr = posterior[f"corr_{level.name}"].to_numpy()[..., k[:, None], k]
+                found.append(law)
+                heights.append((law.prior.parameters["eta"] - 1) * np.linalg.slogdet(corr)[1])
+    return found, heights
+
+
+def sensitivity(laws, design, tree):
+    """One row for each quantity with a prior: its sensitivity to prior and likelihood, the prior that moves it most,
+    which way (-1 down, 1 up)."""
+    posterior = tree["posterior"].to_dataset()
+    own = within(laws, posterior)
+    values = values_of(own, posterior)
+    others, beside = correlations(laws, design, posterior)
+    each = np.concatenate([log_priors(own, values), *(x[..., None] for x in beside)], axis=-1)
+    likelihood = sum(x.sum([d for d in x.dims if d not in ("chain", "draw")])
+                     for x in tree["log_likelihood"].data_vars.values())  # fmt: skip
+    groups = {"posterior": {"x": (("chain", "draw", "quantity"), values)}}
+    groups |= {"log_prior": {"all": (("chain", "draw", "one"), each.sum(axis=-1, keepdims=True))}}
+    groups |= {"log_likelihood": {"all": (("chain", "draw", "one"), likelihood.to_numpy()[..., None])}}
+    scaled = xr.DataTree.from_dict({
+        name: xr.Dataset(x, coords={d: np.arange(values.shape[i]) for i, d in enumerate(("chain", "draw"))})
+        for name, x in groups.items()
+    })  # fmt: skip
+    found = {group: psense(scaled, group=group)["x"].to_numpy() for group in ("prior", "likelihood")}
+    pull = _covariances(values, each)
+    mover = np.abs(pull).argmax(axis=1)
+    return pd.DataFrame({
+        "quantity": [law.name for law in own], **found, "mover": [(own + others)[k].name for k in mover],
+        "text": [(own + others)[k].text for k in mover], "way": np.sign(pull[np.arange(len(own)), mover]),
+    })  # fmt: skip
+
+
+def findings(laws, design, tree):
+    """Sentences on priors that pull against the data, one for each prior with all that it moves."""
+    table = sensitivity(laws, design, tree)
+    pulled = table[(table["prior"] > PULLED) & (table["likelihood"] > MOVED)]
+    for mover, rows in pulled.groupby("mover", sort=False):
+        ways = ["up" if way > 0 else "down" for way in rows["way"]]
+        moved = ", ".join(f"{name} {way}" for name, way in zip(rows["quantity"], ways, strict=True))
+        prior, data = rows["prior"].max(), rows["likelihood"].max()
+        yield (
+            f"the prior of {mover}, {rows['text'].iloc[0]}, and the data pull apart (power scaling: prior {prior:.2f}, "
+            f"data {data:.2f}; {PULLED} is much): it holds {moved}. Unless you believe it more than these data, state "
+            "a wider one"
+        )
+
+
+def _covariances(values, heights):
+    """Covariance of each quantity with each log-density, in SDs of the quantity, (law, density): how far a prior twice
+    as strong would move it, to first order."""
+    x = values.reshape(-1, values.shape[-1])
+    x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-300)
+    return x.T @ (heights - heights.mean(axis=(0, 1))).reshape(len(x), -1) / len(x)
