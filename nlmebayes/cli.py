@@ -215,12 +215,13 @@ def forecast(
     target: _dosing(list[str], "'trough 10-15 mg/L', 'auc24 400-600', 't>mic 50% mic 4', ...; repeat it.") = None,
     amounts: _dosing(str, "Amounts: 500,750 or first:last:step. By default the best is sought.", "--doses") = None,
     every: _dosing(str, "Interval, or several: 8,12,24.") = None,
-    duration: _dosing(str, "Of an infusion, or several: 1,2.") = None,
-    start: _dosing(float, "Time of the first dose. By default that of the last sample.") = None,
+    duration: _dosing(str, "Of an infusion, or several: 1,2; 0 at once. By default as the last dose.") = None,
+    step: _dosing(float, "Best amounts are multiples of it. By default as the published model states.") = None,
+    start: _dosing(float, "Time of the first dose. By default the next that the records imply.") = None,
     until: _dosing(float, "Time by which the last interval ends.") = None,
     number: _dosing(int, "Doses. Without it and --until, the steady state with --every, else one.") = None,
     steady: _dosing(bool, "A new steady state, whatever was given before.", "--steady") = None,
-    state: _dosing(str, "State that is dosed, by name or CMT number.") = None,
+    state: _dosing(str, "State that is dosed, by name or CMT number. By default as the last dose.") = None,
     salt: _dosing(float, "What part of the amount is the drug.") = None,
     history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
     now: _dosing(float, "A sample recorded for later is refused; a dose too, if it stays.") = None,
@@ -248,7 +249,7 @@ def forecast(
     with _errors():
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
-            "steady": steady, "state": state, "salt": salt,
+            "steady": steady, "state": state, "salt": salt, "step": step,
         }  # fmt: skip
         jobs.forecast.run(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,

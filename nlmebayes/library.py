@@ -5,11 +5,12 @@ from importlib.resources import files
 
 from nlmebayes import nouns
 from nlmebayes.arguments import File, Text, arguments, checked
+from nlmebayes.dispensing import Dispensing
 from nlmebayes.model import ModelError
 from nlmebayes.publication import population
 
 HOME = files("nlmebayes") / "populations"
-ABOUT = ("name", "citation", "doi", "note", "units", "assay")
+ABOUT = ("name", "citation", "doi", "note", "units", "assay", "dispensing")
 STATED = ("theta", "omega", "sigma", "outcome", "levels", "reference", "domain", "uncertainty", "covariates")
 KEYS = (*ABOUT, "structure", "options", "formulas", "residual", *STATED)
 
@@ -54,6 +55,7 @@ def read_population(path: File, **changes):
         if key not in KEYS:
             raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
     try:
+        Dispensing(**arguments(Dispensing, **said.get("dispensing", {})))
         return _population(**{key: value for key, value in said.items() if key not in ABOUT},
                            about={key: said[key] for key in ABOUT if key in said}, changes=changes)  # fmt: skip
     except ValueError as error:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "library", "publication", "omegas", "variation", "ranks",
+    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation", "ranks",
     "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation",
     "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction",
     "storage", "measurement", "evaluation", "imputation", "nouns", "model", "hierarchy", "transport", "censoring",
@@ -26,7 +26,8 @@ ROOMS = (
 # Top to bottom within rooms of several floors.
 FLOORS = {
     "dosing": (
-        "monitoring", "search", "recommendation", "doubts", "prospect", "targets", "exposure", "outlook", "regimen",
+        "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
+        "regimen",
     ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",

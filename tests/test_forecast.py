@@ -245,7 +245,7 @@ def test_the_first_dose_of_a_patient_can_be_chosen(boluses, undosed, history):
 def test_the_best_first_dose_is_found(boluses, undosed):
     forecast = nb.forecast(None, boluses[1], undosed, random_seed=1)
     target = nb.Trough(8.0, time=6.0)
-    best = nb.optimise(forecast, nb.Regimen(1.0), target, optimum="at least", probability=0.5)
+    best = nb.optimise(forecast, nb.Regimen(1.0, start=0.0), target, optimum="at least", probability=0.5)
     assert best["amount"].iloc[0] == pytest.approx(80 * np.exp(0.6), rel=0.01)
 
 

@@ -15,6 +15,7 @@ from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, Tree, ch
 from nlmebayes.dosing import regimen
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
+from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
 from nlmebayes.evaluation import draws_of
 from nlmebayes.measurement import log_density, measure
@@ -100,6 +101,7 @@ def next_sample(
     if plan is not None:
         case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                        covariates=covariates)  # fmt: skip
+        (plan,) = completed(case, [plan])
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(forecast, model, patient, outcome, every) if case is None else _planned(case, plan, every)
     sigma = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes).sigma[outcome]

@@ -13,6 +13,7 @@ import pandas as pd
 from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
+from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
@@ -47,6 +48,7 @@ class Case:
     occasions: str = regimen.NEW
     drift: str | None = None  # the level whose effects go on from the last group's
     covariates: dict = field(default_factory=dict)  # to come, as in `recommend`
+    dispensing: Dispensing = field(default_factory=Dispensing)
 
     @classmethod
     def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW, covariates=None):
@@ -67,7 +69,8 @@ class Case:
         drift = said(forecast, "nlmebayes_forecast").get("drift")
         coming = outlook.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
-        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
+        given = Dispensing.of(forecast)
+        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming, given)
 
 
 def only(patient, outcome=None):

@@ -246,6 +246,7 @@ class Forecaster:
             "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
         }  # fmt: skip
         target, central = self.target(patient, **options)
+        charts.warn_unseen(target.unknown, self.population.groups, patient)
         rng = np.random.default_rng(random_seed)
         prior = prior_of(target, draws, rng)
         charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
