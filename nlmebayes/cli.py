@@ -1,4 +1,4 @@
-"""Command line: ``nlmebayes demo``, ``zoo``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +92,12 @@ def zoo():
             typer.echo(f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else ""))
 
 
+@app.command()
+def models():
+    """List the published populations: drug and patients, range of their covariates, citation."""
+    typer.echo("\n".join(jobs.models.lines()))
+
+
 @app.command("check-data")
 def check_data(
     ctx: typer.Context,
@@ -130,6 +136,8 @@ def fit(
     residual: _model(list[str], "additive (by default), proportional, combined, ...; OUTCOME=KIND of several.") = None,
     prior: _model(list[str], "'omega_id=HalfNormal(sigma=0.3)'; repeat it.") = None,
     typical: _model(list[str], "NAME=VALUE or NAME=VALUE,SPREAD; repeat it.") = None,
+    fixed: _model(list[str], "NAME=VALUE of a parameter that is known; repeat it.") = None,
+    link: _model(list[str], "NAME=LINK: log, identity, logit or probit; repeat it.") = None,
     parametrisation: _model(
         list[str], "auto (by default), transport, centred, noncentred; NAME=KIND of a parameter or level."
     ) = None,

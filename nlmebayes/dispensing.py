@@ -54,6 +54,12 @@ class Dispensing:
         below, first = floor(amount / self.step + SMALL), ceil((self.least or self.step) / self.step - SMALL)
         return tuple(self.step * n for n in dict.fromkeys((max(below, first), max(below + 1, first))))
 
+    def __str__(self):
+        unit, least = self.unit("amount"), f" from {self.least:g} on" if self.least else ""
+        steps = f"multiples of {self.step:g}{unit}{least}" if self.step else "no step is known"
+        infused = ", infused" if self.infused else ""
+        return f"{steps}{infused} ({self.source})" if self.source else steps
+
     def unit(self, name):
         """``" mg"``, or nothing where it is not known."""
         return f" {self.units[name]}" if name in self.units else ""

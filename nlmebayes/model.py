@@ -15,7 +15,7 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import Prior, by_label
+from nlmebayes.parameter import LINKS, Link, Prior, by_label
 from nlmebayes.probabilities import impossible
 from nlmebayes.residual import Additive, Residual, named, scale_of
 from nlmebayes.scales import is_scale, scale_prior
@@ -48,6 +48,12 @@ class Model:
         Replaces the default prior of any free variable; `priors` lists them.
     typical : dict of parameter name -> float or (float, float)
         Replaces the typical value, and the spread on the link scale, that a parameter is declared with.
+    fixed : dict of parameter name -> float
+        Parameters that are known, on their natural scale. They leave the inference and stay in predictions; the same as
+        the formula ``"v0 ~ 0 + offset(log(5))"`` for ``fixed={"v0": 5.0}``.
+    links : dict of parameter name -> str or Link
+        Replaces the link that a parameter is declared with: ``{"e0": "log"}``. Its prior scales are then those of the
+        link, unless ``typical`` states them.
     inputs : dict of input name -> column name
         Which column of the data is the structure's input, where the names differ.
     parametrisation : "auto", "transport", "noncentred", "centred" or dict
@@ -63,6 +69,7 @@ class Model:
     inputs: dict = field(hash=False)
     parametrisation: str | dict = field(hash=False)
     typical: dict = field(hash=False)
+    links: dict = field(hash=False, metadata={"stored_if_any": True})
 
     ARGUMENT = "a Model, such as nb.Model(Emax())"
 
@@ -70,12 +77,15 @@ class Model:
         self, structure: Law, *formulas: Text, residual: Scatter | dict[Text, Scatter] = Additive(),  # noqa: B008
         priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
         parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
+        fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
     ):  # fmt: skip
         stated = {k: by_label(v, k) if isinstance(v, dict) else v for k, v in (priors or {}).items()}
+        own = _linked(structure, links or {})
+        formulas = (*formulas, *(_constant(own, name, value) for name, value in (fixed or {}).items()))
         values = {
             "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
             "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
-            "typical": dict(typical or {}),
+            "typical": dict(typical or {}), "links": dict(links or {}),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -89,7 +99,7 @@ class Model:
             if name not in names:
                 raise FormulaError(f"no parameter {name!r} in {where}")
             if stated.count(name) > 1:
-                raise FormulaError(f"parameter {name!r} has two formulas")
+                raise FormulaError(f"parameter {name!r} has two formulas, or is fixed beside one")
         for name in self.inputs:
             if name not in self.structure.inputs:
                 wanted = ", ".join(self.structure.inputs) or "none"
@@ -126,7 +136,7 @@ class Model:
         Parameters
         ----------
         **changes
-            Attributes by name; ``formulas`` is a tuple.
+            Arguments by name; ``formulas`` is a tuple.
 
         Raises
         ------
@@ -134,9 +144,17 @@ class Model:
             As `Model`.
         """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
+        if "formulas" not in changes:
+            fixed = changes.get("fixed", {})
+            stated["formulas"] = tuple(text for text in self.formulas if parse(text).parameter not in fixed)
         if "structure" in changes and "formulas" not in changes:  # those of the class are not those of another
-            stated["formulas"] = tuple(text for text in self.formulas if text not in self.structure.formulas)
-        return Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
+            stated["formulas"] = tuple(text for text in stated["formulas"] if text not in self.structure.formulas)
+        found = Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
+        before, after = dict(self.scales), dict(found.scales)
+        for name in self.fixed if "formulas" not in changes else ():
+            if name not in changes.get("fixed", {}) and after.get(name, before[name]) != before[name]:
+                raise ModelError(f"{name} is fixed, and its link is another now: state its value anew, fixed=")
+        return found
 
     def parametrisation_of(self, parameter, level):
         """What is asked for the effects of a parameter at a level."""
@@ -155,16 +173,30 @@ class Model:
 
     @property
     def parameters(self):
-        """The structure's parameters with the typical values stated here."""
-        return tuple(_with_typical(p, self.typical.get(p.name)) for p in self.structure.parameters)
+        """The structure's parameters with the links and typical values stated here."""
+        return tuple(
+            _with_typical(p, self.typical.get(p.name), self.links.get(p.name)) for p in self.structure.parameters
+        )
+
+    @property
+    def scales(self):
+        """(name, `Link`) of every parameter."""
+        own = _linked(self.structure, self.links)
+        return tuple((p.name, own[p.name]) for p in self.structure.parameters)
+
+    @property
+    def fixed(self):
+        """Names of the parameters that are known: those whose formula is a number."""
+        return tuple(f.parameter for f in map(parse, self.formulas) if not is_scale(f.text) and f.constant)
 
     def __repr__(self):
         lines = [f"Model: {self.structure.label}"]
         stated = {parse(text).parameter: parse(text).text for text in self.formulas}
         scales = [f"  {parse(text).text}   [log link]" for text in self.formulas if is_scale(text)]
-        for p in self.structure.parameters:
+        for p in self.parameters:
             default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
-            lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
+            known = ", fixed" if p.name in self.fixed else ""
+            lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}{known}]")
         lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
 
@@ -175,7 +207,47 @@ def _declared(structure, formulas):
     return tuple(text for text in structure.formulas if parse(text).parameter not in stated)
 
 
-def _with_typical(p, stated):
+def _linked(structure, links):
+    """The `Link` of every parameter by name, with those that ``links`` replace.
+
+    Raises
+    ------
+    ModelError
+        Of a parameter that there is not, or whose link the structure itself reads; a link that there is not.
+    """
+    found = {p.name: p.scale for p in structure.parameters}
+    for name, link in links.items():
+        if name not in found:
+            raise ModelError(f"links: no parameter {name!r} in {structure.label}; there are {', '.join(found)}")
+        if name in structure.linked:
+            raise ModelError(f"links: {structure.label} reads that of {name} itself; take a structure with another")
+        if isinstance(link, str) and link not in LINKS:
+            raise ModelError(f"links: no link {link!r} for {name}; there are {', '.join(LINKS)}, or e.g. Logit(0, 9)")
+        found[name] = LINKS[link] if isinstance(link, str) else link
+    return found
+
+
+def _constant(links, name, value):
+    """The formula of a parameter that is known, on its natural scale."""
+    if name not in links:
+        raise ModelError(f"fixed: no parameter {name!r}; parameters are {', '.join(links)}")
+    lower, upper = links[name].bounds
+    if not lower < value < upper:
+        raise ModelError(
+            f"fixed: {name} = {value:g} is outside ({lower:g}, {upper:g}), the range of its "
+            f"{type(links[name]).__name__.lower()} link; take an option of the structure without it, or another link"
+        )
+    there = f"log({value!r})" if links[name] == LINKS["log"] else repr(float(links[name].forward(value)))
+    return f"{name} ~ 0 + offset({there})"
+
+
+def _with_typical(p, stated, link=None):
+    """The parameter with another typical value, spread or link; scales on its old link are none on the new one."""
+    if link is not None and link not in (p.link, p.scale):
+        if stated is None and p.typical is None:
+            raise ModelError(f"links: say where {p.name} is on its new scale, typical={{{p.name!r}: value}}")
+        middle, spread = stated if isinstance(stated, tuple) else (p.typical if stated is None else stated, None)
+        return replace(p, link=link, typical=middle, spread=spread, variation=None)
     if stated is None:
         return p
     middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
@@ -244,7 +316,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
         sharpness = _sharpness(model, design, sigma, information) if information else None
         eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
-        phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
+        phi = hierarchy.individual(model.scales, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))

@@ -306,7 +306,7 @@ def _typical(name, reference, domain, usual):
 
 
 def _theta(model, design, theta, uncertainty, size, rng):
-    known = {p.name: p for p in model.structure.parameters}
+    known = {p.name: p for p in model.parameters}
     for stated, what in ((theta, "theta"), (uncertainty, "uncertainty")):
         for name in stated:
             if name not in known:
@@ -334,6 +334,8 @@ def _on_link(p, value, term):
 
 def _by_term(stated, name, terms, what, fill=None):
     """Numbers in the order of the terms."""
+    if stated is None and not terms:
+        return []
     if stated is None:
         raise ModelError(f"{what}: {name} is not stated")
     table = stated if isinstance(stated, dict) else {"Intercept": stated} if "Intercept" in terms else {}

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation", "ranks",
-    "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation",
+    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
+    "ranks", "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation",
     "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction",
     "storage", "measurement", "evaluation", "imputation", "nouns", "model", "hierarchy", "transport", "censoring",
     "design", "grouping", "scales", "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories",

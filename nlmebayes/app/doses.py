@@ -66,7 +66,7 @@ def planned(forecast, patient, aims, plan, options):
 def _rounding(step, given):
     if step is None:
         return "amounts have three significant digits, for the steps that can be given are not known; say --step"
-    source = f", {given.source}" if step == given.step else ""
+    source = ", as the published model states" if step == given.step else ""
     return f"amounts are multiples of {step:g}{given.unit('amount')}{source}; for others say --step or --doses"
 
 

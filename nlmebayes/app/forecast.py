@@ -46,6 +46,11 @@ def population(path):
             tree = library.read_population(path) if path.suffix else nb.published(str(path))
         reading, units = predict.reading(tree), json.loads(tree.attrs[publication.ABOUT]).get("units", {})
         return Population(tree, reading, units)
+    if not path.exists() and not path.suffix:
+        raise StatementError(
+            f"no file, folder or published model {str(path)!r}{library.near(str(path))} published are "
+            f"{', '.join(library.published_names())}"
+        )
     tree = predict.opened(path / "fit.nc" if path.is_dir() else path)
     return Population(tree, predict.reading(tree))
 

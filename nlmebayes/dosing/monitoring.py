@@ -117,7 +117,7 @@ def _quantity(of, forecast, model, case, plan):
             raise ModelError(f"next_sample: the exposure {of} needs the doses to come, plan=")
         value = prospect(case, plan, [of]).exposures([part.amount for part in plan.parts])[0]
         return np.log(value) if (value > 0).all() else value
-    known = {p.name: p for p in model.structure.parameters}
+    known = {p.name: p for p in model.parameters}
     if of not in known:
         raise ModelError(f"no parameter {of!r} in {model.structure.label}; its parameters are {', '.join(known)}")
     if of not in forecast["posterior"]:

@@ -235,7 +235,9 @@ def prospect(case, plan, targets, largest=None):
     ends = {w: grid for w, grid in grids.items() if w[2]}
     areas = None
     if ends:
-        found = replace(course(case, plan, _times(ends)), model=Model(area))
+        found = replace(
+            course(case, plan, _times(ends)), model=Model(area, links=case.model.links, typical=case.model.typical)
+        )
         areas = curves(found, largest)
     return Prospect(tuple(targets), windows, grids, _places(seen) | _places(ends), curve, areas)
 
