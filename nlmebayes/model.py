@@ -9,16 +9,18 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes import censoring, hierarchy, transport
+from nlmebayes.agreement import check_doses, check_names, check_residuals
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.declared import constant, declared, linked, with_typical
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import LINKS, Link, Prior, by_label
+from nlmebayes.parameter import Link, Prior, by_label
 from nlmebayes.probabilities import impossible
 from nlmebayes.residual import Additive, Residual, named, scale_of
-from nlmebayes.scales import is_scale, scale_prior
+from nlmebayes.scales import is_scale, link_of, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables
@@ -80,10 +82,10 @@ class Model:
         fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
     ):  # fmt: skip
         stated = {k: by_label(v, k) if isinstance(v, dict) else v for k, v in (priors or {}).items()}
-        own = _linked(structure, links or {})
-        formulas = (*formulas, *(_constant(own, name, value) for name, value in (fixed or {}).items()))
+        own = linked(structure, links or {})
+        formulas = (*formulas, *(constant(own, name, value) for name, value in (fixed or {}).items()))
         values = {
-            "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
+            "structure": structure, "formulas": (*formulas, *declared(structure, formulas)), "residual": residual,
             "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
             "typical": dict(typical or {}), "links": dict(links or {}),
         }  # fmt: skip
@@ -175,13 +177,13 @@ class Model:
     def parameters(self):
         """The structure's parameters with the links and typical values stated here."""
         return tuple(
-            _with_typical(p, self.typical.get(p.name), self.links.get(p.name)) for p in self.structure.parameters
+            with_typical(p, self.typical.get(p.name), self.links.get(p.name)) for p in self.structure.parameters
         )
 
     @property
     def scales(self):
         """(name, `Link`) of every parameter."""
-        own = _linked(self.structure, self.links)
+        own = linked(self.structure, self.links)
         return tuple((p.name, own[p.name]) for p in self.structure.parameters)
 
     @property
@@ -192,70 +194,13 @@ class Model:
     def __repr__(self):
         lines = [f"Model: {self.structure.label}"]
         stated = {parse(text).parameter: parse(text).text for text in self.formulas}
-        scales = [f"  {parse(text).text}   [log link]" for text in self.formulas if is_scale(text)]
+        scales = [f"  {parse(text).text}" for text in self.formulas if is_scale(text)]
         for p in self.parameters:
             default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
             known = ", fixed" if p.name in self.fixed else ""
             lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}{known}]")
         lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
-
-
-def _declared(structure, formulas):
-    """The formulas that a structure declares of the parameters that have none."""
-    stated = [parse(text).parameter for text in formulas if isinstance(text, str)]
-    return tuple(text for text in structure.formulas if parse(text).parameter not in stated)
-
-
-def _linked(structure, links):
-    """The `Link` of every parameter by name, with those that ``links`` replace.
-
-    Raises
-    ------
-    ModelError
-        Of a parameter that there is not, or whose link the structure itself reads; a link that there is not.
-    """
-    found = {p.name: p.scale for p in structure.parameters}
-    for name, link in links.items():
-        if name not in found:
-            raise ModelError(f"links: no parameter {name!r} in {structure.label}; there are {', '.join(found)}")
-        if name in structure.linked:
-            raise ModelError(f"links: {structure.label} reads that of {name} itself; take a structure with another")
-        if isinstance(link, str) and link not in LINKS:
-            raise ModelError(f"links: no link {link!r} for {name}; there are {', '.join(LINKS)}, or e.g. Logit(0, 9)")
-        found[name] = LINKS[link] if isinstance(link, str) else link
-    return found
-
-
-def _constant(links, name, value):
-    """The formula of a parameter that is known, on its natural scale."""
-    if name not in links:
-        raise ModelError(f"fixed: no parameter {name!r}; parameters are {', '.join(links)}")
-    lower, upper = links[name].bounds
-    if not lower < value < upper:
-        raise ModelError(
-            f"fixed: {name} = {value:g} is outside ({lower:g}, {upper:g}), the range of its "
-            f"{type(links[name]).__name__.lower()} link; take an option of the structure without it, or another link"
-        )
-    there = f"log({value!r})" if links[name] == LINKS["log"] else repr(float(links[name].forward(value)))
-    return f"{name} ~ 0 + offset({there})"
-
-
-def _with_typical(p, stated, link=None):
-    """The parameter with another typical value, spread or link; scales on its old link are none on the new one."""
-    if link is not None and link not in (p.link, p.scale):
-        if stated is None and p.typical is None:
-            raise ModelError(f"links: say where {p.name} is on its new scale, typical={{{p.name!r}: value}}")
-        middle, spread = stated if isinstance(stated, tuple) else (p.typical if stated is None else stated, None)
-        return replace(p, link=link, typical=middle, spread=spread, variation=None)
-    if stated is None:
-        return p
-    middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
-    if spread is None and p.scale.spread is None:
-        raise ModelError(
-            f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}"
-        )
-    return replace(p, typical=middle, spread=spread)
 
 
 @checked
@@ -323,7 +268,7 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            s = _at_records(observed, sigma[observed.name], fixed)
+            s = _at_records(model, observed, sigma[observed.name], fixed)
             _add_outcome(model, design, observed, f[observed.name], s)
         variables.finish()
     return built, variables
@@ -382,20 +327,27 @@ def _add_residual(model, design, observed, variables):
     return found
 
 
-def _at_records(observed, parts, fixed):
+def _at_records(model, observed, parts, fixed):
     """Parts and columns of a residual as its likelihood takes them."""
     name = observed.name
     dims = {1: (f"{name}_obs",), 2: None}
     data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
     each = {part: (f"X_sigma_{name}_{part}", x, (*dims[1], f"sigma_{name}_{part}_term"))
             for part, x in observed.scales.items()}  # fmt: skip
-    parts = parts | {part: pt.exp(_data(*given, fixed) @ parts[part]) for part, given in each.items()}
+    residual = model.residual_of(name)
+    parts = parts | {
+        part: link_of(residual, part).inverse(_data(*given, fixed) @ parts[part]) for part, given in each.items()
+    }
     return Named(**parts, **data)
 
 
-def _on_average(observed, parts):
+def _on_average(model, observed, parts):
     """Parts and columns of a residual at the mean record."""
-    parts = parts | {part: pt.exp(pt.dot(x.mean(axis=0), parts[part])) for part, x in observed.scales.items()}
+    residual = model.residual_of(observed.name)
+    parts = parts | {
+        part: link_of(residual, part).inverse(pt.dot(x.mean(axis=0), parts[part]))
+        for part, x in observed.scales.items()
+    }
     return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
 
 
@@ -405,7 +357,7 @@ def _sharpness(model, design, sigma, information):
     data = {name: transport.fixed_data(name, value) for name, value in information.scatter().items()}
     height = []
     for k, observed in enumerate(design.outcomes):
-        s = _on_average(observed, sigma[observed.name])
+        s = _on_average(model, observed, sigma[observed.name])
         height.append(model.residual_of(observed.name).height(data["transport_f"][k], s).mean())
     return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
 
@@ -444,45 +396,3 @@ def _possible(observed, residual, positive):
     bad = np.flatnonzero(measured & (observed.values <= 0)) if positive else bad
     if bad.size:
         raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and blq='M4' says it is")
-
-
-def check_names(model, design):
-    """Names that would meet in the graph, and structures without what they need."""
-    taken = (
-        {p.name for p in model.structure.parameters}
-        | {level.name for level in design.levels}
-        | {"unit", "chain", "draw"}
-    )
-    own = outcome_names(model.structure)
-    if not own and len(design.outcomes) > 1:
-        raise ModelError(
-            f"{model.structure.label} predicts one outcome, and the data have "
-            f"{', '.join(o.name for o in design.outcomes)}; choose one: data.sel(outcome=...)"
-        )
-    for observed in design.outcomes:
-        if own and observed.name not in own:
-            raise ModelError(
-                f"no outcome {observed.name!r} in {model.structure.label}; its outcomes are {', '.join(own)}. Rename "
-                "the column, or map DVID to these names"
-            )
-        if observed.name in taken:
-            raise ModelError(
-                f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
-            )
-    for level in design.levels:
-        if level.name in {p.name for p in model.structure.parameters}:
-            raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
-
-
-def check_doses(model, design):
-    """There are doses where nothing happens without; a patient who is forecast may still be waiting for the first."""
-    if model.structure.doses and model.structure.needs_doses and not (design.records["what"] == "dose").any():
-        raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
-
-
-def check_residuals(model, design):
-    """Every residual is of an outcome that is measured; new data of a fitted model may measure fewer."""
-    have = [o.name for o in design.outcomes]
-    for name in model.residual if isinstance(model.residual, dict) else ():
-        if name not in have:
-            raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {', '.join(have)}")

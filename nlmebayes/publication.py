@@ -13,6 +13,7 @@ import pandas as pd
 
 from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
+from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
@@ -20,7 +21,7 @@ from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
-from nlmebayes.model import Law, Model, Scatter, check_names
+from nlmebayes.model import Law, Model, Scatter
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure

@@ -18,10 +18,10 @@ ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
     "ranks", "variances", "diagnostics", "summaries", "infer", "trace", "continuation", "streaming", "approximation",
     "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy", "prediction",
-    "storage", "measurement", "evaluation", "imputation", "nouns", "model", "hierarchy", "transport", "censoring",
-    "design", "grouping", "scales", "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories",
-    "families", "residual", "variables", "probabilities", "structure", "solver", "timeline", "data", "parameter",
-    "weights", "threads", "caches", "files", "arguments", "errors",
+    "storage", "measurement", "evaluation", "imputation", "nouns", "model", "declared", "agreement", "hierarchy",
+    "transport", "censoring", "design", "grouping", "scales", "formula", "observed", "aggregate", "autocorrelation",
+    "hazards", "histories", "families", "residual", "variables", "probabilities", "structure", "solver", "timeline",
+    "data", "parameter", "weights", "threads", "caches", "files", "arguments", "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {

@@ -270,7 +270,7 @@ LATER = nb.Regimen(100.0, start=24.0)
     [
         (lambda: nb.Regimen(-5.0), "Regimen: amount must be a number from 0 on; got -5.0"),
         (lambda: nb.Regimen(np.inf), "amount must be a number from 0 on; got inf"),
-        (lambda: nb.Regimen(5.0, start=np.nan), "start must be a finite number; got nan"),
+        (lambda: nb.Regimen(5.0, start=np.nan), "start must be a finite number or None; got nan"),
         (lambda: nb.Regimen(5.0, every=6.0, doses=2, duration=8.0), "over 8 is longer than the interval of 6"),
         (lambda: nb.Regimen(5.0, every=6.0, doses=2, rate=0.5), "over 10 is longer than the interval of 6"),
         (lambda: nb.Regimen(5.0, duration=1.0, rate=5.0), "duration and rate say the same"),
