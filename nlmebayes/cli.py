@@ -1,4 +1,4 @@
-"""Command line: ``nlmebayes demo``, ``zoo``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +92,12 @@ def zoo():
             typer.echo(f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else ""))
 
 
+@app.command()
+def models():
+    """List the published populations: drug and patients, range of their covariates, citation."""
+    typer.echo("\n".join(jobs.models.lines()))
+
+
 @app.command("check-data")
 def check_data(
     ctx: typer.Context,
@@ -130,6 +136,8 @@ def fit(
     residual: _model(list[str], "additive (by default), proportional, combined, ...; OUTCOME=KIND of several.") = None,
     prior: _model(list[str], "'omega_id=HalfNormal(sigma=0.3)'; repeat it.") = None,
     typical: _model(list[str], "NAME=VALUE or NAME=VALUE,SPREAD; repeat it.") = None,
+    fixed: _model(list[str], "NAME=VALUE of a parameter that is known; repeat it.") = None,
+    link: _model(list[str], "NAME=LINK: log, identity, logit or probit; repeat it.") = None,
     parametrisation: _model(
         list[str], "auto (by default), transport, centred, noncentred; NAME=KIND of a parameter or level."
     ) = None,
@@ -215,12 +223,13 @@ def forecast(
     target: _dosing(list[str], "'trough 10-15 mg/L', 'auc24 400-600', 't>mic 50% mic 4', ...; repeat it.") = None,
     amounts: _dosing(str, "Amounts: 500,750 or first:last:step. By default the best is sought.", "--doses") = None,
     every: _dosing(str, "Interval, or several: 8,12,24.") = None,
-    duration: _dosing(str, "Of an infusion, or several: 1,2.") = None,
-    start: _dosing(float, "Time of the first dose. By default that of the last sample.") = None,
+    duration: _dosing(str, "Of an infusion, or several: 1,2; 0 at once. By default as the last dose.") = None,
+    step: _dosing(float, "Best amounts are multiples of it. By default as the published model states.") = None,
+    start: _dosing(float, "Time of the first dose. By default the next that the records imply.") = None,
     until: _dosing(float, "Time by which the last interval ends.") = None,
     number: _dosing(int, "Doses. Without it and --until, the steady state with --every, else one.") = None,
     steady: _dosing(bool, "A new steady state, whatever was given before.", "--steady") = None,
-    state: _dosing(str, "State that is dosed, by name or CMT number.") = None,
+    state: _dosing(str, "State that is dosed, by name or CMT number. By default as the last dose.") = None,
     salt: _dosing(float, "What part of the amount is the drug.") = None,
     history: _dosing(str, "Recorded doses: follow them (by default), replace those from the start on, or none.") = None,
     now: _dosing(float, "A sample recorded for later is refused; a dose too, if it stays.") = None,
@@ -248,7 +257,7 @@ def forecast(
     with _errors():
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
-            "steady": steady, "state": state, "salt": salt,
+            "steady": steady, "state": state, "salt": salt, "step": step,
         }  # fmt: skip
         jobs.forecast.run(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,

@@ -148,7 +148,7 @@ def evaluator(model, design):
     own = _arrays(model.structure, design)
     names = tuple(o.name for o in design.outcomes)
     levels = tuple(Effects(level.name, level.effects) for level in design.levels)
-    compute = _graph(model.structure, levels, _kinds(shared), _kinds(own), names)
+    compute = _graph(model.structure, model.scales, levels, _kinds(shared), _kinds(own), names)
     data = [*shared.values(), *own.values()]
     step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in data)))
 
@@ -168,7 +168,7 @@ def predictor(model, design):
     the log-barrier of the order constraints (draw, unit)."""
     own = _arrays(model.structure, design)
     names = tuple(o.name for o in design.outcomes)
-    compute = _predictions(model.structure, _kinds(own), names)
+    compute = _predictions(model.structure, model.scales, _kinds(own), names)
     step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in own.values())))
 
     def predict(linear):
@@ -180,9 +180,9 @@ def predictor(model, design):
 
 
 @remembered
-def _predictions(structure, own, names):
+def _predictions(structure, links, own, names):
     linear = pt.dtensor3("linear")
-    phi = {p.name: p.scale.inverse(linear[:, i]) for i, p in enumerate(structure.parameters)}
+    phi = {name: link.inverse(linear[:, i]) for i, (name, link) in enumerate(links)}
     arrays = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in own}
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = linear[:, 0, :1] * 0.0
@@ -210,15 +210,15 @@ def _kinds(arrays):
 
 
 @remembered
-def _graph(structure, levels, shared, own, names):
+def _graph(structure, links, levels, shared, own, names):
     """The evaluation as a function of draws and data arrays; new data of the same kind need no new graph."""
-    theta = {p.name: pt.dmatrix(f"theta_{p.name}") for p in structure.parameters}
+    theta = {name: pt.dmatrix(f"theta_{name}") for name, _ in links}
     eta = {level.name: pt.dtensor3(f"eta_{level.name}") for level in levels}
     x, arrays = (
         {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in kinds}
         for kinds in (shared, own)
     )
-    phi = hierarchy.individual(structure, levels, x, theta, eta)
+    phi = hierarchy.individual(links, levels, x, theta, eta)
     f = structure.predict(Named(**phi), Named(**arrays), names)
     each_draw = sum(value[:, :1] * 0.0 for value in phi.values())  # (sample, 1), for laws without parameters
     order = sum(barrier(gap(Named(**phi))) for gap in structure.order) + each_draw[:, 0]

@@ -41,19 +41,19 @@ def arrays(design: Design):
     return found
 
 
-def individual(structure, levels, x, theta, eta):
+def individual(links, levels, x, theta, eta):
     """Individual parameters, name -> tensor with a last axis over units.
 
     Parameters
     ----------
+    links : (name, `Link`) of every parameter
     levels : the design's levels (their names and effects are read)
     x : mapping of the tensors of `arrays`
     theta : dict of tensors (..., term) by parameter
     eta : dict of tensors (..., group, effect) by level
     """
     phi = {}
-    for parameter in structure.parameters:
-        name = parameter.name
+    for name, link in links:
         linear = theta[name] @ x[f"X_{name}"].T
         if f"offset_{name}" in x:
             linear = linear + x[f"offset_{name}"]
@@ -63,7 +63,7 @@ def individual(structure, levels, x, theta, eta):
                     each = eta[level.name][..., k][..., x[f"{level.name}_of_unit"]]
                     scaled = f"Z_{level.name}" in x and effect.column != "Intercept"
                     linear = linear + (each * x[f"Z_{level.name}"][:, k] if scaled else each)
-        phi[name] = parameter.scale.inverse(linear)
+        phi[name] = link.inverse(linear)
     return phi
 
 

@@ -1,15 +1,18 @@
 """Published models that come with the library, a TOML file each in ``populations/``, and others written like them."""
 
 import tomllib
+from difflib import get_close_matches
 from importlib.resources import files
+from typing import NamedTuple
 
 from nlmebayes import nouns
 from nlmebayes.arguments import File, Text, arguments, checked
+from nlmebayes.dispensing import Dispensing
 from nlmebayes.model import ModelError
 from nlmebayes.publication import population
 
 HOME = files("nlmebayes") / "populations"
-ABOUT = ("name", "citation", "doi", "note", "units", "assay")
+ABOUT = ("name", "citation", "doi", "note", "units", "assay", "dispensing")
 STATED = ("theta", "omega", "sigma", "outcome", "levels", "reference", "domain", "uncertainty", "covariates")
 KEYS = (*ABOUT, "structure", "options", "formulas", "residual", *STATED)
 
@@ -27,7 +30,7 @@ def published(name: Text, **changes):
     '10.1097/FTD.0000000000000490'
     """
     if name not in published_names():
-        raise ModelError(f"no published model {name!r}; there are {', '.join(published_names())}")
+        raise ModelError(f"no published model {name!r}{near(name)} there are {', '.join(published_names())}")
     return read_population(HOME / f"{name}.toml", **changes)
 
 
@@ -35,6 +38,39 @@ def published(name: Text, **changes):
 def published_names():
     """Names of the published models that come with the library."""
     return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
+
+
+def near(name):
+    """The published model that is spelled most alike, as a question, or a semicolon."""
+    close = get_close_matches(name.lower().replace("-", "_"), published_names(), n=1)
+    return f", did you mean {close[0]}?" if close else ";"
+
+
+class Entry(NamedTuple):
+    """A published model in words: its name, drug and patients, range of covariates, steps of doses, and source."""
+
+    name: str
+    title: str
+    domain: str
+    doses: str
+    citation: str
+    doi: str
+
+
+def catalogue():
+    """An `Entry` for every published model."""
+    for name in published_names():
+        said = tomllib.loads((HOME / f"{name}.toml").read_text(encoding="utf-8"))
+        units = said.get("units", {})
+        ranges = [_range(*each, units) for each in said.get("domain", {}).items()]
+        given = Dispensing(**said.get("dispensing", {}), units=units)
+        yield Entry(name, said["name"], "; ".join(ranges), str(given), said["citation"], said["doi"])
+
+
+def _range(covariate, allowed, units):
+    numbers = not isinstance(allowed[0], str)
+    unit = f" {units[covariate]}" if covariate in units else ""
+    return f"{covariate} " + (f"{allowed[0]:g} to {allowed[1]:g}{unit}" if numbers else ", ".join(allowed))
 
 
 @checked
@@ -54,6 +90,7 @@ def read_population(path: File, **changes):
         if key not in KEYS:
             raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
     try:
+        Dispensing(**arguments(Dispensing, **said.get("dispensing", {})))
         return _population(**{key: value for key, value in said.items() if key not in ABOUT},
                            about={key: said[key] for key in ABOUT if key in said}, changes=changes)  # fmt: skip
     except ValueError as error:

@@ -12,6 +12,7 @@ from pytensor.tensor.random.type import RandomType
 from nlmebayes import censoring
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.scales import link_of, values_of
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns, remembered
 
@@ -27,7 +28,9 @@ def parts_at(residual, s, observed=None):
     for part, values in s.items():
         values = np.asarray(values, dtype=float)
         scale = values.ndim == 2
-        found[part] = np.exp(values @ observed.scales[part].T) if scale else values[:, None]
+        found[part] = values[:, None]
+        if scale:
+            found[part] = values_of(link_of(residual, part), values @ observed.scales[part].T)
     if residual.columns and observed is None:
         raise ModelError(f"{residual} reads columns of the data at each record, which cannot be given here")
     columns = observed.columns if residual.columns else {}

@@ -8,16 +8,18 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes import censoring, hierarchy, transport
+from nlmebayes.agreement import check_doses, check_names, check_residuals
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.declared import constant, declared, linked, with_typical
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter import Link, Prior
 from nlmebayes.probabilities import impossible
 from nlmebayes.residual import Additive, Residual, named, scale_of
-from nlmebayes.scales import is_scale, scale_prior
+from nlmebayes.scales import is_scale, link_of, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.variables import ModelError, Variables, by_variable
@@ -49,6 +51,12 @@ class Model:
         ``"omega_id**2"`` states that of a variance; the variable stays the SD.
     typical : dict of parameter name -> float or (float, float)
         Replaces the typical value, and the spread on the link scale, that a parameter is declared with.
+    fixed : dict of parameter name -> float
+        Parameters that are known, on their natural scale. They leave the inference and stay in predictions; the same as
+        the formula ``"v0 ~ 0 + offset(log(5))"`` for ``fixed={"v0": 5.0}``.
+    links : dict of parameter name -> str or Link
+        Replaces the link that a parameter is declared with: ``{"e0": "log"}``. Its prior scales are then those of the
+        link, unless ``typical`` states them.
     inputs : dict of input name -> column name
         Which column of the data is the structure's input, where the names differ.
     parametrisation : "auto", "transport", "noncentred", "centred" or dict
@@ -64,6 +72,7 @@ class Model:
     inputs: dict = field(hash=False)
     parametrisation: str | dict = field(hash=False)
     typical: dict = field(hash=False)
+    links: dict = field(hash=False, metadata={"stored_if_any": True})
 
     ARGUMENT = "a Model, such as nb.Model(Emax())"
 
@@ -71,12 +80,15 @@ class Model:
         self, structure: Law, *formulas: Text, residual: Scatter | dict[Text, Scatter] = Additive(),  # noqa: B008
         priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
         parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
+        fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
     ):  # fmt: skip
         stated = by_variable(structure, priors or {})
+        own = linked(structure, links or {})
+        formulas = (*formulas, *(constant(own, name, value) for name, value in (fixed or {}).items()))
         values = {
-            "structure": structure, "formulas": (*formulas, *_declared(structure, formulas)), "residual": residual,
+            "structure": structure, "formulas": (*formulas, *declared(structure, formulas)), "residual": residual,
             "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
-            "typical": dict(typical or {}),
+            "typical": dict(typical or {}), "links": dict(links or {}),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -90,7 +102,7 @@ class Model:
             if name not in names:
                 raise FormulaError(f"no parameter {name!r} in {where}")
             if stated.count(name) > 1:
-                raise FormulaError(f"parameter {name!r} has two formulas")
+                raise FormulaError(f"parameter {name!r} has two formulas, or is fixed beside one")
         for name in self.inputs:
             if name not in self.structure.inputs:
                 wanted = ", ".join(self.structure.inputs) or "none"
@@ -128,7 +140,7 @@ class Model:
         Parameters
         ----------
         **changes
-            Attributes by name; ``formulas`` is a tuple.
+            Arguments by name; ``formulas`` is a tuple.
 
         Raises
         ------
@@ -136,9 +148,17 @@ class Model:
             As `Model`.
         """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
+        if "formulas" not in changes:
+            fixed = changes.get("fixed", {})
+            stated["formulas"] = tuple(text for text in self.formulas if parse(text).parameter not in fixed)
         if "structure" in changes and "formulas" not in changes:  # those of the class are not those of another
-            stated["formulas"] = tuple(text for text in self.formulas if text not in self.structure.formulas)
-        return Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
+            stated["formulas"] = tuple(text for text in stated["formulas"] if text not in self.structure.formulas)
+        found = Model(stated.pop("structure"), *stated.pop("formulas"), **stated)
+        before, after = dict(self.scales), dict(found.scales)
+        for name in self.fixed if "formulas" not in changes else ():
+            if name not in changes.get("fixed", {}) and after.get(name, before[name]) != before[name]:
+                raise ModelError(f"{name} is fixed, and its link is another now: state its value anew, fixed=")
+        return found
 
     def parametrisation_of(self, parameter, level):
         """What is asked for the effects of a parameter at a level."""
@@ -157,35 +177,32 @@ class Model:
 
     @property
     def parameters(self):
-        """The structure's parameters with the typical values stated here."""
-        return tuple(_with_typical(p, self.typical.get(p.name)) for p in self.structure.parameters)
+        """The structure's parameters with the links and typical values stated here."""
+        return tuple(
+            with_typical(p, self.typical.get(p.name), self.links.get(p.name)) for p in self.structure.parameters
+        )
+
+    @property
+    def scales(self):
+        """(name, `Link`) of every parameter."""
+        own = linked(self.structure, self.links)
+        return tuple((p.name, own[p.name]) for p in self.structure.parameters)
+
+    @property
+    def fixed(self):
+        """Names of the parameters that are known: those whose formula is a number."""
+        return tuple(f.parameter for f in map(parse, self.formulas) if not is_scale(f.text) and f.constant)
 
     def __repr__(self):
         lines = [f"Model: {self.structure.label}"]
         stated = {parse(text).parameter: parse(text).text for text in self.formulas}
-        scales = [f"  {parse(text).text}   [log link]" for text in self.formulas if is_scale(text)]
-        for p in self.structure.parameters:
+        scales = [f"  {parse(text).text}" for text in self.formulas if is_scale(text)]
+        for p in self.parameters:
             default = f"{p.name} ~ 1" + (" + (1|every level)" if p.varies else "")
-            lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}]")
+            known = ", fixed" if p.name in self.fixed else ""
+            lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}{known}]")
         lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
-
-
-def _declared(structure, formulas):
-    """The formulas that a structure declares of the parameters that have none."""
-    stated = [parse(text).parameter for text in formulas if isinstance(text, str)]
-    return tuple(text for text in structure.formulas if parse(text).parameter not in stated)
-
-
-def _with_typical(p, stated):
-    if stated is None:
-        return p
-    middle, spread = stated if isinstance(stated, tuple) else (stated, p.spread)
-    if spread is None and p.scale.spread is None:
-        raise ModelError(
-            f"typical value of {p.name}: its identity link needs a spread: typical={{{p.name!r}: ({middle}, SD)}}"
-        )
-    return replace(p, typical=middle, spread=spread)
 
 
 @checked
@@ -240,14 +257,14 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
         sharpness = _sharpness(model, design, sigma, information) if information else None
         eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
-        phi = hierarchy.individual(model.structure, design.levels, x, theta, eta)
+        phi = hierarchy.individual(model.scales, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
         own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for observed in design.outcomes:
-            s = _at_records(observed, sigma[observed.name], fixed)
+            s = _at_records(model, observed, sigma[observed.name], fixed)
             _add_outcome(model, design, observed, f[observed.name], s)
         variables.finish()
     return built, variables
@@ -306,20 +323,27 @@ def _add_residual(model, design, observed, variables):
     return found
 
 
-def _at_records(observed, parts, fixed):
+def _at_records(model, observed, parts, fixed):
     """Parts and columns of a residual as its likelihood takes them."""
     name = observed.name
     dims = {1: (f"{name}_obs",), 2: None}
     data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
     each = {part: (f"X_sigma_{name}_{part}", x, (*dims[1], f"sigma_{name}_{part}_term"))
             for part, x in observed.scales.items()}  # fmt: skip
-    parts = parts | {part: pt.exp(_data(*given, fixed) @ parts[part]) for part, given in each.items()}
+    residual = model.residual_of(name)
+    parts = parts | {
+        part: link_of(residual, part).inverse(_data(*given, fixed) @ parts[part]) for part, given in each.items()
+    }
     return Named(**parts, **data)
 
 
-def _on_average(observed, parts):
+def _on_average(model, observed, parts):
     """Parts and columns of a residual at the mean record."""
-    parts = parts | {part: pt.exp(pt.dot(x.mean(axis=0), parts[part])) for part, x in observed.scales.items()}
+    residual = model.residual_of(observed.name)
+    parts = parts | {
+        part: link_of(residual, part).inverse(pt.dot(x.mean(axis=0), parts[part]))
+        for part, x in observed.scales.items()
+    }
     return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
 
 
@@ -329,7 +353,7 @@ def _sharpness(model, design, sigma, information):
     data = {name: transport.fixed_data(name, value) for name, value in information.scatter().items()}
     height = []
     for k, observed in enumerate(design.outcomes):
-        s = _on_average(observed, sigma[observed.name])
+        s = _on_average(model, observed, sigma[observed.name])
         height.append(model.residual_of(observed.name).height(data["transport_f"][k], s).mean())
     return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
 
@@ -368,45 +392,3 @@ def _possible(observed, residual, positive):
     bad = np.flatnonzero(measured & (observed.values <= 0)) if positive else bad
     if bad.size:
         raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and blq='M4' says it is")
-
-
-def check_names(model, design):
-    """Names that would meet in the graph, and structures without what they need."""
-    taken = (
-        {p.name for p in model.structure.parameters}
-        | {level.name for level in design.levels}
-        | {"unit", "chain", "draw"}
-    )
-    own = outcome_names(model.structure)
-    if not own and len(design.outcomes) > 1:
-        raise ModelError(
-            f"{model.structure.label} predicts one outcome, and the data have "
-            f"{', '.join(o.name for o in design.outcomes)}; choose one: data.sel(outcome=...)"
-        )
-    for observed in design.outcomes:
-        if own and observed.name not in own:
-            raise ModelError(
-                f"no outcome {observed.name!r} in {model.structure.label}; its outcomes are {', '.join(own)}. Rename "
-                "the column, or map DVID to these names"
-            )
-        if observed.name in taken:
-            raise ModelError(
-                f"the outcome {observed.name!r} has the name of a parameter or level; rename the column of the data"
-            )
-    for level in design.levels:
-        if level.name in {p.name for p in model.structure.parameters}:
-            raise ModelError(f"level {level.name!r} has the name of a parameter; rename the column of the data")
-
-
-def check_doses(model, design):
-    """There are doses where nothing happens without; a patient who is forecast may still be waiting for the first."""
-    if model.structure.doses and model.structure.needs_doses and not (design.records["what"] == "dose").any():
-        raise ModelError(f"{model.structure.label} needs doses, and the data have none: give doses=, or AMT")
-
-
-def check_residuals(model, design):
-    """Every residual is of an outcome that is measured; new data of a fitted model may measure fewer."""
-    have = [o.name for o in design.outcomes]
-    for name in model.residual if isinstance(model.residual, dict) else ():
-        if name not in have:
-            raise ModelError(f"residual for {name!r}, which is no outcome of the data; outcomes are {', '.join(have)}")

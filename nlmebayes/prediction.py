@@ -16,13 +16,14 @@ import xarray as xr
 from pytensor.graph.replace import clone_replace
 
 from nlmebayes import storage
+from nlmebayes.agreement import check_doses, check_names
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.design import resolve
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
 from nlmebayes.imputation import filled, missing
 from nlmebayes.measurement import log_density, measure  # fmt: skip
-from nlmebayes.model import Data, Model, ModelError, assemble, check_doses, check_names, coordinates, designed
+from nlmebayes.model import Data, Model, ModelError, assemble, coordinates, designed
 from nlmebayes.threads import in_turns
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON

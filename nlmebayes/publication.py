@@ -13,6 +13,7 @@ import pandas as pd
 
 from nlmebayes import imputation, omegas, prediction, storage
 from nlmebayes import residual as residuals
+from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
@@ -20,7 +21,7 @@ from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
-from nlmebayes.model import Law, Model, Scatter, check_names
+from nlmebayes.model import Law, Model, Scatter
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
@@ -306,7 +307,7 @@ def _typical(name, reference, domain, usual):
 
 
 def _theta(model, design, theta, uncertainty, size, rng):
-    known = {p.name: p for p in model.structure.parameters}
+    known = {p.name: p for p in model.parameters}
     for stated, what in ((theta, "theta"), (uncertainty, "uncertainty")):
         for name in stated:
             if name not in known:
@@ -334,6 +335,8 @@ def _on_link(p, value, term):
 
 def _by_term(stated, name, terms, what, fill=None):
     """Numbers in the order of the terms."""
+    if stated is None and not terms:
+        return []
     if stated is None:
         raise ModelError(f"{what}: {name} is not stated")
     table = stated if isinstance(stated, dict) else {"Intercept": stated} if "Intercept" in terms else {}

@@ -1,15 +1,17 @@
-"""Formulas of residual parts: ``"sigma ~ 1 + period"``, on the log scale.
+"""Formulas of residual parts: ``"sigma ~ 1 + period"``, on the log scale; of shares between 0 and 1, such as the pi of
+`ZeroInflated` (``"sigma_y_pi ~ 1 + habitat"``), on the logit scale.
 
 ``sigma`` is the part of a residual that has only one, in a model of one outcome; ``sigma_<outcome>`` that of an
 outcome, ``sigma_<outcome>_<part>`` any. The coefficients are ``sigma_<outcome>_<part>`` in the posterior, with the
-terms as coordinate; the part of a record is the exponential of its linear predictor.
+terms as coordinate; the part of a record is the exponential, or the logistic function, of its linear predictor.
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from nlmebayes import coefficients
 from nlmebayes.formula import FormulaError, parse
+from nlmebayes.parameter import LINKS
 
 PREFIX = "sigma"
 
@@ -52,18 +54,38 @@ def scale_formulas(model, outcomes):
     return found
 
 
+def link(prior):
+    """The link of a part by its default prior: the logit of a share, the log of what is positive."""
+    return LINKS["logit"] if prior.family == "Beta" else LINKS["log"]
+
+
+def link_of(residual, part):
+    """The same, of a part by name."""
+    return link(residual.priors(1.0)[part])
+
+
+def values_of(link, linear):
+    """Parts on their natural scale, arrays."""
+    return special.expit(linear) if link == LINKS["logit"] else np.exp(linear)
+
+
 def centre(prior, text=""):
-    """Median of the default prior of a part, on the log scale; a part with another range has no formula."""
+    """Median of the default prior of a part, on the scale of its link; a part with another range has no formula."""
     p = prior.parameters
-    if prior.family == "HalfNormal":
-        return float(np.log(p["sigma"] * stats.halfnorm.median()))
-    if prior.family == "LogNormal":
-        return float(p["mu"])
-    if prior.family == "Gamma":
-        return float(np.log(stats.gamma(p["alpha"], scale=1 / p["beta"]).median()))
-    raise FormulaError(f"formula {text!r}: this part does not range over all positive numbers, so it has no formula")
+    medians = {
+        "HalfNormal": lambda: p["sigma"] * stats.halfnorm.median(), "LogNormal": lambda: np.exp(p["mu"]),
+        "Gamma": lambda: stats.gamma(p["alpha"], scale=1 / p["beta"]).median(),
+        "Beta": lambda: stats.beta(p["alpha"], p["beta"]).median(),
+    }  # fmt: skip
+    if prior.family not in medians:
+        raise FormulaError(
+            f"formula {text!r}: this part does not range over all positive numbers, nor is it a share, so it has no "
+            "formula"
+        )
+    return float(link(prior).forward(medians[prior.family]()))
 
 
 def scale_prior(prior, matrix):
-    """Default prior of the coefficients: Normal(log of the median of the part's own, 1), slopes as of any parameter."""
-    return coefficients.prior(matrix, float(f"{centre(prior):.4g}"), 1.0)
+    """Default prior of the coefficients: Normal(median of the part's own on its link, SD of the link: 1 or 1.5), slopes
+    as of any parameter."""
+    return coefficients.prior(matrix, float(f"{centre(prior):.4g}"), link(prior).spread)

@@ -32,7 +32,8 @@ MISSING = "\N{SYMBOL FOR NULL}"  # a missing label; NetCDF strings cannot be mis
 def plain(value):
     """JSON form of a model statement or a part of it."""
     if dataclasses.is_dataclass(value):
-        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        values = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        fields = {f.name: plain(each) for f, each in values if each or not f.metadata.get("stored_if_any")}
         return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
     if isinstance(value, Structure | Residual | Link):
         fields = {k: plain(v) for k, v in vars(value).items()}

@@ -20,13 +20,16 @@ def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
 
     One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
     ``estimate`` is the posterior mean, ``rse_pct`` its SD in % of it, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for
-    log links.
+    log links. A parameter that is known is there as ``v0 (fixed)``, without any.
     """
     model, design = context(model, tree)
     posterior = tree["posterior"].to_dataset()
     parameters = {p.name: p for p in model.parameters}
     drawn, notes = {}, {}
     for name, p in parameters.items():
+        if name in model.fixed:
+            drawn[f"{name} (fixed)"] = posterior[name].isel(unit=0)
+            notes[f"{name} (fixed)"] = {"unit": p.unit}
         for term in design.fixed[name].terms:
             values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
             if term == "Intercept":
@@ -57,6 +60,8 @@ def _pairs(level):
 
 
 def _describe(name, values, note):
+    if name.endswith(" (fixed)"):
+        return {"quantity": name, "unit": note["unit"], "estimate": float(values.mean())}
     mean, sd = float(values.mean()), float(values.std())
     low, high = np.quantile(values, [0.05, 0.95])
     several = values.sizes["chain"] > 1

@@ -15,11 +15,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "library", "publication", "omegas", "variation", "ranks",
-    "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
+    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
+    "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
     "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
-    "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "hierarchy",
-    "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula", "observed", "aggregate",
+    "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "declared",
+    "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula", "observed", "aggregate",
     "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws", "probabilities",
     "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files", "arguments",
     "errors",
@@ -27,7 +27,8 @@ ROOMS = (
 # Top to bottom within rooms of several floors.
 FLOORS = {
     "dosing": (
-        "monitoring", "search", "recommendation", "doubts", "prospect", "targets", "exposure", "outlook", "regimen",
+        "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
+        "regimen",
     ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",

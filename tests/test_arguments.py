@@ -193,7 +193,10 @@ def before(target):
         (lambda: nb.Trough(1.0, 4.0, time=np.nan), "time must be a finite number or None; got nan"),
         (lambda: nb.Trough(np.nan, 4.0), "low must be a finite number; got nan"),
         (lambda: nb.tablets(100.0, 250.0, 300.0, 450.0, most=50), "tablets: most=50 of 4 sizes make more than 100000"),
-        (lambda: nb.regimens([100.0], every=1e-9, until=1e12), "doses must be a whole number from 1 to 100000"),
+        (
+            lambda: nb.regimens([100.0], start=0.0, every=1e-9, until=1e12),
+            "doses must be a whole number from 1 to 100000",
+        ),
         (before(nb.Trough(1.0, 4.0, time=10.0)), "is about times up to 10, before the regimen .* starts at 24"),
         (before(nb.AUC(1.0, 4.0, 0.0, 24.0)), "is about times up to 24, before the regimen"),
         (lambda: nb.Model(OneCompartment(), typical={"cl": -1.0}), "parameter cl: typical value -1 is outside"),

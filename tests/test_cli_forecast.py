@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.app import wanted
-from nlmebayes.app.forecast import planned
+from nlmebayes.app.doses import choices
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
+from nlmebayes.dosing.inheritance import Chart
 
 RUN = CliRunner()
 
@@ -171,8 +172,9 @@ def test_doubts_are_printed_and_kept(folder):
     [
         (["--target", "trough 10"], None),
         (["--target", "throgh 10-15"], "no exposure 'throgh'"),
+        (["--target", "auc24 400-600", "--doses", "300"], "the records imply no next dose after that at 0"),
         (
-            ["--target", "auc24 400-600", "--doses", "300"],
+            ["--target", "auc24 400-600", "--doses", "300", "--start", "12"],
             "the interval of the regimen 300 is not known; give it every=",
         ),
         (["--target", "trough 5-10", "--doses", "300", "--until", "48"], "need the interval, --every"),
@@ -224,7 +226,11 @@ def test_a_planned_dose_may_be_replaced_and_is_refused_where_it_stays(folder):
 
 
 def test_a_population_that_is_none(folder):
-    for name, message in (("nowhere", "no file"), ("patient.csv", "cannot be read as NetCDF"), ("a.toml", "a.toml")):
+    for name, message in (
+        ("nowhere", "no file, folder or published model"),
+        ("patient.csv", "cannot be read as NetCDF"),
+        ("a.toml", "a.toml"),
+    ):
         found = RUN.invoke(
             app, ["forecast", str(folder / name), str(folder / "patient.csv"), "--out", str(folder / "x")]
         )
@@ -238,10 +244,13 @@ def test_a_new_start_is_at_the_last_record():
     )
     frame = frame.assign(DV=[np.nan, 8.0, np.nan, 14.0], CRCL=[90.0, 90.0, 30.0, 30.0])
     patient = nb.Dataset.from_nonmem(frame)
-    (plan,) = planned(patient, [500.0], {"every": "24"}, "none")
-    assert plan.start == 36.0 and planned(patient, [500.0], {"every": "24"}, "none", 48.0)[0].start == 48.0
-    later = replace(patient, doses=patient.doses.assign(time=[0.0, 40.0]))
-    assert planned(later, [500.0], {"every": "24"}, "none")[0].start == 40.0
+
+    def start(patient, now=None):
+        chart = Chart.of(patient, OneCompartment())
+        return choices(patient, [500.0], {"every": "24"}, chart, "none", now)[0][0].start
+
+    assert start(patient) == 36.0 and start(patient, 48.0) == 48.0
+    assert start(replace(patient, doses=patient.doses.assign(time=[0.0, 40.0]))) == 40.0
 
 
 def test_times_that_are_uncertain(folder):

@@ -99,7 +99,7 @@ ELEVEN = {"every": 24.0, "doses": 11}
     ],
 )
 def test_doses_as_posologyr_prints_them(forecast, regimen, target, history, printed):
-    found = amount(forecast(), nb.Regimen(1000.0, **regimen), target, history=history)
+    found = amount(forecast(), nb.Regimen(1000.0, **{"start": 0.0} | regimen), target, history=history)
     assert found == pytest.approx(printed, rel=1e-3)
 
 
@@ -113,7 +113,7 @@ def test_a_dose_for_the_mode_reaches_its_limit():
 
 def test_an_interval_as_posologyr_prints_it():
     """10 mg/L before the last of 11 doses; posologyr reads it on a coarse grid, which makes it 35.9 h."""
-    regimen = nb.Regimen(2000.0, every=24.0, doses=11, duration=2.0)
+    regimen = nb.Regimen(2000.0, start=0.0, every=24.0, doses=11, duration=2.0)
     table = nb.optimise(
         patient_4(), regimen, nb.Trough(10.0, 20.0, dose=-2), optimum="at least", probability=0.5, vary="every",
         between=(12.0, 60.0), history="none",
@@ -259,9 +259,9 @@ def exposures(regimen, target, **options):
     return prospect(case, regimen, [target]).exposures([part.amount for part in regimen.parts])[0]
 
 
-REPEATED = nb.Regimen(300.0, every=12.0, doses=3)
+REPEATED = nb.Regimen(300.0, start=0.0, every=12.0, doses=3)
 AFTER_THREE = 300 / V * (1 + np.exp(-12 * K) + np.exp(-24 * K))  # right after the third dose
-STEADY = nb.Regimen(300.0, every=12.0, steady=True)
+STEADY = nb.Regimen(300.0, start=0.0, every=12.0, steady=True)
 AT_STEADY = 300 / V / -np.expm1(-12 * K)
 
 
@@ -282,8 +282,8 @@ AT_STEADY = 300 / V / -np.expm1(-12 * K)
         (STEADY, nb.Peak(1, 2, mic=2.0), AT_STEADY / 2),
         (STEADY, nb.TimeAbove(50, mic=8.0), 100 * np.clip(np.log(AT_STEADY / 8) / K / 12, 0, 1)),
         (STEADY, nb.TimeAbove(50, mic=6.0, free=0.5), 100 * np.clip(np.log(AT_STEADY / 12) / K / 12, 0, 1)),
-        (nb.Regimen(375.0, every=12.0, steady=True, salt=0.8), nb.AverageConcentration(1, 2), 300 / CL / 12),
-        (nb.Plan(nb.Regimen(600.0), nb.Regimen(300.0, start=12.0, every=12.0)), nb.Trough(1, 2),
+        (nb.Regimen(375.0, start=0.0, every=12.0, steady=True, salt=0.8), nb.AverageConcentration(1, 2), 300 / CL / 12),
+        (nb.Plan(nb.Regimen(600.0, start=0.0), nb.Regimen(300.0, start=12.0, every=12.0)), nb.Trough(1, 2),
          300 / V * (2 * np.exp(-24 * K) + np.exp(-12 * K))),
     ],
 )  # fmt: skip
@@ -305,7 +305,7 @@ def test_all_of_the_time_above_is_a_target():
 
 
 def test_the_peak_of_an_infusion_is_at_its_end():
-    regimen = nb.Regimen(300.0, every=12.0, duration=1.5, steady=True)
+    regimen = nb.Regimen(300.0, start=0.0, every=12.0, duration=1.5, steady=True)
     exact = 300 / 1.5 / CL * -np.expm1(-1.5 * K) / -np.expm1(-12 * K)
     np.testing.assert_allclose(exposures(regimen, nb.Peak(1, 2)), exact, rtol=1e-9)
     at_rate = replace(regimen, duration=None, rate=200.0)
@@ -319,7 +319,7 @@ def test_a_new_steady_state_is_where_a_long_regimen_goes():
 
 def test_recorded_doses_stay_or_are_replaced_or_left_out():
     """The recorded dose, 100 at 0, then 300 at 0 or 12."""
-    at_12, at_0, target = nb.Regimen(300.0, start=12.0), nb.Regimen(300.0), nb.Trough(1, 2, time=20.0)
+    at_12, at_0, target = nb.Regimen(300.0, start=12.0), nb.Regimen(300.0, start=0.0), nb.Trough(1, 2, time=20.0)
     recorded, new = 100 / V * np.exp(-20 * K), 300 / V * np.exp(-8 * K)
     np.testing.assert_allclose(exposures(at_12, target, history="follow"), recorded + new, rtol=1e-10)
     np.testing.assert_allclose(exposures(at_12, target, history="replace"), recorded + new, rtol=1e-10)
@@ -357,7 +357,7 @@ def test_losses():
 
 
 def test_an_asymmetric_loss_asks_for_less():
-    regimen, target = nb.Regimen(300.0, every=12.0, steady=True), nb.DailyAUC(150, 200)
+    regimen, target = nb.Regimen(300.0, start=0.0, every=12.0, steady=True), nb.DailyAUC(150, 200)
     many = [replace(regimen, amount=a) for a in (150.0, 250.0, 350.0)]
     fair = nb.recommend(bolus(), many, target, history="none", loss=nb.Loss(kind="log"))
     careful = nb.recommend(bolus(), many, target, history="none", loss=nb.Loss(1, 20, "log"))
@@ -372,7 +372,7 @@ def test_an_asymmetric_loss_asks_for_less():
 def test_what_can_be_given():
     assert nb.tablets(100, 250, most=2) == [100, 200, 250, 350, 500]
     assert nb.tablets(100, most=2, halves=True) == [50, 100, 150, 200]
-    regimen, target = nb.Regimen(300.0, every=12.0, steady=True), nb.DailyAUC(150, 300)
+    regimen, target = nb.Regimen(300.0, start=0.0, every=12.0, steady=True), nb.DailyAUC(150, 300)
     table = nb.optimise(
         bolus(), regimen, target, history="none", optimum="at least", probability=0.5, given=nb.tablets(50, most=9)
     )
@@ -395,7 +395,7 @@ def test_infusions_longer_than_the_interval_are_no_choice():
 
 def test_several_targets_are_met_together():
     targets = [nb.DailyAUC(150, 450), nb.Trough(4, 6)]
-    table = nb.recommend(bolus(), nb.Regimen(300.0, every=12.0, steady=True), targets, history="none")
+    table = nb.recommend(bolus(), nb.Regimen(300.0, start=0.0, every=12.0, steady=True), targets, history="none")
     daily, trough = 2 * 300 / CL, AT_STEADY * np.exp(-12 * K)
     both = (daily >= 150) & (daily <= 450) & (trough >= 4) & (trough <= 6)
     assert table["p_all"].tolist() == [both.mean()] * 2

@@ -160,7 +160,7 @@ def test_a_covariate_that_changed_between_doses_acts_as_it_did():
     past = 100 * np.exp(-CL / V * (10 * 2 + 10 * 3 + 20 * 3))
     np.testing.assert_allclose(found, (past + 50 * np.exp(-CL / V * 10 * 3)) / V, rtol=1e-9)
     with pytest.warns(UserWarning, match="the regimen starts at 0, and .* change up to 20: those of the past hold"):
-        nb.recommend(forecast, nb.Regimen(50.0), nb.Trough(0, 2, time=40.0), history="none")
+        nb.recommend(forecast, nb.Regimen(50.0, start=0.0), nb.Trough(0, 2, time=40.0), history="none")
     with pytest.raises(nb.ModelError, match="is about times from 30 on, before the regimen 50 starts at 40"):
         exposures(forecast, nb.Regimen(50.0, start=40.0), nb.AUC(1, 2, 30.0, 60.0), history="none")
 
@@ -270,7 +270,7 @@ LATER = nb.Regimen(100.0, start=24.0)
     [
         (lambda: nb.Regimen(-5.0), "Regimen: amount must be a number from 0 on; got -5.0"),
         (lambda: nb.Regimen(np.inf), "amount must be a number from 0 on; got inf"),
-        (lambda: nb.Regimen(5.0, start=np.nan), "start must be a finite number; got nan"),
+        (lambda: nb.Regimen(5.0, start=np.nan), "start must be a finite number or None; got nan"),
         (lambda: nb.Regimen(5.0, every=6.0, doses=2, duration=8.0), "over 8 is longer than the interval of 6"),
         (lambda: nb.Regimen(5.0, every=6.0, doses=2, rate=0.5), "over 10 is longer than the interval of 6"),
         (lambda: nb.Regimen(5.0, duration=1.0, rate=5.0), "duration and rate say the same"),

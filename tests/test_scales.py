@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 from scipy import stats
 
 import nlmebayes as nb
-from model_zoo import LinearMixed
+from model_zoo import CountGLMM, LinearMixed
 from nlmebayes import measurement, storage
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import draws_of
@@ -95,3 +96,38 @@ def test_two_formulas_of_one_part_are_an_error():
     two = nb.Model(LinearMixed(), "sigma ~ 1", "sigma_y_a ~ 1 + t")
     with pytest.raises(nb.FormulaError, match="sigma_y_a has two formulas"):
         nb.build(two, study(2))
+
+
+def ticks(birds=400):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"id": np.repeat(np.arange(birds), 2), "habitat": np.repeat(["heath", "wood"], birds)})
+    pi = np.where(frame["habitat"] == "wood", 0.2, 0.6)
+    frame["y"] = np.where(rng.random(2 * birds) < pi, 0, rng.poisson(4.0, 2 * birds))
+    return nb.Dataset.from_frame(frame, outcome="y", levels="id", inputs=("habitat",))
+
+
+SHARE = nb.Model(CountGLMM(), "rate ~ 1", "sigma_y_pi ~ 1 + habitat", residual=nb.ZeroInflated())
+
+
+def test_the_share_of_zeros_has_a_formula_on_the_logit_scale():
+    data = ticks(4)
+    (o,) = resolve(SHARE, data).outcomes
+    found = measurement.log_density(SHARE.residual, np.full((1, 8), 4.0), {"pi": np.array([[-1.0, 1.5]])}, o)[0]
+    pi = 1 / (1 + np.exp(1.0 - 1.5 * (data.observations["habitat"] == "wood")))
+    y = data.observations["value"]
+    exact = np.log(pi * (y == 0) + (1 - pi) * stats.poisson(4.0).pmf(y))
+    assert found == pytest.approx(exact, rel=1e-10)
+    built = nb.build(SHARE, data)
+    given = {"sigma_y_pi": np.array([-1.0, 1.5]), "theta_rate": np.array([np.log(4.0)])}
+    density = pm.logp(built["y"], y.to_numpy().astype(int))
+    values = density.eval({built[name]: value for name, value in given.items()}, mode="FAST_COMPILE")
+    assert values == pytest.approx(exact, rel=1e-10)
+    table = nb.priors(SHARE, data).set_index(["variable", "coordinate"])["prior"]
+    assert table["sigma_y_pi", "Intercept"] == "Normal(mu=0, sigma=1.5)"
+
+
+def test_the_share_of_zeros_is_found():
+    found = pilot(SHARE, designed(SHARE, ticks()))
+    logits = np.log(0.6 / 0.4), np.log(0.2 / 0.8) - np.log(0.6 / 0.4)
+    assert found.sigma["y"]["pi"] == pytest.approx(logits, abs=0.35)
+    assert np.exp(found.theta["rate"]) == pytest.approx(4.0, rel=0.05)

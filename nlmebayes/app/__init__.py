@@ -2,7 +2,7 @@
 
 import importlib
 
-_JOBS = ("arguments", "demo", "fit", "forecast", "predict", "statement", "zoo")
+_JOBS = ("arguments", "demo", "fit", "forecast", "models", "predict", "statement", "zoo")
 
 
 def __getattr__(name):

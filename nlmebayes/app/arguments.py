@@ -16,6 +16,8 @@ def said(given):
         "residual": one_or_each(given.get("residual"), "--residual", "OUTCOME=KIND"),
         "priors": assignments(given.get("prior"), "--prior", "'omega_id=HalfNormal(sigma=0.3)'"),
         "typical": {k: _typical(k, v) for k, v in assignments(given.get("typical"), "--typical").items()},
+        "fixed": {k: number(v, f"--fixed {k}") for k, v in assignments(given.get("fixed"), "--fixed").items()},
+        "links": assignments(given.get("link"), "--link", "NAME=LINK"),
         "inputs": assignments([text for text in given.get("input") or () if "=" in text], "--input", "INPUT=COLUMN"),
         "parametrisation": one_or_each(given.get("parametrisation"), "--parametrisation", "NAME=KIND"),
     }

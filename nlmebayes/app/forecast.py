@@ -3,7 +3,7 @@
 import json
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,23 +11,30 @@ import numpy as np
 
 import nlmebayes as nb
 from nlmebayes import library, publication, storage
-from nlmebayes.app import predict, statement, wanted
+from nlmebayes.app import doses, predict, statement, wanted
 from nlmebayes.app.words import StatementError
-from nlmebayes.dosing.regimen import varied
 from nlmebayes.files import trees, whole
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture
-LISTED = 10  # regimens in the printed table
+INTENDED = (
+    "Intended use: research and teaching. This is no medical device: whoever treats the patient decides, and checks "
+    "doses, units and times."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """What the patient is compared with: a tree, how its data are read, the unit of its concentrations, if known."""
+    """What the patient is compared with: a tree, how its data are read, and its units by name, as far as known."""
 
     tree: object
     reading: dict
-    unit: str | None = None
+    units: dict = field(default_factory=dict)
+
+    @property
+    def unit(self):
+        """That of the concentrations, if known."""
+        return self.units.get(self.reading.get("outcome"))
 
 
 def population(path):
@@ -38,7 +45,12 @@ def population(path):
         with statement.refused():
             tree = library.read_population(path) if path.suffix else nb.published(str(path))
         reading, units = predict.reading(tree), json.loads(tree.attrs[publication.ABOUT]).get("units", {})
-        return Population(tree, reading, units.get(reading.get("outcome")))
+        return Population(tree, reading, units)
+    if not path.exists() and not path.suffix:
+        raise StatementError(
+            f"no file, folder or published model {str(path)!r}{library.near(str(path))} published are "
+            f"{', '.join(library.published_names())}"
+        )
     tree = predict.opened(path / "fit.nc" if path.is_dir() else path)
     return Population(tree, predict.reading(tree))
 
@@ -55,8 +67,8 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
     targets : sequence of str
         Such as ``"trough 10-15 mg/L"``, see `nlmebayes.app.wanted`.
     plan : dict, optional
-        Texts ``amounts``, ``every``, ``duration``; numbers ``start``, ``until``, ``number``, ``salt``; ``state``,
-        ``steady``.
+        Texts ``amounts``, ``every``, ``duration``; numbers ``step``, ``start``, ``until``, ``number``, ``salt``;
+        ``state``, ``steady``.
     about : str, optional
         Outcome that the targets are about, if there are several.
     samples : str, optional
@@ -84,12 +96,13 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         if aims:
             options = {"history": history, "outcome": about, "now": now, "covariates": wanted.coming(then)}
             found["targets"] = [str(aim) for aim in aims]
-            lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found)
+            units = doses.Units.of(people.units, patient, about)
+            lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found, units)
         elif samples:
             raise StatementError("--sample says what of a target a sample would tell; give --target")
-        found["warnings"] = warned
+        found |= {"warnings": warned, "intended_use": INTENDED}
         (folder / "forecast.json").write_text(json.dumps(_finite(found), indent=2) + "\n", encoding="utf-8")
-    say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned)]))
+    say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned), INTENDED]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in Path(out).iterdir())))
 
 
@@ -144,15 +157,10 @@ def told(found):
     return lines
 
 
-def _dosed(forecast, patient, aims, plan, options, samples, folder, found):
+def _dosed(forecast, patient, aims, plan, options, samples, folder, found, units):
     """Lines about doses and the next sample; tables and pictures go into the folder."""
-    amounts = wanted.numbers(plan.pop("amounts", None), "--doses")
-    now, shown = options["now"], {key: value for key, value in options.items() if key != "now"}
-    plans = planned(patient, amounts, plan, options["history"], now)
-    if amounts is None:
-        with statement.refused():
-            best = [nb.optimise(forecast, each, aims, **options) for each in plans]
-        plans = [varied(p, "amount", t["amount"].iloc[0]) for p, t in zip(plans, best, strict=True)]
+    shown = {key: value for key, value in options.items() if key != "now"}
+    plans, found["assumed"] = doses.planned(forecast, patient, aims, plan, options)
     with statement.refused():
         table = nb.recommend(forecast, plans, aims, **options)
     order = list(dict.fromkeys(table["regimen"]))
@@ -161,86 +169,16 @@ def _dosed(forecast, patient, aims, plan, options, samples, folder, found):
     _save(nb.plot.doses(forecast, ranked[:SHOWN], aims, **shown), folder / "doses.png")
     found["regimens"] = table.to_dict("records")
     found["best"] = found["regimens"][: len(aims)]
-    lines = ["", *listed(table), "", *answer(found["best"])]
+    worded = {str(each): units.regimen(each) for each in plans}
+    lines = ["", *(f"Assumed: {line}" for line in found["assumed"]), *doses.listed(table, aims, worded, units), ""]
+    lines += doses.answer(found["best"], aims, ranked[0], units)
     if samples:
         times = wanted.numbers(samples, "--sample")
         said = nb.next_sample(forecast, times, aims[0], plan=ranked[0], **shown)
         said.to_csv(folder / "samples.csv", index=False)
         found["samples"] = said.to_dict("records")
-        lines += ["", *sampled(said, aims[0])]
+        lines += ["", *doses.sampled(said, aims[0], units)]
     return lines
-
-
-def planned(patient, amounts, plan, history, now=None):
-    """Regimens of the options; without amounts one of each interval and duration, to be searched from."""
-    every, duration = (wanted.numbers(plan.pop(name, None), f"--{name}") for name in ("every", "duration"))
-    plan = {key: value for key, value in plan.items() if value is not None}
-    count = plan.pop("number", None)
-    if every is None and (count or plan.get("until") or plan.get("steady")):
-        raise StatementError("--number, --until and --steady need the interval, --every")
-    if count and plan.get("until"):
-        raise StatementError("give --number or --until, not both")
-    if count:
-        plan["doses"] = count
-    elif every is not None and "until" not in plan:
-        plan["steady"] = True
-    if "start" not in plan:
-        plan["start"] = _begins(patient, history) if now is None else now
-    if amounts is None:
-        given = patient.doses["amount"].to_numpy(float)
-        amounts = [given[-1] if len(given) else 1.0]
-    with statement.refused():
-        return nb.regimens(amounts, every=every, duration=duration, **plan)
-
-
-def _begins(patient, history):
-    """Where a regimen begins that does not say so: at the last sample, if that is after the last dose; where no dose
-    stays, at the last record, whose covariates and occasion hold from there on."""
-    if history == "none":
-        records = (patient.observations, patient.doses, patient.events)
-        return float(max(frame[patient.time].max() for frame in records if len(frame)))
-    doses, seen = patient.doses, patient.observations[patient.time].max()
-    last = (doses[patient.time] + doses["addl"] * doses["ii"]).max() if len(doses) else -np.inf
-    if not last < seen:
-        raise StatementError(
-            f"no record is later than the last dose, at {last:g}: say when the regimen starts, --start"
-        )
-    return float(seen)
-
-
-def listed(table):
-    """The table of regimens in words, of each target."""
-    for target in dict.fromkeys(table["target"]):
-        part = table[table["target"] == target]
-        wide = max(10, *(len(text) for text in part["regimen"][:LISTED])) + 2
-        yield f"{target}:"
-        yield f"{'regimen':<{wide}}{'below':>7}{'in range':>10}{'above':>7}{'median':>10}   5 to 95 %"
-        for row in part.head(LISTED).to_dict("records"):
-            yield (
-                f"{row['regimen']:<{wide}}{row['p_below']:>7.2f}{row['p_in']:>10.2f}{row['p_above']:>7.2f}"
-                f"{row['median']:>10.4g}   {row['q05']:.4g} to {row['q95']:.4g}"
-            )
-        if len(part) > LISTED:
-            yield f"... and {len(part) - LISTED} more, in regimens.csv"
-
-
-def answer(best):
-    """The best regimen in words."""
-    together = f", all targets together {best[0]['p_all']:.2f}" if len(best) > 1 else ""
-    yield f"Best: {best[0]['regimen']}{together}"
-    for row in best:
-        yield (
-            f"  {row['target']}: in range with probability {row['p_in']:.2f} (Monte Carlo error {row['mcse']:.2f}), "
-            f"below {row['p_below']:.2f}, above {row['p_above']:.2f}"
-        )
-
-
-def sampled(table, aim):
-    """When the next sample says most, in words."""
-    yield f"Next sample, to know the exposure ({aim}) better:"
-    for row in table.to_dict("records"):
-        falls = f"{row['reduction']:.0f} % (from {row['sd_now']:.3g} to {row['sd_after']:.3g})"
-        yield f"  at {row['time']:g}: its SD falls by {falls}"
 
 
 def _save(figure, path):

@@ -20,7 +20,8 @@ from nlmebayes.app import zoo
 from nlmebayes.app.words import StatementError, call, chosen, converted, hyphenated, number, values_of
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
-MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "inputs", "parametrisation")
+MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "fixed", "links", "inputs", "parametrisation")
+TABLES = ("options", "priors", "typical", "fixed", "links", "inputs")  # of [model]
 SAMPLING = {"draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int}
 MOST = {"draws": 10_000_000, "tune": 10_000_000, "chains": 1000}
 MADE_WITH = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
@@ -159,12 +160,13 @@ def model(said):
     """The `Model` of a ``[model]`` table."""
     if "name" not in said:
         raise StatementError(f"no model: give --model; there are {', '.join(zoo.classes())}")
-    tables = {key: _table(said.get(key, {}), key) for key in ("options", "priors", "typical", "inputs")}
+    tables = {key: _table(said.get(key, {}), key) for key in TABLES}
     typical = {name: tuple(value) if isinstance(value, list) else value for name, value in tables["typical"].items()}
     with refused():
         return nb.Model(
             structure(said["name"], tables["options"]), *_listed(said.get("formulas", ())),
             residual=_residual(said.get("residual", "additive")), inputs=tables["inputs"], typical=typical,
+            fixed=tables["fixed"], links=tables["links"],
             priors={name: prior(text, name) for name, text in tables["priors"].items()},
             parametrisation=said.get("parametrisation", "auto"),
         )  # fmt: skip
@@ -240,7 +242,7 @@ def complete(said, model):
         "parametrisation": model.parametrisation,
         "options": _options(model.structure),
         "priors": {name: _written(value) for name, value in model.priors.items()},
-        "typical": model.typical, "inputs": model.inputs,
+        "typical": model.typical, "links": model.links, "inputs": model.inputs,
     }  # fmt: skip
     stated = {key: value for key, value in stated.items() if value not in ({}, [])}
     return {"data": data, "model": stated, "sampling": sampling(said.get("sampling", {})), "versions": versions()}

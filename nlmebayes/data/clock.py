@@ -51,6 +51,23 @@ def hours(frame, subject, source):
     return _since_first(0 * time, time, subject, "clock")
 
 
+def moment(zero, time):
+    """A time in hours after ``zero``, as `hours` gives it, by the calendar or the clock of the table, to the minute.
+
+    Examples
+    --------
+    >>> moment(("date", 481521.5), 24.0), moment(("clock", 8.0), 18.5), moment(("day", 32.0), 1.0)
+    ('2024-12-07 09:30', 'day 2, 02:30', 'day 1, 09:00')
+    """
+    kind, hours_of_zero = zero
+    minutes = round(60 * (hours_of_zero + time))
+    day, (hour, minute) = minutes // 1440, divmod(minutes % 1440, 60)
+    dated = {"date": "%Y-%m-%d", "month and day": "%d %B"}
+    if kind in dated:
+        return f"{date.fromordinal(EPOCH + day):{dated[kind]}} {hour:02d}:{minute:02d}"
+    return f"day {day + (kind == 'clock')}, {hour:02d}:{minute:02d}"
+
+
 def clock_hours(frame, column, source):
     """A column of numbers, or of clock times as hours."""
     text = _text(frame[column])

@@ -90,7 +90,10 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
     validate.refuse(x, np.isinf(x["value"]), "value", "is infinite", source, "DV")
     for each in () if predict else outcomes:
         if x["value"][name == each].isna().all():
-            raise DataError(f"{source}, column DV: the outcome {each} is missing in every record")
+            raise DataError(
+                f"{source}, column DV: the outcome {each} is missing in every record; of a patient without "
+                "measurements say unmeasured='predict'"
+            )
     flag, limit = _censoring(frame, evid, source)
     low, high = limits.quantified(lloq, uloq, frame.assign(outcome=name), outcomes, source)
     here = observed & ~mdv

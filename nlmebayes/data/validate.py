@@ -269,7 +269,8 @@ def no_duplicates(frame, keys, source):
 
 def not_all_missing(frame, column, source):
     if frame[column].isna().all():
-        fail(source, "1 to " + str(len(frame)), column, "the outcome is missing in every record")
+        fail(source, "1 to " + str(len(frame)), column, "the outcome is missing in every record; of a patient "
+             "without measurements say unmeasured='predict'")  # fmt: skip
 
 
 def nested(frame, levels, source):

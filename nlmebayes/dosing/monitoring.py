@@ -15,6 +15,7 @@ from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, Tree, ch
 from nlmebayes.dosing import regimen
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
+from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
 from nlmebayes.evaluation import draws_of
 from nlmebayes.measurement import log_density, measure
@@ -100,6 +101,7 @@ def next_sample(
     if plan is not None:
         case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                        covariates=covariates)  # fmt: skip
+        (plan,) = completed(case, [plan])
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(forecast, model, patient, outcome, every) if case is None else _planned(case, plan, every)
     sigma = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes).sigma[outcome]
@@ -115,7 +117,7 @@ def _quantity(of, forecast, model, case, plan):
             raise ModelError(f"next_sample: the exposure {of} needs the doses to come, plan=")
         value = prospect(case, plan, [of]).exposures([part.amount for part in plan.parts])[0]
         return np.log(value) if (value > 0).all() else value
-    known = {p.name: p for p in model.structure.parameters}
+    known = {p.name: p for p in model.parameters}
     if of not in known:
         raise ModelError(f"no parameter {of!r} in {model.structure.label}; its parameters are {', '.join(known)}")
     if of not in forecast["posterior"]:

@@ -13,6 +13,7 @@ import pandas as pd
 from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
+from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
@@ -47,6 +48,7 @@ class Case:
     occasions: str = regimen.NEW
     drift: str | None = None  # the level whose effects go on from the last group's
     covariates: dict = field(default_factory=dict)  # to come, as in `recommend`
+    dispensing: Dispensing = field(default_factory=Dispensing)
 
     @classmethod
     def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW, covariates=None):
@@ -67,7 +69,8 @@ class Case:
         drift = said(forecast, "nlmebayes_forecast").get("drift")
         coming = outlook.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
-        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming)
+        given = Dispensing.of(forecast)
+        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming, given)
 
 
 def only(patient, outcome=None):
@@ -232,7 +235,9 @@ def prospect(case, plan, targets, largest=None):
     ends = {w: grid for w, grid in grids.items() if w[2]}
     areas = None
     if ends:
-        found = replace(course(case, plan, _times(ends)), model=Model(area))
+        found = replace(
+            course(case, plan, _times(ends)), model=Model(area, links=case.model.links, typical=case.model.typical)
+        )
         areas = curves(found, largest)
     return Prospect(tuple(targets), windows, grids, _places(seen) | _places(ends), curve, areas)
 

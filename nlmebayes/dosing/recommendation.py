@@ -8,7 +8,7 @@ import pandas as pd
 
 from nlmebayes import storage
 from nlmebayes.arguments import NotNegative, Number, Text, Tree, checked
-from nlmebayes.dosing import doubts
+from nlmebayes.dosing import doubts, inheritance
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
@@ -67,6 +67,10 @@ def recommend(
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
     that uncertainty about the patient and about the population both count. The patient's past doses count.
 
+    What a regimen leaves open is taken from the records, and a warning says what that is: it starts at the next dose
+    that they imply, one interval after the last one (II of its record, or the time between the last two, or its own
+    interval), at the last record if that is later; it is given into the same state over the same time.
+
     Parameters
     ----------
     forecast : DataTree
@@ -104,8 +108,9 @@ def recommend(
     Raises
     ------
     ModelError
-        Not a forecast; a regimen that does not start after the last recorded dose, unless it replaces it; an unknown
-        outcome or state. Amounts or targets that look like another unit are warnings.
+        Not a forecast; a regimen that does not start after the last recorded dose, unless it replaces it; one that
+        leaves open what the records do not tell; an unknown outcome or state. Amounts or targets that look like
+        another unit are warnings.
 
     Examples
     --------
@@ -119,7 +124,7 @@ def recommend(
         raise ModelError("recommend: needs at least one regimen and one target")
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
-    check(case, plans, now)
+    plans = completed(case, plans, now)
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
@@ -127,6 +132,23 @@ def recommend(
         if doubt:
             warn(doubt)
     return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
+
+
+def completed(case, plans, now=None):
+    """The plans with what they take from the records, which is warned of.
+
+    Raises
+    ------
+    ModelError
+        Plans that cannot be, and a chart that knows the future, as far as it stays.
+    """
+    chart = inheritance.Chart.of(case.patient, case.model.structure, case.dispensing.infused)
+    found = [inheritance.stated(plan, chart, case.history, now) for plan in plans]
+    for line in dict.fromkeys(inheritance.sentence(words) for _, words in found if words):
+        warn(line)
+    plans = [plan for plan, _ in found]
+    check(case, plans, now)
+    return plans
 
 
 def check(case, plans, now=None):
@@ -227,8 +249,8 @@ def _row(plan, target, exposure, hit, size):
     }
     errors = {name: float(np.sqrt(max(p * (1 - p), 1 / size / 4) / size)) for name, p in shares.items()}
     return {
-        "regimen": str(plan), "amount": plan.amount, "every": plan.every, "duration": plan.infusion,
-        "target": str(target), **{f"p_{name}": float(p) for name, p in shares.items()},
+        "regimen": str(plan), "amount": plan.amount, "start": plan.start, "every": plan.every,
+        "duration": plan.infusion, "target": str(target), **{f"p_{name}": float(p) for name, p in shares.items()},
         "mcse": errors["in"], "mcse_below": errors["below"], "mcse_above": errors["above"],
         "q05": float(low), "median": float(median), "q95": float(high),
     }  # fmt: skip

@@ -17,6 +17,7 @@ NEW, LAST, EACH = OCCASIONS = "new", "last", "each"
 MOST = 100_000  # doses of a plan, and amounts to choose from
 Doses = Annotated[int, whole(f"a whole number from 1 to {MOST}", 1, MOST)]
 Several = Positive | None | list[Positive | None]
+Lengths = NotNegative | None | list[NotNegative | None]
 OneOrMore = NotNegative | list[NotNegative]
 
 
@@ -29,16 +30,17 @@ class Regimen:
     ----------
     amount : float
         Of one dose, in the unit of the data (mg).
-    start : float
-        Time of the first one.
+    start : float, optional
+        Time of the first one; by default the next dose that the patient's records imply, see `recommend`.
     every : float, optional
         Interval between doses (h); needed for more than one.
     doses : int
         Number of doses.
     duration : float, optional
-        Of the infusion of each; by default they are given at once. No longer than the interval.
+        Of the infusion of each, no longer than the interval; 0 gives them at once. By default that of the last
+        recorded dose.
     state : str, optional
-        Which state is dosed, by name or CMT number; by default the structure's own.
+        Which state is dosed, by name or CMT number; by default that of the last recorded dose, or the structure's own.
     rate : float, optional
         Of the infusion of each, in place of ``duration``, which is then amount / rate.
     salt : float
@@ -55,10 +57,10 @@ class Regimen:
     """
 
     amount: NotNegative
-    start: Number = 0.0
+    start: Number | None = None
     every: Positive | None = None
     doses: Doses = 1
-    duration: Positive | None = None
+    duration: NotNegative | None = None
     state: Text | None = None
     _: KW_ONLY
     rate: Positive | None = None
@@ -81,21 +83,26 @@ class Regimen:
     @property
     def infusion(self):
         """How long each infusion lasts, or None."""
-        return self.duration if self.rate is None else self.amount / self.rate or None
+        return (self.duration if self.rate is None else self.amount / self.rate) or None
 
     @property
     def times(self):
-        """Times of the doses."""
-        return self.start + (self.every or 0.0) * np.arange(self.doses)
+        """Times of the doses; of one that does not say when it starts, since then."""
+        return (self.start or 0.0) + (self.every or 0.0) * np.arange(self.doses)
 
     @property
     def parts(self):
         return (self,)
 
     def __str__(self):
-        over = f" over {self.infusion:g}" if self.infusion else ""
-        often = f" every {self.every:g} x {self.doses}" if self.doses > 1 else ""
-        return f"{self.amount:g}{over}" + (f" every {self.every:g} at steady state" if self.steady else often)
+        return self.worded()
+
+    def worded(self, amount="", time=""):
+        """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``."""
+        over = f" over {self.infusion:g}{time}" if self.infusion else ""
+        often = f" every {self.every:g}{time} x {self.doses}" if self.doses > 1 else ""
+        steady = f" every {self.every:g}{time} at steady state" if self.steady else often
+        return f"{self.amount:g}{amount}{over}{steady}"
 
 
 @checked
@@ -119,7 +126,7 @@ class Plan:
         for one, other in pairwise(parts):
             if other.steady:
                 raise ModelError(f"Plan: the steady state of {other} would replace what {one} did; leave one out")
-            if other.start <= one.times[-1]:
+            if None not in (one.start, other.start) and other.start <= one.times[-1]:
                 raise ModelError(
                     f"Plan: {other} starts at {other.start:g}, before the last dose of {one} at {one.times[-1]:g}"
                 )
@@ -150,7 +157,7 @@ def varied(plan, name, value):
 
 @checked
 def regimens(
-    amounts: OneOrMore, *, every: Several = None, duration: Several = None, rate: Several = None,
+    amounts: OneOrMore, *, every: Several = None, duration: Lengths = None, rate: Several = None,
     until: Number | None = None, **same,
 ):  # fmt: skip
     """Every `Regimen` of the given amounts, intervals, and infusion durations or rates.
@@ -194,7 +201,7 @@ def regimens(
                     if until is not None and "doses" in same:
                         raise ModelError("regimens: doses= and until= say the same; give one")
                     if until is not None:
-                        given["doses"] = _doses_until(until, same.get("start", 0.0), interval)
+                        given["doses"] = doses_until(until, same.get("start"), interval)
                     try:
                         found.append(Regimen(**given))
                     except ModelError as error:
@@ -206,9 +213,12 @@ def regimens(
     return found
 
 
-def _doses_until(until, start, every):
+def doses_until(until, start, every):
+    """How many doses there are whose last interval ends at ``until`` at the latest, one at least."""
     if every is None:
         raise ModelError("regimens: until= needs an interval, every=")
+    if start is None:
+        raise ModelError("regimens: until= needs the start, start=, or give the number, doses=")
     if until <= start:
         raise ModelError(f"regimens: until={until:g} is not after the start, {start:g}; give a later time")
     count = max(1, int((until - start) / every + 1e-9))
@@ -318,9 +328,14 @@ def acts(patient, plan):
     """Times at which recorded and planned doses, and their infusions of known rate, start and end, in order."""
     found = [part.times + lasts for part in plan.parts for lasts in (0.0, part.infusion or 0.0)]
     for dose in patient.doses.to_dict("records"):
-        times = dose[patient.time] + dose["ii"] * np.arange(dose["addl"] + 1)
+        times = each_time(dose, patient.time)
         found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]
     return np.unique(np.concatenate(found))
+
+
+def each_time(dose, time):
+    """When a recorded dose is given: its time and those of its additional doses."""
+    return dose[time] + dose["ii"] * np.arange(dose["addl"] + 1)
 
 
 def restarts(patient, plan):

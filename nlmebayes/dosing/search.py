@@ -7,9 +7,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
+from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
-from nlmebayes.dosing.recommendation import Loss, check, doubted, evaluated, known, tabled
+from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
 from nlmebayes.dosing.targets import Target
 from nlmebayes.model import Model, ModelError
@@ -30,7 +31,7 @@ DOUBLINGS = 30
 def optimise(
     forecast: Tree, regimen: Regimen | Plan, targets: Target | list[Target], *, optimum: Optimum = "in range",
     probability: Share | None = None, vary: Varied = "amount", between: tuple[Positive, ...] | None = None,
-    given: list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
+    given: Positive | list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
     outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,
     covariates: Coming | None = None, now: Number | None = None,
 ):  # fmt: skip
@@ -50,8 +51,9 @@ def optimise(
     vary : {"amount", "every", "duration", "rate"}
     between : (float, float), optional
         Where to look. Of amounts, by default as far as they change anything.
-    given : sequence of float, optional
-        Values that can be given, e.g. ``range(250, 3001, 250)`` or `tablets`.
+    given : float or sequence of float, optional
+        Values that can be given: all multiples of a number, or a list such as ``range(250, 3001, 250)`` or `tablets`.
+        By default, of amounts of a published model that states them, the multiples of its step.
 
     Returns
     -------
@@ -76,12 +78,13 @@ def optimise(
     aim = Aim(optimum, probability, loss or Loss(), tuple(targets))
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
-    check(case, [regimen], now)
+    (regimen,) = completed(case, [regimen], now)
     if between is not None and (len(between) != 2 or not between[0] < between[1]):
         raise ModelError(f"optimise: between must be two values, the lower first; got {between}")
     search = Search(case, regimen, aim, vary, between)
     best = search.best()
-    values = [best, *_neighbours(best, given)]
+    step = case.dispensing.step if vary == "amount" else None
+    values = [best, *_neighbours(best, step if given is None else given)]
     plans = [varied(regimen, vary, value) for value in values]
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
@@ -96,6 +99,8 @@ def _neighbours(best, given):
     """The values next to the best one that can be given."""
     if given is None:
         return []
+    if isinstance(given, float):
+        return list(Dispensing(given, source="given=").nearest(best))
     known = np.unique(np.asarray(list(given), dtype=float))
     if not known.size:
         raise ModelError("optimise: given= holds no value")

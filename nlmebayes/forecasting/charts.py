@@ -46,6 +46,19 @@ def warn_outside(tree, patient):
         )
 
 
+def warn_unseen(unknown, groups, patient):
+    """Warn of each group above the patient that the population does not know, though it knows others of the level."""
+    own = patient.levels[patient.levels.index(patient.subject) :]
+    for level, new in unknown:
+        known = groups.get(level.name, ())
+        if level.name not in own and known:
+            for label in (level.labels[g] for g in new):
+                warn(
+                    f"{patient.subject} {patient.observations[patient.subject].iloc[0]}: {level.name} {label} is none "
+                    f"of the {len(known)} that the population knows; its effects are as uncertain as those of any other"
+                )
+
+
 def check_now(patient, now):
     """Nothing has been measured after ``now``; a dose after it is warned of."""
     if now is None:

@@ -180,7 +180,7 @@ def _built(target, vector, data):
                 new = new + pt.concatenate([known, pt.zeros((1, len(level.effects)))])[x[f"known_{level.name}"]]
             eta[level.name] = new
         levels = tuple(Effects(level.name, level.effects) for level in design.levels)
-        phi = hierarchy.individual(model.structure, levels, x, theta, eta)
+        phi = hierarchy.individual(model.scales, levels, x, theta, eta)
         for gap in model.structure.order:
             pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
         own = Named(**{name.removeprefix("own_"): value for name, value in x.items() if name.startswith("own_")})

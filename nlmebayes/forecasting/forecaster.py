@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from nlmebayes import imputation, prediction, storage
+from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Positive, Seed, Switch, Text, Tree, Whole, checked
 from nlmebayes.design import Design, resolve
 from nlmebayes.errors import warn
@@ -29,7 +30,7 @@ from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
-from nlmebayes.model import Data, Model, ModelError, by_node, check_names
+from nlmebayes.model import Data, Model, ModelError, by_node
 from nlmebayes.prediction import REPORT
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
@@ -246,6 +247,7 @@ class Forecaster:
             "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
         }  # fmt: skip
         target, central = self.target(patient, **options)
+        charts.warn_unseen(target.unknown, self.population.groups, patient)
         rng = np.random.default_rng(random_seed)
         prior = prior_of(target, draws, rng)
         charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")

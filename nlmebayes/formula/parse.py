@@ -40,6 +40,11 @@ class Formula:
         return (self.fixed, *(group.effects for group in self.groups))
 
     @property
+    def constant(self):
+        """Whether it is a number, with nothing to be found out."""
+        return not (self.fixed.intercept or self.fixed.products or self.groups or self.columns[0])
+
+    @property
     def columns(self):
         """Names of the columns that the sums read, in order, and those that group, apart."""
         read = dict.fromkeys(name for part in self.parts for name in part.columns)

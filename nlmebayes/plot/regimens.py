@@ -62,7 +62,7 @@ def doses(
     if not plans or not aims or times == []:
         raise ModelError("plot.doses: needs one of plans, one of aims, and times, if any, that are not empty")
     case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
-    recommendation.check(case, plans)
+    plans = recommendation.completed(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = panels.panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
     for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):

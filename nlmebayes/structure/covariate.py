@@ -72,6 +72,10 @@ class LatentCovariate(Structure):
         return (*self.structure.parameters, true, *slopes)
 
     @property
+    def linked(self):
+        return (*self.structure.linked, *self.on)
+
+    @property
     def outcomes(self):
         return (*(outcome_names(self.structure) or (self.outcome,)), self.covariate)
 

@@ -47,6 +47,7 @@ class Structure(ABC):
     outcomes: tuple[str, ...] = ()
     order: tuple = ()
     formulas: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     # The other traits, see `Traits`; ``fallible``: a prediction that there is none of is NaN.
     doses, needs_doses, fallible, changing, recordwise = False, True, False, True, False
     closed, breaks = False, ()

@@ -19,6 +19,8 @@ class Traits:
         Expressions that must be positive for the parameters to mean what they are called.
     formulas : tuple of str
         Formulas that the class declares of parameters that the model's statement gives none.
+    linked : tuple of str
+        Parameters whose links the structure itself reads, so that no model gives them another.
     doses, needs_doses : bool
         Whether doses act on it, and whether nothing happens without one.
     fallible : bool
@@ -44,6 +46,7 @@ class Traits:
     inputs: tuple
     order: tuple
     formulas: tuple
+    linked: tuple
     doses: bool
     needs_doses: bool
     fallible: bool
