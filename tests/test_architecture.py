@@ -19,8 +19,8 @@ ROOMS = (
     "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
     "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
     "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "declared",
-    "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula", "observed", "aggregate",
-    "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws", "probabilities",
+    "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula",
+    "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws", "probabilities",
     "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files", "arguments",
     "errors",
 )  # fmt: skip
