@@ -20,9 +20,9 @@ ROOMS = (
     "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
     "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "declared",
     "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula",
-    "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws", "probabilities",
-    "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files", "arguments",
-    "errors",
+    "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",
+    "probabilities", "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files",
+    "arguments", "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
