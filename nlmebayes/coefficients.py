@@ -11,10 +11,13 @@ QR-scaled columns, as rstanarm, brms and Bambi argue for one.
 """
 
 import numpy as np
+import pytensor.tensor as pt
+from pymc.logprob.transforms import Transform
 
 from nlmebayes.formula.matrix import INTERCEPT
 from nlmebayes.parameter import Prior
 
+TURNED = 5.0  # size of a column per what it holds beside the others, from which on the sampler sees other coordinates
 NOTHING = 1e-8  # of a column's size: what it holds beside those before it, where it is a combination of them
 
 
@@ -67,6 +70,37 @@ def levels(matrix):
             total += column
             found.add(label)
     return found if total.all() else set()
+
+
+def turned(values, sigma):
+    """`Turned` of coefficients with prior SDs ``sigma``, or None where no column is near a combination of others."""
+    size_of, here = size(values), independent(values)
+    if len(here) < len(sigma) or (size_of < TURNED * apart(values)).all():
+        return None
+    triangle = np.linalg.qr(values / size_of, mode="r") * size_of
+    return Turned(triangle * (sigma / np.linalg.norm(triangle * sigma, axis=1))[:, None])
+
+
+class Turned(Transform):
+    """Coefficients as the sampler sees them, A theta, with A the triangle of a QR decomposition of their columns.
+
+    Columns that go together make a ridge of the posterior, along which steps are short; there is none in A theta. The
+    coordinates have the prior SDs of the coefficients, and the first moves the first coefficient alone.
+    """
+
+    name = "turned"
+
+    def __init__(self, matrix):
+        self.matrix, self.inverse = matrix, np.linalg.inv(matrix)
+
+    def forward(self, value, *inputs):
+        return (self.matrix * value).sum(axis=-1)
+
+    def backward(self, value, *inputs):
+        return (self.inverse * value).sum(axis=-1)
+
+    def log_jac_det(self, value, *inputs):
+        return -np.log(np.abs(np.diag(self.matrix))) + pt.zeros_like(value)
 
 
 def multiples(values, place, data):

@@ -102,7 +102,8 @@ def _add_fixed(p, matrix, prior, scale, variables):
     name, dim = f"theta_{p.name}", f"{p.name}_term"
     smooths = list(dict.fromkeys(filter(None, matrix.smooths)))
     if not smooths:
-        return variables.add(name, prior, dim, matrix.terms)
+        sigma = np.array(list(prior.parameters["sigma"].values()))
+        return variables.add(name, prior, dim, matrix.terms, coefficients.turned(matrix.values, sigma))
     spread = Prior("HalfNormal", sigma=dict.fromkeys(smooths, centre(p, scale)[2]))
     omega = variables.add(f"omega_{p.name}_smooth", spread, f"{p.name}_smooth", smooths)
     index = [smooths.index(smooth) if smooth else -1 for smooth in matrix.smooths]
@@ -181,7 +182,7 @@ def _off_centre(p, matrix, stated):
             continue
         mend = "subtract its mean" if ":" in label else f"write center({label})"
         trouble = (
-            "and moves with the slope, which is slow to sample" if p.typical is None
+            "where it is the value of nobody" if p.typical is None
             else "where its prior may forbid the slope"
         )  # fmt: skip
         yield (

@@ -97,34 +97,36 @@ def _correlation(given, shares):
     return 2 * stats.beta(a, a).ppf(shares) - 1
 
 
-def add_each(laws, dim):
-    """Add the variable of these laws, of one name, to the current PyMC model.
+def add_each(laws, dim, transform=None):
+    """Add the variable of these laws, of one name, to the current PyMC model; without bounds under a ``transform``.
 
     Raises
     ------
     ModelError
         One of several families is improper, which leaves nothing to draw from.
     """
-    name = laws[0].variable
-    (_, prior, squared), *others = alike(laws)
+    name, (_, prior, squared), *others = laws[0].variable, *alike(laws)
+    low, high = np.array([law.bounds for law in laws]).T
+    free = np.isinf(low).all() and np.isinf(high).all()
     if not others and not squared:
         same = {k: v and len(set(v)) == 1 for k, v in prior.parameters.items()}
-        return Prior(prior.family, {k: v[0] if same[k] else v for k, v in prior.parameters.items()}).add(name, dims=dim)
-    improper = [x for x in laws if x.prior.family in IMPROPER]
+        whole = Prior(prior.family, {k: v[0] if same[k] else v for k, v in prior.parameters.items()})
+        return whole.add(name, dims=dim, **({"default_transform": transform} if free and transform else {}))
+    improper = [law for law in laws if law.prior.family in IMPROPER]
     if improper:
         raise ModelError(f"prior of {name}: {improper[0].text} of {improper[0].coordinate or name} beside others; give "
                          "all of them an improper prior, or none")  # fmt: skip
-    bounded = Between(*np.array([x.bounds for x in laws]).T)
     if dim is None:
-        bounded = Between(*laws[0].bounds)
-        return pm.CustomDist(name, dist=lambda size: laws[0].value(), default_transform=bounded, class_name="Own")
+        own, shape = Between(low[0], high[0]), {}
+    else:
+        own, shape = Between(low, high), {"dims": dim, "signature": "->(k)"}
 
     def drawn(size):
-        return pt.stack([x.value() for x in laws])
+        return pt.stack([law.value() for law in laws]) if dim else laws[0].value()
 
     return pm.CustomDist(
-        name, dist=drawn, dims=dim, signature="->(k)", default_transform=bounded, class_name="Each"
-    )  # fmt: skip
+        name, dist=drawn, default_transform=transform if free and transform else own, class_name="Each", **shape
+    )
 
 
 class Between(Transform):

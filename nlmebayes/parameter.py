@@ -265,9 +265,9 @@ class Prior:
         """A PyMC variable outside of a model."""
         return FAMILIES[self.family].dist(**self.parameters, **options)
 
-    def add(self, name, dims=None, labels=()):
+    def add(self, name, dims=None, labels=(), **options):
         """Add the variable ``name`` to the current PyMC model."""
-        return FAMILIES[self.family](name, **self.at(labels, name), dims=dims)
+        return FAMILIES[self.family](name, **self.at(labels, name), dims=dims, **options)
 
 
 def _plain(value):

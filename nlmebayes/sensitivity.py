@@ -2,8 +2,8 @@ r"""Do priors and data pull apart? Power scaling of the population's priors.
 
 The posterior under the prior to the power alpha, or the likelihood to the power alpha, is that of weighted draws; how
 fast a quantity moves with log2 alpha is its sensitivity (cumulative Jensen-Shannon distance, ArviZ' `psense`). Both are
-large where the prior wants one thing and the data another, whichever of them wins. The law of the random effects is
-part of the model and stays as it is.
+large where the prior wants one thing and the data another, whichever of them wins. The law of the random effects is no
+prior of the population: to that the effects are as good as data, and their density is part of the likelihood.
 
 Source: Kallioinen, Paananen, Bürkner and Vehtari (2024), Stat. Comput. 34, 57.
 """
@@ -84,6 +84,21 @@ def correlations(laws, design, posterior):
     return found, heights
 
 
+def log_likelihood(design, records, posterior):
+    """Log-density of the measurements and of the random effects given the population, (chain, draw)."""
+    total = sum(x.sum([d for d in x.dims if d not in ("chain", "draw")]).to_numpy() for x in records.values())
+    for level in design.levels:
+        eta, omega = (posterior[f"{name}_{level.name}"].to_numpy() for name in ("eta", "omega"))
+        corr = (
+            posterior[f"corr_{level.name}"].to_numpy() if f"corr_{level.name}" in posterior else np.eye(omega.shape[-1])
+        )
+        chol = omega[..., None] * np.linalg.cholesky(corr)
+        z = np.linalg.solve(chol, np.swapaxes(eta, -1, -2))  # (chain, draw, effect, group)
+        size = np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(axis=-1)
+        total = total - 0.5 * (z**2).sum(axis=(-1, -2)) - eta.shape[-2] * size
+    return total
+
+
 def sensitivity(laws, design, tree):
     """One row for each quantity with a prior: its sensitivity to prior and likelihood, the prior that moves it most,
     which way (-1 down, 1 up)."""
@@ -92,11 +107,10 @@ def sensitivity(laws, design, tree):
     values = values_of(own, posterior)
     others, beside = correlations(laws, design, posterior)
     each = np.concatenate([log_priors(own, values), *(x[..., None] for x in beside)], axis=-1)
-    likelihood = sum(x.sum([d for d in x.dims if d not in ("chain", "draw")])
-                     for x in tree["log_likelihood"].data_vars.values())  # fmt: skip
+    likelihood = log_likelihood(design, tree["log_likelihood"], posterior)
     groups = {"posterior": {"x": (("chain", "draw", "quantity"), values)}}
     groups |= {"log_prior": {"all": (("chain", "draw", "one"), each.sum(axis=-1, keepdims=True))}}
-    groups |= {"log_likelihood": {"all": (("chain", "draw", "one"), likelihood.to_numpy()[..., None])}}
+    groups |= {"log_likelihood": {"all": (("chain", "draw", "one"), likelihood[..., None])}}
     scaled = xr.DataTree.from_dict({
         name: xr.Dataset(x, coords={d: np.arange(values.shape[i]) for i, d in enumerate(("chain", "draw"))})
         for name, x in groups.items()

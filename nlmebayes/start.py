@@ -9,9 +9,10 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.pytensorf import join_nonshared_inputs, rewrite_pregrad
 from pytensor.compile.mode import get_mode
-from scipy import optimize
+from scipy import linalg, optimize
 
 from nlmebayes import pilot as piloting
+from nlmebayes.coefficients import Turned
 from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
@@ -98,7 +99,8 @@ def initial_points(built, design, found):
         zip(names, np.split(np.arange(len(centre)), np.cumsum([np.size(v) for v in values])[:-1]), strict=True)
     )
     fixed = np.concatenate([where.get(f"theta_{name}", np.zeros(0, dtype=int)) for name in found.theta])
-    chol = np.linalg.cholesky(found.covariance + 1e-12 * np.eye(len(found.covariance)))
+    turn = linalg.block_diag(*[_turn(built, f"theta_{name}", len(x)) for name, x in found.theta.items() if len(x)])
+    chol = turn @ np.linalg.cholesky(found.covariance + 1e-12 * np.eye(len(found.covariance)))
 
     def initial(seed=None):
         rng = np.random.default_rng(seed)
@@ -107,6 +109,12 @@ def initial_points(built, design, found):
         return value
 
     return initial
+
+
+def _turn(built, name, n):
+    """What takes small changes of a variable to those of the sampler's coordinates, (coordinate, coordinate)."""
+    transform = built.rvs_to_transforms.get(built[name])
+    return transform.matrix if isinstance(transform, Turned) else np.eye(n)
 
 
 def _unconstrained(built, given):

@@ -18,12 +18,13 @@ class Variables:
         self.laws = []
         self.rows = []
 
-    def add(self, name, prior, dim, labels):
-        """Add a variable with its prior; one that is stated by coefficient leaves the others theirs."""
+    def add(self, name, prior, dim, labels, transform=None):
+        """Add a variable with its prior; one that is stated by coefficient leaves the others theirs. ``transform`` is
+        what the sampler sees of it where it has no bounds."""
         laws = self._laws(name, prior, labels if dim else [""])
         self.laws += laws
         self.rows += [law.row for law in laws]
-        return add_each(laws, dim)
+        return add_each(laws, dim, transform)
 
     def _laws(self, name, prior, labels):
         """The `Law` of every coordinate of a variable."""

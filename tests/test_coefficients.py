@@ -2,14 +2,17 @@
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import CountGLMM, HospitalProfile, LinearMixed, OneCompartment
 from nlmebayes import coefficients
 from nlmebayes.design import resolve
 from nlmebayes.hierarchy import Scale, fixed_prior, scale_of_data
+from nlmebayes.model import designed
+from nlmebayes.start import initial_points, pilot
 
 QUARTIC = "mu ~ 1 + Time + I(Time**2) + I(Time**3) + I(Time**4) + (1|Subject) + (1|Date)"
 
@@ -151,3 +154,43 @@ def test_scales_of_omega_suit_their_link():
     omega = [float(table["omega_arm", name].split("=")[1][:-1]) for name in ("mu", "mu:x")]
     assert omega == pytest.approx([sd * np.hypot(1, x.mean() / x.std(ddof=0)), sd / x.std(ddof=0)], rel=5e-3)
     assert nb.Logit().variation * 0.67449 == pytest.approx(np.pi / np.sqrt(3), rel=1e-5)
+
+
+def test_columns_that_go_together_are_turned_and_others_are_not():
+    model, data = linear("1 + x + u", study())
+    (x,) = (m.values for m in resolve(model, data).fixed.values())
+    assert coefficients.turned(x, np.ones(3)) is None
+    far = x + np.array([0.0, 1000.0, 0.0])
+    law = coefficients.turned(far, np.array([9.0, 3.0, 1.0]))
+    precision = np.linalg.inv(law.matrix).T @ far.T @ far @ np.linalg.inv(law.matrix)  # of the coordinates
+    assert np.linalg.cond(precision / np.sqrt(np.outer(np.diag(precision), np.diag(precision)))) < 1.1
+    assert np.linalg.norm(law.matrix * [9.0, 3.0, 1.0], axis=1) == pytest.approx([9.0, 3.0, 1.0])
+    theta = np.array([0.3, -2.0, 1.0])
+    assert law.backward(law.forward(theta)) == pytest.approx(theta, rel=1e-9)
+    wanted = -np.linalg.slogdet(law.matrix)[1]
+    assert law.log_jac_det(pt.as_tensor(theta)).sum().eval(mode="FAST_COMPILE") == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_turned_graph_has_the_density_of_the_plain_one():
+    frame = study().assign(x=lambda f: f["x"] + 1000)
+    stated = {"mu": nb.Prior("Normal", mu=0.0, sigma=50.0)}
+    model, data = linear("1 + x + u", frame)
+    built = nb.build(model.but(priors=stated), data)
+    law, theta = built.rvs_to_transforms[built["theta_mu"]], np.array([1.0, 0.05, -0.3])
+    assert isinstance(law, coefficients.Turned)
+    point = built.initial_point() | {"theta_mu_turned__": law.matrix @ theta}
+    height = built.compile_logp(vars=built["theta_mu"], jacobian=False, mode="FAST_COMPILE")(point)
+    assert height == pytest.approx(stats.norm(0, 50).logpdf(theta).sum(), rel=1e-7)
+
+
+def test_chains_start_around_the_pilot_in_turned_coordinates():
+    model, data = linear("1 + x", study().assign(x=lambda f: f["x"] + 1000))
+    design = designed(model, data)
+    found, built = pilot(model, design), nb.build(model, data)
+    law = built.rvs_to_transforms[built["theta_mu"]]
+    place = [v.name for v in built.free_RVs].index("theta_mu")
+    assert place == 0
+    start = initial_points(built, design, found)
+    drawn = np.stack([start(seed)[:2] for seed in range(2000)]) @ law.inverse.T
+    scaled = (drawn - found.theta["mu"]) @ np.linalg.inv(np.linalg.cholesky(found.covariance)).T
+    assert np.cov(scaled.T) == pytest.approx(0.25 * np.eye(2), abs=0.03)

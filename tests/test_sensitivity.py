@@ -66,6 +66,21 @@ def test_log_priors_are_those_of_scipy():
     assert sensitivity.log_priors(laws, x) == pytest.approx(np.stack(wanted, axis=-1), rel=1e-6, abs=1e-6)
 
 
+def test_the_law_of_the_effects_is_part_of_the_likelihood():
+    rng = np.random.default_rng(2)
+    eta, omega, r = rng.normal(size=(1, 3, 5, 2)), rng.uniform(0.5, 2.0, (1, 3, 2)), rng.uniform(-0.9, 0.9, (1, 3))
+    corr = np.array([[[[1.0, x], [x, 1.0]] for x in r[0]]])
+    dims = {"eta_id": ("g", "e"), "omega_id": ("e",), "corr_id": ("e", "e2")}
+    drawn = {"eta_id": eta, "omega_id": omega, "corr_id": corr}
+    posterior = xr.Dataset({name: (("chain", "draw", *dims[name]), x) for name, x in drawn.items()})
+    records = xr.Dataset({"y": (("chain", "draw", "y_obs"), rng.normal(size=(1, 3, 4)))})
+    design = SimpleNamespace(levels=[SimpleNamespace(name="id")])
+    laws = [stats.multivariate_normal(cov=np.outer(w, w) * c) for w, c in zip(omega[0], corr[0], strict=True)]
+    wanted = [law.logpdf(x).sum() + 5 * np.log(2 * np.pi) for law, x in zip(laws, eta[0], strict=True)]
+    found = sensitivity.log_likelihood(design, records, posterior)[0] - records["y"].sum("y_obs").to_numpy()[0]
+    assert found == pytest.approx(wanted, rel=1e-10)
+
+
 def test_laws_are_carried_and_a_damaged_one_is_refused():
     laws = [law(0.0, 2.0), Law("omega_id", "cl", Prior("InverseGamma", alpha=3, beta=0.2), True, "model")]
     tree = xr.DataTree()

@@ -10,8 +10,8 @@ class LinearMixed(LinearPredictor):
     .. math:: f_j = \mu_j = X_j \theta + \sum_L Z_j \eta_L
 
     ``mu`` has the unit of the outcome. Its formula carries everything: ``"mu ~ 1 + Days + (1 + Days|Subject)"``. The
-    default prior of the intercept is Normal(mean, 2.5 SD) of the measurements, of a slope the same per SD of its
-    covariate, of omega HalfNormal(SD).
+    default prior of the intercept is Normal(mean, 2.5 SD) of the measurements at the mean of the covariates, of a slope
+    2.5 SD per SD of what its covariate holds beside the others, of omega HalfNormal(SD).
 
     Source: Laird and Ware (1982), Biometrics 38, 963-974, doi:10.2307/2529876, eq. 2.1.
     """
