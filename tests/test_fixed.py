@@ -113,6 +113,8 @@ def test_doses_for_a_model_with_another_link():
     model = nb.Model(OneCompartment(), "cl ~ 1 + (1|id)", links={"cl": "identity"}, typical={"cl": (3.0, 1.0)},
                      fixed={"v": 40.0}, residual=nb.Proportional())  # fmt: skip
     tree = nb.population(model, theta={"cl": 3.0}, omega={"sd": {"cl": 0.5}}, sigma={"b": 0.1})
+    with pytest.raises(nb.ModelError, match="theta of v: 50 is a typical value, and by its formula v is known"):
+        nb.population(model, theta={"cl": 3.0, "v": 50.0}, omega={"sd": {"cl": 0.5}}, sigma={"b": 0.1})
     patient = boluses().sel(id="a")
     forecast = nb.forecast(None, tree, patient.with_values(conc=[2.3, 1.6]), draws=2000, random_seed=1)
     regimen = nb.Regimen(300.0, start=24.0, every=12.0, steady=True)
