@@ -93,8 +93,8 @@ figure = nb.plot.prior(nb.simulate(model, training, draws=200, random_seed=1), b
 # %% [markdown]
 # ## Fit
 #
-# Ninety samples hardly tell the two parts of the residual apart, one of which may be next to nothing: a narrow place, to
-# which shorter steps (`target_accept`) are suited.
+# Ninety samples hardly tell the two parts of the residual apart, one of which may be next to nothing: a narrow place,
+# to which shorter steps (`target_accept`) are suited.
 
 # %%
 settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)

@@ -92,6 +92,8 @@ def test_a_link_of_a_zoo_class_is_replaced():
     np.testing.assert_allclose(e0, np.exp(linear), rtol=1e-12)
     np.testing.assert_allclose(tree["prior"]["f_y"].to_numpy()[0, :, [0, 4]].T, e0, rtol=1e-12)
     assert "[log link, effect]" in repr(model) and storage.revive(storage.plain(model)) == model
+    on_percent = nb.Model(Emax(), links={"e0": nb.Logit(0, 100)}, typical={"e0": (2.0, 0.5)})
+    assert storage.revive(storage.plain(on_percent)) == on_percent and on_percent.parameters[0].spread == 0.5
     assert "links" not in storage.statement(nb.Model(Emax()))  # trees written before are read
 
 
