@@ -339,6 +339,9 @@ def _by_term(stated, name, terms, what, fill=None):
         return []
     if stated is None:
         raise ModelError(f"{what}: {name} is not stated")
+    if fill is None and not isinstance(stated, dict) and "Intercept" not in terms:
+        terms = f"has the terms {', '.join(terms)}" if terms else "is known"
+        raise ModelError(f"{what} of {name}: {stated:g} is a typical value, and by its formula {name} {terms}")
     table = stated if isinstance(stated, dict) else {"Intercept": stated} if "Intercept" in terms else {}
     plain = {spelling(str(key)): value for key, value in table.items()}
     short = {spelling(term): term for term in terms}

@@ -92,6 +92,8 @@ def test_a_link_of_a_zoo_class_is_replaced():
     np.testing.assert_allclose(e0, np.exp(linear), rtol=1e-12)
     np.testing.assert_allclose(tree["prior"]["f_y"].to_numpy()[0, :, [0, 4]].T, e0, rtol=1e-12)
     assert "[log link, effect]" in repr(model) and storage.revive(storage.plain(model)) == model
+    on_percent = nb.Model(Emax(), links={"e0": nb.Logit(0, 100)}, typical={"e0": (2.0, 0.5)})
+    assert storage.revive(storage.plain(on_percent)) == on_percent and on_percent.parameters[0].spread == 0.5
     assert "links" not in storage.statement(nb.Model(Emax()))  # trees written before are read
 
 
@@ -113,6 +115,8 @@ def test_doses_for_a_model_with_another_link():
     model = nb.Model(OneCompartment(), "cl ~ 1 + (1|id)", links={"cl": "identity"}, typical={"cl": (3.0, 1.0)},
                      fixed={"v": 40.0}, residual=nb.Proportional())  # fmt: skip
     tree = nb.population(model, theta={"cl": 3.0}, omega={"sd": {"cl": 0.5}}, sigma={"b": 0.1})
+    with pytest.raises(nb.ModelError, match="theta of v: 50 is a typical value, and by its formula v is known"):
+        nb.population(model, theta={"cl": 3.0, "v": 50.0}, omega={"sd": {"cl": 0.5}}, sigma={"b": 0.1})
     patient = boluses().sel(id="a")
     forecast = nb.forecast(None, tree, patient.with_values(conc=[2.3, 1.6]), draws=2000, random_seed=1)
     regimen = nb.Regimen(300.0, start=24.0, every=12.0, steady=True)

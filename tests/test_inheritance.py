@@ -177,6 +177,7 @@ def test_doses_on_the_command_line_have_units_and_a_clock(tmp_path):
     assert "Assumed: the regimen starts at 24, 12 after the last dose, at 12 and runs over 2, as the" in found.stdout
     assert "Assumed: amounts are multiples of 250 mg, as the published model states" in found.stdout
     assert found.stdout.count("Intended use: ") == 1 and said["intended_use"] in found.stdout
+    assert said["units"]["amount"] == "mg" and len(said["assumed"]) == 2
     tree = xr.open_datatree(tmp_path / "out" / "forecast.nc").load()
     cl = tree["posterior"]["cl"].to_numpy()[0, :, -1]
     assert best["median"] == pytest.approx(np.median(2 * best["amount"] / cl))  # AUC = dose / clearance

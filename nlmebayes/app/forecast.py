@@ -100,7 +100,7 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
             lines += _dosed(forecast, patient, aims, dict(plan or {}), options, samples, folder, found, units)
         elif samples:
             raise StatementError("--sample says what of a target a sample would tell; give --target")
-        found |= {"warnings": warned, "intended_use": INTENDED}
+        found |= {"warnings": warned, "units": people.units, "intended_use": INTENDED}
         (folder / "forecast.json").write_text(json.dumps(_finite(found), indent=2) + "\n", encoding="utf-8")
     say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned), INTENDED]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in Path(out).iterdir())))

@@ -54,8 +54,8 @@ def warn_unseen(unknown, groups, patient):
         if level.name not in own and known:
             for label in (level.labels[g] for g in new):
                 warn(
-                    f"{patient.subject} {patient.observations[patient.subject].iloc[0]}: {level.name} {label} is none "
-                    f"of the {len(known)} that the population knows; its effects are as uncertain as those of any other"
+                    f"{level.name} {label} is none of the {len(known)} that the population knows; its effects are as "
+                    "uncertain as those of any other"
                 )
 
 
