@@ -4,9 +4,10 @@ A step is Gauss-Newton's with the curvature of each record's log-density in its 
 lead upwards (Marquardt 1963, J. Soc. Ind. Appl. Math. 11, 431-441). Slopes are central differences in the standardised
 effects: one evaluation of the graph serves all places, their neighbours and all patients. Places to start from are
 scattered over the population, the more the fewer of them explain the samples, so that a patient whose samples meet
-another mode (flip-flop, a lag longer than the first sample's time) is climbed from there too. Of 64 places 4 are climbed
-from, of 1,024 places 16, which go a little way first, and those that are still apart to the top. What could not be
-climbed, for a lag has kinks, is tried nearby.
+another mode (flip-flop, a lag longer than the first sample's time) is climbed from there too. Of 64 places 4 are
+climbed from, of 1,024 places 16, which go a little way first, and those that are still apart to the top. What could not
+be climbed, for a lag has kinks, is tried nearby; and unless several places explain the samples, so are the peaks along
+the axes through the best mode.
 """
 
 from dataclasses import dataclass
@@ -30,11 +31,13 @@ EXPLAINED = 10.0  # effective number of places that explain the samples, below w
 KEPT = 6  # places that are climbed from to the top
 ROUGH = 4  # steps of the first
 WORTHLESS = 15.0  # how far below the best one, in log-density, a mode holds no mass
+LINE = np.linspace(-3.6, 3.6, 121)  # of the population, along an axis
 NEARER = 3  # places that are climbed from there
 NEARBY = (1.0, 0.3, 0.1)  # of the population, around a place that could not be climbed from
 SPREAD, CLOSER = 0.7, 0.3  # least distance between places that are climbed from
 FORBIDDEN = 1e6  # what a place closer than that loses
 ROUNDS = 30
+BETWEEN, VALLEY = np.linspace(0.0, 1.0, 7)[1:-1], 0.02  # places on the way, and a depth there, that part two modes
 APART = 0.1  # modes closer than this are one
 FLAT = 0.05  # least curvature of the log-density that a mode may have; the prior alone gives 1
 SMALLEST = 1e-13  # of the correlations of an information
@@ -61,6 +64,14 @@ class Mode:
     value: np.ndarray
     covariance: np.ndarray
     mass: np.ndarray
+
+    def nearest(self, z):
+        """Which of them places (place, column) belong to, (place,): the one whose Gaussian is densest there."""
+        if len(self.z) == 1:
+            return np.zeros(len(z), dtype=int)
+        inverse, constant = np.linalg.inv(self.covariance), self.mass - 0.5 * np.linalg.slogdet(self.covariance)[1]
+        square = [np.einsum("pi,ij,pj->p", z - m, back, z - m) for m, back in zip(self.z, inverse, strict=True)]
+        return np.argmax(constant[:, None] - 0.5 * np.stack(square), axis=0)
 
 
 @lru_cache(maxsize=64)
@@ -205,7 +216,21 @@ def summits(target, found, last=NEGLIGIBLE):
         found = _apart(_finished(target, climb(target, found.z, np.zeros(len(found.z), dtype=int)), CLOSE))
         z, value = found.z[:, 0], found.value[:, 0]
         polished = z, value, _positive(curvature(target, z)[2], found.information[:, 0])
-    return _laplace(*polished)
+    return _laplace(target, *polished)
+
+
+def joined(target, known, z, last=QUICK):
+    """The `Mode` of one patient with those that are climbed to from z (place, column)."""
+    which = np.zeros(len(z), dtype=int)
+    found = climb(target, z[:, None], which, NEAR)
+    far = [i for i, x in enumerate(found.z[:, 0]) if np.abs(known.z - x).max(axis=1).min() > 2 * APART]
+    if not far:
+        return known
+    new = summits(target, Climb(*(x[far] for x in vars(found).values())), last)
+    z, value = np.concatenate([known.z, new.z]), np.concatenate([known.value, new.value])
+    kept = [i for i in _divided(target, z, value) if value[i] > value.max() - WORTHLESS]
+    both = (np.concatenate(pair)[kept] for pair in zip(vars(known).values(), vars(new).values(), strict=True))
+    return Mode(*both)
 
 
 def _apart(found):
@@ -260,7 +285,33 @@ def climbed(target, close=CLOSE):
     if len(z) > KEPT:
         found = climb(target, z, np.zeros(len(z), dtype=int), close, ROUGH)
         z = _best(found.z, found.value, KEPT, CLOSER, at_middle=False)
-    return _finished(target, climb(target, z, np.zeros(len(z), dtype=int), close), close)
+    found = climb(target, z, np.zeros(len(z), dtype=int), close)
+    found = found if len(many) == SCATTERED else _beside(target, found, close)
+    return _finished(target, found, close)
+
+
+def _beside(target, found, close):
+    """The same with climbs from the peaks of each patient's log-density along the axes through the best place: a lag
+    that ends just before a sample has a peak of its own, too narrow for places that are scattered."""
+    best = np.take_along_axis(found.z, np.argmax(found.value, axis=0)[None, :, None], axis=0)[0]
+    size, n = best.shape[1], len(LINE)
+    many = np.repeat(best[None], size * n, axis=0).reshape(size, n, *best.shape)
+    for k in range(size):
+        many[k, :, :, k] = LINE[:, None] * target.real[:, k]
+    many = many.reshape(-1, *best.shape)
+    value = target.log_density(many, np.zeros(len(many), dtype=int)).reshape(size, n, -1)
+    before, after = value[:, :-2], value[:, 2:]
+    peaks = np.full(value.shape, -np.inf)
+    peaks[:, 1:-1] = np.where((value[:, 1:-1] > before) & (value[:, 1:-1] >= after), value[:, 1:-1], -np.inf)
+    peaks = np.where(np.abs(many - best).max(axis=2) > CLOSER, peaks.reshape(len(many), -1), -np.inf)
+    if not np.isfinite(peaks).any():
+        return found
+    z = _best(many, peaks, NEARER, CLOSER, at_middle=False)
+    return _both(found, climb(target, z, np.zeros(len(z), dtype=int), close))
+
+
+def _both(one, other):
+    return Climb(*(np.concatenate(pair) for pair in zip(vars(one).values(), vars(other).values(), strict=True)))
 
 
 def explored(target):
@@ -281,7 +332,7 @@ def _explained(places, value):
     likelihood = value + 0.5 * (places**2).sum(axis=2)
     with np.errstate(invalid="ignore"):
         weight = np.exp(likelihood - likelihood.max(axis=0))
-        return np.nan_to_num((weight.sum(axis=0) ** 2 / (weight**2).sum(axis=0))).min(initial=np.inf)
+        return np.nan_to_num(weight.sum(axis=0) ** 2 / (weight**2).sum(axis=0)).min(initial=np.inf)
 
 
 def _finished(target, found, close):
@@ -309,13 +360,24 @@ def _nearby(target, found, close):
     many = best + near * spread[:, None] * target.real
     value = target.log_density(many, np.zeros(len(many), dtype=int))
     z = np.concatenate([best, _best(many, np.nan_to_num(value, nan=-np.inf), NEARER, 0.0)[1:]])
-    again = climb(target, z, np.zeros(len(z), dtype=int), close, 2 * ROUNDS)
-    return Climb(*(np.concatenate(pair) for pair in zip(vars(found).values(), vars(again).values(), strict=True)))
+    return _both(found, climb(target, z, np.zeros(len(z), dtype=int), close, 2 * ROUNDS))
 
 
-def _laplace(z, value, exact):
+def _laplace(target, z, value, exact):
     """`Mode` of the places that are still apart, the best first."""
-    kept = _distinct(z, value)
+    kept = _divided(target, z, value)
     z, value, covariance = z[kept], value[kept], np.linalg.inv(exact[kept])
     mass = value + 0.5 * np.linalg.slogdet(covariance)[1] + 0.5 * z.shape[1] * np.log(2 * np.pi)
     return Mode(z, value, covariance, mass)
+
+
+def _divided(target, z, value):
+    """Those of `_distinct` from which no way straight to a better one is without a valley."""
+    near = _distinct(z, value)
+    kept = near[:1]
+    for i in near[1:]:
+        way = z[i] + BETWEEN[:, None, None] * (z[kept] - z[i])
+        dense = target.log_density(way.reshape(-1, 1, z.shape[1]), np.zeros(way.shape[0] * way.shape[1], dtype=int))
+        if (dense.reshape(way.shape[:2]).min(axis=0) < value[i] - VALLEY).all():
+            kept.append(i)
+    return kept
