@@ -87,7 +87,7 @@ def report(name, tree, chart, nuts):
         "chart": best(lambda: ready.target(chart)),
         "mode": best(lambda: modes(central, last=QUICK)),
         "SciPy BFGS, one start": best(lambda: by_scipy(central), 5),
-        "importance, 4000 particles": best(lambda: particles.at_modes(target, central, 4000, rng)),
+        "importance, 4000 particles": best(lambda: particles.importance(target, central, 4000, 0, 0, rng)),
         "forecast map": best(lambda: ready.forecast(chart, method="map", random_seed=1)),
         "forecast importance": best(lambda: ready.forecast(chart, method="importance", random_seed=1)),
     }

@@ -32,7 +32,7 @@ FLOORS = {
     ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
-        "modes", "target", "sampling_times",
+        "proposals", "modes", "target", "sampling_times",
     ),
     "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
     "files": ("trees", "whole", "containers", "versions", "text", "errors"),

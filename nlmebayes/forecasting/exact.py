@@ -5,6 +5,11 @@ fitted population, NUTS cannot walk from draw to draw; the population is then no
 effects of known groups) with the mean and covariance of the draws, and correlations of effects at their mean, which is
 close for a posterior from enough subjects.
 
+Chains do not walk from one mode to another, so some start in each mode that importance sampling gives a probability.
+Where they meet, as R-hat tells, all draws count alike. Where they stay apart, the draws near mode k have together the
+weight that importance sampling gives to the places near it, P(k | y), which a chain cannot know; where that is in doubt
+too (k-hat), so is the answer, in words.
+
 Everything that differs between patients is data of the compiled model, so a new patient with as many effects and the
 same kind of records needs no compilation.
 """
@@ -24,37 +29,90 @@ from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
+from nlmebayes.weights import KHAT
 
 CHAINS, TUNE = 4, 500
+RARE = 0.005  # probability of a mode below which no chain starts in it
+MET, MIXED = 1.02, 1.1  # R-hat below which chains that started in several modes have met, and those of one agree
 KEPT = 8  # compiled models
 NOTHING = -1e30  # log of a density that adds nothing
 SMALL = 1e-10  # relative variance of a direction in which populations do not differ
 _COMPILED = OrderedDict()
 
 
-def sampled(target, n, rng):
-    """The target with populations of their own, and `Particles` of equal weight, n or a few more.
+def sampled(target, n, rng, guide):
+    """The target with populations of their own, and `Particles`, n or a few more.
 
-    ``khat`` is 0 and ``log_evidence`` missing: NUTS knows neither.
+    ``guide``: the `Particles` of importance sampling, whose evidence they have; ``khat`` is 0: NUTS knows neither.
     """
     vector = _Vector(target)
     data = _data(target, vector)
     key = _key(target, data)
     compiled, used = _compiled(key, target, vector, data)
     ready = compiled.with_data(**{name: value for name, value in data.items() if name in used})
-    found = compilation.sampled(
-        ready, draws=-(-n // CHAINS), tune=TUNE, chains=CHAINS, seed=int(rng.integers(2**31)), progress_bar=False,
-        save_warmup=False, target_accept=0.9,
-    )["posterior"]  # fmt: skip
-    z = found["z"].to_numpy()
-    size = min(
-        (array_stats.ess(z[..., i], chain_axis=0, draw_axis=1) for i in range(z.shape[2])), default=z[..., 0].size
+    which = _likely(guide)
+    chains = max(CHAINS // len(which), 2)
+    groups = []
+    for k in which:
+        start = np.concatenate(
+            [np.zeros(target.size) if guide.mode is None else guide.mode.z[k], np.zeros(vector.rank)]
+        )
+        groups.append(
+            compilation.sampled(
+                compilation.started(ready, "numba", lambda _, start=start: start.copy()), chains=chains,
+                draws=-(-n // (chains * len(which))), tune=TUNE, seed=int(rng.integers(2**31)), progress_bar=False,
+                save_warmup=False, target_accept=0.9,
+            )["posterior"]
+        )  # fmt: skip
+    z = np.stack([each["z"].to_numpy() for each in groups])  # (mode, chain, draw, column)
+    w = np.stack([each["w"].to_numpy() for each in groups]) if vector.rank else np.zeros((*z.shape[:3], 0))
+    moved = replace(target, population=vector.draws(w.reshape(z[..., 0].size, vector.rank)))
+    return moved, _pooled(z, guide, which)
+
+
+def _likely(guide):
+    """Positions of the modes that chains start in."""
+    if guide.mode is None:
+        return [0]
+    return [k for k in np.argsort(-guide.probabilities, kind="stable")[:CHAINS] if guide.probabilities[k] > RARE] or [0]
+
+
+def _pooled(z, guide, which):
+    """`Particles` of chains (mode, chain, draw, column) that started in the modes ``which``."""
+    every = z.reshape(-1, *z.shape[2:])
+    flat, n = every.reshape(-1, z.shape[3]), len(which)
+    met = _worst_rhat(every) < MET
+    if n == 1 or met:
+        doubt = None if met else f"chains of NUTS disagree (R-hat {_worst_rhat(every):.2f}), so its draws are not exact"
+        weight, size = np.full(len(flat), 1 / len(flat)), _size(every)
+    else:
+        near = guide.mode.nearest(flat)
+        share = np.bincount(near, guide.probabilities[near] / np.bincount(near)[near], len(guide.probabilities))
+        weight = guide.probabilities[near] / np.bincount(near)[near] / share.sum()
+        each = guide.probabilities[which] / guide.probabilities[which].sum()
+        size = 1 / sum(p**2 / _size(part) for p, part in zip(each, z, strict=True))
+        within = max(_worst_rhat(part) for part in z)
+        doubt = (
+            None if guide.khat <= KHAT and within < MIXED else
+            f"chains of NUTS stay in {n} modes apart, and what each of them weighs is not known (k-hat "
+            f"{guide.khat:.2f}, R-hat within modes {within:.2f}), so its draws are not exact"
+        )  # fmt: skip
+    return Particles(
+        np.arange(len(flat)), flat, weight, 0.0, guide.log_evidence, float(size), guide.mode, guide.probabilities, doubt
     )
-    z = z.reshape(-1, z.shape[2])
-    w = found["w"].to_numpy().reshape(len(z), -1) if vector.rank else np.zeros((len(z), 0))
-    moved = replace(target, population=vector.draws(w))
-    weight = np.full(len(z), 1 / len(z))
-    return moved, Particles(np.arange(len(z)), z, weight, 0.0, np.nan, float(size))
+
+
+def _size(chains):
+    """Least effective sample size of the columns of chains (chain, draw, column)."""
+    columns = range(chains.shape[2])
+    return min(
+        (array_stats.ess(chains[..., i], chain_axis=0, draw_axis=1) for i in columns), default=chains[..., 0].size
+    )
+
+
+def _worst_rhat(chains):
+    found = [array_stats.rhat(chains[..., i], chain_axis=0, draw_axis=1) for i in range(chains.shape[2])]
+    return max(found, default=1.0)
 
 
 @in_turns

@@ -24,9 +24,8 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, draws_of
 from nlmebayes.forecasting import charts, exact, particles
-from nlmebayes.forecasting.labelled import Labelled, distance, prior_of, surprise, times
+from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.forecasting.modes import QUICK, modes
-from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
@@ -41,10 +40,10 @@ Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 Missing = Literal["refuse", "impute"]
 Unusual = Literal["error", "warn"]
 DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
-FEW = 0.5  # share of the wanted effective sample size below which importance sampling goes on
+FEW = 0.75  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
+ELSEWHERE = 0.05  # probability of other modes of which the mode and Laplace's approximation tell
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
-LATER = 10_000  # particles of a later round
 
 
 @checked
@@ -252,14 +251,12 @@ class Forecaster:
         prior = prior_of(target, draws, rng)
         charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
         whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
-        if found.khat > KHAT and method != "laplace":
-            warn(
-                f"forecast of {patient.subject} {target.labels[0]}: k-hat {found.khat:.2f} is above {KHAT}, so the "
-                "draws may be off; take more proposals, or check the patient's records"
-            )
+        modes_ = alternatives(central, found)
+        for doubt in _doubts(method, found, modes_):
+            warn(f"forecast of {patient.subject} {target.labels[0]}: {doubt}")
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
         posterior = Labelled(whole, found.which[chosen], found.z[chosen])
-        return self._tree(patient, {"method": method} | options, prior, posterior, found, rng)
+        return self._tree(patient, {"method": method, "modes": modes_} | options, prior, posterior, found, rng)
 
     def _tree(self, patient, said, prior, posterior, found, rng):
         target, model, n = posterior.target, self.model, len(posterior.which)
@@ -289,6 +286,25 @@ class Forecaster:
         return tree
 
 
+def _doubts(method, found, others):
+    """Why not to trust the draws, in words."""
+    if found.khat > KHAT and method != "laplace":
+        yield (
+            f"k-hat {found.khat:.2f} is above {KHAT}, so the draws may be off; take more proposals, or check the "
+            "patient's records"
+        )
+    if found.doubt:
+        yield found.doubt
+    elsewhere = sum(mode["probability"] for mode in others[1:])
+    if method in ("map", "laplace") and elsewhere > ELSEWHERE:
+        values = ", ".join(f"{name} {value:.3g}" for name, value in others[1]["parameters"].items())
+        what = "the most probable effects are one of" if method == "map" else "Laplace's approximation weighs"
+        yield (
+            f"{what} {len(others)} modes, and others hold {100 * elsewhere:.0f} % of the probability, about "
+            f'{values}; method="importance" weighs them exactly'
+        )
+
+
 def _weights(design, half_life):
     """Weight of each record's log-density, by outcome."""
     if half_life is None:
@@ -305,23 +321,17 @@ def _weights(design, half_life):
 def _drawn(method, target, central, draws, proposals, rounds, rng):
     """The target that a method draws from, and its `Particles`."""
     if method == "map":
-        best = modes(central)
-        mass = float(np.logaddexp.reduce(best.mass))
-        return central, Particles(np.zeros(1, dtype=int), best.z[:1], np.ones(1), 0.0, mass)
+        return central, particles.at_mode(central)
     drifts, imputed = target.drift is not None, target.imputed is not None
     if (method == "nuts" and (drifts or imputed)) or (method == "laplace" and imputed):
         what = "imputed covariates" if imputed else "drift"
         raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
     if method == "laplace":
         return target, particles.laplace(target, central, draws, rng)
-    found = particles.at_modes(target, central, proposals, rng)
     enough = FEW * min(draws, particles.ENOUGH)
-    if method != "nuts" and rounds and target.size and (found.khat > KHAT or found.size < enough):
-        other = particles.adapted(target, draws, LATER, rounds, rng)
-        found = max(found, other, key=lambda x: (x.khat < KHAT, x.size))
+    found = particles.importance(target, central, proposals, rounds if method != "nuts" else 0, enough, rng)
     unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):
         log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
-        target, chains = exact.sampled(target, draws, rng)
-        return target, replace(chains, log_evidence=found.log_evidence)
+        return exact.sampled(target, draws, rng, found)
     return target, found

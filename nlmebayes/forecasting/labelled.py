@@ -73,6 +73,19 @@ def distance(posterior, found):
     return {"z_scores": scores, "overlap": shared}
 
 
+def alternatives(target, found):
+    """Of each mode of `Particles` its ``probability`` and the individual ``parameters`` of the patient's first unit,
+    the most probable first where the draws are weighed, else the densest; ``target`` has one population."""
+    if found.mode is None:
+        return []
+    phi, _ = Labelled(target, np.zeros(len(found.mode.z), dtype=int), found.mode.z)._evaluated
+    first = {name: np.broadcast_to(x, (len(found.mode.z), x.shape[-1]))[:, 0] for name, x in phi.items()}
+    return [
+        {"probability": float(p), "parameters": {name: float(x[k]) for name, x in first.items()}}
+        for k, p in enumerate(found.probabilities)
+    ]
+
+
 def times(posterior):
     """Posterior mean and SD of the time of each sample, by outcome and row."""
     target, found, which = posterior.target, {}, posterior.which[:FEW]

@@ -1,31 +1,36 @@
 """Weighted draws of (population, standardised effects) of one patient: importance sampling.
 
-The first round proposes from Student t distributions at the conditional modes. For population s the mode is two steps
-of Newton's method from that of the mean population, with the slopes of the predictions there, so that a thousand
-populations cost two evaluations each. A tenth of the proposals comes from the prior, which bounds the weights:
+The first round proposes Student t distributions at the conditional modes, with wide copies, and the population itself
+(`proposals`). For population s the mode is two steps of Newton's method from that of the mean population, with the
+slopes of the predictions there, so that a thousand populations cost two evaluations each.
 
-    q(z | s)  =  0.9 sum over modes k  pi_k t_5(z; m_ks, 1.1 V_k)  +  0.1 Normal(z; 0, 1)
-
-Where that is not enough, proposals adapt: each round adds a Student t with the weighted moments of all particles so
-far, tempered while the weights rest on few of them, and every particle is weighted by the mixture of all rounds
-(adaptive multiple importance sampling; Cornuet, Marin, Mira and Robert 2012, Scand. J. Stat. 39, 798-812). Weights are
-Pareto-smoothed (Vehtari, Simpson, Gelman, Yao and Gabry 2024, JMLR 25(72)).
+Particles that only the population explains, though they explain the samples, show a mode that the search has missed:
+it is climbed to from there, and proposals are made anew. Where particles are too few still, proposals adapt: each
+round moves and shapes the components by the weights so far (Cappe, Douc, Guillin, Marin and Robert 2008, Stat. Comput.
+18, 447-459), and adds some at the heaviest particles (Raftery and Bao 2010, Biometrics 66, 1162-1173). Every particle
+is weighted by the mixture of all rounds (Cornuet, Marin, Mira and Robert 2012, Scand. J. Stat. 39, 798-812). Weights
+are Pareto-smoothed (Vehtari, Simpson, Gelman, Yao and Gabry 2024, JMLR 25(72)).
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
 
-from nlmebayes.forecasting.modes import QUICK, climb, modes
+from nlmebayes.forecasting.modes import QUICK, SPREAD, Mode, climb, joined, modes
+from nlmebayes.forecasting.proposals import Proposal, log_normal
 from nlmebayes.model import ModelError
 from nlmebayes.weights import KHAT, smoothed, systematic
 
-TAIL = 5  # degrees of freedom of the proposals
-WIDER = 1.1  # scale of their covariance
-DEFENSIVE = 0.1  # share of the prior among them
+WIDER = 1.1  # scale of the covariance of a proposal at a mode
+EVEN = 0.1  # share of the proposals that is the same for all modes, whatever their mass
+GOOD = 0.5  # k-hat below which the variance of the weights is finite, and no round is added
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
+ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each
+NEW = 0.3  # share of those
+GLIMPSED, WORTH = 4, 12.0  # places that are climbed from for modes that were missed, and how far they may be below
+SEARCHES = 3  # times that the proposal is made anew for modes that were missed
+LATER = 10_000  # particles of a later round
 CLIMBED, CLIMB = 50, 6  # populations with covariates of their own whose modes are climbed to, and steps
 POPULATIONS = 1000  # most populations whose modes are found
 
@@ -33,7 +38,7 @@ POPULATIONS = 1000  # most populations whose modes are found
 @dataclass(frozen=True, eq=False)
 class Particles:
     """Population ``which`` (particle,), ``z`` (particle, column), normalised ``weight`` (particle,), ``khat``, and the
-    log of the patient's evidence."""
+    log of the patient's evidence; the modes and their ``probabilities`` (mode,); why not to trust it, in words."""
 
     which: np.ndarray
     z: np.ndarray
@@ -41,6 +46,9 @@ class Particles:
     khat: float
     log_evidence: float
     independent: float | None = None  # of Markov chains, how many independent draws they are worth
+    mode: Mode | None = None
+    probabilities: np.ndarray | None = None
+    doubt: str | None = None
 
     @property
     def size(self):
@@ -70,32 +78,155 @@ def middle(population):
     return replace(first, theta=means[0], omega=means[1], corr=means[2], eta=means[3], sigma=sigma)
 
 
-def at_modes(target, central, n, rng):
-    """`Particles` proposed at the conditional modes; ``central`` is the target under the `middle` population."""
+def importance(target, central, n, rounds, enough, rng):
+    """`Particles` of n proposals, and of up to ``rounds`` further rounds while they are worth fewer than ``enough``.
+    ``central`` is the target under the `middle` population."""
     if not target.size or not target.observed:
         return _from_prior(target, n, rng)
     found = modes(central, last=QUICK)
+    used, none = rng.permutation(target.population.size)[:POPULATIONS], np.zeros(0)
+    pool = Pool(target, used, none.astype(int), np.zeros((0, target.size)), none, none)
+    for _ in range(SEARCHES):
+        proposal = _at(target, central, found, pool.used)
+        pool = pool.more(proposal, n, rng)
+        seen = _glimpsed(pool, proposal, found)
+        further = joined(central, found, seen) if len(seen) else found
+        if len(further.z) == len(found.z):
+            break
+        found = further
+    best = pool.weighted()
+    for _ in range(rounds):
+        if best.khat < GOOD and best.size >= enough:
+            break
+        proposal = _adapted(pool, proposal)
+        pool = pool.more(proposal, LATER, rng)
+        best = max(best, pool.weighted(), key=lambda x: (x.khat < KHAT, x.size))
+    return replace(best, mode=found, probabilities=np.bincount(found.nearest(best.z), best.weight, len(found.z)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Particles of all rounds so far: ``position`` in the populations ``used``, z, log p(z, y), and the log-density of
+    the mixture of all proposals."""
+
+    target: object
+    used: np.ndarray
+    position: np.ndarray
+    z: np.ndarray
+    log_target: np.ndarray
+    log_proposed: np.ndarray  # log of the sum over rounds of particles times density
+    proposals: tuple = ()
+
+    def more(self, proposal, n, rng):
+        """With n particles of another proposal.
+
+        Raises
+        ------
+        ModelError
+            No particle gives the samples a density.
+        """
+        position = np.resize(rng.permutation(len(self.used)), n)
+        z = proposal.draw(position, rng)
+        log_target = self.target.log_density(z[:, None], self.used[position])[:, 0]
+        proposals = (*self.proposals, (proposal, n))
+        before = np.logaddexp(self.log_proposed, _log_sum(proposals[-1:], self.z, self.position))
+        log_proposed = np.concatenate([before, _log_sum(proposals, z, position)])
+        log_target = np.concatenate([self.log_target, log_target])
+        if not np.isfinite(log_target).any():
+            raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
+        position, z = np.concatenate([self.position, position]), np.concatenate([self.z, z])
+        return Pool(self.target, self.used, position, z, log_target, log_proposed, proposals)
+
+    @property
+    def log_weight(self):
+        """(particle,), whose mean is the evidence."""
+        return self.log_target - self.log_proposed + np.log(len(self.z))
+
+    def weighted(self):
+        """`Particles`."""
+        return weighted(self.used[self.position], self.z, self.log_weight)
+
+
+def _log_sum(proposals, z, position):
+    parts = [np.log(n) + np.logaddexp.reduce(each.log_parts(z, position), axis=0) for each, n in proposals]
+    return np.logaddexp.reduce(parts, axis=0)
+
+
+def _at(target, central, found, used):
+    """The `Proposal` at the conditional modes."""
     share = np.exp(found.mass - np.logaddexp.reduce(found.mass))
-    known = min(target.population.size, POPULATIONS)
-    used = rng.permutation(target.population.size)[:known]
-    centres = _centres(target, central, found, used)  # (mode, population, column)
-    position = np.resize(rng.permutation(known), n)
-    which = used[position]
-    factor = np.linalg.cholesky(WIDER * found.covariance)
-    z = rng.standard_normal((n, target.size))
-    prior = rng.random(n) < DEFENSIVE
-    mode = rng.choice(len(share), size=n, p=share)
-    heavy = np.einsum("nij,nj->ni", factor[mode], z) / np.sqrt(rng.chisquare(TAIL, n) / TAIL)[:, None]
-    z = np.where(prior[:, None], z, centres[mode, position] + heavy)
-    log_q = np.log(DEFENSIVE) + log_normal(z)
-    for k in range(len(share)):
-        with np.errstate(divide="ignore"):
-            part = np.log((1 - DEFENSIVE) * share[k]) + log_student(z - centres[k, position], factor[k])
-        log_q = np.logaddexp(log_q, part)
-    log_weight = target.log_density(z[:, None], which)[:, 0] - log_q
-    if not np.isfinite(log_weight).any():
-        raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
-    return weighted(which, z, log_weight)
+    share = (1 - EVEN) * share + EVEN / len(share)
+    return Proposal(_centres(target, central, found, used), np.linalg.cholesky(WIDER * found.covariance), share)
+
+
+def _glimpsed(pool, proposal, found):
+    """Places (place, column) of particles that the population alone explains and that explain the samples."""
+    parts = proposal.log_parts(pool.z, pool.position)
+    value = np.where(parts[0] > np.logaddexp.reduce(parts[1:], axis=0), pool.log_target, -np.inf)
+    chosen, least = [], found.value.max() - WORTH
+    while len(chosen) < GLIMPSED and value.max() > least:
+        chosen.append(pool.z[np.argmax(value)])
+        value = np.where(np.abs(pool.z - chosen[-1]).max(axis=1) > SPREAD, value, -np.inf)
+    return np.array(chosen)
+
+
+def _adapted(pool, proposal):
+    """The `Proposal` with the weighted moments of each component, and further ones at the heaviest particles."""
+    log_weight = pool.log_weight
+    parts = proposal.log_parts(pool.z, pool.position)
+    mine = np.exp(parts - np.logaddexp.reduce(parts, axis=0))[1:]
+    weight = _tempered(log_weight, SUPPORT * (pool.z.shape[1] + 1))
+    share = mine @ weight + 1e-3
+    centre, factor = proposal.centre.copy(), proposal.factor.copy()
+    for k, each in enumerate(mine * weight):
+        if each.sum() ** 2 / (each**2).sum() >= SUPPORT * (pool.z.shape[1] + 1):
+            shift, factor[k] = _moments(pool.z - centre[k, pool.position], each / each.sum())
+            centre[k] = centre[k] + shift
+    more = [_around(pool, proposal, i, log_weight) for i in _heaviest(pool, log_weight)]
+    share = np.concatenate([(1 - NEW) * share / share.sum(), np.full(len(more), NEW / len(more))])
+    return Proposal(
+        np.concatenate([centre, [c for c, _ in more]]), np.concatenate([factor, [f for _, f in more]]), share
+    )
+
+
+def _tempered(log_weight, enough):
+    """Normalised weights, flattened until enough particles carry them."""
+    finite, power = log_weight - log_weight.max(), 1.0
+    while True:
+        weight = np.exp(power * finite)
+        weight /= weight.sum()
+        if 1 / np.sum(weight**2) >= enough or power < 1e-6:
+            return weight
+        power *= 0.7
+
+
+def _moments(z, weight):
+    """Weighted mean, and the factor of the covariance."""
+    mean = weight @ z
+    deviation = z - mean
+    covariance = (weight[:, None] * deviation).T @ deviation
+    return mean, np.linalg.cholesky(WIDER * covariance + 1e-8 * np.eye(z.shape[1]))
+
+
+def _heaviest(pool, log_weight):
+    """Positions of the heaviest particles that are apart."""
+    chosen, left = [], log_weight.copy()
+    for _ in range(ADDED):
+        chosen.append(int(np.argmax(left)))
+        left = np.where(np.abs(pool.z - pool.z[chosen[-1]]).max(axis=1) > SPREAD / 2, left, -np.inf)
+    return chosen
+
+
+def _around(pool, proposal, i, log_weight):
+    """Centres (population, column) and factor of a component at particle i, shaped by its neighbours."""
+    distance = ((pool.z - pool.z[i]) ** 2).sum(axis=1)
+    near = np.argpartition(distance, int(NEIGHBOURS * len(distance)))[: int(NEIGHBOURS * len(distance))]
+    weight = _tempered(np.append(log_weight[near], log_weight[i]), SUPPORT)[:-1] + 1 / len(near)
+    deviation = pool.z[near] - pool.z[i]
+    covariance = (weight[:, None] / weight.sum() * deviation).T @ deviation + 1e-8 * np.eye(pool.z.shape[1])
+    k = np.argmax(proposal.log_parts(pool.z[i : i + 1], pool.position[i : i + 1])[1:, 0])
+    shift = pool.z[i] - proposal.centre[k, pool.position[i]]
+    return proposal.centre[k] + shift, np.linalg.cholesky(covariance)
 
 
 def _from_prior(target, n, rng):
@@ -151,74 +282,6 @@ def _slopes(target, z, step=1e-4):
     return found
 
 
-def adapted(target, enough, proposals, rounds, rng):
-    """`Particles` of the rounds up to the best one."""
-    components, which, z, log_target = [None], [], np.zeros((0, target.size)), np.zeros(0)
-    best, quality = None, (False, 0.0)
-    log_each = np.zeros((0, 0))  # log-density of every particle under every component
-    for _ in range(rounds):
-        new = _propose(components[-1], proposals, target.size, rng)
-        indices = np.resize(rng.permutation(target.population.size), proposals)
-        log_target = np.append(log_target, target.log_density(new[:, None], indices)[:, 0])
-        which, z = [*which, indices], np.concatenate([z, new])
-        older = np.stack([_log_proposal(c, new) for c in components], axis=1)
-        log_each = np.column_stack([log_each, _log_proposal(components[-1], z[: len(log_each)])])
-        log_each = np.concatenate([log_each, older])
-        log_weight = log_target - np.logaddexp.reduce(log_each, axis=1) + np.log(len(components))
-        if not np.isfinite(log_weight).any():
-            raise ModelError("no proposal gives the patient's samples a finite density; check units, doses and times")
-        found = weighted(np.concatenate(which), z, log_weight)
-        if best is None or (found.khat < KHAT, found.size) > quality:
-            best, quality = found, (found.khat < KHAT, found.size)
-        if quality >= (True, min(enough, ENOUGH)):
-            break
-        components.append(_moments(log_weight, z))
-    return best
-
-
-def _moments(log_weight, z):
-    """Weighted mean and covariance, with the weights flattened until enough particles carry them."""
-    finite = log_weight - log_weight.max()
-    power = 1.0
-    while True:
-        weight = np.exp(power * finite)
-        weight /= weight.sum()
-        if 1 / np.sum(weight**2) >= SUPPORT * (z.shape[1] + 1) or power < 1e-6:
-            break
-        power *= 0.7
-    mean = weight @ z
-    deviation = z - mean
-    return mean, (weight[:, None] * deviation).T @ deviation + 1e-8 * np.eye(z.shape[1])
-
-
-def _propose(component, n, size, rng):
-    """Draws of one proposal component: the prior (None) or a Student t."""
-    if component is None:
-        return rng.standard_normal((n, size))
-    mean, cov = component
-    heavy = rng.standard_normal((n, size)) / np.sqrt(rng.chisquare(TAIL, n) / TAIL)[:, None]
-    return mean + heavy @ np.linalg.cholesky(cov).T
-
-
-def _log_proposal(component, z):
-    if component is None or not z.size:
-        return log_normal(z)
-    return log_student(z - component[0], np.linalg.cholesky(component[1]))
-
-
-def log_normal(z):
-    """Log-density of the prior, (particle,)."""
-    return -0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
-
-
-def log_student(deviation, factor):
-    """Log-density of t_5 with the scale factor factor', (particle,)."""
-    d = len(factor)
-    square = (np.linalg.solve(factor, deviation.T) ** 2).sum(axis=0)
-    constant = special.gammaln((TAIL + d) / 2) - special.gammaln(TAIL / 2) - 0.5 * d * np.log(TAIL * np.pi)
-    return constant - np.log(np.diag(factor)).sum() - 0.5 * (TAIL + d) * np.log1p(square / TAIL)
-
-
 def laplace(target, central, n, rng):
     """`Particles` of equal weight from the Gaussian approximation at the conditional modes; populations are drawn by
     their evidence in the same approximation. ``khat`` is that of the weights that would correct them."""
@@ -236,7 +299,17 @@ def laplace(target, central, n, rng):
     proposed = mass[mode, position] + log_normal(normal) - 0.5 * np.linalg.slogdet(found.covariance)[1][mode]
     ratio = target.log_density(z[:, None], used[position])[:, 0] - proposed
     evidence = float(np.logaddexp.reduce(mass.ravel()) - np.log(len(used)))
-    return Particles(used[position], z, np.full(n, 1 / n), smoothed(ratio)[1], evidence)
+    share = np.exp(np.logaddexp.reduce(mass, axis=1) - np.logaddexp.reduce(mass.ravel()))
+    weight = np.full(n, 1 / n)
+    return Particles(used[position], z, weight, smoothed(ratio)[1], evidence, mode=found, probabilities=share)
+
+
+def at_mode(central):
+    """`Particles` of one: the best mode under the mean population."""
+    found = modes(central)
+    evidence, which = float(np.logaddexp.reduce(found.mass)), np.zeros(1, dtype=int)
+    share = np.exp(found.mass - evidence)
+    return Particles(which, found.z[:1], np.ones(1), 0.0, evidence, mode=found, probabilities=share)
 
 
 def _mass(target, centres, used, covariance):
