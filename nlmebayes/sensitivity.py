@@ -76,7 +76,7 @@ def correlations(laws, design, posterior):
     for level in design.levels:
         for block in level.blocks:
             law = stated.get(f"chol_corr_{block.variable(level)}")
-            if law is not None:
+            if law is not None and law.prior.family == "LKJCorr":
                 k = np.array(block.effects)
                 corr = posterior[f"corr_{level.name}"].to_numpy()[..., k[:, None], k]
                 found.append(law)
