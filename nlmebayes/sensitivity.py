@@ -24,6 +24,7 @@ from nlmebayes.model import assemble
 from nlmebayes.parameter import Prior
 
 LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
+FEWEST = 400  # draws whose weights tell 0.15 from noise
 PULLED, MOVED = 0.15, 0.05  # sensitivities to prior and likelihood from which on it is said
 
 
@@ -125,7 +126,12 @@ def sensitivity(laws, design, tree):
 
 
 def findings(laws, design, tree):
-    """Sentences on priors that pull against the data, one for each prior with all that it moves."""
+    """Sentences on priors that pull against the data, one for each prior with all that it moves; none where draws are
+    too few, or stand still."""
+    posterior = tree["posterior"].to_dataset()
+    values = values_of(within(laws, posterior), posterior)
+    if values[..., 0].size < FEWEST or not (values.std(axis=(0, 1)) > 0).all():
+        return
     table = sensitivity(laws, design, tree)
     pulled = table[(table["prior"] > PULLED) & (table["likelihood"] > MOVED)]
     for mover, rows in pulled.groupby("mover", sort=False):
