@@ -24,13 +24,17 @@ NOTHING = 1e-8  # of a column's size: what it holds beside those before it, wher
 def independent(values):
     """Positions of the columns (row, column) that are no combination of those before them."""
     length = np.linalg.norm(values, axis=0)
-    basis, found = np.zeros((len(values), 0)), []
-    for k, column in enumerate((values / np.where(length > 0, length, 1.0)).T):
+    scaled = values / np.where(length > 0, length, 1.0)
+    beyond = np.abs(np.diag(np.linalg.qr(scaled, mode="r")))  # of each column what those before it do not hold
+    if len(beyond) == scaled.shape[1] and (beyond > NOTHING).all():
+        return list(range(len(beyond)))
+    basis, found = np.zeros((len(values), 0)), []  # one at a time, since a combination must leave no direction behind
+    for k, column in enumerate(scaled.T):
         rest = column - basis @ (basis.T @ column)
         rest -= basis @ (basis.T @ rest)  # twice is enough for rounding (Kahan)
-        size = np.linalg.norm(rest)
-        if size > NOTHING:
-            basis = np.column_stack([basis, rest / size])
+        left = np.linalg.norm(rest)
+        if left > NOTHING:
+            basis = np.column_stack([basis, rest / left])
             found.append(k)
     return found
 

@@ -24,6 +24,7 @@ from nlmebayes.model import assemble
 from nlmebayes.parameter import Prior
 
 LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
+FEWEST = 400  # draws whose weights tell 0.15 from noise
 PULLED, MOVED = 0.15, 0.05  # sensitivities to prior and likelihood from which on it is said
 
 
@@ -76,7 +77,7 @@ def correlations(laws, design, posterior):
     for level in design.levels:
         for block in level.blocks:
             law = stated.get(f"chol_corr_{block.variable(level)}")
-            if law is not None:
+            if law is not None and law.prior.family == "LKJCorr":
                 k = np.array(block.effects)
                 corr = posterior[f"corr_{level.name}"].to_numpy()[..., k[:, None], k]
                 found.append(law)
@@ -125,7 +126,12 @@ def sensitivity(laws, design, tree):
 
 
 def findings(laws, design, tree):
-    """Sentences on priors that pull against the data, one for each prior with all that it moves."""
+    """Sentences on priors that pull against the data, one for each prior with all that it moves; none where draws are
+    too few, or stand still."""
+    posterior = tree["posterior"].to_dataset()
+    values = values_of(within(laws, posterior), posterior)
+    if values[..., 0].size < FEWEST or not (values.std(axis=(0, 1)) > 0).all():
+        return
     table = sensitivity(laws, design, tree)
     pulled = table[(table["prior"] > PULLED) & (table["likelihood"] > MOVED)]
     for mover, rows in pulled.groupby("mover", sort=False):

@@ -175,8 +175,8 @@ print(training)
 # ## Prior check
 #
 # The default prior of a coefficient is wide: on a log link a standard deviation of 1 for a factor, and for a covariate
-# 1 per standard deviation of what it holds beside the others. `nb.priors` prints it with what it means over the
-# range of the data; the picture shows that the whole model expects nothing absurd.
+# 1 per standard deviation of what it holds beside the others. `nb.priors` prints it with what it means over the range
+# of the data; the picture shows that the whole model expects nothing absurd.
 
 # %%
 table = nb.priors(reason, training)

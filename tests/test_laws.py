@@ -11,7 +11,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes import storage
-from nlmebayes.app import statement, toml
+from nlmebayes.app import arguments, statement, toml
 from nlmebayes.laws import Between
 
 P = nb.Prior
@@ -103,3 +103,15 @@ def test_a_statement_and_a_file_bring_them_back():
 def test_what_cannot_be_is_refused(priors, words):
     with pytest.raises(nb.ModelError, match=words):
         table(priors)
+
+
+def test_the_command_line_states_them():
+    said = arguments.said(
+        {"prior": ["cl[log(wt/70)]=Normal(mu=0.75, sigma=0.1)", "omega_id**2=Gamma(alpha=1, beta=1)"]}
+    )
+    assert said["model"]["priors"] == {
+        "cl": {"log(wt/70)": "Normal(mu=0.75, sigma=0.1)"}, "omega_id**2": "Gamma(alpha=1, beta=1)",
+    }  # fmt: skip
+    for bad in (["cl[I(a == 1)]=Flat()"], ["cl=Flat()", "cl[wt]=Flat()"], ["cl[wt]=Flat()", "cl=Flat()"]):
+        with pytest.raises(ValueError, match="--prior"):
+            arguments.said({"prior": bad})

@@ -54,6 +54,12 @@ def test_a_prior_that_agrees_or_that_nothing_contradicts_is_not(given):
     assert not said(*given)
 
 
+def test_few_draws_and_draws_that_stand_still_say_nothing():
+    found = posterior(0.0, 1.0, 6.0, 1.0)
+    few, still = found.isel(draw=slice(0, 20)), found.map_over_datasets(lambda each: each * 0 + 1.0)
+    assert [list(sensitivity.findings([law(0.0, 1.0)], FLAT, tree)) for tree in (few, still)] == [[], []]
+
+
 def test_log_priors_are_those_of_scipy():
     square = Prior("InverseGamma", alpha=3.0, beta=0.2)
     laws = [law(0.0, 2.0), Law("omega_id", "cl", square, True, "model"), law(1.0, 3.0)]

@@ -14,7 +14,7 @@ def said(given):
         "options": assignments(given.get("option"), "--option"),
         "formulas": list(given.get("formula") or ()),
         "residual": one_or_each(given.get("residual"), "--residual", "OUTCOME=KIND"),
-        "priors": assignments(given.get("prior"), "--prior", "'omega_id=HalfNormal(sigma=0.3)'"),
+        "priors": _priors(assignments(given.get("prior"), "--prior", "'omega_id=HalfNormal(sigma=0.3)'")),
         "typical": {k: _typical(k, v) for k, v in assignments(given.get("typical"), "--typical").items()},
         "fixed": {k: number(v, f"--fixed {k}") for k, v in assignments(given.get("fixed"), "--fixed").items()},
         "links": assignments(given.get("link"), "--link", "NAME=LINK"),
@@ -39,6 +39,23 @@ def data(given):
 
 def _given(table):
     return {key: value for key, value in table.items() if value is not None and value not in ([], {}, ())}
+
+
+def _priors(texts):
+    """``{"cl": {"wt": text}}`` of ``{"cl[wt]": text}``; others as they are."""
+    found = {}
+    for name, text in texts.items():
+        variable, bracket, label = name.partition("[")
+        if bracket and not label.endswith("]"):
+            raise StatementError(f"--prior {name}={text}: write --prior 'cl[wt]=Normal(mu=0, sigma=1)'; a coefficient "
+                                 "whose name has '=' stands in a file")  # fmt: skip
+        if variable in found and not (bracket and isinstance(found[variable], dict)):
+            raise StatementError(f"--prior states {variable!r} and its coefficients; state one of them")
+        if bracket:
+            found.setdefault(variable, {})[label[:-1]] = text
+        else:
+            found[variable] = text
+    return found
 
 
 def _typical(name, text):
