@@ -47,7 +47,6 @@ def moments(forecast):
 
 
 @pytest.mark.parametrize("samples", [[4.2], [4.2, 6.1], [30.0, 31.0, 29.0]])
-@pytest.mark.filterwarnings("ignore:site U is none of the 2")
 @pytest.mark.filterwarnings("ignore:forecast of id U/new. samples like these are rare")
 def test_new_patient_at_a_new_site(trained, samples):
     """mu ~ Normal(theta, OMEGA^2 + OMEGA_SITE^2), y ~ Normal(mu, SIGMA): conjugate, evidence included."""
@@ -78,7 +77,6 @@ def test_new_patient_at_a_known_site_keeps_the_site(trained):
         assert float(forecast["posterior"]["eta_site"].std()) == 0.0
 
 
-@pytest.mark.filterwarnings("ignore:site U is none of the 2")
 def test_population_draws_that_explain_the_patient_count_for_more(trained):
     """Two population draws, theta 0 and 6: posterior odds are the ratio of their evidences."""
     model, data = trained
@@ -105,7 +103,6 @@ def test_design_of_a_new_patient_keeps_the_training_state():
     assert float(again["posterior"]["mu"].mean()) == pytest.approx(16, abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:site U is none of the 2")
 def test_forecast_of_a_known_label_keeps_its_draws_in_predict(trained):
     model, data = trained
     tree = population(np.linspace(2, 4, 50), model, data)

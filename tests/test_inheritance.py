@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
+from nlmebayes.app.forecast import parameters, told
 from nlmebayes.cli import app
 from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing.inheritance import Chart, stated
@@ -251,7 +252,10 @@ def test_a_patient_at_a_site_that_nobody_knows():
     one = frame.iloc[:2].assign(site="w", id="new", DV=[np.nan, 2.0])
     patient = nb.Dataset.from_nonmem(one.iloc[1:].assign(DV=np.nan), outcome="conc", levels=("site", "id"),
                                      unmeasured="predict")  # fmt: skip
-    with pytest.warns(UserWarning, match="site w is none of the 3 that the population knows"):
-        forecast = nb.forecast(None, tree, patient, draws=4000, random_seed=1)
+    forecast = nb.forecast(None, tree, patient, draws=4000, random_seed=1)
+    said = json.loads(forecast.attrs["nlmebayes_forecast"])
+    assert said["unseen"] == {"site": ["w"]}
+    found = {"patient": {"id": "new", "samples": 0, "dose_records": 0} | said, "parameters": parameters(forecast)}
+    assert told(found)[1].startswith("site w: none that the population knows; its effects are as uncertain as")
     spread = np.log(forecast["posterior"]["cl"].to_numpy()[0, :, -1]).std()
     assert spread == pytest.approx(np.hypot(0.4, 0.3), rel=0.05)

@@ -149,6 +149,11 @@ def told(found):
     lines = [
         f"{name} {who[name]}: {who['samples']} samples, {who['dose_records']} dose records; effective sample size "
         f"{who['effective_sample_size']:.0f}, k-hat {who['khat']:.2f}",
+        *(
+            f"{level} {label}: none that the population knows; its effects are as uncertain as those of any other"
+            for level, labels in who["unseen"].items()
+            for label in labels
+        ),
         f"{'':12}{'median':>10}   {'5 to 95 %':<22}{'population':>10}",
     ]
     for p in found["parameters"]:

@@ -46,17 +46,11 @@ def warn_outside(tree, patient):
         )
 
 
-def warn_unseen(unknown, groups, patient):
-    """Warn of each group above the patient that the population does not know, though it knows others of the level."""
+def unseen(unknown, groups, patient):
+    """Labels by level above the patient that the population does not know, though it knows others of the level."""
     own = patient.levels[patient.levels.index(patient.subject) :]
-    for level, new in unknown:
-        known = groups.get(level.name, ())
-        if level.name not in own and known:
-            for label in (level.labels[g] for g in new):
-                warn(
-                    f"{level.name} {label} is none of the {len(known)} that the population knows; its effects are as "
-                    "uncertain as those of any other"
-                )
+    above = [(level, new) for level, new in unknown if level.name not in own and groups.get(level.name)]
+    return {level.name: [level.labels[g] for g in new] for level, new in above if len(new)}
 
 
 def check_now(patient, now):

@@ -246,7 +246,6 @@ class Forecaster:
             "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
         }  # fmt: skip
         target, central = self.target(patient, **options)
-        charts.warn_unseen(target.unknown, self.population.groups, patient)
         rng = np.random.default_rng(random_seed)
         prior = prior_of(target, draws, rng)
         charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
@@ -272,6 +271,7 @@ class Forecaster:
         }  # fmt: skip
         report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
         report |= {} if exact else {"sampling_times": times(posterior)}
+        report["unseen"] = charts.unseen(target.unknown, self.population.groups, patient)
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
             warn(
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
