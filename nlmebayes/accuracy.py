@@ -89,7 +89,7 @@ def tolerance(model, design, tree):
     draws = draws.take(np.unique(np.linspace(0, draws.size - 1, DRAWS).astype(int)))
     total = []
     for structure in (model.structure, model.structure.tighter(TIGHTER)):
-        f = evaluator(SimpleNamespace(structure=structure), design)(draws.theta, draws.eta)[1]
+        f = evaluator(SimpleNamespace(structure=structure, scales=model.scales), design)(draws.theta, draws.eta)[1]
         each = [
             log_density(model.residual_of(o.name), f[o.name], draws.sigma.get(o.name, {}), o, design.positive)
             for o in design.outcomes
