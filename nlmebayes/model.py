@@ -11,7 +11,7 @@ from nlmebayes import censoring, hierarchy, transport
 from nlmebayes.agreement import check_doses, check_names, check_residuals
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.declared import constant, declared, linked, with_typical
+from nlmebayes.declared import constant, declared, linked, links_of, with_typical
 from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
@@ -185,8 +185,10 @@ class Model:
     @property
     def scales(self):
         """(name, `Link`) of every parameter."""
-        own = linked(self.structure, self.links)
-        return tuple((p.name, own[p.name]) for p in self.structure.parameters)
+        try:
+            return links_of(self.structure, tuple(self.links.items()))
+        except TypeError:  # a class of one's own that has no hash: it can be built, and is refused where it is stored
+            return tuple(linked(self.structure, self.links).items())
 
     @property
     def fixed(self):
