@@ -39,7 +39,6 @@ Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 Missing = Literal["refuse", "impute"]
 Unusual = Literal["error", "warn"]
 DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
-FEW = 0.75  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
 ELSEWHERE = 0.05  # probability of other modes of which the mode and Laplace's approximation tell
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
@@ -75,7 +74,7 @@ def forecast(
         Draws of the result, resampled by weight.
     proposals, rounds : int
         Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
-        three quarters of ``draws`` (or 1500) and k-hat is below 0.5.
+        that of ``draws`` (or 2000) and k-hat is below 0.4.
     flatten : float
         Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
     half_life : float, optional
@@ -328,7 +327,7 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
         raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
     if method == "laplace":
         return target, particles.laplace(target, central, draws, rng)
-    enough = FEW * min(draws, particles.ENOUGH)
+    enough = min(draws, particles.ENOUGH)
     found = particles.importance(target, central, proposals, rounds if method != "nuts" else 0, enough, rng)
     unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):
