@@ -81,7 +81,7 @@ def _pooled(z, guide, which):
     """`Particles` of chains (mode, chain, draw, column) that started in the modes ``which``."""
     every = z.reshape(-1, *z.shape[2:])
     flat, n = every.reshape(-1, z.shape[3]), len(which)
-    met = _worst_rhat(every) < MET
+    met = _worst_rhat(every) < (MET if n > 1 else MIXED)
     if n == 1 or met:
         doubt = None if met else f"chains of NUTS disagree (R-hat {_worst_rhat(every):.2f}), so its draws are not exact"
         weight, size = np.full(len(flat), 1 / len(flat)), _size(every)

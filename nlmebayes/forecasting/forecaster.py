@@ -40,7 +40,6 @@ Method = Literal["auto", "map", "laplace", "importance", "nuts"]
 Missing = Literal["refuse", "impute"]
 Unusual = Literal["error", "warn"]
 DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
-FEW = 0.75  # share of the wanted effective sample size below which importance sampling goes on
 RARE = "samples like these are rare in this population"
 ELSEWHERE = 0.05  # probability of other modes of which the mode and Laplace's approximation tell
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
@@ -70,12 +69,13 @@ def forecast(
         ``"map"``: the most probable effects under the mean population, one draw. ``"laplace"``: normal draws around
         the conditional mode of each population draw; its k-hat is reported without a warning. ``"importance"``: exact
         up to Monte Carlo error, with k-hat to tell. ``"nuts"``: a compiled sampler, the reference; exact for one
-        population (`exact` says what becomes of several). ``"auto"``: importance, and NUTS where k-hat is above 0.7.
+        population (`exact` says what becomes of several, and of chains that stay in modes apart). ``"auto"``:
+        importance, and NUTS where k-hat is above 0.7.
     draws : int
         Draws of the result, resampled by weight.
     proposals, rounds : int
         Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
-        half of ``draws`` (or 1000).
+        that of ``draws`` (or 2000) and k-hat is below 0.4.
     flatten : float
         Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
     half_life : float, optional
@@ -103,10 +103,11 @@ def forecast(
         ``f_<outcome>``), ``posterior_predictive``, ``prior`` (the same before the samples), ``observed_data``.
         `predict` on it gives any curve of this patient under any doses; `recommend` chooses among regimens.
         ``tree.attrs["nlmebayes_forecast"]`` holds as JSON: method and the options that change the density as given,
-        effective sample size, k-hat, log evidence, with ``time_sd`` the posterior of the ``sampling_times``, and how
-        far the patient is from the population: for each effect its posterior mean in SDs of the population
-        (``z_scores``) and the share that its prior and posterior have in common (``overlap``), and the prior
-        predictive p-value of all samples together (``prior_p``; a warning below 0.001).
+        effective sample size, k-hat, log evidence, the ``modes`` with their probabilities and parameters, with
+        ``time_sd`` the posterior of the ``sampling_times``, and how far the patient is from the population: for each
+        effect its posterior mean in SDs of the population (``z_scores``) and the share that its prior and posterior
+        have in common (``overlap``), and the prior predictive p-value of all samples (``prior_p``; a warning below
+        0.001).
 
     Raises
     ------
@@ -328,7 +329,7 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
         raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
     if method == "laplace":
         return target, particles.laplace(target, central, draws, rng)
-    enough = FEW * min(draws, particles.ENOUGH)
+    enough = min(draws, particles.ENOUGH)
     found = particles.importance(target, central, proposals, rounds if method != "nuts" else 0, enough, rng)
     unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):

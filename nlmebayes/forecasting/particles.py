@@ -23,7 +23,7 @@ from nlmebayes.weights import KHAT, smoothed, systematic
 
 WIDER = 1.1  # scale of the covariance of a proposal at a mode
 EVEN = 0.1  # share of the proposals that is the same for all modes, whatever their mass
-GOOD = 0.5  # k-hat below which the variance of the weights is finite, and no round is added
+GOOD = 0.4  # k-hat below which no round is added: the variance of the weights is finite, not just about to be
 ENOUGH = 2000  # effective sample size beyond which no round is added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each

@@ -1,0 +1,163 @@
+"""Posteriors with several modes: forecasts against exact answers, and what is said where another mode holds mass.
+
+Exact posteriors of patients of six populations are in ``tests/multimodal``; ``python tests/multimodal.py report``
+compares them all.
+"""
+
+import json
+import warnings
+
+import multimodal
+import numpy as np
+import pytest
+
+import nlmebayes as nb
+from nlmebayes.forecasting import exact, particles
+from nlmebayes.forecasting.modes import Mode, climb, modes
+from nlmebayes.forecasting.particles import Particles
+from nlmebayes.forecasting.proposals import Proposal, log_normal
+
+FLIP = multimodal.POPULATIONS["flip_flop"]
+EVIDENCE, FLIPPED, ETA_V, ETA_V_SD = -3.395, 0.317, 0.72, 1.06  # from three million draws of the prior
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """Slow absorption and fast elimination, or the other way about."""
+    return FLIP.patient([1.0, 4.0, 9.0, 24.0], [1.54, 1.34, 0.737, 0.102])
+
+
+def flipped(forecast):
+    posterior = forecast["posterior"]
+    return float((posterior["ka"] < posterior["cl"] / posterior["v"]).mean())
+
+
+def said(forecast):
+    return json.loads(forecast.attrs["nlmebayes_forecast"])
+
+
+def is_right(forecast):
+    return (
+        abs(said(forecast)["log_evidence"] - EVIDENCE) < 0.05 and abs(flipped(forecast) - FLIPPED) < 0.03
+        and abs(said(forecast)["z_scores"]["id: v"] - ETA_V) < 0.1 * ETA_V_SD
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_mode_is_missing_from_a_forecast(patient, seed):
+    forecast = FLIP.ready.forecast(patient, random_seed=seed)
+    assert is_right(forecast) and said(forecast)["khat"] < 0.7
+    assert said(forecast)["modes"][1]["probability"] == pytest.approx(FLIPPED, abs=0.03)
+
+
+def test_a_mode_that_the_search_misses_shows_in_the_weights(patient, monkeypatch):
+    """Particles of the population itself stand where no proposal does: one of them is climbed from."""
+
+    def best(target, **options):
+        return Mode(*(x[:1] for x in vars(modes(target, **options)).values()))
+
+    monkeypatch.setattr(particles, "modes", best)
+    forecasts = [FLIP.ready.forecast(patient, random_seed=seed, proposals=20_000) for seed in (1, 2, 3)]
+    assert all(is_right(forecast) for forecast in forecasts)
+
+
+@pytest.mark.parametrize(("method", "words"), [
+    ("map", "the most probable effects are one of 2 modes, and others hold 33 % of the probability, about cl 30"),
+    ("laplace", "Laplace's approximation weighs 2 modes, and others hold 33 % of the probability, about cl 30"),
+])  # fmt: skip
+def test_the_mode_and_laplace_tell_of_other_modes(patient, method, words):
+    with pytest.warns(UserWarning, match=words):
+        forecast = FLIP.ready.forecast(patient, method=method, random_seed=1)
+    assert said(forecast)["modes"][1]["probability"] == pytest.approx(FLIPPED, abs=0.03)
+
+
+def test_nuts_starts_in_every_mode(patient):
+    forecast = FLIP.ready.forecast(patient, method="nuts", random_seed=1)
+    assert is_right(forecast)
+
+
+def chains(*middles, n=200):
+    """(mode, chain, draw, column) around places apart."""
+    rng = np.random.default_rng(1)
+    return np.stack([rng.normal(m, 0.1, (2, n, 1)) for m in middles])
+
+
+def guide(khat):
+    """Importance sampling that gives two modes of one effect 0.8 and 0.2."""
+    two = Mode(np.array([[-1.0], [1.0]]), np.zeros(2), np.full((2, 1, 1), 0.01), np.log([0.8, 0.2]))
+    none = np.zeros(0)
+    return Particles(none, none, none, khat, -1.0, mode=two, probabilities=np.array([0.8, 0.2]))
+
+
+def test_chains_that_stay_apart_weigh_what_importance_sampling_says():
+    found = exact._pooled(chains(-1.0, 1.0), guide(0.3), [0, 1])
+    assert found.weight[found.z[:, 0] > 0].sum() == pytest.approx(0.2) and found.doubt is None
+    assert found.weight.sum() == pytest.approx(1.0)
+
+
+def test_chains_that_stay_apart_are_not_called_exact_where_nothing_weighs_them():
+    found = exact._pooled(chains(-1.0, 1.0), guide(0.9), [0, 1])
+    assert "chains of NUTS stay in 2 modes apart" in found.doubt
+    assert (
+        "chains of NUTS disagree (R-hat"
+        in exact._pooled(chains(-1.0, 1.0).reshape(1, 4, 200, 1), guide(0.3), [0]).doubt
+    )
+
+
+def test_chains_that_meet_count_alike():
+    found = exact._pooled(chains(0.0, 0.0), guide(0.9), [0, 1])
+    assert found.doubt is None and np.ptp(found.weight) == 0
+
+
+def test_a_proposal_has_the_density_that_it_draws_from():
+    """The mean of p / q over draws of q is 1, and its moments are those of p."""
+    rng = np.random.default_rng(1)
+    factor = np.linalg.cholesky(np.array([[0.3, 0.1], [0.1, 0.2]]))
+    two = Proposal(rng.normal(size=(2, 5, 2)), np.stack([factor, 0.3 * factor]), np.array([0.7, 0.3]))
+    position = rng.integers(5, size=2**15)
+    z = two.draw(position, rng)
+    parts = two.log_parts(z, position)
+    weight = np.exp(log_normal(z) - np.logaddexp.reduce(parts, axis=0))
+    assert weight.mean() == pytest.approx(1, abs=0.01) and weight.max() < 1 / 0.15 + 1e-9
+    assert (weight @ z**2 / len(z)) == pytest.approx([1, 1], abs=0.04)
+    each = np.exp(parts - np.logaddexp.reduce(parts, axis=0)).mean(axis=1)
+    assert each == pytest.approx([0.15, 0.85 * 0.7, 0.85 * 0.3], abs=0.01)
+
+
+def test_a_climb_starts_wherever_a_place_is():
+    """Far out one record tells 1e20 times what the prior does."""
+    population = multimodal.POPULATIONS["dual_absorption"]
+    _, target = population.ready.target(population.patient([0.25, 24.0], [0.01, 0.01]))
+    starts = np.random.default_rng(1).normal(scale=6.0, size=(50, 1, target.size))
+    found = climb(target, starts, np.zeros(50, dtype=int))
+    assert np.isfinite(found.z).all() and found.value.max() == pytest.approx(modes(target).value[0], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", multimodal.POPULATIONS)
+def test_forecasts_are_exact(name):
+    """The first patients of each population; the exact answers know their own errors."""
+    for row in multimodal.known(name)[:4]:
+        found = multimodal.compared(name, row)
+        assert multimodal.right(found) and not found["doubts"], row["patient"]
+        assert found["mode"] < multimodal.OBJECTIVE_WITHIN
+
+
+def test_the_exact_answers_know_their_errors():
+    for name in multimodal.POPULATIONS:
+        errors = np.array([float(row["error"]) for row in multimodal.known(name)])
+        assert np.median(errors) < 0.015 and np.mean(errors < 0.03) > 0.9
+
+
+@pytest.mark.recovery
+@pytest.mark.parametrize("name", multimodal.POPULATIONS)
+def test_the_study(name):
+    found = multimodal.table(name)
+    assert found["right"] >= 0.985 and found["right, doubted"] <= 0.02 and found["mode"] >= 0.97
+
+
+def test_a_forecast_of_one_mode_says_nothing():
+    population = multimodal.POPULATIONS["flip_flop"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = nb.forecast(None, population.tree, population.patient([4.0], [4.0]), method="map")
+    assert len(said(tree)["modes"]) == 1
