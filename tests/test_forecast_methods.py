@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,10 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.evaluation import Draws
+from nlmebayes.forecasting.exact import _Vector
 from nlmebayes.forecasting.modes import climb
+from nlmebayes.parameter import support
 
 THETA, OMEGA = {"cl": 3.0, "v": 40.0}, {"sd": {"cl": 0.3, "v": 0.25}}
 
@@ -181,6 +185,26 @@ def test_the_distance_from_the_population_is_told(tree):
     with pytest.warns(UserWarning, match="samples like these are rare in this population"):
         strange = report(nb.forecast(None, tree, chart([1.0, 6.0, 11.0], [3.0, 30.0, 0.9]), random_seed=1))
     assert strange["prior_p"] < 0.001
+
+
+@pytest.mark.parametrize(
+    "residual, draws",
+    [
+        (nb.Autoregressive(), {"a": [0.5, 0.6, 0.7], "rho": [-0.9, -0.3, 0.2]}),
+        (nb.ZeroInflated(nb.Poisson()), {"pi": [0.02, 0.5, 0.99]}),
+    ],
+    ids=["negative", "share"],
+)
+def test_nuts_of_a_patient_knows_the_range_of_every_residual_part(residual, draws):
+    draws = {part: np.array(values) for part, values in draws.items()}
+    population = Draws(theta={}, omega={}, corr={}, eta={}, sigma={"y": draws}, groups={})
+    vector = _Vector(SimpleNamespace(population=population, model=nb.Model(LinearMixed(), residual=residual)))
+    ends = np.linalg.lstsq(vector.factor, np.stack([p[:, 0] for *_, p in vector.parts]) - vector.mean[:, None])[0].T
+    far = vector.draws(np.concatenate([ends, 9 * ends])).sigma["y"]
+    for part, values in draws.items():
+        np.testing.assert_allclose(far[part][:3], values)
+        low, high = support(residual.priors(1.0)[part])
+        assert (far[part] > low).all() and (far[part] <= high).all()
 
 
 def test_samples_before_any_dose_and_units_are_refused(tree):

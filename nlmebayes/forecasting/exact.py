@@ -1,7 +1,7 @@
 """The reference: a patient's posterior by NUTS, compiled once per kind of patient.
 
 Under one population (a published model) the sampled density is that of `target` exactly. Under several draws of a
-fitted population, NUTS cannot walk from draw to draw; the population is then normal in (theta, log omega, log sigma,
+fitted population, NUTS cannot walk from draw to draw; the population is then normal in (theta, log omega, link sigma,
 effects of known groups) with the mean and covariance of the draws, and correlations of effects at their mean, which is
 close for a posterior from enough subjects.
 
@@ -24,9 +24,10 @@ from arviz_stats.base import array_stats
 from pytensor.graph.traversal import ancestors
 
 from nlmebayes import censoring, compilation, hierarchy, storage
-from nlmebayes.evaluation import Draws, Effects
+from nlmebayes.evaluation import UNCOMPILED, Draws, Effects
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
+from nlmebayes.parameter import LINKS, Logit, support
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
 from nlmebayes.weights import KHAT
@@ -36,6 +37,7 @@ RARE = 0.005  # probability of a mode below which no chain starts in it
 MET, MIXED = 1.02, 1.1  # R-hat below which chains that started in several modes have met, and those of one agree
 KEPT = 8  # compiled models
 NOTHING = -1e30  # log of a density that adds nothing
+TINY = 1e-12  # part of a range, or of 1, that a residual part is away from its ends
 SMALL = 1e-10  # relative variance of a direction in which populations do not differ
 _COMPILED = OrderedDict()
 
@@ -129,16 +131,21 @@ def _compiled(key, target, vector, data):
 
 
 class _Vector:
-    """A population as one vector: theta, log omega, log sigma, effects of known groups; its moments over the draws."""
+    """A population as one vector: theta, log omega, sigma on the links of its parts, effects of known groups; its
+    moments over the draws."""
 
     def __init__(self, target):
         self.population = population = target.population
+        self.links = {
+            (o, part): _link(target.model.residual_of(o).priors(1.0)[part])
+            for o, each in _plain(population.sigma).items()
+            for part in each
+        }
         self.parts = [("theta", name, value) for name, value in population.theta.items()]
         self.parts += [("omega", name, np.log(np.maximum(v, 1e-12))) for name, v in population.omega.items()]
         self.parts += [
-            ("sigma", (o, part), np.log(np.maximum(v, 1e-12))[:, None])
-            for o, each in _plain(population.sigma).items()
-            for part, v in each.items()
+            ("sigma", (o, part), link.forward(_inside(link, population.sigma[o][part]))[:, None])
+            for (o, part), link in self.links.items()
         ]
         self.parts += [("eta", name, value.reshape(len(value), -1)) for name, value in population.eta.items()]
         values = np.concatenate([value for *_, value in self.parts], axis=1)
@@ -164,7 +171,8 @@ class _Vector:
         found = {"theta": {}, "omega": {}, "eta": {}, "sigma": {}}
         for kind, name, part in self.split(self.mean + w @ self.factor.T):
             if kind == "sigma":
-                found["sigma"].setdefault(name[0], {})[name[1]] = np.exp(part[:, 0])
+                value = self.links[name].inverse(pt.as_tensor(part[:, 0])).eval(mode=UNCOMPILED)
+                found["sigma"].setdefault(name[0], {})[name[1]] = value
             elif kind == "eta":
                 found["eta"][name] = part.reshape(len(w), *self.population.eta[name].shape[1:])
             else:
@@ -245,11 +253,25 @@ def _built(target, vector, data):
         f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
         for name, _, records, *_ in target.observed:
             if len(records.values):
-                s = {
-                    key[1]: pt.exp(part[0]) for (kind, key), part in parts.items() if kind == "sigma" and key[0] == name
-                }
+                links = {part: link for (o, part), link in vector.links.items() if o == name}
+                s = {part: link.inverse(parts["sigma", (name, part)][0]) for part, link in links.items()}
                 _add_samples(target, name, f[name], Named(**s), x, records.censored.any())
     return built
+
+
+def _link(prior):
+    """The link of a part of a residual, by the values that it can have."""
+    low, high = support(prior)
+    if np.isfinite(high):
+        return Logit(low, high)
+    return LINKS["log" if low == 0 else "identity"]
+
+
+def _inside(link, values):
+    """Values that are not at an end of the range of a link, where it is infinite."""
+    low, high = link.bounds
+    width = high - low if np.isfinite(high) else 1.0
+    return np.clip(values, low + TINY * width, high - TINY * width)
 
 
 def _plain(sigma):
