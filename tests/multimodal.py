@@ -294,17 +294,17 @@ def right(found):
     return found["p"] < P_WITHIN and abs(found["evidence"]) < EVIDENCE_WITHIN and found["mean"] < MEAN_WITHIN
 
 
-def table(name, most=PATIENTS, seed=1):
-    """One line of the study's table."""
-    found = [compared(name, row, seed) for row in known(name)[:most]]
+def table(name, first=0, most=PATIENTS, seed=1):
+    """One line of the study's table, of the patients from number ``first`` up to ``most``."""
+    found = [compared(name, row, seed) for row in known(name)[first:most]]
     good = np.array([right(x) for x in found])
     doubted = np.array([bool(x["doubts"]) for x in found])
     wrong = [(i, x) for i, x in enumerate(found) if not right(x)]
     for i, x in wrong:
-        print("  wrong", i, {k: v if k == "doubts" else round(float(v), 3) for k, v in x.items()})
+        print("  wrong", first + i, {k: v if k == "doubts" else round(float(v), 3) for k, v in x.items()})
     for i, x in enumerate(found):
         if x["mode"] > OBJECTIVE_WITHIN:
-            print("  worse mode", i, round(x["mode"], 4))
+            print("  worse mode", first + i, round(x["mode"], 4))
     return {
         "population": name, "patients": len(found), "right": good.mean(),
         "P": np.mean([x["p"] < P_WITHIN for x in found]),
@@ -320,6 +320,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("exact", "again", "report"))
     parser.add_argument("names", nargs="*", default=list(POPULATIONS))
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--patients", type=int, default=PATIENTS)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
@@ -329,7 +330,7 @@ def main():
         elif chosen.what == "again":
             again(name)
         else:
-            print(table(name, chosen.patients, chosen.seed), flush=True)
+            print(table(name, chosen.first, chosen.patients, chosen.seed), flush=True)
 
 
 if __name__ == "__main__":
