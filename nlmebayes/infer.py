@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import itertools
 import json
+import math
 from typing import Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ from nlmebayes.threads import in_turns
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 HIGHER = (0.95, 0.99)  # where draws diverge at that
 DIVERGED = 0.0005  # share of the draws that may, before all are drawn anew
+TELLING = 400  # draws from which on it is looked at
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
@@ -256,17 +258,14 @@ class Sampler:
 
         ``places``: an iterator of options that say where the draws go, anew for each time.
         """
-        most = int(DIVERGED * draws * options["chains"])
-        accepts = options["target_accept"]
+        size = draws * options["chains"]
+        most, accepts = math.ceil(DIVERGED * size), options["target_accept"][: None if size >= TELLING else 1]
         for accept, higher in itertools.zip_longest(accepts, accepts[1:]):
             given = options | (next(places) if places else {}) | {"target_accept": accept}
             found = self._drawn(draws, tune, rng, given, None if higher is None else most)
             if found is not None:
                 return found, accept
-            warn(
-                f"more than {most} of {draws * options['chains']} draws diverged at target_accept={accept}: all are "
-                f"drawn anew at {higher}"
-            )
+            warn(f"more than {most} of {size} draws diverged at target_accept={accept}: all are drawn anew at {higher}")
 
     def _drawn(self, draws, tune, rng, options, most=None):
         try:

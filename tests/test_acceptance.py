@@ -61,12 +61,13 @@ def settings(tree):
     return json.loads(tree.attrs["nlmebayes_fit"])
 
 
-SHORT = {"draws": 50, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+SHORT = {"draws": 200, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
 
 
 def test_where_draws_diverge_all_are_drawn_anew(flat, monkeypatch):
-    assert settings(flat.sample(**SHORT, target_accept=0.7))["target_accept"] == 0.7
     monkeypatch.setattr(infer, "DIVERGED", -0.01)  # as if too many did, whatever the acceptance
+    assert settings(flat.sample(**SHORT, target_accept=0.7))["target_accept"] == 0.7  # a stated one stays
+    assert settings(flat.sample(**SHORT | {"draws": 50}))["target_accept"] == 0.9  # as one of too few draws to tell
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         tree = flat.sample(**SHORT)
@@ -74,14 +75,14 @@ def test_where_draws_diverge_all_are_drawn_anew(flat, monkeypatch):
     assert [[x in text for x in ("target_accept=0.9:", "anew at 0.95")] for text in told] == [[True] * 2, [False] * 2]
     assert "target_accept=0.95:" in told[1] and "anew at 0.99" in told[1]
     assert settings(tree)["target_accept"] == 0.99
-    assert tree["posterior"].sizes["draw"] == 50
+    assert tree["posterior"].sizes["draw"] == 200
 
 
 def test_draws_on_disk_are_drawn_anew_too(flat, monkeypatch, tmp_path):
     monkeypatch.setattr(infer, "DIVERGED", -0.01)
     with pytest.warns(UserWarning, match="anew at 0.99"), pytest.warns(UserWarning, match="anew at 0.95"):
         tree = flat.sample(**SHORT, store=tmp_path / "fit")
-    assert settings(tree)["target_accept"] == 0.99 and tree["posterior"].sizes["draw"] == 50
+    assert settings(tree)["target_accept"] == 0.99 and tree["posterior"].sizes["draw"] == 200
     assert [path.name for path in tmp_path.iterdir()] == ["fit"]
 
 
