@@ -4,7 +4,6 @@ import _thread
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -168,17 +167,15 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_compiled(fits, tmp_
 
 
 def test_an_interrupted_fit_leaves_its_draws_on_disk(tmp_path, ready):
-    folder = tmp_path / "fit"
+    folder, begun = tmp_path / "fit", threading.Event()
 
-    def interrupt():
-        written = streaming._beside(folder) / "001_0_1" / "sample_stats" / "logp" / "c"
-        while not any(written.rglob("0")):
-            time.sleep(0.02)
-        _thread.interrupt_main()
+    def interrupt(chains):
+        if not begun.is_set() and min(chain.finished_draws for chain in chains) > SETTINGS["tune"] + 100:
+            begun.set()
+            _thread.interrupt_main()
 
-    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.warns(UserWarning, match="interrupted: .* of 100000 of 2"):
-        ready.sample(**SETTINGS | {"draws": 100_000}, store=folder)
+        ready.sample(**SETTINGS | {"draws": 100_000}, store=folder, progress_callback=interrupt)
     tree = nb.load(folder)
     for name in ("posterior", "posterior_predictive", "log_likelihood"):
         assert 0 < tree[name].sizes["draw"] < 100_000
