@@ -30,7 +30,6 @@ from nlmebayes.variables import ModelError
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
 OWN = ("blocking", "save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # set by `fit`
 OPTIONS = tuple(inspect.signature(nutpie.sample).parameters)  # of nutpie, beside the settings of the sampler
-LOOK = 0.05  # seconds after which it is asked again whether the sampler has ended
 UNHEEDED = (  # warnings
     "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
     "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
@@ -146,35 +145,18 @@ def check_options(options, known):
             raise ModelError(f"fit: nutpie does not take {name}={value!r}: {error}; give another value") from None
 
 
-def sampled(model, most=None, progress_callback=None, **options):
+def sampled(model, most=None, **options):
     """What ``nutpie.sample`` gives; Ctrl-C ends it with the draws so far.
 
-    With ``most``, None as soon as more kept draws than that have diverged: the same whenever it is noticed.
+    With ``most``, None where all draws were made and more than that have diverged.
     """
     with quietly():
-        if most is None:
-            return nutpie.sample(model, progress_callback=progress_callback, **options)
-        passed = threading.Event()
-
-        def count(chains):
-            if sum(chain.divergences for chain in chains) > most:
-                passed.set()
-            if progress_callback is not None:
-                progress_callback(chains)
-
-        running = nutpie.sample(model, blocking=False, progress_callback=count, **options)
-        try:
-            while not passed.is_set():
-                with contextlib.suppress(TimeoutError):
-                    found = running.wait(timeout=LOOK)
-                    return found if found["sample_stats"]["diverging"].sum() <= most else None
-        except KeyboardInterrupt:
-            return running.abort()
-        except BaseException:
-            running.cancel()
-            raise
-        running.cancel()
-        return None
+        found = nutpie.sample(model, **options)
+    if most is None:
+        return found
+    stats = found["sample_stats"]
+    ended = np.isfinite(stats["logp"].to_numpy()).all()
+    return None if ended and stats["diverging"].sum() > most else found
 
 
 def started(compiled, backend, initial):

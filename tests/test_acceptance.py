@@ -86,7 +86,7 @@ def test_draws_on_disk_are_drawn_anew_too(flat, monkeypatch, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fit"]
 
 
-def test_a_callback_of_the_user_is_called_beside_the_count(flat):
+def test_a_callback_of_the_user_is_called(flat):
     seen = []
     flat.sample(**SHORT, progress_callback=lambda chains: seen.append(len(chains)))
     assert seen and set(seen) == {2}
