@@ -34,7 +34,7 @@ def main():
     for name, chosen in priors.items():
         model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Additive(), priors=chosen)
         table = nb.summary(nb.fit(model, data, random_seed=1, progressbar=False)).set_index("quantity")
-        columns[f"mean, {name}"] = table.loc[list(QUANTITIES), "estimate"]
+        columns[f"mean, {name}"] = table.loc[list(QUANTITIES), "mean"]
         columns[f"SD, {name}"] = table.loc[list(QUANTITIES), "sd"]
         print(f"{name}: R-hat <= {table['rhat'].max():.4f}, bulk ESS >= {table['ess_bulk'].min():.0f}")
     found = pd.DataFrame(columns | {k: pd.Series(v, index=QUANTITIES) for k, v in OTHERS.items()})

@@ -80,7 +80,7 @@ def by_scipy(target):
 
 
 def report(name, tree, chart, nuts):
-    ready = nb.forecaster(None, tree)
+    ready = nb.forecaster(tree)
     target, central = ready.target(chart)
     rng = np.random.default_rng(1)
     rows = {
@@ -105,7 +105,7 @@ def batch(tree, n=500):
     frame = pd.DataFrame({"id": np.repeat(ids, 2), "time": times, "conc": values} | covariates)
     doses = pd.DataFrame({"id": np.repeat(ids, 2), "time": np.tile([0.0, 24.2], n), "amt": 1500.0, "duration": 2.0})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    print(f"batch        {n / best(lambda: nb.forecast_each(None, tree, data), 3) * 1e3:.0f} patients a second, map")
+    print(f"batch        {n / best(lambda: nb.forecast_each(tree, data), 3) * 1e3:.0f} patients a second, map")
 
 
 def main():

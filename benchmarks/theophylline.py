@@ -23,10 +23,10 @@ fitted = time.perf_counter()
 table = nb.summary(tree)
 patient = data.sel(id="12", time=[1.0, 9.03])
 before = time.perf_counter()
-nb.forecast(model, tree, patient, random_seed=1)
+nb.forecast(tree, patient, random_seed=1)
 cold = time.perf_counter() - before
 before = time.perf_counter()
-nb.forecast(model, tree, patient, random_seed=2)
+nb.forecast(tree, patient, random_seed=2)
 print(json.dumps({
     "import s": imported - start, "fit s": fitted - imported, "total s": fitted - start,
     "first forecast s": cold, "next forecast s": time.perf_counter() - before,

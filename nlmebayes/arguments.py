@@ -4,13 +4,14 @@
     def fit(model: Model, data: Data, *, draws: Count = 1000, random_seed: Seed | None = None): ...
 
 Annotations say what is taken. An argument reaches the function in its canonical spelling: numbers of NumPy, whole or
-not, as Python's own, lists where a tuple is meant as tuples. One without an annotation is taken as it is.
+not, as Python's own, lists where a tuple is meant as tuples. One without an annotation is taken as it is;
+``**options: Options``, a dataclass, takes the fields of that class by name.
 """
 
 import inspect
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from itertools import islice
 from numbers import Real
@@ -43,6 +44,9 @@ class Kind:
 
     words: str
     canonical: Callable
+
+    def __repr__(self):
+        return self.words
 
     def read(self, value):
         """The value in its canonical spelling, or `Unfit`."""
@@ -272,13 +276,15 @@ def checked(thing, error=ModelError):
 
 
 def _with_a_door(function, owner, error):
-    signature = inspect.signature(function)
+    signature = _spelled_out(inspect.signature(function))
     kinds = {name: (p.kind, kind_of(p.annotation)) for name, p in signature.parameters.items()}
-    fits = _quick(signature)
+    fits, order = _quick(signature), _tree_first(signature, owner)
 
     @wraps(function)
     def door(*args, **given):
         try:
+            if order and args and not isinstance(args[0], xr.DataTree):
+                raise ModelError(f"{order}; got {_shown(args[0])} in its place")
             if fits(args, given):
                 args = tuple(read(owner, name, kinds[name][1], x) for name, x in zip(kinds, args, strict=False))
                 given = {name: read(owner, name, kinds[name][1], x) for name, x in given.items()}
@@ -288,7 +294,31 @@ def _with_a_door(function, owner, error):
             raise error(str(refusal)) from None
         return function(*args, **given)
 
+    door.__signature__ = signature
     return door
+
+
+def _spelled_out(signature):
+    """A signature with the fields of a record in the place of ``**options``, but those that it has itself."""
+    *others, last = signature.parameters.values() or [None]
+    if last is None or last.kind != inspect.Parameter.VAR_KEYWORD or not is_dataclass(last.annotation):
+        return signature
+    own = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        for f in fields(last.annotation)
+        if f.name not in signature.parameters
+    ]
+    return signature.replace(parameters=[*others, *own])
+
+
+def _tree_first(signature, owner):
+    """What to say where something else than a tree stands in the place of one; nothing where none is first."""
+    first = next(iter(signature.parameters.values()), None)
+    if first is None or first.annotation is not Tree:
+        return ""
+    needed = [p.name for p in signature.parameters.values() if p.kind == first.kind and p.default is first.empty]
+    call = f"{owner}({', '.join(needed)})"
+    return f"{owner}: write {call}: the tree comes first and knows its model, as fit, forecast or population give it"
 
 
 def _quick(signature):

@@ -10,11 +10,11 @@ from arviz_stats import loo
 from nlmebayes import accuracy, sensitivity
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.censoring import quantified
+from nlmebayes.fitted import fitted, said
 from nlmebayes.hierarchy import doubts
 from nlmebayes.laws import quantiles
 from nlmebayes.model import Model, ModelError
-from nlmebayes.prediction import context, said
-from nlmebayes.summaries import shrinkage, summary
+from nlmebayes.summaries import shrinkage, summarised
 from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
@@ -91,15 +91,15 @@ def _table(frame):
 
 
 @checked
-def check(model: Model | None, tree: Tree) -> Report:
+def check(tree: Tree, *, model: Model | None = None) -> Report:
     """Diagnose a fit.
 
     Parameters
     ----------
-    model : Model or None
-        The model of the tree; ``None`` takes the one stored in it.
     tree : DataTree
         From `fit`.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -110,7 +110,8 @@ def check(model: Model | None, tree: Tree) -> Report:
     ModelError
         The tree was made with another model, or has no posterior.
     """
-    model, design = context(model, tree)
+    known = fitted(tree, model)
+    model, design = known.model, known.training
     posterior = tree["posterior"]
     for group in ("posterior_predictive", "log_likelihood", "observed_data"):
         for outcome in design.outcomes:
@@ -122,7 +123,7 @@ def check(model: Model | None, tree: Tree) -> Report:
         raise ModelError(f"check needs {FEWEST} draws of all chains together; this tree holds fewer")
     if any(f"eta_{level.name}" not in posterior for level in design.levels):
         raise ModelError("check looks at the individuals of a fit; this tree holds a population alone")
-    population = summary(tree, model=model)
+    population = summarised(known)
     converged = not population["rhat"].max() > MIXED
     shrunk = shrinkage(tree, design)
     predictive = _predictive(tree)

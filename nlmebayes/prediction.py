@@ -5,8 +5,6 @@ groups do not apply the order constraints of a structure (they matter only when 
 side).
 """
 
-import json
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -18,36 +16,27 @@ from pytensor.graph.replace import clone_replace
 from nlmebayes import storage
 from nlmebayes.agreement import check_doses, check_names
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
-from nlmebayes.design import resolve
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
-from nlmebayes.imputation import filled, missing
+from nlmebayes.fitted import fitted
 from nlmebayes.measurement import log_density, measure  # fmt: skip
 from nlmebayes.model import Data, Model, ModelError, assemble, coordinates, designed
 from nlmebayes.threads import in_turns
-
-REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 
 NAMED = 5  # subjects without a prediction that are named
 
 
 @checked
 def predict(
-    model: Model | None,
-    tree: Tree,
-    data: Data | None = None,
-    *,
-    redraw: Switch = False,
-    random_seed: Seed | None = None,
-):
+    tree: Tree, data: Data | None = None, *, redraw: Switch = False, random_seed: Seed | None = None,
+    model: Model | None = None,
+):  # fmt: skip
     """Posterior prediction for any data.
 
     Parameters
     ----------
-    model : Model or None
-        The model of the tree; ``None`` takes the one stored in it.
     tree : DataTree
-        From `fit` or `forecast`.
+        From `fit`, `forecast` or `population`.
     data : Dataset, optional
         New data (``data.over(time=...)`` for a grid); by default those that the tree was made on. Units and groups
         with a label that the tree knows keep their draws; others are drawn from the population of each draw. One who
@@ -57,6 +46,8 @@ def predict(
         Draw the effects of known groups anew too: replicates of the study with other individuals, as a visual
         predictive check needs them.
     random_seed : int, optional
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -73,25 +64,27 @@ def predict(
     DataError, FormulaError
         The data lack what the model reads.
     """
-    model, training = context(model, tree)
-    data = storage.stored_dataset(tree) if data is None else completed(tree, data)
-    same_outcomes(data, training)
-    design = resolve(model, data, training)
-    check_names(model, design)
-    if REPORT not in tree.attrs:
-        check_doses(model, design)
-    draws = draws_of(tree["posterior"].to_dataset(), training, model, data.outcomes)
+    return predicted(fitted(tree, model), data, redraw=redraw, random_seed=random_seed)
+
+
+def predicted(known, data=None, *, redraw=False, random_seed=None):
+    """`predict` of a tree that was read, a `Fitted`."""
+    data = known.data if data is None else known.completed(data)
+    design, draws = known.design(data), known.draws_of(data.outcomes)
+    check_names(known.model, design)
+    if known.report is None:
+        check_doses(known.model, design)
     if draws.drift:
-        _same_patient(data, storage.stored_dataset(tree), draws.drift)
-    sizes = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
+        _same_patient(data, known.data, draws.drift)
+    sizes = known.posterior.sizes["chain"], known.posterior.sizes["draw"]
     rng = np.random.default_rng(random_seed)
     eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
-    phi, f, _ = evaluator(model, design)(draws.theta, eta)
+    phi, f, _ = evaluator(known.model, design)(draws.theta, eta)
     for line in unsolved(design, f):
         warn(f"predict: {line}")
     posterior = labelled(design, draws, eta, phi, f, sizes)
-    groups = observe(model, design, f, draws.sigma, sizes, rng)
-    return storage.attach(as_tree({"posterior": posterior} | groups), model, data, storage.training_dataset(tree))
+    groups = observe(known.model, design, f, draws.sigma, sizes, rng)
+    return storage.attach(as_tree({"posterior": posterior} | groups), known.model, data, known.training_data)
 
 
 def unsolved(design, f):
@@ -117,89 +110,6 @@ def _lost(label, bad, own, time):
     if time is None or bad.any(axis=0).all():
         return f"{label} at all times {count}"
     return f"{label} from {time[own][bad.any(axis=0)].min():g} on {count}"
-
-
-def context(model, tree):
-    """The model of a tree (checked, if one is given) and its training design.
-
-    Raises
-    ------
-    ModelError
-        The tree is of another model, has no posterior, or is not what the library wrote.
-    """
-    if "posterior" not in tree.children:
-        groups = ", ".join(tree.children) or "none"
-        raise ModelError(f"needs a tree from fit or forecast, with a posterior; this one has the groups {groups}")
-    with _reading():
-        if model is None:
-            model = storage.stored_model(tree)
-        else:
-            storage.same_model(model, tree)
-        own = storage.stored_dataset(tree)
-        training = resolve(model, storage.training_dataset(tree))
-        _whole(tree["posterior"].to_dataset(), model, training, own.outcomes)
-    return model, training
-
-
-@contextmanager
-def _reading():
-    """What a damaged tree raises, in a sentence; the library's own refusals pass."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        if isinstance(error, ValueError) and type(error) not in (ValueError, json.JSONDecodeError):
-            raise
-        text = " ".join(str(error).split())
-        raise ModelError(f"the tree is damaged, {type(error).__name__}: {text}; load it again, or fit anew") from error
-
-
-def _whole(posterior, model, design, outcomes):
-    """A posterior has every variable of its population, and of the residuals of ``outcomes``, those of its own data, in
-    its shape; these and the effects are finite."""
-    sizes = {name: len(labels) for name, labels in coordinates(design).items()}
-    wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
-    wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
-    for outcome in outcomes:
-        for part in model.residual_of(outcome).priors(1.0):
-            name = f"sigma_{outcome}_{part}"
-            wanted[name] = (f"{name}_term",) if (outcome, part) in design.scales else ()
-    for name, dims in wanted.items():
-        if name not in posterior:
-            raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
-        draws = {dim: posterior.sizes[dim] for dim in ("chain", "draw")}
-        if dict(posterior[name].sizes) != draws | {dim: sizes[dim] for dim in dims}:
-            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
-    effects = {f"eta_{level.name}": {level.name, f"{level.name}_effect"} for level in design.levels}
-    each = effects | {p.name: {"unit"} for p in model.structure.parameters}
-    for name in each.keys() & posterior.keys():
-        if set(posterior[name].dims) != each[name] | {"chain", "draw"}:
-            raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
-    for name in (*wanted, *(name for name in each if name in posterior)):
-        if not np.isfinite(posterior[name].to_numpy()).all():
-            raise ModelError(f"the tree is damaged: {name} has missing values; load it again, or fit anew")
-
-
-def said(tree, attribute, kind=dict):
-    """What an attribute of a tree holds as JSON, a dict or another ``kind``; an empty one where there is none."""
-    with _reading():
-        found = json.loads(tree.attrs[attribute]) if attribute in tree.attrs else kind()
-    if not isinstance(found, kind):
-        raise ModelError(f"the tree is damaged: its attribute {attribute} holds {found!r}; load it again, or fit anew")
-    return found
-
-
-def completed(tree, data):
-    """The data of a patient with the covariates that his forecast imputed."""
-    values = said(tree, storage.IMPUTED)
-    return filled(data, {column: values[name] for name, column in missing(data, values).items()}) if values else data
-
-
-def same_outcomes(data, training):
-    """New data measure what the training data did."""
-    have = [observed.name for observed in training.outcomes]
-    for name in data.outcomes:
-        if name not in have:
-            raise ModelError(f"the outcome {name!r} is not one that was fitted: {', '.join(have)}; rename it")
 
 
 def _same_patient(data, own, drift):

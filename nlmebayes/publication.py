@@ -19,6 +19,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
+from nlmebayes.fitted import said
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
 from nlmebayes.model import Law, Model, Scatter
@@ -130,9 +131,9 @@ def population(
 
 def outside(tree, patient):
     """One line for each covariate in which a patient is outside the domain of a published model."""
-    said = prediction.said(tree, ABOUT)
+    found = said(tree, ABOUT)
     lines = []
-    for name, allowed in said.get("domain", {}).items():
+    for name, allowed in found.get("domain", {}).items():
         column = next((c for c in patient.observations.columns if c.lower() == name.lower()), None)
         if column is None:
             continue
@@ -144,7 +145,7 @@ def outside(tree, patient):
             beyond = [v for v in values if not allowed[0] <= float(v) <= allowed[1]]
             words = f"{allowed[0]:g} to {allowed[1]:g}"
         if beyond:
-            unit = said.get("units", {}).get(name, "")
+            unit = found.get("units", {}).get(name, "")
             lines.append(f"{name} {beyond[0]} is outside {words}{' ' + unit if unit else ''}")
     return lines
 

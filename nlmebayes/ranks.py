@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Drawn, Number, Switch, Text, Tree, checked
+from nlmebayes.arguments import Drawn, Number, Share, Switch, Text, Tree, checked
 from nlmebayes.evaluation import Draws
 from nlmebayes.grouping import contains
+from nlmebayes.tails import tails
 from nlmebayes.variables import ModelError
 from nlmebayes.variances import case_of
 
@@ -15,7 +16,9 @@ ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
 
 
 @checked
-def ranking(draws: Drawn, *, above: Number | None = None, largest_first: Switch = True) -> pd.DataFrame:
+def ranking(
+    draws: Drawn, *, above: Number | None = None, largest_first: Switch = True, ci_prob: Share = 0.9
+) -> pd.DataFrame:
     """Groups in the order of their expected ranks, with what is not known of them.
 
     Parameters
@@ -27,14 +30,16 @@ def ranking(draws: Drawn, *, above: Number | None = None, largest_first: Switch 
         groups in the same draw.
     largest_first : bool
         Whether rank 1 is the largest.
+    ci_prob : float
+        Probability of the intervals.
 
     Returns
     -------
     DataFrame
-        By group the posterior mean ``estimate``, ``q05`` and ``q95``, the expected ``rank`` with ``rank_q05`` and
-        ``rank_q95``, ``p_first`` the probability of rank 1, ``p_above`` that of exceeding the average. Ranks far from
-        their extremes mean that the data do not order the groups (Goldstein and Spiegelhalter 1996, J. R. Stat. Soc. A
-        159, 385-443, doi:10.2307/2983325).
+        By group the posterior ``mean``, ``eti_lb`` and ``eti_ub``, the expected ``rank`` with ``rank_eti_lb`` and
+        ``rank_eti_ub``, ``p_first`` the probability of rank 1, ``p_above`` that of exceeding the average. Ranks far
+        from their extremes mean that the data do not order the groups (Goldstein and Spiegelhalter 1996, J. R. Stat.
+        Soc. A 159, 385-443, doi:10.2307/2983325).
 
     Raises
     ------
@@ -52,12 +57,13 @@ def ranking(draws: Drawn, *, above: Number | None = None, largest_first: Switch 
     order = np.argsort(-values if largest_first else values, axis=1, kind="stable")
     rank = np.argsort(order, axis=1) + 1
     average = values.mean(axis=1, keepdims=True) if above is None else above
-    low, high = np.quantile(values, [0.05, 0.95], axis=0)
-    rank_low, rank_high = np.quantile(rank, [0.05, 0.95], axis=0, method="inverted_cdf")
+    low, high = np.quantile(values, tails(ci_prob), axis=0)
+    rank_low, rank_high = np.quantile(rank, tails(ci_prob), axis=0, method="inverted_cdf")
     table = pd.DataFrame(
         {
-            "estimate": values.mean(axis=0), "q05": low, "q95": high, "rank": rank.mean(axis=0), "rank_q05": rank_low,
-            "rank_q95": rank_high, "p_first": (rank == 1).mean(axis=0), "p_above": (values > average).mean(axis=0),
+            "mean": values.mean(axis=0), "eti_lb": low, "eti_ub": high, "rank": rank.mean(axis=0),
+            "rank_eti_lb": rank_low, "rank_eti_ub": rank_high, "p_first": (rank == 1).mean(axis=0),
+            "p_above": (values > average).mean(axis=0),
         },
         index=pd.Index(draws[dim].to_numpy(), name=dim),
     )  # fmt: skip
@@ -66,7 +72,12 @@ def ranking(draws: Drawn, *, above: Number | None = None, largest_first: Switch 
 
 @checked
 def pooling(
-    tree: Tree, level: Text | None = None, effect: Text | None = None, *, outcome: Text | None = None
+    tree: Tree,
+    level: Text | None = None,
+    effect: Text | None = None,
+    *,
+    outcome: Text | None = None,
+    ci_prob: Share = 0.9,
 ) -> pd.DataFrame:
     """Each group's effect as it would be estimated alone, beside that of the model.
 
@@ -78,13 +89,15 @@ def pooling(
         By default the innermost level and its first effect.
     outcome : str, optional
         Whose records the group has alone; by default the first.
+    ci_prob : float
+        Probability of the intervals.
 
     Returns
     -------
     DataFrame
         By group ``records``; ``alone``, the least-squares estimate of its effects from its own records, with all else
         at its posterior mean and no effects of the groups inside it (missing where records are too few); the posterior
-        mean ``estimate`` with ``q05`` and ``q95``.
+        ``mean`` with ``eti_lb`` and ``eti_ub``.
 
     Raises
     ------
@@ -100,11 +113,11 @@ def pooling(
     if not case.draws.groups[name]:
         raise ModelError(f"pooling: this tree has a population, and no effects of {name}; give the tree of a fit")
     drawn = case.draws.eta[name][..., k]
-    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    low, high = np.quantile(drawn, tails(ci_prob), axis=0)
     of_record = chosen.of_unit[case.observed.unit]
     found = {
         "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": _alone(case, chosen)[:, k],
-        "estimate": drawn.mean(axis=0), "q05": low, "q95": high,
+        "mean": drawn.mean(axis=0), "eti_lb": low, "eti_ub": high,
     }  # fmt: skip
     return pd.DataFrame(found, index=pd.Index(chosen.labels, name=name))
 

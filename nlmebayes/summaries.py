@@ -5,25 +5,31 @@ import pandas as pd
 import pytensor.tensor as pt
 from arviz_stats import ess, rhat
 
-from nlmebayes.arguments import Tree, checked
+from nlmebayes.arguments import Share, Tree, checked
 from nlmebayes.evaluation import UNCOMPILED
+from nlmebayes.fitted import fitted
 from nlmebayes.model import Model
 from nlmebayes.parameter import Log
-from nlmebayes.prediction import context
+from nlmebayes.tails import tails
 from nlmebayes.threads import in_turns
 
 
 @checked
 @in_turns
-def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
+def summary(tree: Tree, *, ci_prob: Share = 0.9, model: Model | None = None) -> pd.DataFrame:
     """The population as a pharmacometrician reads it, with convergence diagnostics.
 
     One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
-    ``estimate`` is the posterior mean, ``rse_pct`` its SD in % of it, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for
-    log links. A parameter that is known is there as ``v0 (fixed)``, without any.
+    posterior ``mean``, ``sd``, ``median`` and equal-tailed interval from ``eti_lb`` to ``eti_ub``, of probability
+    ``ci_prob``; ``rse_pct`` is the SD in % of the mean, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for log links. A
+    parameter that is known is there as ``v0 (fixed)``, without any.
     """
-    model, design = context(model, tree)
-    posterior = tree["posterior"].to_dataset()
+    return summarised(fitted(tree, model), ci_prob)
+
+
+def summarised(known, ci_prob=0.9):
+    """`summary` of a tree that was read, a `Fitted`."""
+    model, design, posterior = known.model, known.training, known.posterior
     parameters = {p.name: p for p in model.parameters}
     drawn, notes = {}, {}
     for name, p in parameters.items():
@@ -52,22 +58,22 @@ def summary(tree: Tree, *, model: Model | None = None) -> pd.DataFrame:
         terms = posterior[f"{name}_term"].to_numpy() if f"{name}_term" in posterior[name].dims else ()
         drawn |= {f"{name}: {term}": posterior[name].sel({f"{name}_term": term}) for term in terms}
         drawn |= {} if len(terms) else {name: posterior[name]}
-    return pd.DataFrame([_describe(name, values, notes.get(name, {})) for name, values in drawn.items()])
+    return pd.DataFrame([_describe(name, values, notes.get(name, {}), ci_prob) for name, values in drawn.items()])
 
 
 def _pairs(level):
     return [(i, j) for b in level.blocks if b.name for i in b.effects for j in b.effects if i < j]
 
 
-def _describe(name, values, note):
+def _describe(name, values, note, ci_prob):
     if name.endswith(" (fixed)"):
-        return {"quantity": name, "unit": note["unit"], "estimate": float(values.mean())}
+        return {"quantity": name, "unit": note["unit"], "mean": float(values.mean())}
     mean, sd = float(values.mean()), float(values.std())
-    low, high = np.quantile(values, [0.05, 0.95])
+    low, median, high = np.quantile(values, [tails(ci_prob)[0], 0.5, tails(ci_prob)[1]])
     several = values.sizes["chain"] > 1
     return {
-        "quantity": name, "unit": note.get("unit", ""), "estimate": mean, "sd": sd,
-        "rse_pct": 100 * sd / abs(mean) if mean else np.nan, "q05": low, "q95": high,
+        "quantity": name, "unit": note.get("unit", ""), "mean": mean, "sd": sd,
+        "median": median, "rse_pct": 100 * sd / abs(mean) if mean else np.nan, "eti_lb": low, "eti_ub": high,
         "cv_pct": note.get("cv_pct", np.nan),
         "rhat": float(rhat(values)) if several else np.nan,
         "ess_bulk": float(ess(values, method="bulk")), "ess_tail": float(ess(values, method="tail")),

@@ -12,12 +12,11 @@ import xarray as xr
 from scipy import special
 from scipy.stats import qmc
 
-from nlmebayes import storage
-from nlmebayes.design import Design, ObservedOutcome, resolve
+from nlmebayes.design import Design, ObservedOutcome
 from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
 from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
+from nlmebayes.fitted import fitted
 from nlmebayes.measurement import parts_at
-from nlmebayes.prediction import context, same_outcomes
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
@@ -70,22 +69,21 @@ def _(residual: StudentT, f, s):
 
 def case_of(tree, data, outcome, draws, new):
     """The `Case` of an outcome of a tree on data, by default its own; at most so many draws."""
-    model, training = context(None, tree)
-    data = storage.stored_dataset(tree) if data is None else data
-    same_outcomes(data, training)
+    known = fitted(tree)
+    data, model = known.data if data is None else data, known.model
     outcome = outcome or data.outcomes[0]
     if outcome not in data.outcomes:
         raise ModelError(f"no outcome {outcome!r} in the data; there are {', '.join(data.outcomes)}")
     posterior = tree["posterior"].to_dataset()
     each = max(1, min(posterior.sizes["draw"], draws // posterior.sizes["chain"]))
     posterior = posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).astype(int))
-    found = draws_of(posterior, training, model, data.outcomes)
-    design = resolve(model, data, training)
+    design = known.design(data)
+    found = draws_of(posterior, known.training, model, data.outcomes)
     (observed,) = (o for o in design.outcomes if o.name == outcome)
-    known = {level.name: [] if new else found.groups.get(level.name, []) for level in design.levels}
+    groups = {level.name: [] if new else found.groups.get(level.name, []) for level in design.levels}
     none = {level.name: np.zeros((found.size, 0, len(level.effects))) for level in design.levels}
-    eta = {k: v[:, : len(known[k])] for k, v in (none | found.eta).items() if k in known}
-    found = Draws(found.theta, found.omega, found.corr, found.sigma, eta, known)
+    eta = {k: v[:, : len(groups[k])] for k, v in (none | found.eta).items() if k in groups}
+    found = Draws(found.theta, found.omega, found.corr, found.sigma, eta, groups)
     return Case(model, design, found, observed, posterior[["chain", "draw"]])
 
 

@@ -22,6 +22,7 @@ import xarray as xr
 from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
 from nlmebayes.grouping import contains
 from nlmebayes.model import Data
+from nlmebayes.tails import tails
 from nlmebayes.variances import case_of
 
 ESTIMATES = "estimates"
@@ -136,12 +137,12 @@ def new_unit(
 
 
 @checked
-def intervals(draws: Drawn, probability: Share = 0.9) -> pd.DataFrame:
-    """Posterior mean, SD and central interval of every element of a DataArray (chain, draw, ...)."""
-    sample, tail = ("chain", "draw"), (1 - probability) / 2
-    low, high = (draws.quantile(q, dim=sample, keep_attrs=False).drop_vars("quantile") for q in (tail, 1 - tail))
-    names = f"q{100 * tail:02.0f}", f"q{100 * (1 - tail):02.0f}"
-    columns = {"estimate": draws.mean(sample), "sd": draws.std(sample), names[0]: low, names[1]: high}
+def intervals(draws: Drawn, ci_prob: Share = 0.9) -> pd.DataFrame:
+    """Posterior mean, SD, median and equal-tailed interval of every element of a DataArray (chain, draw, ...)."""
+    sample, (low, high) = ("chain", "draw"), tails(ci_prob)
+    shares = {"median": 0.5, "eti_lb": low, "eti_ub": high}
+    columns = {"mean": draws.mean(sample), "sd": draws.std(sample)}
+    columns |= {k: draws.quantile(q, dim=sample, keep_attrs=False).drop_vars("quantile") for k, q in shares.items()}
     if draws.ndim == 2:
         return pd.DataFrame({k: [float(v)] for k, v in columns.items()}, index=[draws.name or ""])
     return pd.DataFrame({k: v.to_series() for k, v in columns.items()})

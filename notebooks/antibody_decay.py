@@ -101,12 +101,12 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = {"a0": 200, "fr": 0.2, "thalf": 21, "omega_patient a0": 0.6, "omega_patient fr": 0.8}
 true |= {"omega_patient thalf": 0.15, "sigma_titre_a": 0.2}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 
 # %% [markdown]
@@ -120,10 +120,10 @@ for low, median, high in plateaus.T[np.argsort(plateaus[1])[[0, len(patients) //
     print(f"plateau of a patient: {100 * median:.0f} % ({100 * low:.0f} to {100 * high:.0f}) of the first titre")
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=["1", "2", "3", "4", "5", "6", "7", "8"])
+figure = nb.plot.fits(tree, subjects=["1", "2", "3", "4", "5", "6", "7", "8"])
 for axis in figure.axes:
     axis.set_yscale("log")
-figure = nb.plot.vpc(model, tree, bins=7)
+figure = nb.plot.vpc(tree, bins=7)
 figure.axes[0].set_yscale("log")
 
 # %% [markdown]
@@ -134,7 +134,7 @@ figure.axes[0].set_yscale("log")
 
 # %%
 known = [0, 14, 30]
-forecast = nb.forecast(model, tree, patient.sel(day=known), random_seed=1)
+forecast = nb.forecast(tree, patient.sel(day=known), random_seed=1)
 held_out = patient.drop_sel(day=known)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 180, 91), held_out=held_out)
 figure.axes[0].axhline(40, color="black", linestyle=":")
@@ -147,7 +147,7 @@ figure.axes[0].set_yscale("log")
 
 # %%
 grid = np.arange(0.0, 366.0)
-curves = nb.predict(model, forecast, patient.over(day=grid), random_seed=1)["posterior"]["f_titre"].to_numpy()
+curves = nb.predict(forecast, patient.over(day=grid), random_seed=1)["posterior"]["f_titre"].to_numpy()
 below = curves.reshape(-1, len(grid)) < 40
 reached = below.any(axis=1)
 low, median, high = np.quantile(grid[below[reached].argmax(axis=1)], [0.05, 0.5, 0.95])
@@ -155,9 +155,9 @@ print(f"below 40 units within a year: probability {reached.mean():.2f}")
 print(f"if so, on day {median:.0f} ({low:.0f} to {high:.0f})")
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["titre"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["titre"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = held_out.observations[["day", "value"]].assign(q05=low, median=median, q95=high)
+table = held_out.observations[["day", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(1).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

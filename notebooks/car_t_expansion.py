@@ -115,12 +115,12 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = {"c0": 6, "rho": 0.9, "rho: log(burden / 20)": 0.15, "tmax": 9.3, "alpha": 0.16, "kem": 0.003, "beta": 0.005}
 true |= {"omega_id rho": 0.1, "omega_id tmax": 0.15, "omega_id alpha": 0.3, "omega_id kem": 0.5, "sigma_level_a": 0.4}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(4).to_string())
 
 # %% [markdown]
@@ -147,7 +147,7 @@ axis.plot(burden[:-1], own, "o", color="#3b6ea5")
 axis.set(xscale="log", yscale="log", xlabel="blasts (%)", ylabel="expansion rate (1/day), by patient")
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=range(1, 9))
+figure = nb.plot.fits(tree, subjects=range(1, 9))
 for axis in figure.axes:
     axis.set(yscale="log", ylim=(1, 1e7))
 
@@ -159,7 +159,7 @@ for axis in figure.axes:
 
 # %%
 early = days[:5]
-forecast = nb.forecast(model, tree, person.sel(day=early), random_seed=1)
+forecast = nb.forecast(tree, person.sel(day=early), random_seed=1)
 held_out = person.drop_sel(day=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(1, 360, 181), held_out=held_out)
 figure.axes[0].axhline(LIMIT, color="grey", linestyle=":")
@@ -167,9 +167,9 @@ figure.axes[0].set(yscale="log", ylim=(1, 1e7), xlabel="day", ylabel="level (cop
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["level"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["level"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["day", "value"]].assign(censored=later["lower"].notna(), q05=low, median=median, q95=high)
+table = later[["day", "value"]].assign(censored=later["lower"].notna(), eti_lb=low, median=median, eti_ub=high)
 table["inside"] = np.where(table["censored"], low < table["value"], table["value"].between(low, high))
 print(table.round(1).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

@@ -89,8 +89,8 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
-figure = nb.plot.fits(model, tree, subjects=range(1, 9))
+print(nb.check(tree))
+figure = nb.plot.fits(tree, subjects=range(1, 9))
 for axis in figure.axes:
     axis.set(yscale="log", ylim=(1, 1e7))
 
@@ -105,8 +105,8 @@ grid = np.linspace(1, 180, 180)
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), sharey=True, layout="constrained")
 rows = []
 for axis, known in zip(axes, (2, 3, 5), strict=True):
-    forecast = nb.forecast(model, tree, person.sel(day=days[:known]), random_seed=1)
-    curve = nb.predict(model, forecast, person.over(time=grid), random_seed=1)["posterior"]["f_level"]
+    forecast = nb.forecast(tree, person.sel(day=days[:known]), random_seed=1)
+    curve = nb.predict(forecast, person.over(time=grid), random_seed=1)["posterior"]["f_level"]
     low, middle, high = curve.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
     axis.fill_between(grid, low, high, color="#3b6ea5", alpha=0.2, linewidth=0)
     axis.plot(grid, middle, color="#3b6ea5")
@@ -117,19 +117,19 @@ for axis, known in zip(axes, (2, 3, 5), strict=True):
     axis.set(yscale="log", ylim=(1, 1e7), xlabel="day", title=f"up to day {days[known - 1]:g}")
     peak, late = curve.max("level_obs"), curve.isel(level_obs=89)
     rows.append(
-        {"up to day": days[known - 1], "peak q05": float(peak.quantile(0.05)), "peak q95": float(peak.quantile(0.95)),
+        {"up to day": days[known - 1], "peak from": float(peak.quantile(0.05)), "to": float(peak.quantile(0.95)),
          "above the limit on day 90": float((late > LIMIT).mean())}
     )  # fmt: skip
 print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 # %%
 held_out = person.drop_sel(day=days[:5])
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["level"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["level"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 later = held_out.observations
 censored = later["lower"].notna()
 inside = np.where(censored, low < later["value"], later["value"].between(low, high))
-shown = later[["day", "value"]].assign(censored=censored, q05=low, median=median, q95=high)
+shown = later[["day", "value"]].assign(censored=censored, eti_lb=low, median=median, eti_ub=high)
 print(shown.round(1).to_string(index=False))
 print(f"{inside.sum()} of {len(later)} levels lie in their 90 % interval")
 

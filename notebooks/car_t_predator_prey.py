@@ -108,13 +108,13 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = {"t0": 50, "r": 0.03, "k": 1000, "kill": 0.05, "expansion": 0.8, "half": 20, "death": 0.2, "omega_id t0": 0.4}
 true |= {"omega_id kill": 0.4, "omega_id expansion": 0.15, "corr_id kill, expansion": 0.7}
 true |= {"sigma_tumour_a": 0.15, "sigma_cart_a": 0.25}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 
 # %% [markdown]
@@ -135,7 +135,7 @@ print(f"correlation of the sixteen patients that were simulated: {np.corrcoef(dr
 
 # %%
 for name in names:
-    figure = nb.plot.fits(model, tree, outcome=name, subjects=["1", "2", "3", "4"])
+    figure = nb.plot.fits(tree, outcome=name, subjects=["1", "2", "3", "4"])
     for axis in figure.axes:
         axis.set_yscale("log")
 
@@ -148,7 +148,7 @@ for name in names:
 
 # %%
 visits = [3.0, 7.0, 10.0]
-forecast = nb.forecast(model, tree, person.sel(day=visits), random_seed=1)
+forecast = nb.forecast(tree, person.sel(day=visits), random_seed=1)
 held_out = person.drop_sel(day=visits)
 for name in names:
     figure = nb.plot.forecast(forecast, times=np.linspace(0.5, 90, 91), held_out=held_out, outcome=name)
@@ -156,14 +156,14 @@ for name in names:
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]
 table = []
 for name in names:
     low, median, high = predicted[name].quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
     each = later.loc[later["outcome"] == name, ["outcome", "day", "value"]]
-    table.append(each.assign(q05=low, median=median, q95=high))
+    table.append(each.assign(eti_lb=low, median=median, eti_ub=high))
 table = pd.concat(table)
-table["inside"] = table["value"].between(table["q05"], table["q95"])
+table["inside"] = table["value"].between(table["eti_lb"], table["eti_ub"])
 print(table.round(4).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
 

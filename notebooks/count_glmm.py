@@ -82,7 +82,7 @@ tree = nb.fit(model, training, **settings)
 # The truth: rate 2, log ratio of the arms 1.2, SD between patients 0.4, dispersion a = 0.5 (size 4).
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The genes without a difference show what cells that are taken for independent do: the difference of the mean
@@ -115,8 +115,8 @@ own = frame[frame["patient"] == 0]
 parts = (nb.Dataset.from_frame(part, outcome="count", levels="patient", inputs=("size",))
          for part in (own.iloc[:10], own.iloc[10:]))  # fmt: skip
 known, kept = parts
-forecast = nb.forecast(model, tree, known, random_seed=1)
-predicted = nb.predict(model, forecast, kept, random_seed=1)["posterior_predictive"]["count"]
+forecast = nb.forecast(tree, known, random_seed=1)
+predicted = nb.predict(forecast, kept, random_seed=1)["posterior_predictive"]["count"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 figure, axis = plt.subplots()
 axis.vlines(np.arange(10), low, high, color="grey")

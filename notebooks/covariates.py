@@ -205,7 +205,7 @@ tree = nb.fit(reason, training, **settings)
 
 # %%
 found = nb.summary(tree_of_newborns)
-print(found[["quantity", "estimate", "q05", "q95", "rhat"]].round(4).to_string(index=False))
+print(found[["quantity", "mean", "eti_lb", "eti_ub", "rhat"]].round(4).to_string(index=False))
 print(f"NONMEM at 1.3 kg: cl {0.0046956 * 1.3:.4f} L/h, v {0.98426 * 1.3:.3f} L")
 
 # %% [markdown]
@@ -214,7 +214,7 @@ print(f"NONMEM at 1.3 kg: cl {0.0046956 * 1.3:.4f} L/h, v {0.98426 * 1.3:.3f} L"
 # The report of the full model, and the coefficients beside the truth.
 
 # %%
-print(nb.check(reason, tree))
+print(nb.check(tree))
 
 
 def coefficients(tree, parameter):
@@ -228,7 +228,7 @@ for name in ("cl", "v", "ka", "f"):
     draws = coefficients(tree, name)
     for term, true in zip(draws.columns, truth[f"theta_{name}"], strict=True):
         low, median, high = np.quantile(draws[term], [0.05, 0.5, 0.95])
-        rows.append({"parameter": name, "term": term, "truth": true, "q05": low, "median": median, "q95": high})
+        rows.append({"parameter": name, "term": term, "truth": true, "eti_lb": low, "median": median, "eti_ub": high})
 print(pd.DataFrame(rows).round(3).to_string(index=False))
 
 # %% [markdown]
@@ -286,8 +286,8 @@ axes[1].set(xlabel="effect of 1 % of fat on log v", ylabel="effect of sex on log
 axes[1].legend(frameon=False)
 
 # %%
-figure = nb.plot.vpc(reason, tree)
-figure = nb.plot.fits(reason, tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.vpc(tree)
+figure = nb.plot.fits(tree, subjects=["1", "2", "3", "4"])
 
 # %% [markdown]
 # ## Forecast
@@ -298,16 +298,16 @@ figure = nb.plot.fits(reason, tree, subjects=["1", "2", "3", "4"])
 
 # %%
 early = [6.0, 23.5]
-forecast = nb.forecast(reason, tree, person.sel(time=early), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=early), random_seed=1)
 held_out = person.drop_sel(time=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0.5, 96, 192), held_out=held_out)
 figure.axes[0].set(xlabel="time (h)", ylabel="concentration (mg/L)")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(reason, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "crcl", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["time", "crcl", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(3).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

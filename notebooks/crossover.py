@@ -89,7 +89,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Each pair of formulations: the ratio of exposures, its 90 % interval, and the probability that it is within 80 and
@@ -103,7 +103,7 @@ print(table.round(3).to_string())
 figure, axis = plt.subplots(figsize=(5.0, 3.0), layout="constrained")
 place = np.arange(len(table))
 axis.axvspan(0.8, 1.25, color="#58a063", alpha=0.15)
-axis.hlines(place, table["q05"], table["q95"])
+axis.hlines(place, table["eti_lb"], table["eti_ub"])
 axis.plot(table["ratio"], place, "o")
 axis.set_yticks(place, table.index)
 axis.set(xlabel="ratio of exposures", xscale="log", xticks=[0.7, 0.8, 1.0, 1.25, 1.5])
@@ -115,7 +115,7 @@ axis.set_xticklabels(["0.7", "0.8", "1", "1.25", "1.5"])
 # what a crossover leaves out of the comparison.
 
 # %%
-print(nb.summary(tree).set_index("quantity").filter(like="carry", axis=0)[["estimate", "q05", "q95"]].round(3))
+print(nb.summary(tree).set_index("quantity").filter(like="carry", axis=0)[["mean", "eti_lb", "eti_ub"]].round(3))
 print(nb.intervals(nb.partition(tree)["share"]).round(3).to_string())
 figure = nb.plot.shrinkage(tree, "subject")
 
@@ -127,10 +127,10 @@ figure = nb.plot.shrinkage(tree, "subject")
 # %%
 observed = data.sel(subject=new)
 first = observed.observations["period"].min()
-forecast = nb.forecast(model, tree, observed.sel(period=first), random_seed=1)
+forecast = nb.forecast(tree, observed.sel(period=first), random_seed=1)
 held_out = observed.drop_sel(period=first)
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["exposure"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["exposure"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 

@@ -85,7 +85,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The variance of a viability depends on the dose: near the EC50 it is that of the EC50 of the patient, at high doses
@@ -99,7 +99,7 @@ for dose in (0.0, 0.4, 30.0):
         row[["patient", "line", "plate", "dose", "viability"]], outcome="viability", levels=levels, inputs=["dose"],
         unmeasured="predict",
     )  # fmt: skip
-    shares[f"{dose} umol/L"] = nb.intervals(nb.partition(tree, one, draws=100, random_seed=1)["share"])["estimate"]
+    shares[f"{dose} umol/L"] = nb.intervals(nb.partition(tree, one, draws=100, random_seed=1)["share"])["mean"]
 print(pd.DataFrame(shares).round(3).to_string())
 
 # %% [markdown]
@@ -108,7 +108,7 @@ print(pd.DataFrame(shares).round(3).to_string())
 # %%
 eta = tree["posterior"]["eta_patient"].sel(patient_effect="ec50")
 ranks = nb.ranking(eta, above=0.0, largest_first=False)
-print(ranks[["estimate", "rank", "rank_q05", "rank_q95", "p_first"]].round(2).head(8).to_string())
+print(ranks[["mean", "rank", "rank_eti_lb", "rank_eti_ub", "p_first"]].round(2).head(8).to_string())
 
 typical = tree["posterior"]["theta_ec50"].sel(ec50_term="Intercept")
 ec50 = np.exp(typical + eta).quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).sel(patient=ranks.index)
@@ -124,7 +124,7 @@ axis.set(xlabel="EC50 (umol/L)", xscale="log")
 legend = axis.legend(frameon=False)
 
 # %%
-figure = nb.plot.fits(model, tree, x="dose")
+figure = nb.plot.fits(tree, x="dose")
 figure.axes[0].set_xscale("symlog", linthresh=0.01)
 
 # %% [markdown]
@@ -141,10 +141,10 @@ print(nb.intervals(auc).round(3).head(6).to_string())
 
 # %%
 early = doses[:6].tolist()
-forecast = nb.forecast(model, tree, data.sel(patient=new, dose=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(patient=new, dose=early), random_seed=1)
 held_out = data.sel(patient=new).drop_sel(dose=early)
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["viability"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["viability"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 

@@ -144,7 +144,7 @@ tree_of_effect = nb.fit(given, second, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The truth beside both fits. The two-step intervals differ little here, because nine samples per person fix the
@@ -154,7 +154,7 @@ print(nb.check(model, tree))
 true = {"cl": 5, "v": 30, "ke0": 0.4, "e0": 10, "emax": 60, "ec50": 1, "omega_id cl": 0.25, "omega_id v": 0.2}
 true |= {"omega_id ke0": 0.3, "omega_id ec50": 0.3, "sigma_conc_b": 0.1, "sigma_effect_a": 2.0}
 both = [
-    nb.summary(each).set_index("quantity")[["estimate", "q05", "q95"]].add_suffix(suffix)
+    nb.summary(each).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].add_suffix(suffix)
     for each, suffix in ((tree, ""), (tree_of_effect, ", two steps"))
 ]
 table = both[0].assign(truth=pd.Series(true)).join(both[1])
@@ -174,11 +174,11 @@ print(f"correlation of log emax and log ec50: {np.corrcoef(np.log(emax), np.log(
 # late. (A clockwise loop would mean tolerance.)
 
 # %%
-figure = nb.plot.hysteresis(model, tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.hysteresis(tree, subjects=["1", "2", "3", "4"])
 
 # %%
-figure = nb.plot.fits(model, tree, outcome="effect", subjects=["1", "2", "3", "4"])
-figure = nb.plot.vpc(model, tree, outcome="effect")
+figure = nb.plot.fits(tree, outcome="effect", subjects=["1", "2", "3", "4"])
+figure = nb.plot.vpc(tree, outcome="effect")
 
 # %% [markdown]
 # What `ke0` means for the clock: the concentration peaks when the infusion ends, at two hours, and the effect
@@ -190,7 +190,7 @@ grid = np.linspace(1, 8, 71)
 
 def delays(model, tree, data):
     """Draws of the time from the end of the infusion to the peak of the effect, (draw, person)."""
-    curves = nb.predict(model, tree, data.over(time=grid), random_seed=1)["posterior"]["f_effect"].to_numpy()
+    curves = nb.predict(tree, data.over(time=grid), random_seed=1)["posterior"]["f_effect"].to_numpy()
     return grid[curves.reshape(-1, data.observations["id"].nunique(), len(grid)).argmax(axis=2)] - 2
 
 
@@ -208,21 +208,21 @@ print(f"the effect peaks {late.min():.1f} to {late.max():.1f} h after the infusi
 
 # %%
 visits = [1, 8]
-forecast = nb.forecast(model, tree, person.sel(time=visits), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=visits), random_seed=1)
 held_out = person.drop_sel(time=visits)
 for outcome in names:
     figure = nb.plot.forecast(forecast, times=np.linspace(0, 24, 97), held_out=held_out, outcome=outcome)
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]
 table = []
 for outcome in names:
     low, median, high = predicted[outcome].quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
     each = later.loc[later["outcome"] == outcome, ["outcome", "time", "value"]]
-    table.append(each.assign(q05=low, median=median, q95=high))
+    table.append(each.assign(eti_lb=low, median=median, eti_ub=high))
 table = pd.concat(table)
-table["inside"] = table["value"].between(table["q05"], table["q95"])
+table["inside"] = table["value"].between(table["eti_lb"], table["eti_ub"])
 print(table.round(3).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
 

@@ -93,13 +93,13 @@ tree = nb.fit(model, training, target_accept=0.98, **settings)
 # unit of `ec50` in the table is that which the class declares; here it is µg.)
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 shift = np.exp(tree["posterior"]["theta_ec50"].isel(ec50_term=1))
 low, median, high = shift.quantile([0.05, 0.5, 0.95]).to_numpy()
 print(f"the antagonist multiplies ec50 by {median:.1f} (90 % interval {low:.1f} to {high:.1f})")
 
 # %%
-figure = nb.plot.fits(model, tree)
+figure = nb.plot.fits(tree)
 figure.supxlabel("dose (µg)")
 for axis in figure.axes:
     axis.set_xscale("log")
@@ -112,18 +112,18 @@ for axis in figure.axes:
 # Left: the run that was used. Right: the forecast, with the measurements kept back.
 
 # %%
-forecast = nb.forecast(model, tree, data.sel(Run="5/P5"), random_seed=1)
+forecast = nb.forecast(tree, data.sel(Run="5/P5"), random_seed=1)
 held_out = data.sel(Run="5/T5")
-figure = nb.plot.fits(model, forecast, data.sel(Rabbit="5"))
+figure = nb.plot.fits(forecast, data.sel(Rabbit="5"))
 figure.supxlabel("dose (µg)")
 for axis in figure.axes:
     axis.set_xscale("log")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["deltaBP"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["deltaBP"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["dose", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["dose", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(1).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

@@ -108,19 +108,19 @@ tree = nb.fit(model, training, **settings)
 # the report names their rows.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The truth is known, so compare. About nine in ten true values should lie inside of their 90 % intervals, and
 # the strong correlation must be found.
 
 # %%
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=truth)
-table["inside"] = table["truth"].between(table["q05"], table["q95"])
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=truth)
+table["inside"] = table["truth"].between(table["eti_lb"], table["eti_ub"])
 print(table.round(3).to_string())
 
 # %%
-figure = nb.plot.fits(model, tree)
+figure = nb.plot.fits(tree)
 for axis in figure.axes:
     axis.set_yscale("log")
 
@@ -133,7 +133,7 @@ for axis in figure.axes:
 
 # %%
 early = data.sel(mouse="25").observations["day"].tolist()[:4]
-forecast = nb.forecast(model, tree, data.sel(mouse="25", day=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(mouse="25", day=early), random_seed=1)
 held_out = data.sel(mouse="25").drop_sel(day=early)
 
 later = held_out.observations
@@ -143,9 +143,9 @@ figure.axes[0].set(yscale="log", xlabel="day", ylabel="volume (mm³)")
 legend = figure.axes[0].legend(frameon=False)
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["volume"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["volume"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["day", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["day", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(0).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

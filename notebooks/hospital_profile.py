@@ -78,7 +78,7 @@ tree = nb.fit(model, training, **settings)
 # The truth was a risk of 0.15 and an SD of 0.3.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Raw rates spread most where hospitals are small: the funnel. The estimates are drawn to the middle, small hospitals
@@ -109,7 +109,7 @@ print(table.sort_values("p_above").tail(10).round(3).to_string())
 # %%
 figure, axis = plt.subplots()
 table = table.sort_values("rank")
-axis.hlines(np.arange(len(table)), table["rank_q05"], table["rank_q95"])
+axis.hlines(np.arange(len(table)), table["rank_eti_lb"], table["rank_eti_ub"])
 axis.plot(table["rank"], np.arange(len(table)), "o")
 label = axis.set(xlabel="rank (90 % interval)", ylabel="hospital")
 
@@ -120,9 +120,9 @@ label = axis.set(xlabel="rank (90 % interval)", ylabel="hospital")
 
 # %%
 early = data.sel(hospital="0").drop_sel(quarter=[4, 5, 6, 7])
-forecast = nb.forecast(model, tree, early, random_seed=1)
+forecast = nb.forecast(tree, early, random_seed=1)
 later = data.sel(hospital="0", quarter=[4, 5, 6, 7])
-predicted = nb.predict(model, forecast, later, random_seed=1)["posterior_predictive"]["readmitted"]
+predicted = nb.predict(forecast, later, random_seed=1)["posterior_predictive"]["readmitted"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 inside = later.observations["value"].between(low, high)
 print(f"{inside.sum()} of {len(inside)} quarters lie in their 90 % interval")

@@ -141,11 +141,11 @@ tree_of_delay = nb.fit(delay, lacking, **settings)
 # ## Check
 
 # %%
-report = nb.check(turnover, tree)
+report = nb.check(tree)
 print(report)
 true = {"cl": 0.135, "v": 8, "ka": 0.9, "e0": 96, "kout": 0.05, "imax": 0.95, "ic50": 1.1, "omega_id cl": 0.25}
 true |= {"omega_id v": 0.2, "omega_id ic50": 0.4, "sigma_conc_b": 0.1, "sigma_effect_a": 4}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string(na_rep=""))
 
 # %% [markdown]
@@ -154,11 +154,11 @@ print(table.round(3).to_string(na_rep=""))
 # and the records with k above 0.7 are few: there the sum is approximate.
 
 # %%
-rows = {"turnover": report.loo, "effect compartment": nb.check(delay, tree_of_delay).loo}
+rows = {"turnover": report.loo, "effect compartment": nb.check(tree_of_delay).loo}
 print(pd.concat(rows).droplevel(1).round(1).to_string())
-figure = nb.plot.hysteresis(turnover, tree, subjects=["1", "2", "3", "4"])
-figure = nb.plot.fits(turnover, tree, outcome="effect", subjects=["1", "2", "3", "4"])
-figure = nb.plot.vpc(turnover, tree, outcome="effect")
+figure = nb.plot.hysteresis(tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.fits(tree, outcome="effect", subjects=["1", "2", "3", "4"])
+figure = nb.plot.vpc(tree, outcome="effect")
 
 # %% [markdown]
 # ## Forecast
@@ -167,20 +167,20 @@ figure = nb.plot.vpc(turnover, tree, outcome="effect")
 
 # %%
 visits = [0, 1, 6, 24, 36]
-forecast = nb.forecast(turnover, tree, person.sel(time=visits), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=visits), random_seed=1)
 held_out = person.drop_sel(time=visits)
 for outcome in names:
     figure = nb.plot.forecast(forecast, times=np.linspace(0, 144, 73), held_out=held_out, outcome=outcome)
 
 # %%
-predicted = nb.predict(turnover, forecast, held_out, random_seed=1)["posterior_predictive"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]
 table = []
 for outcome in names:
     low, median, high = predicted[outcome].quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
     each = held_out.observations.query("outcome == @outcome")[["outcome", "time", "value"]]
-    table.append(each.assign(q05=low, median=median, q95=high))
+    table.append(each.assign(eti_lb=low, median=median, eti_ub=high))
 table = pd.concat(table)
-table["inside"] = table["value"].between(table["q05"], table["q95"])
+table["inside"] = table["value"].between(table["eti_lb"], table["eti_ub"])
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
 

@@ -94,7 +94,7 @@ tree = nb.fit(model, training, **settings)
 # The truth: level 6, slope -0.5 and 0.3, rate 0.15, association -0.4, SDs 2 and 0.4, scatter 0.6.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 seen = training.observations.query("outcome == 'event'")
@@ -116,7 +116,7 @@ label = axis.set(xlabel="cumulative hazard of the model", ylabel="Nelson and Aal
 own = frame[frame["patient"].astype(str) == new]
 early = own[own["time"] < 2].assign(died=0, event=np.where(own.loc[own["time"] < 2, "time"] == 0, 2.0, np.nan))
 patient = nb.Dataset.from_frame(early, **roles)
-forecast = nb.forecast(model, tree, patient, random_seed=1)
+forecast = nb.forecast(tree, patient, random_seed=1)
 
 # %% [markdown]
 # The probability to live on, given that two years are over, from the cumulative hazard at later times.
@@ -125,7 +125,7 @@ forecast = nb.forecast(model, tree, patient, random_seed=1)
 times = np.linspace(2.0, 5.0, 13)
 grid = pd.DataFrame({"patient": new, "time": times, "treated": early["treated"].iloc[0], "event": np.nan})
 grid = nb.Dataset.from_frame(grid, outcome="event", levels="patient", time="time", unmeasured="predict")
-later = nb.predict(model, forecast, grid, random_seed=1)["posterior"]["f_event"].to_numpy()[0]
+later = nb.predict(forecast, grid, random_seed=1)["posterior"]["f_event"].to_numpy()[0]
 survival = np.exp(later[:, :1] - later)
 figure, axis = plt.subplots()
 axis.plot(times, np.median(survival, axis=0))
@@ -134,7 +134,7 @@ label = axis.set(xlabel="years", ylabel="probability to be alive", ylim=(0, 1))
 
 # %%
 kept = data.sel(patient=new, outcome="marker").drop_sel(time=list(visits[visits < 2]))
-predicted = nb.predict(model, forecast, kept, random_seed=1)["posterior_predictive"]["marker"]
+predicted = nb.predict(forecast, kept, random_seed=1)["posterior_predictive"]["marker"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 inside = kept.observations["value"].between(low, high)
 print(f"{inside.sum()} of {len(inside)} later measurements lie in their 90 % interval")

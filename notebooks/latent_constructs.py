@@ -93,7 +93,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The records that the model leans on are items: a provider's effect is known from three of them, and much less without
@@ -157,8 +157,8 @@ for axis, (name, columns) in zip(axes, structure.items.items(), strict=True):
     alone = each.groupby(each.index.str.split("/").str[0]).mean()
     drawn = tree["posterior"]["eta_clinic"].sel(clinic_effect=name)
     ranked = nb.ranking(drawn).loc[alone.index]
-    axis.vlines(alone, ranked["q05"], ranked["q95"], color="#3b6ea5", alpha=0.4)
-    axis.plot(alone, ranked["estimate"], "o", color="#3b6ea5", markersize=4)
+    axis.vlines(alone, ranked["eti_lb"], ranked["eti_ub"], color="#3b6ea5", alpha=0.4)
+    axis.plot(alone, ranked["mean"], "o", color="#3b6ea5", markersize=4)
     axis.axline((0, 0), slope=1, color="grey", linestyle=":")
     axis.set(xlabel=f"{name} of a clinic, average of items", ylabel="in the model")
 
@@ -171,7 +171,7 @@ for axis, (name, columns) in zip(axes, structure.items.items(), strict=True):
 clinic = data.sel(clinic=new)
 here = clinic.observations["outcome"] == "outcome"
 later = clinic.observations.loc[here, "value"]
-forecast = nb.forecast(model, tree, clinic.with_values(outcome=np.full(len(later), np.nan)), random_seed=1)
+forecast = nb.forecast(tree, clinic.with_values(outcome=np.full(len(later), np.nan)), random_seed=1)
 for name in structure.items:
     values = forecast["posterior"]["eta_clinic"].sel(clinic=new, clinic_effect=name)
     print(f"{name} of {new}: {float(values.mean()):.2f} (SD {float(values.std()):.2f})")

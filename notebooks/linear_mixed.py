@@ -78,7 +78,7 @@ tree = nb.fit(model, training, **settings)
 # than the line.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # An independent fit exists: Bates, Mächler, Bolker and Walker (2015), *Journal of Statistical Software*
@@ -89,7 +89,7 @@ print(nb.check(model, tree))
 # %%
 lme4 = {"mu": 251.405, "mu: Days": 10.467, "omega_Subject mu": 24.740, "omega_Subject mu:Days": 5.922}
 lme4 |= {"corr_Subject mu, mu:Days": 0.066, "sigma_Reaction_a": 25.592}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(lme4=pd.Series(lme4))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(lme4=pd.Series(lme4))
 print(table.round(2).to_string())
 
 # %% [markdown]
@@ -97,10 +97,10 @@ print(table.round(2).to_string())
 # of them.
 
 # %%
-figure = nb.plot.fits(model, tree)
+figure = nb.plot.fits(tree)
 
 # %%
-figure = nb.plot.vpc(model, tree, bins=10)
+figure = nb.plot.vpc(tree, bins=10)
 
 # %% [markdown]
 # ## Forecast
@@ -110,7 +110,7 @@ figure = nb.plot.vpc(model, tree, bins=10)
 
 # %%
 early = [0, 1, 2, 3]
-forecast = nb.forecast(model, tree, data.sel(Subject="372", Days=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(Subject="372", Days=early), random_seed=1)
 held_out = data.sel(Subject="372").drop_sel(Days=early)
 
 later = held_out.observations
@@ -120,9 +120,9 @@ figure.axes[0].set(xlabel="day", ylabel="reaction time (ms)")
 legend = figure.axes[0].legend(frameon=False, loc="upper left")
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["Reaction"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["Reaction"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["Days", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["Days", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(1).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

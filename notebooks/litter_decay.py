@@ -89,7 +89,7 @@ tree = nb.fit(model, training, **settings)
 # First convergence and fit; the effects of plots shrink more than those of sites, for a plot has few bags.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Estimates beside the truth, and beside what the simulation happened to draw: the standard deviation of 24
@@ -97,8 +97,8 @@ print(nb.check(model, tree))
 # scatter among plots is the hardest to see, for it must be told from that of a few noisy bags.
 
 # %%
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=truth)
-table["inside"] = table["truth"].between(table["q05"], table["q95"])
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=truth)
+table["inside"] = table["truth"].between(table["eti_lb"], table["eti_ub"])
 for level in ("site", "plot"):
     table.loc[f"omega_{level} k", "drawn"] = simulated["prior"][f"eta_{level}"].std(ddof=1).item()
 print(table.round(3).to_string())
@@ -119,7 +119,7 @@ inside = (low <= actual) & (actual <= high)
 print(f"{inside.sum()} of {len(actual)} plots have their true rate in the interval")
 
 # %%
-figure = nb.plot.fits(model, tree)
+figure = nb.plot.fits(tree)
 
 # %% [markdown]
 # Where is the variation in what a bag shows? Early all bags are alike, and late as well, when little is left; in
@@ -130,7 +130,7 @@ shares = {}
 for year in (0.5, 2.0, 5.0):
     bag = pd.DataFrame({"site": ["any"], "plot": [1], "year": [year], "mass": [np.nan]})
     bag = nb.Dataset.from_frame(bag, outcome="mass", time="year", levels=data.levels, unmeasured="predict")
-    shares[year] = nb.intervals(nb.partition(tree, bag, draws=100, random_seed=1)["share"])["estimate"]
+    shares[year] = nb.intervals(nb.partition(tree, bag, draws=100, random_seed=1)["share"])["mean"]
 print(pd.DataFrame(shares).rename_axis(columns="years").round(3).to_string())
 
 # %% [markdown]
@@ -162,7 +162,7 @@ legend = axis.legend(frameon=False, fontsize=8)
 
 # %%
 early = data.sel(plot=new).observations["year"].tolist()[:2]
-forecast = nb.forecast(model, tree, data.sel(plot=new, year=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(plot=new, year=early), random_seed=1)
 held_out = data.sel(plot=new).drop_sel(year=early)
 
 later = held_out.observations
@@ -172,9 +172,9 @@ figure.axes[0].set(xlabel="time (years)", ylabel="fraction of mass remaining")
 legend = figure.axes[0].legend(frameon=False)
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["mass"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["mass"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["year", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["year", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} bags lie in their 90 % interval")

@@ -76,10 +76,10 @@ tree = nb.fit(model, training, **settings)
 # three. Everything that is said about a new tree has this uncertainty in it.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
-figure = nb.plot.fits(model, tree, columns=2)
+figure = nb.plot.fits(tree, columns=2)
 
 # %% [markdown]
 # ## Forecast
@@ -89,7 +89,7 @@ figure = nb.plot.fits(model, tree, columns=2)
 
 # %%
 early = [118, 484, 664]
-forecast = nb.forecast(model, tree, data.sel(Tree="5", age=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(Tree="5", age=early), random_seed=1)
 held_out = data.sel(Tree="5").drop_sel(age=early)
 
 later = held_out.observations
@@ -99,9 +99,9 @@ figure.axes[0].set(xlabel="age (days)", ylabel="circumference (mm)")
 legend = figure.axes[0].legend(frameon=False, loc="upper left")
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["circumference"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["circumference"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["age", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["age", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(0).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

@@ -88,10 +88,10 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]]
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]]
 known = {"e0": -10.0, "emax": -25.0, "ed50": 8.0, "omega_study e0": 3.0, "omega_study emax": 4.0, "sigma_pain_a": 20.0}
 print(table.assign(truth=pd.Series(known)).round(2).to_string())
 
@@ -102,7 +102,7 @@ print(table.assign(truth=pd.Series(known)).round(2).to_string())
 doses = np.linspace(0, 45, 46)
 grid = pd.DataFrame({"study": "next", "dose": doses, "n": 1, "pain": np.nan})
 grid = nb.Dataset.from_frame(grid, **columns, unmeasured="predict")
-curve = nb.predict(model, tree, grid, random_seed=1)["posterior"]["f_pain"]
+curve = nb.predict(tree, grid, random_seed=1)["posterior"]["f_pain"]
 low, median, high = curve.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 arms = training.observations.groupby(["study", "dose"]).agg(mean=("value", "mean"), n=("n", "sum")).reset_index()
 figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
@@ -121,12 +121,12 @@ figure = nb.plot.shrinkage(tree, "study", "e0")
 
 # %%
 placebo = [0.0]
-forecast = nb.forecast(model, tree, data.sel(study=new, dose=placebo), random_seed=1)
+forecast = nb.forecast(tree, data.sel(study=new, dose=placebo), random_seed=1)
 held_out = data.sel(study=new).drop_sel(dose=placebo)
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["pain"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["pain"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-print(later[["dose", "n", "value"]].assign(q05=low, median=median, q95=high).round(1).to_string(index=False))
+print(later[["dose", "n", "value"]].assign(eti_lb=low, median=median, eti_ub=high).round(1).to_string(index=False))
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 
 # %% [markdown]

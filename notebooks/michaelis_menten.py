@@ -107,11 +107,11 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = {"vmax": 17.3, "km": 5.7, "v": 45, "omega_id vmax": 0.15, "omega_id km": 0.4, "sigma_conc_b": 0.1}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 
 # %% [markdown]
@@ -145,8 +145,8 @@ curve.set(xlabel="concentration (mg/L)", ylabel="mg a day", title="elimination; 
 # What a dose needs is the curve on the right, and where the samples lie it is known better than either number.
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=["1", "2", "3", "4"])
-figure = nb.plot.vpc(model, tree)
+figure = nb.plot.fits(tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.vpc(tree)
 
 # %% [markdown]
 # ## Forecast
@@ -156,15 +156,15 @@ figure = nb.plot.vpc(model, tree)
 
 # %%
 known = [7 * DAY, 14 * DAY]
-forecast = nb.forecast(model, tree, patient.sel(time=known), random_seed=1)
+forecast = nb.forecast(tree, patient.sel(time=known), random_seed=1)
 held_out = patient.drop_sel(time=known)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 35 * DAY, 106), held_out=held_out)
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "value"]].assign(day=later["time"] / DAY, q05=low, median=median, q95=high)
+table = later[["time", "value"]].assign(day=later["time"] / DAY, eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

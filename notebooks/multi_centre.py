@@ -78,7 +78,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The effect of the treatment lowers the pressure, so below 0 is good. The average is well known; what a new site will
@@ -89,13 +89,13 @@ effect = structure.effect(tree)
 print(pd.concat([nb.intervals(effect[name]) for name in ("average", "spread")]).round(2).to_string())
 print(f"the treatment lowers the pressure at a new site with probability {1 - float(effect['positive'].mean()):.3f}")
 
-sites = nb.intervals(effect["by_site"]).sort_values("estimate")
+sites = nb.intervals(effect["by_site"]).sort_values("mean")
 figure, axis = plt.subplots(figsize=(4.8, 3.8), layout="constrained")
 place = np.arange(len(sites))
 axis.axvline(0, color="grey", linewidth=0.8)
 axis.axvspan(*effect["average"].quantile([0.05, 0.95]).to_numpy(), alpha=0.2)
-axis.hlines(place, sites["q05"], sites["q95"])
-axis.plot(sites["estimate"], place, "o")
+axis.hlines(place, sites["eti_lb"], sites["eti_ub"])
+axis.plot(sites["mean"], place, "o")
 axis.set_yticks(place, sites.index)
 axis.set(xlabel="effect of the treatment (mmHg)")
 
@@ -124,12 +124,12 @@ print(pd.DataFrame(split).round(2).to_string())
 # %%
 site = data.sel(site=new)
 someone = site.sel(patient=site.observations["patient"].iloc[0])
-forecast = nb.forecast(model, tree, someone.sel(visit=1.0), random_seed=1)
-second = nb.predict(model, forecast, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
-before = nb.predict(model, tree, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
+forecast = nb.forecast(tree, someone.sel(visit=1.0), random_seed=1)
+second = nb.predict(forecast, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
+before = nb.predict(tree, someone.sel(visit=2.0), random_seed=1)["posterior_predictive"]["pressure"]
 print(f"second visit: SD {float(before.std()):.1f} before the first one, {float(second.std()):.1f} after it")
 
-predicted = nb.predict(model, tree, site, random_seed=1)["posterior_predictive"]["pressure"]
+predicted = nb.predict(tree, site, random_seed=1)["posterior_predictive"]["pressure"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 values = site.observations["value"]
 print(f"{values.between(low, high).sum()} of {len(values)} measurements lie in their 90 % interval")

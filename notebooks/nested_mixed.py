@@ -76,7 +76,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Two records of one mouse have the correlation `icc` of the mouse, two of one neuron that of the neuron. The design
@@ -116,9 +116,9 @@ print(nb.intervals(structure.allocation(tree, 200, 40, 1)).round(1).to_string())
 # %%
 print(nb.new_unit(tree).round(3).to_string())
 early = [1.0, 2.0, 3.0]
-forecast = nb.forecast(model, tree, data.sel(mouse=new, trial=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(mouse=new, trial=early), random_seed=1)
 held_out = data.sel(mouse=new).drop_sel(trial=early)
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["rate"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["rate"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 later = held_out.observations
 figure, axis = plt.subplots(figsize=(5.2, 3.0), layout="constrained")

@@ -119,7 +119,7 @@ trees = {blq: nb.fit(model, data, **settings) for blq, data in training.items()}
 
 # %%
 tree = trees["M3"]
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Both standard deviations of clearance come back. How do the data know them apart? Two clearances of one person
@@ -144,8 +144,8 @@ true |= {"sigma_conc_b": 0.15}
 table = pd.DataFrame({"truth": true})
 for blq, each in trees.items():
     found = nb.summary(each).set_index("quantity")
-    table[blq] = found["estimate"]
-    ends = found.loc[table.index, ["q05", "q95"]].to_numpy()
+    table[blq] = found["mean"]
+    ends = found.loc[table.index, ["eti_lb", "eti_ub"]].to_numpy()
     table[f"{blq} 90 %"] = [f"{low:.3f} to {high:.3f}" for low, high in ends]
 print(table.round(3).to_string())
 own = np.log(drawn["prior"]["cl"].to_numpy().ravel()[:-2])
@@ -163,7 +163,7 @@ print(f"standard deviation between the people that were simulated: {spread:.2f}"
 # %%
 def share_below(tree):
     """Share of replicated samples below the limit, (replicate, time after the dose)."""
-    replicated = nb.predict(model, tree, training["M3"], redraw=True, random_seed=1)["posterior_predictive"]["conc"]
+    replicated = nb.predict(tree, training["M3"], redraw=True, random_seed=1)["posterior_predictive"]["conc"]
     below = replicated.to_numpy().reshape(-1, len(tad)) < LIMIT
     return np.stack([below[:, tad == t].mean(axis=1) for t in after], axis=1)
 
@@ -185,7 +185,7 @@ axes[0].set_ylabel("share below the limit")
 # `nb.plot.vpc` draws both halves for the data that it is given.
 
 # %%
-figure = nb.plot.vpc(model, tree, x="tad")
+figure = nb.plot.vpc(tree, x="tad")
 figure.axes[0].axhline(LIMIT, color="grey", linestyle=":")
 figure.axes[0].set(yscale="symlog", xlabel="time after the dose (h)", ylabel="concentration (mg/L)")
 
@@ -199,8 +199,8 @@ figure.axes[0].set(yscale="symlog", xlabel="time after the dose (h)", ylabel="co
 # %%
 person = study["M3"]
 first, second = person.sel(occ="31/1"), person.sel(occ="31/2")
-forecast = nb.forecast(model, tree, first, random_seed=1)
-next_time = nb.predict(model, forecast, second, random_seed=1)
+forecast = nb.forecast(tree, first, random_seed=1)
+next_time = nb.predict(forecast, second, random_seed=1)
 for words, label in (("first", "31/1"), ("second", "31/2")):
     low, median, high = next_time["posterior"]["cl"].sel(unit=label).quantile([0.05, 0.5, 0.95]).to_numpy()
     print(f"clearance on the {words} occasion: {median:.2f} ({low:.2f} to {high:.2f}) L/h")
@@ -209,14 +209,14 @@ for words, label in (("first", "31/1"), ("second", "31/2")):
 later = second.observations
 predicted = next_time["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["tad", "value"]].assign(censored=later["lower"].notna(), q05=low, median=median, q95=high)
+table = later[["tad", "value"]].assign(censored=later["lower"].notna(), eti_lb=low, median=median, eti_ub=high)
 table["inside"] = np.where(table["censored"], low < table["value"], table["value"].between(low, high))
 print(table.round(3).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")
 
 # %%
 figure, axis = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-axis.fill_between(table["tad"], table["q05"], table["q95"], color="#7fa7d1", alpha=0.4, linewidth=0)
+axis.fill_between(table["tad"], table["eti_lb"], table["eti_ub"], color="#7fa7d1", alpha=0.4, linewidth=0)
 axis.plot(table["tad"], table["median"], color="#3b6ea5")
 axis.plot(table["tad"], table["value"], "o", color="black", fillstyle="none")
 axis.axhline(LIMIT, color="grey", linestyle=":")

@@ -90,21 +90,21 @@ tree = nb.fit(model, training, **settings)
 # wide intervals, for eleven people of similar weight say little about them.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # Then the pictures. Each panel shows one person's samples over the fitted curve with its 50 and 90 % bands;
 # the dashed lines hold 90 % of new measurements.
 
 # %%
-figure = nb.plot.fits(model, tree)
+figure = nb.plot.fits(tree)
 
 # %% [markdown]
 # In the visual predictive check every replicate has new people. The observed percentiles should run inside
 # the bands.
 
 # %%
-figure = nb.plot.vpc(model, tree, bins=11)
+figure = nb.plot.vpc(tree, bins=11)
 
 # %% [markdown]
 # ## Forecast
@@ -116,7 +116,7 @@ figure = nb.plot.vpc(model, tree, bins=11)
 
 # %%
 early = [1, 5.07]
-forecast = nb.forecast(model, tree, data.sel(id="12", time=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(id="12", time=early), random_seed=1)
 held_out = data.sel(id="12").drop_sel(time=early)
 
 later = held_out.observations
@@ -126,9 +126,9 @@ figure.axes[0].set(xlabel="time (h)", ylabel="theophylline (mg/L)")
 legend = figure.axes[0].legend(frameon=False)
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["time", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

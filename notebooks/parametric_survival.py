@@ -84,7 +84,7 @@ tree = nb.fit(model, training, **settings)
 # The truth was: rate 0.12, a log hazard ratio of -0.51, shape 1.4, frailty 0.5.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # `f_years` is the cumulative hazard of each patient at the end of follow-up. Where the model is right, these
@@ -111,9 +111,9 @@ label = axis.set(xlabel="cumulative hazard of the model", ylabel="Nelson and Aal
 # %%
 known = [str(i) for i in range(0, 300, 20)]
 known = [label for label in data.sel(centre="0").observations["patient"] if label.split("/")[1] in known]
-forecast = nb.forecast(model, tree, data.sel(patient=known), random_seed=1)
+forecast = nb.forecast(tree, data.sel(patient=known), random_seed=1)
 rest = data.sel(centre="0").drop_sel(patient=known)
-predicted = nb.predict(model, forecast, rest, random_seed=1)["posterior_predictive"]["years"]
+predicted = nb.predict(forecast, rest, random_seed=1)["posterior_predictive"]["years"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 later = rest.observations
 figure, axis = plt.subplots()

@@ -86,8 +86,8 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
-figure = nb.plot.fits(model, tree, subjects=range(1, 9))
+print(nb.check(tree))
+figure = nb.plot.fits(tree, subjects=range(1, 9))
 
 # %% [markdown]
 # ## Forecast
@@ -100,8 +100,8 @@ taken = pd.DataFrame({"id": "new", "time": [0.0], "amt": [300.0 * 20], "duration
 levels = pd.DataFrame({"id": "new", "time": np.array([5, 10, 15, 20]) * DAY, "conc": [5.1, 7.0, 7.4, 7.6]})
 patient = nb.Dataset.from_frame(levels, doses=taken, **roles)
 early, held_out = patient.sel(time=[5 * DAY, 10 * DAY]), patient.sel(time=[15 * DAY, 20 * DAY])
-forecast = nb.forecast(model, tree, early, random_seed=1)
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+forecast = nb.forecast(tree, early, random_seed=1)
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 seen = held_out.observations["value"].between(low, high)
 print(f"{seen.sum()} of {len(seen)} levels lie in their 90 % interval")
@@ -115,7 +115,7 @@ figure = nb.plot.forecast(forecast, times=np.linspace(1, 20 * DAY, 200), held_ou
 month = dict(start=20 * DAY, every=DAY, doses=28, duration=DAY)
 amounts = [300.0, 330.0, 360.0, 400.0, 430.0, 460.0]
 table = nb.recommend(forecast, nb.regimens(amounts, **month), nb.Trough(10, 20))
-columns = ["amount", "p_below", "p_in", "p_above", "mcse", "q05", "median", "q95"]
+columns = ["amount", "p_below", "p_in", "p_above", "mcse", "eti_lb", "median", "eti_ub"]
 print(table[columns].sort_values("amount").round(2).to_string(index=False))
 
 # %% [markdown]
@@ -125,7 +125,7 @@ print(table[columns].sort_values("amount").round(2).to_string(index=False))
 # %%
 found = table.sort_values("amount")
 figure, axis = plt.subplots(figsize=(4.8, 3.4), layout="constrained")
-axis.fill_between(found["amount"], found["q05"], found["q95"], color="#3b6ea5", alpha=0.2, linewidth=0)
+axis.fill_between(found["amount"], found["eti_lb"], found["eti_ub"], color="#3b6ea5", alpha=0.2, linewidth=0)
 axis.plot(found["amount"], found["median"], "o-", color="#3b6ea5", label="model")
 start = found.iloc[0]
 axis.plot(found["amount"], start["median"] * found["amount"] / start["amount"], ":", color="black", label="proportion")

@@ -77,7 +77,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # How much of the variance of the slopes the age explains, and how likely a new donor of each age responds.
@@ -92,8 +92,8 @@ slopes = {age: structure.slope(tree, moderator=age) for age in ages}
 bands = pd.DataFrame({age: nb.intervals(each["average"]).iloc[0] for age, each in slopes.items()}).T
 likely = [float(each["positive"].mean()) for each in slopes.values()]
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained")
-axes[0].fill_between(50 + 10 * ages, bands["q05"], bands["q95"], alpha=0.25, linewidth=0)
-axes[0].plot(50 + 10 * ages, bands["estimate"])
+axes[0].fill_between(50 + 10 * ages, bands["eti_lb"], bands["eti_ub"], alpha=0.25, linewidth=0)
+axes[0].plot(50 + 10 * ages, bands["mean"])
 axes[0].axhline(0, color="grey", linewidth=0.8)
 axes[0].set(xlabel="age (years)", ylabel="average effect of the stimulus")
 axes[1].plot(50 + 10 * ages, likely)
@@ -109,12 +109,13 @@ figure = nb.plot.shrinkage(tree, effect="mu:stimulus")
 
 # %%
 early = [1.0, 2.0]
-forecast = nb.forecast(model, tree, data.sel(donor=new, well=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(donor=new, well=early), random_seed=1)
 held_out = data.sel(donor=new).drop_sel(well=early)
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["cytokine"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["cytokine"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-print(later[["well", "stimulus", "value"]].assign(q05=low, median=median, q95=high).round(2).to_string(index=False))
+table = later[["well", "stimulus", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
+print(table.round(2).to_string(index=False))
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 
 # %% [markdown]

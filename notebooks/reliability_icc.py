@@ -77,17 +77,17 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 table = structure.table(tree, wanted=0.9).assign(truth=truth)
 print(table.round(2).to_string())
-print(f"{table['truth'].between(table['q05'], table['q95']).sum()} of {len(table)} true ICCs are in the interval")
+print(f"{table['truth'].between(table['eti_lb'], table['eti_ub']).sum()} of {len(table)} true ICCs are in the interval")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.0, 3.0), layout="constrained")
 place = np.arange(len(table))
-axis.hlines(place, table["q05"], table["q95"])
+axis.hlines(place, table["eti_lb"], table["eti_ub"])
 axis.plot(table["icc"], place, "o", label="posterior")
 axis.plot(table["truth"], place, "x", color="black", label="truth")
 axis.axvline(0.75, color="grey", linestyle=":")
@@ -104,9 +104,9 @@ figure = nb.plot.shrinkage(tree, effect="mu_entropy", outcome="entropy")
 # A patient with one scan: what would the second and the third one show?
 
 # %%
-forecast = nb.forecast(model, tree, data.sel(patient=new, scan=1.0), random_seed=1)
+forecast = nb.forecast(tree, data.sel(patient=new, scan=1.0), random_seed=1)
 held_out = data.sel(patient=new).drop_sel(scan=1.0)
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]
 inside = total = 0
 for name in predicted:
     values = held_out.observations.query("outcome == @name")["value"]

@@ -87,7 +87,7 @@ tree = trees["AR(1) in time"]
 # ## Check
 
 # %%
-reports = {name: nb.check(models[name], trees[name]) for name in models}
+reports = {name: nb.check(trees[name]) for name in models}
 print(reports["AR(1) in time"])
 
 # %% [markdown]
@@ -125,8 +125,8 @@ lags = np.linspace(0.5, 23, 91)
 figure, axis = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 for name, fitted in trees.items():
     table = nb.intervals(structure.correlation(fitted, lags))
-    axis.plot(lags, table["estimate"], label=name)
-    axis.fill_between(lags, table["q05"], table["q95"], alpha=0.2)
+    axis.plot(lags, table["mean"], label=name)
+    axis.fill_between(lags, table["eti_lb"], table["eti_ub"], alpha=0.2)
 axis.plot(seen.index, seen["mean"], "k.", label="residuals")
 axis.set(xlabel="hours between two measurements", ylabel="correlation", ylim=(0, 1.1))
 axis.legend()
@@ -143,7 +143,7 @@ axis.axhline(10, color="grey", linewidth=0.8)
 for shift, (name, found) in zip((-0.15, 0.15), differences.items(), strict=True):
     table = nb.intervals(found)
     axis.errorbar(
-        np.arange(8) + shift, table["estimate"], np.abs(table[["q05", "q95"]].sub(table["estimate"], axis=0)).T,
+        np.arange(8) + shift, table["mean"], np.abs(table[["eti_lb", "eti_ub"]].sub(table["mean"], axis=0)).T,
         fmt="o", label=name,
     )  # fmt: skip
 axis.plot(np.arange(8), effect, "k_", markersize=12, label="truth")
@@ -166,9 +166,9 @@ for name, found in differences.items():
 # %%
 volunteer = data.sel(subject=new)
 early = volunteer.sel(hour=[h for h in hours if h <= 3])
-forecast = nb.forecast(models["compound symmetry"], trees["compound symmetry"], early, random_seed=1)
-informed = nb.predict(models["compound symmetry"], forecast, volunteer, random_seed=1)["posterior_predictive"]["qtc"]
-predicted = nb.predict(model, tree, volunteer, random_seed=1)["posterior_predictive"]["qtc"]
+forecast = nb.forecast(trees["compound symmetry"], early, random_seed=1)
+informed = nb.predict(forecast, volunteer, random_seed=1)["posterior_predictive"]["qtc"]
+predicted = nb.predict(tree, volunteer, random_seed=1)["posterior_predictive"]["qtc"]
 sd = {k: float(v.std(("chain", "draw")).isel(qtc_obs=-1)) for k, v in (("before", predicted), ("after", informed))}
 print(f"last measurement: SD {sd['before']:.1f} ms before the first three hours, {sd['after']:.1f} ms after them")
 

@@ -82,7 +82,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The curve in the typical neighbourhood at the age of 50, beside the truth and the straight line that one would have
@@ -98,14 +98,14 @@ figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
 axis.plot(frame["distance"], frame["minutes"], ".", color="grey", alpha=0.3)
 for name, draws in {"spline": curve, "line": structure.response(straight, grid, age=50.0)}.items():
     table = nb.intervals(draws)
-    axis.plot(grid, table["estimate"], label=name)
-    axis.fill_between(grid, table["q05"], table["q95"], alpha=0.3)
+    axis.plot(grid, table["mean"], label=name)
+    axis.fill_between(grid, table["eti_lb"], table["eti_ub"], alpha=0.3)
 axis.plot(grid, truth(grid), "k--", label="truth")
 axis.set(xlabel="distance to a park (km)", ylabel="activity (minutes a day)", ylim=(0, 70))
 axis.legend()
 
-elpd = {name: nb.check(m, t).loo.set_index("outcome").loc["minutes"] for name, m, t in
-        (("spline", model, tree), ("line", line, straight))}  # fmt: skip
+fits = {"spline": tree, "line": straight}
+elpd = {name: nb.check(each).loo.set_index("outcome").loc["minutes"] for name, each in fits.items()}
 print(pd.DataFrame(elpd).T.round(1).to_string())
 
 # %% [markdown]
@@ -129,8 +129,8 @@ figure = nb.plot.shrinkage(tree, "area", "mu")
 # %%
 area = data.sel(area=new)
 few = area.sel(distance=area.observations["distance"].unique()[:5].tolist())
-forecast = nb.forecast(model, tree, few, random_seed=1)
-for name, known in (("before", nb.predict(model, tree, area, random_seed=1)), ("after", forecast)):
+forecast = nb.forecast(tree, few, random_seed=1)
+for name, known in (("before", nb.predict(tree, area, random_seed=1)), ("after", forecast)):
     level = known["posterior"]["eta_area"].sel(area=new)
     print(
         f"level of {new} {name} five people were seen: {float(level.mean()):.1f} (SD {float(level.std()):.1f}) minutes"
@@ -138,7 +138,7 @@ for name, known in (("before", nb.predict(model, tree, area, random_seed=1)), ("
 print(f"truth: {float(areas.set_index('area').loc[new, 'level']):.1f} minutes")
 
 others = area.drop_sel(distance=few.observations["distance"].unique().tolist())
-predicted = nb.predict(model, forecast, others, random_seed=1)["posterior_predictive"]["minutes"]
+predicted = nb.predict(forecast, others, random_seed=1)["posterior_predictive"]["minutes"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 values = others.observations["value"]
 print(f"{values.between(low, high).sum()} of {len(values)} measurements lie in their 90 % interval")

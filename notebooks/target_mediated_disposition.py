@@ -98,11 +98,11 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = values | {"kss": 0.15, "omega_id cl": 0.25, "omega_id v": 0.15, "omega_id ksyn": 0.3, "sigma_conc_b": 0.15}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 
 # %% [markdown]
@@ -129,7 +129,7 @@ for axis, (x, y) in zip(axes, (("ksyn", "kdeg"), ("kint", "kdeg"), ("kint", "kss
 # antibody runs out; a higher dose comes to that point later, and a linear model cannot.
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.fits(tree, subjects=["1", "2", "3", "4"])
 for axis in figure.axes:
     axis.set(yscale="log", ylim=(0.01, 1000))
 
@@ -140,7 +140,7 @@ for axis in figure.axes:
 
 # %%
 visits = [1, 7]
-forecast = nb.forecast(model, tree, person.sel(time=visits), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=visits), random_seed=1)
 held_out = person.drop_sel(time=visits)
 figure = nb.plot.forecast(forecast, times=np.linspace(0.1, 56, 113), held_out=held_out)
 figure.axes[0].set_yscale("symlog", linthresh=LIMIT)
@@ -150,9 +150,9 @@ figure.axes[0].set_yscale("symlog", linthresh=LIMIT)
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "value"]].assign(below=later["lower"].notna(), q05=low, median=median, q95=high)
+table = later[["time", "value"]].assign(below=later["lower"].notna(), eti_lb=low, median=median, eti_ub=high)
 table["inside"] = np.where(table["below"], low < LIMIT, table["value"].between(low, high))
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

@@ -112,7 +112,7 @@ tree_of_two = nb.fit(rival, training, **settings)
 # on it much.
 
 # %%
-report = nb.check(model, tree)
+report = nb.check(tree)
 print(report)
 
 # %% [markdown]
@@ -121,9 +121,9 @@ print(report)
 # the sizes are rough; the sign is not in doubt.
 
 # %%
-two = nb.check(rival, tree_of_two)
+two = nb.check(tree_of_two)
 for words, each in (("two", two), ("three", report)):
-    scatter = each.population.set_index("quantity").loc["sigma_conc_b", "estimate"]
+    scatter = each.population.set_index("quantity").loc["sigma_conc_b", "mean"]
     print(f"{words} compartments: elpd {each.loo['elpd'].item():.0f}, residual {100 * scatter:.0f} %")
 
 # %% [markdown]
@@ -131,14 +131,14 @@ for words, each in (("two", two), ("three", report)):
 # three.
 
 # %%
-for each, fitted in ((rival, tree_of_two), (model, tree)):
-    figure = nb.plot.fits(each, fitted, subjects=["1", "17", "33", "53"])
+for each in (tree_of_two, tree):
+    figure = nb.plot.fits(each, subjects=["1", "17", "33", "53"])
     for axis in figure.axes:
         axis.set(yscale="log", ylim=(0.05, 200))
     figure.supxlabel("time (min)")
 
 # %%
-figure = nb.plot.vpc(model, tree, bins=12)
+figure = nb.plot.vpc(tree, bins=12)
 figure.axes[0].set(yscale="log", ylim=(0.03, 300), xlabel="time (min)", ylabel="remifentanil (ng/mL)")
 
 # %% [markdown]
@@ -172,10 +172,10 @@ rows = []
 for age, mass in ((25, 65), (40, 55), (80, 45)):
     for name, printed in minto(age, mass).items():
         low, median, high = typical(tree["posterior"], name, age, mass).quantile([0.05, 0.5, 0.95]).to_numpy()
-        rows.append({"age": age, "LBM": mass, "parameter": name, "q05": low, "median": median, "q95": high})
+        rows.append({"age": age, "LBM": mass, "parameter": name, "eti_lb": low, "median": median, "eti_ub": high})
         rows[-1]["Minto"] = printed
 table = pd.DataFrame(rows)
-table["inside"] = table["Minto"].between(table["q05"], table["q95"])
+table["inside"] = table["Minto"].between(table["eti_lb"], table["eti_ub"])
 print(table.round(3).to_string(index=False))
 
 # %% [markdown]
@@ -198,16 +198,16 @@ stop = (pump["time"] + pump["amount"] / pump["rate"]).max()
 early = [times[times < stop][-2], times[times > stop + 8][0]]
 print(f"the pump stops at {stop:.1f} min; samples used at {early[0]:.1f} and {early[1]:.1f} min")
 
-forecast = nb.forecast(model, tree, person.sel(time=early), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=early), random_seed=1)
 held_out = person.drop_sel(time=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0.5, times.max(), 120), held_out=held_out)
 figure.axes[0].set(yscale="log", ylim=(0.05, 200), xlabel="time (min)", ylabel="remifentanil (ng/mL)")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["time", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

@@ -92,7 +92,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # A patient has two effects and four scans, so that single scans decide where a line goes: that is what the Pareto k of
@@ -103,7 +103,7 @@ print(nb.check(model, tree))
 
 # %%
 asked = ["log_odds", "per_slope"]
-one = nb.summary(tree).set_index("quantity").loc[asked, ["estimate", "sd", "q05", "q95"]]
+one = nb.summary(tree).set_index("quantity").loc[asked, ["estimate", "sd", "eti_lb", "eti_ub"]]
 two = structure.two_stage(training).loc[asked]
 beside = one.assign(truth=[-0.4, -5.0], two_stage=two["estimate"], two_stage_se=two["se"])
 print(beside.astype(float).round(2).to_string())
@@ -172,7 +172,7 @@ print(structure.scores(leaking).round(3).to_string())
 # %%
 patient = data.sel(patient=new)
 scans = [patient.sel(time=list(np.arange(n))).with_values(response=[np.nan]) for n in range(1, 5)]
-forecasts = [nb.forecast(model, tree, each, random_seed=1) for each in scans]
+forecasts = [nb.forecast(tree, each, random_seed=1) for each in scans]
 forecast = forecasts[1]
 p = np.array([each["posterior"]["f_response"].to_numpy().ravel() for each in forecasts])
 figure, axis = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
@@ -184,7 +184,7 @@ print("probability after each scan:", p.mean(axis=1).round(2), "response:", draw
 
 # %%
 later = patient.sel(outcome="feature", time=[2.0, 3.0])
-values = nb.predict(model, forecast, later, random_seed=1)["posterior_predictive"]["feature"]
+values = nb.predict(forecast, later, random_seed=1)["posterior_predictive"]["feature"]
 low, high = values.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 inside = later.observations["value"].between(low, high)
 print(f"{inside.sum()} of {len(inside)} later features lie in their 90 % interval")

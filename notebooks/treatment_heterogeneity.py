@@ -72,7 +72,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # ## Forecast
@@ -84,11 +84,11 @@ print(nb.check(model, tree))
 scores = np.linspace(-2.5, 2.5, 21)
 wanted = pd.DataFrame({"centre": "typical", "score": scores, "treated": 0.0, "event": np.nan})
 wanted = nb.Dataset.from_frame(wanted, outcome="event", levels="centre", inputs=["treated"], unmeasured="predict")
-worth = structure.worth(nb.predict(model, tree, wanted, random_seed=1), cost=1000, gain=0.6, price=30_000)
+worth = structure.worth(nb.predict(tree, wanted, random_seed=1), cost=1000, gain=0.6, price=30_000)
 print(worth.iloc[::4].round(3).to_string(index=False))
 
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.3), layout="constrained")
-axes[0].fill_between(scores, worth["q05"], worth["q95"], alpha=0.25, linewidth=0)
+axes[0].fill_between(scores, worth["eti_lb"], worth["eti_ub"], alpha=0.25, linewidth=0)
 axes[0].plot(scores, worth["benefit"])
 axes[0].axhline(1000 / (0.6 * 30_000), color="grey", linestyle=":", label="worth the price")
 axes[0].set(xlabel="risk score", ylabel="events spared per patient")
@@ -100,10 +100,10 @@ axes[1].set(xlabel="risk score", ylabel="probability of a net benefit", ylim=(-0
 # The centre that was put aside: its untreated strata are known, the treated ones are forecast.
 
 # %%
-forecast = nb.forecast(model, tree, data.sel(centre=new, treated=0.0), random_seed=1)
+forecast = nb.forecast(tree, data.sel(centre=new, treated=0.0), random_seed=1)
 held_out = data.sel(centre=new, treated=1.0)
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["event"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["event"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 figure, axis = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
 axis.fill_between(later["score"], low, high, alpha=0.25, linewidth=0)

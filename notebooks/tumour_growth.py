@@ -102,15 +102,15 @@ tree = nb.fit(model, training, **settings)
 # data say little about `theta_k`; a slow chain (few effective draws of `r` and `k`) is another sign of a ridge.
 
 # %%
-report = nb.check(model, tree)
+report = nb.check(tree)
 print(report)
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=range(1, 9))
+figure = nb.plot.fits(tree, subjects=range(1, 9))
 
 # %%
 true = {"y0": 30, "r": 0.07, "k": 6000, "omega_mouse y0": 0.2, "sigma_size_b": 0.15}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 
 # %% [markdown]
@@ -147,16 +147,16 @@ print(f"posterior SD of log k per prior SD: {log_k.std() / log_k_before.std():.2
 # band opens where the curves of the ridge part.
 
 # %%
-forecast = nb.forecast(model, tree, new.sel(day=early), random_seed=1)
+forecast = nb.forecast(tree, new.sel(day=early), random_seed=1)
 held_out = new.drop_sel(day=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 30, 91), held_out=held_out)
 figure.axes[0].set(ylim=(0, 8000), xlabel="day", ylabel="size (mm³)")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["size"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["size"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["day", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["day", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(0).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
@@ -166,7 +166,7 @@ print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % i
 # the population's `k` at once (the forecast weighs the draws of the population too).
 
 # %%
-followed = nb.forecast(model, tree, new, random_seed=1)
+followed = nb.forecast(tree, new, random_seed=1)
 for words, values in (("before", log_k), ("after mouse 13 to day 30", followed["posterior"]["theta_k"].to_numpy())):
     low, median, high = np.exp(np.quantile(values, [0.05, 0.5, 0.95]))
     print(f"k {words}: {median:.0f} ({low:.0f} to {high:.0f}) mm³")

@@ -108,19 +108,19 @@ tree = nb.fit(model, training, **settings)
 # Six of the eighteen mice got no drug and say nothing about how `k2` varies.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %%
 true = {"y0": 100, "lambda0": 0.27, "lambda1": 250, "k1": 0.9, "k2": 0.15, "sigma_size_b": 0.1}
 true |= {"omega_mouse y0": 0.2, "omega_mouse lambda0": 0.15, "omega_mouse k2": 0.25}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]].assign(truth=pd.Series(true))
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(truth=pd.Series(true))
 print(table.round(3).to_string())
 threshold = np.exp(tree["posterior"]["theta_lambda0"] - tree["posterior"]["theta_k2"].to_numpy()).to_numpy()
 low, median, high = np.quantile(threshold, [0.05, 0.5, 0.95])
 print(f"concentration that stops the typical tumour: {median:.2f} ({low:.2f} to {high:.2f}) mg/L; truth 1.80 mg/L")
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=range(1, 10), columns=3)
+figure = nb.plot.fits(tree, subjects=range(1, 10), columns=3)
 
 # %% [markdown]
 # ## Forecast
@@ -129,16 +129,16 @@ figure = nb.plot.fits(model, tree, subjects=range(1, 10), columns=3)
 
 # %%
 early = [0.0, 3.0, 6.0]
-forecast = nb.forecast(model, tree, new.sel(day=early), random_seed=1)
+forecast = nb.forecast(tree, new.sel(day=early), random_seed=1)
 held_out = new.drop_sel(day=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 20, 81), held_out=held_out)
 figure.axes[0].set(xlabel="day", ylabel="size (mm³)")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["size"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["size"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["day", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["day", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(0).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")
@@ -158,7 +158,7 @@ arms = pd.DataFrame([(name, day) for name in schedules for day in grid], columns
 arms = nb.Dataset.from_frame(
     arms.assign(size=np.nan, cl_hat=20.0, v_hat=10.0), doses=given, unmeasured="predict", **roles
 )
-curves = nb.predict(model, tree, arms, random_seed=1)["posterior"]["f_size"].to_numpy()
+curves = nb.predict(tree, arms, random_seed=1)["posterior"]["f_size"].to_numpy()
 curves = curves.reshape(-1, len(schedules), len(grid))
 figure, axis = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 for i, (name, (amt, n, ii)) in enumerate(schedules.items()):

@@ -105,7 +105,7 @@ tree_of_five = nb.fit(in_half_lives, training, target_accept=0.95, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # saemix (R, by stochastic EM, proportional residual, the dose of 25 mg) printed the numbers on the right for the
@@ -120,7 +120,7 @@ saemix = {
     "omega_id cl": (0.187, 0.059), "omega_id v1": (0.000, np.nan), "omega_id q": (0.335, 0.111),
     "omega_id v2": (0.256, 0.152), "sigma_conc_b": (0.145, 0.015),
 }  # fmt: skip
-ours = nb.summary(tree).set_index("quantity")[["estimate", "sd", "q05", "q95"]]
+ours = nb.summary(tree).set_index("quantity")[["mean", "sd", "eti_lb", "eti_ub"]]
 printed = pd.DataFrame(saemix, index=["saemix", "its SE"]).T
 print(ours.join(printed).round(3).to_string())
 
@@ -154,12 +154,12 @@ for phase, values, other, rival in zip(("fast", "slow"), half_lives(*draws), by_
 # replicate has six new people; the bands are wide because six people define a population badly.
 
 # %%
-figure = nb.plot.fits(model, tree, columns=3)
+figure = nb.plot.fits(tree, columns=3)
 for axis in figure.axes:
     axis.set_yscale("log")
 
 # %%
-figure = nb.plot.vpc(model, tree, bins=11)
+figure = nb.plot.vpc(tree, bins=11)
 figure.axes[0].set_yscale("log")
 
 # %% [markdown]
@@ -179,19 +179,20 @@ print(together.round(2).to_string())
 # kept back. The grey band is what five people let expect of anybody.
 
 # %%
-print(nb.summary(tree_of_five)[["quantity", "unit", "estimate", "q05", "q95", "rhat"]].round(3).to_string(index=False))
+columns = ["quantity", "unit", "mean", "eti_lb", "eti_ub", "rhat"]
+print(nb.summary(tree_of_five)[columns].round(3).to_string(index=False))
 
 early = [0.5, 4]
-forecast = nb.forecast(in_half_lives, tree_of_five, data.sel(id="6", time=early), random_seed=1)
+forecast = nb.forecast(tree_of_five, data.sel(id="6", time=early), random_seed=1)
 held_out = data.sel(id="6").drop_sel(time=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0.1, 8, 80), held_out=held_out)
 figure.axes[0].set(yscale="log", ylim=(0.01, 10), xlabel="time (h)", ylabel="indometacin (mg/L)")
 
 # %%
 later = held_out.observations
-predicted = nb.predict(in_half_lives, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = later[["time", "value"]].assign(q05=low, median=median, q95=high)
+table = later[["time", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(3).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} samples lie in their 90 % interval")

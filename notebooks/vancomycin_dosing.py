@@ -106,8 +106,8 @@ tree = nb.fit(model, training, target_accept=0.95, **settings)
 # Thirty patients tell clearance well, and its dependence on creatinine; the rest stays near what the source says.
 
 # %%
-print(nb.check(model, tree))
-figure = nb.plot.vpc(model, tree, bins=6)
+print(nb.check(tree))
+figure = nb.plot.vpc(tree, bins=6)
 
 # %% [markdown]
 # ## Forecast
@@ -117,13 +117,13 @@ figure = nb.plot.vpc(model, tree, bins=6)
 # %%
 times = patient.observations["time"].to_numpy()
 early, held_out = patient.sel(time=list(times[:2])), patient.sel(time=[times[2]])
-forecast = nb.forecast(model, tree, early, random_seed=1)
+forecast = nb.forecast(tree, early, random_seed=1)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 60, 241), held_out=held_out)
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-shown = held_out.observations[["time", "value"]].assign(q05=low, median=median, q95=high)
+shown = held_out.observations[["time", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 shown["inside"] = shown["value"].between(low, high)
 print(shown.round(1).to_string(index=False))
 print(f"{shown['inside'].sum()} of {len(shown)} samples lie in their 90 % interval")
@@ -137,7 +137,7 @@ print(f"{shown['inside'].sum()} of {len(shown)} samples lie in their 90 % interv
 choices = nb.regimens(range(250, 2001, 250), every=(8, 12, 24), duration=(1, 2), start=48, until=120)
 target = nb.DailyAUC(400, 600)
 table = nb.recommend(forecast, choices, target)
-columns = ["regimen", "p_below", "p_in", "p_above", "mcse", "q05", "median", "q95"]
+columns = ["regimen", "p_below", "p_in", "p_above", "mcse", "eti_lb", "median", "eti_ub"]
 print(table[columns].head(8).round(2).to_string(index=False))
 
 # %% [markdown]

@@ -76,7 +76,7 @@ tree = nb.fit(model, training, **settings)
 # ## Check
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 
 # %% [markdown]
 # The split of the variance, draw by draw. The intraclass correlation has a wide interval: eleven houses say little of
@@ -106,8 +106,8 @@ print(pd.concat([nb.intervals(gain[name]) for name in gain]).round(3).to_string(
 factors = np.linspace(0, 1, 11)
 curves = [nb.intervals(structure.gain(tree, 10, 20, factor=f)["sites_then"]).iloc[0] for f in factors]
 figure, axis = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-axis.fill_between(factors, [c["q05"] for c in curves], [c["q95"] for c in curves], alpha=0.25, linewidth=0)
-axis.plot(factors, [c["estimate"] for c in curves])
+axis.fill_between(factors, [c["eti_lb"] for c in curves], [c["eti_ub"] for c in curves], alpha=0.25, linewidth=0)
+axis.plot(factors, [c["mean"] for c in curves])
 axis.set(xlabel="variance between houses, of today's", ylabel="houses for the same precision", ylim=(0, 10.5))
 
 # %% [markdown]
@@ -117,7 +117,7 @@ axis.set(xlabel="variance between houses, of today's", ylabel="houses for the sa
 
 # %%
 early = [1.0, 2.0, 3.0, 4.0]
-forecast = nb.forecast(model, tree, data.sel(house=new, person=early), random_seed=1)
+forecast = nb.forecast(tree, data.sel(house=new, person=early), random_seed=1)
 held_out = data.sel(house=new).drop_sel(person=early)
 later = held_out.observations
 figure = nb.plot.forecast(forecast, times=later["person"].to_numpy(), x="person")
@@ -125,7 +125,7 @@ figure.axes[0].plot(later["person"], later["value"], "o", color="black", fillsty
 figure.axes[0].set(xlabel="person", ylabel="potassium (mmol/L)")
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["potassium"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["potassium"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 

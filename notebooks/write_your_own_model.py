@@ -119,14 +119,14 @@ tree = nb.fit(model, training, **settings)
 # posterior draws is compared with that at a hundredth of the tolerances, and proposals without a solution are counted.
 
 # %%
-print(nb.check(model, tree))
+print(nb.check(tree))
 true = {"kcat": 22, "km": 5, "v": 28, "kdes": 0.25, "kdeg": 0.03, "omega_id kcat": 0.25, "omega_id v": 0.2}
-table = nb.summary(tree).set_index("quantity")[["estimate", "q05", "q95"]]
+table = nb.summary(tree).set_index("quantity")[["mean", "eti_lb", "eti_ub"]]
 print(table.assign(truth=pd.Series(true | {"sigma_conc_b": 0.1})).round(3).to_string(na_rep=""))
 
 # %%
-figure = nb.plot.fits(model, tree, subjects=["1", "2", "3", "4"])
-figure = nb.plot.vpc(model, tree)
+figure = nb.plot.fits(tree, subjects=["1", "2", "3", "4"])
+figure = nb.plot.vpc(tree)
 
 # %% [markdown]
 # Is the new law needed? The typical patient at the posterior means, beside a class of the zoo in which the enzyme stays
@@ -154,14 +154,14 @@ legend = axis.legend(frameon=False)
 
 # %%
 early = [1.0, 6.0]
-forecast = nb.forecast(model, tree, person.sel(time=early), random_seed=1)
+forecast = nb.forecast(tree, person.sel(time=early), random_seed=1)
 held_out = person.drop_sel(time=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0, 96, 193), held_out=held_out)
 
 # %%
-predicted = nb.predict(model, forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
-table = held_out.observations[["time", "value"]].assign(q05=low, median=median, q95=high)
+table = held_out.observations[["time", "value"]].assign(eti_lb=low, median=median, eti_ub=high)
 table["inside"] = table["value"].between(low, high)
 print(table.round(2).to_string(index=False))
 print(f"{table['inside'].sum()} of {len(table)} measurements lie in their 90 % interval")

@@ -80,12 +80,12 @@ def tree():
     """As a fit gives it: thirty draws."""
     found = prior().copy()
     found["posterior"] = found["prior"]
-    return nb.predict(None, found, random_seed=0)
+    return nb.predict(found, random_seed=0)
 
 
 @cache
 def forecast():
-    return nb.forecast(None, tree(), patient(), draws=40, proposals=200, rounds=0, random_seed=1)
+    return nb.forecast(tree(), patient(), draws=40, proposals=200, rounds=0, random_seed=1)
 
 
 @cache
@@ -201,16 +201,18 @@ CALLS = {
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
     "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
     "check": lambda: {"model": model(), "tree": tree()},
-    "summary": lambda: {"tree": tree(), "model": model()},
-    "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc"},
-    "ranking": lambda: {"draws": tree()["posterior"]["cl"], "above": 1.0, "largest_first": True},
-    "intervals": lambda: {"draws": tree()["posterior"]["cl"], "probability": 0.9},
+    "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
+    "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
+    "ranking": lambda: {
+        "draws": tree()["posterior"]["cl"], "above": 1.0, "largest_first": True, "ci_prob": 0.8
+    },
+    "intervals": lambda: {"draws": tree()["posterior"]["cl"], "ci_prob": 0.9},
     "partition": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "method": "delta", "draws": 10, "random_seed": 3
     },
     "new_unit": lambda: {"tree": tree(), "data": None, "outcome": "conc", "method": "delta", "draws": 10},
     # forecasts
-    "forecaster": lambda: {"model": None, "tree": tree()},
+    "forecaster": lambda: {"tree": tree(), "model": model()},
     "forecast": lambda: {
         "model": None, "tree": tree(), "patient": patient(), "method": "importance", "draws": 20, "proposals": 100,
         "rounds": 0, "random_seed": 3, "flatten": 1.5, "half_life": 24.0, "time_sd": 0.0, "missing": "refuse",
@@ -228,7 +230,7 @@ CALLS = {
     },
     "retrospect": lambda: {
         "model": None, "tree": tree(), "data": patient(), "visit": "time", "most": 1, "draws": 20, "proposals": 100,
-        "rounds": 0, "random_seed": 3,
+        "rounds": 0, "random_seed": 3, "ci_prob": 0.8, "method": "laplace",
     },
     # doses
     "regimens": lambda: {
@@ -237,6 +239,7 @@ CALLS = {
     "tablets": lambda: {REST: (100.0, 250.0), "most": 3, "halves": True},
     "recommend": lambda: {
         "forecast": forecast(), "regimens": _plans(), "targets": nb.Trough(1.0, 4.0), "loss": nb.Loss(), "now": 10.0,
+        "ci_prob": 0.8,
         **_after(),
     },
     "optimise": lambda: {
@@ -249,23 +252,27 @@ CALLS = {
     },
     # pictures
     "plot.fits": lambda: {
-        "model": None, "tree": tree(), "data": data(), "x": "time", "subjects": ["1"], "outcome": "conc", "columns": 2
+        "model": None, "tree": tree(), "data": data(), "x": "time", "subjects": ["1"], "outcome": "conc", "columns": 2,
+        "ci_prob": 0.8,
     },
     "plot.forecast": lambda: {
-        "tree": forecast(), "times": [1.0, 2.0, 3.0], "x": "time", "held_out": later(), "outcome": "conc"
+        "tree": forecast(), "times": [1.0, 2.0, 3.0], "x": "time", "held_out": later(), "outcome": "conc",
+        "ci_prob": 0.8, "model": None,
     },
     "plot.hysteresis": lambda: {
         "model": None, "tree": loops(), "x": "conc", "y": "effect", "subjects": ["1"], "columns": 2
     },
     "plot.vpc": lambda: {
-        "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1
+        "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1, "ci_prob": 0.8
     },
-    "plot.prior": lambda: {"tree": prior(), "x": "time", "outcome": "conc", "bins": 2},
-    "plot.shrinkage": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc"},
+    "plot.prior": lambda: {"tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8},
+    "plot.shrinkage": lambda: {
+        "tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8
+    },
     "plot.regimens": lambda: {"table": table()},
     "plot.doses": lambda: {
         "tree": forecast(), "plans": _plans(), "aims": nb.Trough(1.0, 4.0), "times": [24.0, 30.0], "columns": 1,
-        "outcome": "conc", "history": "follow", "occasions": "new",
+        "outcome": "conc", "history": "follow", "occasions": "new", "ci_prob": 0.8, "model": None,
     },
 }  # fmt: skip
 

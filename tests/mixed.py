@@ -42,7 +42,7 @@ BAMBI = {
 def agrees(tree, printed, within=1.0):
     """Printed point estimates lie within so many posterior SDs of the posterior means."""
     table = nb.summary(tree).set_index("quantity")
-    away = {name: abs(table.loc[name, "estimate"] - value) / table.loc[name, "sd"] for name, value in printed.items()}
+    away = {name: abs(table.loc[name, "mean"] - value) / table.loc[name, "sd"] for name, value in printed.items()}
     assert max(away.values()) < within, away
 
 

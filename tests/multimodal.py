@@ -63,7 +63,7 @@ class Population:
 
     @cached_property
     def ready(self):
-        return nb.forecaster(None, self.tree)
+        return nb.forecaster(self.tree)
 
     def patient(self, times, values, label="p"):
         frame = pd.DataFrame({"id": label, "time": times, "conc": values})
@@ -74,7 +74,7 @@ class Population:
         """Times and values of the patient of a number, rounded to three digits as a laboratory prints them."""
         rng = np.random.default_rng([number, 7])
         times = np.sort(rng.choice(self.times, size=rng.integers(2, 6), replace=False))
-        found = nb.predict(None, self.tree, self.patient(times, np.ones(len(times))), random_seed=number)
+        found = nb.predict(self.tree, self.patient(times, np.ones(len(times))), random_seed=number)
         values = found["posterior_predictive"]["conc"].to_numpy()[0, 0]
         values[rng.integers(len(values))] *= self.outlier
         return times, np.array([float(f"{max(v, 0.001):.3g}") for v in values])

@@ -24,7 +24,7 @@ def compared(table, printed, scale=1.0):
     table = table.set_index("quantity")
     for name, (estimate, error) in printed.items():
         row = table.loc[name]
-        assert abs(row["estimate"] - estimate) < 0.5 * row["sd"] * scale, name
+        assert abs(row["mean"] - estimate) < 0.5 * row["sd"] * scale, name
         if error is not None:
             assert row["sd"] == pytest.approx(error, rel=0.2), name
 

@@ -18,11 +18,11 @@ ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
     "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
     "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
-    "prediction", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model", "declared",
-    "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients", "formula",
-    "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",
-    "probabilities", "structure", "solver", "timeline", "data", "parameter", "weights", "threads", "caches", "files",
-    "arguments", "errors",
+    "prediction", "fitted", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model",
+    "declared", "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients",
+    "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",
+    "probabilities", "structure", "solver", "timeline", "data", "parameter", "weights", "tails", "threads", "caches",
+    "files", "arguments", "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
@@ -32,7 +32,7 @@ FLOORS = {
     ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
-        "proposals", "modes", "target", "sampling_times",
+        "proposals", "modes", "target", "sampling_times", "options",
     ),
     "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
     "files": ("trees", "whole", "containers", "versions", "text", "errors"),

@@ -68,7 +68,7 @@ def test_an_area_goes_on_where_the_states_start_anew():
     })  # fmt: skip
     patient = nb.Dataset.from_nonmem(rows, outcome="conc")
     tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 30.0}, omega={"sd": {"cl": 0.3}}, sigma={"b": 0.1})
-    forecast = nb.forecast(None, tree, patient, method="map")
+    forecast = nb.forecast(tree, patient, method="map")
     plan = nb.Regimen(90.0, start=40.0, every=12.0, steady=True)
     table = nb.recommend(forecast, plan, [nb.AUC(1, 2, 5.0, 47.0), nb.AUC(1, 2)]).set_index("target")
     k, v = float(forecast["posterior"]["cl"][0, 0, 0]) / 30.0, 30.0

@@ -1,10 +1,11 @@
 """Every public function answers a bad argument within a second, in one sentence of the library's own that names it."""
 
 import inspect
+import re
 import time
 import tomllib
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import calls
@@ -23,6 +24,7 @@ import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes import infer, start, storage
 from nlmebayes.app import statement, toml
+from nlmebayes.forecasting.options import Options
 from nlmebayes.library import HOME, read_population
 
 PUBLIC = dict(public())
@@ -169,7 +171,7 @@ def prior(name, *given, **values):
 
 
 def forecast(**options):
-    return lambda: nb.forecast(None, calls.tree(), calls.patient(), **options)
+    return lambda: nb.forecast(calls.tree(), calls.patient(), **options)
 
 
 def before(target):
@@ -218,13 +220,13 @@ def before(target):
         ),
         (lambda: nb.Model(LatentConstructs(), residual={"f1": nb.Bernoulli()}), r"Bernoulli\(\) takes a probability"),
         (lambda: nb.Model(OneCompartment(), residual=nb.Beta()), r"Beta\(\) takes a probability.* can predict"),
-        (lambda: nb.predict(None, calls.tree(), pd.DataFrame()), "data must be a Dataset, from .*; got a DataFrame"),
-        (lambda: nb.forecast(None, calls.tree(), None), "patient must be a Dataset, from .*; got None"),
+        (lambda: nb.predict(calls.tree(), pd.DataFrame()), "data must be a Dataset, from .*; got a DataFrame"),
+        (lambda: nb.forecast(calls.tree(), None), "patient must be a Dataset, from .*; got None"),
         (lambda: nb.fit(calls.model(), calls.data(), nope=1), "fit: no argument 'nope'; its arguments are model, data"),
         (lambda: nb.fit(calls.model(), calls.data(), maxdepth=-1), "nutpie does not take maxdepth=-1"),
-        (lambda: nb.plot.vpc(None, calls.tree(), x="tad"), "no column 'tad' of numbers in the data for x=; there are"),
-        (lambda: nb.plot.fits(None, calls.tree(), outcome="cp"), "no outcome 'cp' in the data; there are conc"),
-        (lambda: nb.intervals(calls.tree()["posterior"]["cl"], 1.5), "probability must be .*; got 1.5"),
+        (lambda: nb.plot.vpc(calls.tree(), x="tad"), "no column 'tad' of numbers in the data for x=; there are"),
+        (lambda: nb.plot.fits(calls.tree(), outcome="cp"), "no outcome 'cp' in the data; there are conc"),
+        (lambda: nb.intervals(calls.tree()["posterior"]["cl"], 1.5), "ci_prob must be .*; got 1.5"),
         (lambda: nb.Parameter("k", spread=np.inf), "spread must be a positive number or None; got inf"),
         (lambda: nb.Logit(0.0, np.inf), "upper must be a finite number; got inf"),
     ],
@@ -266,8 +268,8 @@ def test_a_reference_that_cannot_be_is_asked_for():
 # --- trees and files -------------------------------------------------------------------------------------------------
 
 READERS = {
-    "predict": lambda tree: nb.predict(None, tree, random_seed=1), "forecaster": lambda tree: nb.forecaster(None, tree),
-    "check": lambda tree: nb.check(None, tree), "summary": lambda tree: nb.summary(tree),
+    "predict": lambda tree: nb.predict(tree, random_seed=1), "forecaster": lambda tree: nb.forecaster(tree),
+    "check": lambda tree: nb.check(tree), "summary": lambda tree: nb.summary(tree),
     "pooling": lambda tree: nb.pooling(tree), "partition": lambda tree: nb.partition(tree, draws=5),
 }  # fmt: skip
 READERS_OF_FORECASTS = {
@@ -484,3 +486,26 @@ def test_many_event_tables_of_text_are_read_as_written_or_refused(text, tmp_path
 @given(said=st.sampled_from(statements()).flatmap(calls.inside))
 def test_many_runs_are_refused_in_one_line(said):
     of_run(said)
+
+
+@pytest.mark.parametrize("first", [None, "model"])
+@pytest.mark.parametrize(
+    ("verb", "order"),
+    [
+        (nb.check, "check(tree)"), (nb.summary, "summary(tree)"), (nb.predict, "predict(tree)"),
+        (nb.forecast, "forecast(tree, patient)"), (nb.forecaster, "forecaster(tree)"),
+        (nb.forecast_each, "forecast_each(tree, data)"), (nb.retrospect, "retrospect(tree, data)"),
+        (nb.plot.vpc, "vpc(tree)"), (nb.plot.fits, "fits(tree)"), (nb.plot.hysteresis, "hysteresis(tree)"),
+    ],
+)  # fmt: skip
+def test_a_model_in_the_place_of_the_tree_is_told_the_order(verb, order, first):
+    with pytest.raises(nb.ModelError, match=re.escape(f": write {order}: the tree comes first and knows its model")):
+        verb(calls.model() if first else None, calls.tree(), calls.patient())
+
+
+def test_options_of_a_forecast_are_those_of_every_verb_that_forecasts():
+    own = [f.name for f in fields(Options)]
+    for verb in (nb.forecast, nb.forecast_each, nb.retrospect, nb.average, nb.update, nb.Forecaster.forecast):
+        assert set(own) <= set(inspect.signature(verb).parameters), verb.__name__
+    with pytest.raises(nb.ModelError, match=r"update: .*'prior'.*its arguments are tree, patient, method, .*unusual"):
+        nb.update(calls.forecast(), calls.later(), prior=2)

@@ -54,7 +54,7 @@ def test_the_likelihood_is_that_of_scipy(method):
 @pytest.mark.parametrize("method", ["M3", "M4"])
 def test_predictions_carry_the_same_likelihood_and_the_limits(method):
     tree = population(study(lloq=LLOQ, blq=method))
-    again = nb.predict(None, tree, random_seed=1)
+    again = nb.predict(tree, random_seed=1)
     f = again["posterior"]["f_y"].to_numpy()[0]
     assert again["log_likelihood"]["y"].to_numpy()[0] == pytest.approx(exact(VALUES, f, method), rel=1e-9)
     assert again["constant_data"]["upper_y"].to_numpy() == pytest.approx(
@@ -75,7 +75,7 @@ def test_a_forecast_from_censored_samples_is_exact(samples):
     """The posterior of one effect by quadrature."""
     tree = population(study(lloq=LLOQ))
     patient = study(samples, ["new"] * len(samples), lloq=LLOQ)
-    forecast = nb.forecast(MODEL, tree, patient, draws=8000, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=8000, random_seed=1)
 
     def density(eta):
         return np.exp(exact(samples, MU + eta, "M3").sum()) * stats.norm.pdf(eta, 0, OMEGA)
@@ -92,7 +92,7 @@ def test_the_predictive_check_shows_the_censored_fraction():
     frame["y"] = 3.0 - frame["t"] + 0.5 * np.sin(np.arange(60))
     data = nb.Dataset.from_frame(frame, outcome="y", levels="id", time="t", lloq=LLOQ)
     tree = population(data)
-    figure = nb.plot.vpc(None, tree, x="t")
+    figure = nb.plot.vpc(tree, x="t")
     fraction = figure.axes[1].lines[0].get_ydata()
     below = frame.groupby("t")["y"].apply(lambda y: (y < LLOQ).mean())
     assert fraction == pytest.approx(below.to_numpy())

@@ -145,9 +145,9 @@ def test_predictions_of_known_records_are_those_of_the_fit(printed):
     f = tree["posterior"]["f_conc"]
     assert table["row"].tolist() == f["conc_obs"].to_numpy().tolist()
     assert table["f_mean"].to_numpy() == pytest.approx(f.mean(("chain", "draw")).to_numpy(), rel=1e-12)
-    assert table["f_q95"].to_numpy() == pytest.approx(f.quantile(0.95, ("chain", "draw")).to_numpy(), rel=1e-12)
+    assert table["f_eti_ub"].to_numpy() == pytest.approx(f.quantile(0.95, ("chain", "draw")).to_numpy(), rel=1e-12)
     later = table[table["time"] > 0]
-    assert (later["y_q05"] < later["f_q05"]).all() and (later["f_q95"] < later["y_q95"]).all()
+    assert (later["y_eti_lb"] < later["f_eti_lb"]).all() and (later["f_eti_ub"] < later["y_eti_ub"]).all()
 
 
 def test_a_grid_for_a_new_patient(printed):

@@ -47,7 +47,7 @@ def test_the_posterior_of_crossed_levels_is_that_of_quadrature():
     tree = nb.fit(model, data, draws=2000, chains=2, random_seed=1, progressbar=False)
     drawn = [tree["posterior"][f"omega_{level}"][..., 0] for level in ("plate", "sample")]
     drawn.append(tree["posterior"]["sigma_diameter_a"])
-    report = nb.check(model, tree)
+    report = nb.check(tree)
     assert report.population["rhat"].max() < 1.01
     kinds = set(report.parametrisation[["level", "parametrisation"]].itertuples(index=False, name=None))
     assert kinds == {("plate", "transport"), ("sample", "centred")}

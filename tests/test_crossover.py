@@ -52,8 +52,8 @@ def test_the_treatment_of_a_2x2_is_half_the_difference_of_differences(tree):
     table = nb.intervals(SIMPLE.contrasts(tree))
     expected = (d["TR"].mean() - d["RT"].mean()) / 2
     assert table.index.tolist() == ["T - R"]
-    assert table.loc["T - R", "estimate"] == pytest.approx(expected, abs=0.15 * pooled)
-    assert (table.loc["T - R", "q95"] - table.loc["T - R", "q05"]) / 2 == pytest.approx(half, rel=0.12)
+    assert table.loc["T - R", "mean"] == pytest.approx(expected, abs=0.15 * pooled)
+    assert (table.loc["T - R", "eti_ub"] - table.loc["T - R", "eti_lb"]) / 2 == pytest.approx(half, rel=0.12)
 
 
 def test_the_2x2_agrees_with_statsmodels(tree):
@@ -66,7 +66,7 @@ def test_the_2x2_agrees_with_statsmodels(tree):
 def test_equivalence_is_said_of_the_ratio(tree):
     table, drawn = SIMPLE.equivalence(tree), np.exp(SIMPLE.contrasts(tree).to_numpy())
     assert table.loc["T - R", "p_within"] == pytest.approx(((drawn > 0.8) & (drawn < 1.25)).mean())
-    assert table.loc["T - R", "q05"] == pytest.approx(np.quantile(drawn, 0.05))
+    assert table.loc["T - R", "eti_lb"] == pytest.approx(np.quantile(drawn, 0.05))
 
 
 def test_all_pairs_of_four_treatments_are_compared():
@@ -176,9 +176,9 @@ def test_unequal_errors_agree_with_the_marginal_likelihood():
     tree = nb.fit(nb.Model(UNEQUAL), dataset(frame), draws=500, tune=400, chains=2, random_seed=1, progressbar=False)
     errors = nb.intervals(UNEQUAL.errors(tree))
     assert errors.index.tolist() == ["R", "T"]
-    assert abs(errors["estimate"] - np.exp(best[5:7])).max() < 0.5 * errors["sd"].max()
+    assert abs(errors["mean"] - np.exp(best[5:7])).max() < 0.5 * errors["sd"].max()
     contrast = nb.intervals(UNEQUAL.contrasts(tree)).iloc[0]
-    assert abs(contrast["estimate"] - best[4]) < 0.3 * contrast["sd"]
+    assert abs(contrast["mean"] - best[4]) < 0.3 * contrast["sd"]
     agrees(tree, {"omega_subject mu": np.exp(best[7])})
 
 

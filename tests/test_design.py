@@ -13,7 +13,6 @@ from nlmebayes.data.validate import DataError
 from nlmebayes.design import resolve
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Model, ModelError
-from nlmebayes.storage import stored_model
 
 
 def tidy(sites=2, subjects=2, records=3, **columns):
@@ -496,7 +495,7 @@ def test_a_level_in_other_capitals_is_the_same_for_a_patient_of_a_stated_populat
     tree = nb.population(structure, "cl ~ 1 + (1|ID)", theta={"cl": 3, "v": 30}, omega=sd, sigma={"b": 0.1})
     frame = pd.DataFrame({"ID": 1, "TIME": [0.0, 2.0], "AMT": [100.0, 0.0], "DV": [np.nan, 2.5], "EVID": [1, 0]})
     patient = nb.Dataset.from_nonmem(frame, outcome="conc")
-    found = nb.forecast(stored_model(tree), tree, patient, random_seed=1)
+    found = nb.forecast(tree, patient, random_seed=1)
     assert found["posterior"]["eta_ID"].shape[-2:] == (1, 1)
 
 

@@ -107,15 +107,15 @@ def test_every_verb_sees_the_same_design_after_save_and_load(kind, values, term,
     nb.save(tree, tmp_path / "fit.nc")
     back = nb.load(tmp_path / "fit.nc")
     eta = tree["posterior"]["eta_id"].to_numpy()[0, :, :, 0]
-    found = nb.predict(model, tree, data, random_seed=2)
+    found = nb.predict(tree, data, random_seed=2)
     expected = np.exp(theta @ fixed.values.T + fixed.offset + eta)
     np.testing.assert_allclose(found["posterior"]["cl"].to_numpy()[0], expected, rtol=1e-12)
-    assert found["posterior"].equals(nb.predict(model, back, data, random_seed=2)["posterior"])
+    assert found["posterior"].equals(nb.predict(back, data, random_seed=2)["posterior"])
     new = frame_of(values).iloc[[0, 1]].assign(id="new", x=frame_of(values)["x"].astype(object).iloc[:2].array)
     patient = read(new)
-    one, other = (nb.forecast(model, t, patient, random_seed=3) for t in (tree, back))
+    one, other = (nb.forecast(t, patient, random_seed=3) for t in (tree, back))
     assert one["posterior"].equals(other["posterior"])
-    at_population = nb.predict(model, back, patient, random_seed=2)["posterior"]
+    at_population = nb.predict(back, patient, random_seed=2)["posterior"]
     shifted = np.log(at_population["cl"].to_numpy()[0, :, 0]) - at_population["eta_id"].to_numpy()[0, :, 0, 0]
     np.testing.assert_allclose(shifted, theta @ fixed.values[0] + fixed.offset[0], rtol=1e-9, atol=1e-12)
     regimens = [nb.Regimen(mg, start=12, every=12, doses=2) for mg in (50, 100)]

@@ -26,11 +26,11 @@ def disturbed(tree, group, **values):
 
 
 def found(tree):
-    return " | ".join(nb.check(MODEL, tree).findings)
+    return " | ".join(nb.check(tree).findings)
 
 
 def test_the_report_says_how_effects_were_sampled(tree):
-    report = nb.check(MODEL, tree)
+    report = nb.check(tree)
     assert report.parametrisation[["level", "effect", "parametrisation"]].to_numpy().tolist() == [
         ["Batch", "mu", "transport"]
     ]
@@ -42,12 +42,12 @@ def test_the_report_says_how_effects_were_sampled(tree):
 
 def test_what_is_too_little_to_check_is_said(tree):
     with pytest.raises(nb.ModelError, match="check needs 25 draws of all chains together"):
-        nb.check(MODEL, tree.isel(draw=slice(6)))
-    assert nb.check(MODEL, tree.isel(draw=slice(7))).findings
+        nb.check(tree.isel(draw=slice(6)))
+    assert nb.check(tree.isel(draw=slice(7))).findings
     population = tree.copy()
     population["posterior"] = population["posterior"].to_dataset().drop_vars("eta_Batch")
     with pytest.raises(nb.ModelError, match="this tree holds a population alone"):
-        nb.check(MODEL, population)
+        nb.check(population)
 
 
 def test_chains_in_different_modes_are_told_with_their_groups(tree):
@@ -77,7 +77,7 @@ def test_another_parametrisation_is_advised_of_what_has_random_effects_alone(tre
 
 def test_a_prior_that_the_data_contradict_is_told(tree):
     changed = disturbed(tree, "posterior", theta_mu=tree["posterior"]["theta_mu"].to_numpy() + 5000.0)
-    said = [text for text in nb.check(MODEL, changed).findings if "prior SDs from the middle of its prior" in text]
+    said = [text for text in nb.check(changed).findings if "prior SDs from the middle of its prior" in text]
     assert [text.split(" lies")[0] for text in said] == ["the posterior of theta_mu[Intercept]"]
 
 

@@ -25,7 +25,7 @@ def fixed(model, training, patient, values, etas, *, size=None):
     posterior["eta_id"].loc[{"id": label}] = etas[None]
     found = xr.DataTree.from_dict({"posterior": posterior})
     storage.attach(found, model, patient, training)
-    found["posterior"] = nb.predict(model, found, patient)["posterior"]
+    found["posterior"] = nb.predict(found, patient)["posterior"]
     report = {"effective_sample_size": float(size or len(etas)), "khat": 0.0, "log_evidence": 0.0}
     found.attrs["nlmebayes_forecast"] = json.dumps(report)
     return found
@@ -145,7 +145,7 @@ def tdmore_mode(model, both, one, values):
     for _ in range(7):
         steps = centre + width * np.stack(np.meshgrid(*[np.linspace(-1, 1, 21)] * 2), axis=-1).reshape(-1, 2)
         tree = fixed(model, both, one, values, steps[:, [0, 1, 1]])
-        f = nb.predict(model, tree, one)["posterior"]["f_conc"].to_numpy()[0]
+        f = nb.predict(tree, one)["posterior"]["f_conc"].to_numpy()[0]
         var = (0.23 * f) ** 2
         objective = (np.log(var) + (y - f) ** 2 / var).sum(axis=1) + (steps**2 / [0.0784, 0.0361]).sum(axis=1)
         centre, width = steps[objective.argmin()], width / 5
@@ -154,7 +154,7 @@ def tdmore_mode(model, both, one, values):
 
 # Exact posterior of patient B by importance sampling with 400,000 draws, shared reference of the same case.
 ATTAINMENT = {"p_below": 0.55362, "p_in": 0.41473, "p_above": 0.03165}
-QUANTILES = {"q05": 255.573, "median": 387.2497, "q95": 571.576}
+QUANTILES = {"eti_lb": 255.573, "median": 387.2497, "eti_ub": 571.576}
 
 
 @cache
@@ -165,7 +165,7 @@ def posterior_b():
     frames = {part: getattr(both, part).replace({"id": names}) for part in ("observations", "doses")}
     tree = nb.simulate(goti(), replace(both, **frames), draws=500, values=GOTI, random_seed=0)
     tree["posterior"] = tree["prior"]
-    return nb.forecast(goti(), tree, one, draws=20_000, proposals=20_000, random_seed=1)
+    return nb.forecast(tree, one, draws=20_000, proposals=20_000, random_seed=1)
 
 
 def test_attainment_of_the_exact_posterior():
@@ -224,7 +224,7 @@ def test_a_regimen_among_many_has_the_numbers_it_has_alone():
     assert len(many) == 12 and len(table) == 48
     for regimen in (many[0], many[7]):
         alone = nb.recommend(forecast, regimen, targets).set_index(["regimen", "target"])
-        there = table.loc[alone.index, ["p_in", "q05", "median", "q95", "loss"]]
+        there = table.loc[alone.index, ["p_in", "eti_lb", "median", "eti_ub", "loss"]]
         np.testing.assert_allclose(there, alone[there.columns], rtol=1e-9)
 
 

@@ -27,7 +27,7 @@ def known(model, training, patient, values, draws, **effects):
             posterior[f"eta_{level}"].loc[{level: label}] = np.broadcast_to(eta, posterior[f"eta_{level}"].shape[1::2])
     found = xr.DataTree.from_dict({"posterior": posterior})
     storage.attach(found, model, patient, training)
-    found["posterior"] = nb.predict(model, found, patient)["posterior"]
+    found["posterior"] = nb.predict(found, patient)["posterior"]
     report = {"effective_sample_size": float(draws), "khat": 0.0, "log_evidence": 0.0}
     found.attrs["nlmebayes_forecast"] = json.dumps(report)
     return found
@@ -216,7 +216,7 @@ def test_a_steady_state_that_is_never_reached_counts_as_above(phenytoin):
         UserWarning, match="no solution in 33 % of the draws, such as no steady state; they count as above"
     ):
         table = nb.recommend(phenytoin, regimen, nb.DailyAUC(10, 5000))
-    assert table["p_above"].iloc[0] == pytest.approx(2 / 3) and table["q95"].iloc[0] == np.inf
+    assert table["p_above"].iloc[0] == pytest.approx(2 / 3) and table["eti_ub"].iloc[0] == np.inf
     with pytest.warns(UserWarning, match="they count as above"):
         table = nb.recommend(phenytoin, regimen, [nb.TimeAbove(50, 90, mic=100.0), nb.Peak(10, 5000)])
     assert table["p_above"].tolist() == pytest.approx([2 / 3, 1 / 3])
@@ -433,7 +433,7 @@ def test_one_of_several_outcomes_is_aimed_at():
     with pytest.raises(nb.ModelError, match="several outcomes; choose one with outcome=: conc, metabolite"):
         nb.recommend(forecast, regimen, nb.AUC(5, 50))
     found = nb.recommend(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
-    assert found["q05"].iloc[0] == pytest.approx(50 / 5.0) and found["q95"].iloc[0] == pytest.approx(50 / 5.0)
+    assert found["eti_lb"].iloc[0] == pytest.approx(50 / 5.0) and found["eti_ub"].iloc[0] == pytest.approx(50 / 5.0)
     parent = nb.recommend(forecast, regimen, nb.AUC(5, 50), outcome="conc")
     assert parent["median"].iloc[0] == pytest.approx(np.mean(100 / 3.0 * np.exp([-0.3, 0.3])))
     figure = nb.plot.doses(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")

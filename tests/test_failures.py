@@ -63,7 +63,7 @@ def test_predict_says_whose_records_have_no_solution(power, k, exact):
     with pytest.warns(
         UserWarning, match=r"predict: 2 of 12 predictions of size are missing, in 1 of 1 draws: b from 2.5"
     ):
-        found = nb.predict(model, tree, study(x=np.repeat([0.1, 1.0], 6)), random_seed=1)
+        found = nb.predict(tree, study(x=np.repeat([0.1, 1.0], 6)), random_seed=1)
     assert np.isfinite(found["posterior"]["f_size"].to_numpy()[0, 0, :10]).all()
 
 

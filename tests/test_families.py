@@ -297,7 +297,7 @@ def test_a_rare_event_is_no_mistake_of_units():
     tree = nb.population(model, theta={"share": 0.0001}, omega={"sd": {"share": 0.5}}, outcome="y", sigma={})
     patient = nb.Dataset.from_frame(pd.DataFrame({"id": "new", "y": [1.0]}), outcome="y", levels="id")
     with pytest.warns(UserWarning, match="rare in this population"):
-        assert nb.forecast(model, tree, patient, random_seed=1)["posterior"]["share"].mean() > 0.0001
+        assert nb.forecast(tree, patient, random_seed=1)["posterior"]["share"].mean() > 0.0001
 
 
 def test_a_new_group_is_forecast_from_its_counts():
@@ -306,7 +306,7 @@ def test_a_new_group_is_forecast_from_its_counts():
     tree = nb.population(model, theta={"rate": 2.0}, omega={"sd": {"rate": 0.5}}, outcome="y", sigma={})
     patient = nb.Dataset.from_frame(pd.DataFrame({"id": "new", "y": [9.0, 7.0], "e": [2.0, 1.0]}), outcome="y",
                                     levels="id", inputs=("e",))  # fmt: skip
-    found = nb.forecast(model, tree, patient, random_seed=1)["posterior"]["rate"].to_numpy()
+    found = nb.forecast(tree, patient, random_seed=1)["posterior"]["rate"].to_numpy()
     eta = np.linspace(-3, 3, 4001)
     rate = 2 * np.exp(eta)
     weight = stats.norm(0, 0.5).pdf(eta) * stats.poisson(2 * rate).pmf(9) * stats.poisson(rate).pmf(7)

@@ -139,7 +139,7 @@ def test_bad_json_is_one_sentence(tmp_path, tree, name, text):
 def test_a_statement_of_something_else_is_one_sentence(tmp_path, tree, text):
     bad = nb.load(written(tree, tmp_path / "bad.nc", **{storage.STATEMENT: text}))
     with pytest.raises(nb.ModelError):
-        nb.predict(None, bad)
+        nb.predict(bad)
 
 
 def test_a_tree_without_its_variables_is_one_sentence(tmp_path, tree):
@@ -153,12 +153,12 @@ def test_a_tree_without_its_variables_is_one_sentence(tmp_path, tree):
         other = tree.copy()
         other[group] = xr.DataTree(other[group].to_dataset().drop_vars(name))
         with pytest.raises(nb.ModelError, match=said):
-            nb.forecast(None, other, nb.training_dataset(tree))
+            nb.forecast(other, nb.training_dataset(tree))
     for attrs in ({"kind": "{"}, {"columns": "{}"}, {"kind": '{"nope": 1}'}, {"kind": "3"}):
         other = tree.copy()
         other["dataset"] = xr.DataTree(other["dataset"].to_dataset().assign_attrs(attrs))
         with pytest.raises((nb.ModelError, nb.FileError)):
-            nb.predict(None, other)
+            nb.predict(other)
 
 
 def test_flipped_and_missing_bytes_are_one_sentence(tmp_path, tree):

@@ -81,25 +81,23 @@ def patient(times, values, **options):
 
 @pytest.mark.parametrize(("limit", "time"), [(0.3, 40.0), (5.0, 24.0), (0.05, 24.0)])
 def test_a_patient_with_nothing_but_a_censored_sample_is_forecast(population, limit, time):
-    model, tree = population
-    forecast = nb.forecast(model, tree, patient([time], [0.0], lloq=limit), random_seed=1)
+    _model, tree = population
+    forecast = nb.forecast(tree, patient([time], [0.0], lloq=limit), random_seed=1)
     report = json.loads(forecast.attrs["nlmebayes_forecast"])
-    before = (
-        nb.predict(model, tree, patient([time], [0.0]), random_seed=2)["posterior_predictive"]["conc"] < limit
-    ).mean()
+    before = (nb.predict(tree, patient([time], [0.0]), random_seed=2)["posterior_predictive"]["conc"] < limit).mean()
     assert report["khat"] < 0.7
     assert np.exp(report["log_evidence"]) == pytest.approx(float(before), abs=0.15)
 
 
 def test_a_sample_before_the_dose_has_no_density_without_additive_scatter(population):
-    model, tree = population
+    _model, tree = population
     with pytest.raises(nb.ModelError, match="no proposal gives the patient's samples a finite density"):
-        nb.forecast(model, tree, patient([-1.0, 4.0], [0.0, 5.0]), random_seed=1)
+        nb.forecast(tree, patient([-1.0, 4.0], [0.0, 5.0]), random_seed=1)
 
 
 def test_a_regimen_into_a_state_that_does_not_exist(population):
-    model, tree = population
-    forecast = nb.forecast(model, tree, patient([4.0], [5.0]), random_seed=1)
+    _model, tree = population
+    forecast = nb.forecast(tree, patient([4.0], [5.0]), random_seed=1)
     with pytest.raises(nb.ModelError, match="no state 'gut'; there are depot, central, 1, 2"):
         nb.recommend(forecast, nb.Regimen(100.0, start=24.0, state="gut"), nb.Trough(1, 2, time=30.0))
 

@@ -36,8 +36,8 @@ def test_a_fixed_parameter_is_told_and_kept(tmp_path):
     again = nb.load(tmp_path / "tree.nc")
     assert storage.stored_model(again) == KNOWN
     row = nb.summary(again).set_index("quantity").loc["v (fixed)"]
-    assert row["estimate"] == pytest.approx(40.0) and np.isnan(row["sd"])
-    predicted = nb.predict(None, again, boluses(), random_seed=1)["posterior"]
+    assert row["mean"] == pytest.approx(40.0) and np.isnan(row["sd"])
+    predicted = nb.predict(again, boluses(), random_seed=1)["posterior"]
     np.testing.assert_allclose(predicted["v"], 40.0, rtol=1e-14)
 
 
@@ -118,7 +118,7 @@ def test_doses_for_a_model_with_another_link():
     with pytest.raises(nb.ModelError, match="theta of v: 50 is a typical value, and by its formula v is known"):
         nb.population(model, theta={"cl": 3.0, "v": 50.0}, omega={"sd": {"cl": 0.5}}, sigma={"b": 0.1})
     patient = boluses().sel(id="a")
-    forecast = nb.forecast(None, tree, patient.with_values(conc=[2.3, 1.6]), draws=2000, random_seed=1)
+    forecast = nb.forecast(tree, patient.with_values(conc=[2.3, 1.6]), draws=2000, random_seed=1)
     regimen = nb.Regimen(300.0, start=24.0, every=12.0, steady=True)
     found = nb.recommend(forecast, regimen, nb.AUC(50, 200))
     cl = forecast["posterior"]["cl"].to_numpy()[0, :, -1]

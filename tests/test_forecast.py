@@ -53,7 +53,7 @@ def test_new_patient_at_a_new_site(trained, samples):
     model, data = trained
     tree = population(np.full(50, 3.0), model, data)
     patient = study(["new"] * len(samples), ["U"] * len(samples), samples)
-    forecast = nb.forecast(model, tree, patient, draws=8000, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=8000, random_seed=1)
     prior_variance = OMEGA**2 + OMEGA_SITE**2
     precision = 1 / prior_variance + len(samples) / SIGMA**2
     mean, sd = (3.0 / prior_variance + np.sum(samples) / SIGMA**2) / precision, precision**-0.5
@@ -70,7 +70,7 @@ def test_new_patient_at_a_known_site_keeps_the_site(trained):
     model, data = trained
     tree = population(np.full(50, 3.0), model, data, etas=[2.0, -2.0])
     for site, effect in (("S", 2.0), ("T", -2.0)):
-        forecast = nb.forecast(model, tree, study(["new"], [site], [3.0]), draws=8000, random_seed=2)
+        forecast = nb.forecast(tree, study(["new"], [site], [3.0]), draws=8000, random_seed=2)
         precision = 1 / OMEGA**2 + 1 / SIGMA**2
         exact = ((3.0 + effect) / OMEGA**2 + 3.0 / SIGMA**2) / precision
         assert moments(forecast)[0] == pytest.approx(exact, abs=4 * precision**-0.5 / np.sqrt(4000))
@@ -81,7 +81,7 @@ def test_population_draws_that_explain_the_patient_count_for_more(trained):
     """Two population draws, theta 0 and 6: posterior odds are the ratio of their evidences."""
     model, data = trained
     tree = population(np.array([0.0, 6.0] * 25), model, data)
-    forecast = nb.forecast(model, tree, study(["new"], ["U"], [5.0]), draws=20_000, random_seed=3)
+    forecast = nb.forecast(tree, study(["new"], ["U"], [5.0]), draws=20_000, random_seed=3)
     evidence = stats.norm.pdf(5.0, [0.0, 6.0], np.sqrt(OMEGA**2 + OMEGA_SITE**2 + SIGMA**2))
     exact = evidence[1] / evidence.sum()
     share = float((forecast["posterior"]["theta_mu"] > 3).mean())
@@ -97,9 +97,9 @@ def test_design_of_a_new_patient_keeps_the_training_state():
     tree = nb.simulate(model, data, draws=20, values=values, random_seed=0)
     tree["posterior"] = tree["prior"]
     patient = nb.Dataset.from_frame(frame.assign(id=9).iloc[[2]], outcome="y", levels="id")
-    forecast = nb.forecast(model, tree, patient, draws=100, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=100, random_seed=1)
     assert moments(forecast)[0] == pytest.approx(10 + 2 * (6 - 3), abs=1e-6)
-    again = nb.predict(model, forecast, patient)
+    again = nb.predict(forecast, patient)
     assert float(again["posterior"]["mu"].mean()) == pytest.approx(16, abs=1e-6)
 
 
@@ -107,8 +107,8 @@ def test_forecast_of_a_known_label_keeps_its_draws_in_predict(trained):
     model, data = trained
     tree = population(np.linspace(2, 4, 50), model, data)
     patient = study(["new", "new"], ["U", "U"], [4.0, 5.0])
-    forecast = nb.forecast(model, tree, patient, draws=500, random_seed=5)
-    again = nb.predict(model, forecast)
+    forecast = nb.forecast(tree, patient, draws=500, random_seed=5)
+    again = nb.predict(forecast)
     np.testing.assert_array_equal(again["posterior"]["f_y"], forecast["posterior"]["f_y"])
 
 
@@ -121,7 +121,7 @@ def test_an_impossible_patient_is_reported():
     tree["posterior"] = tree["prior"]
     patient = data.sel(id="12", time=[9.03]).with_values(conc=[60.0])
     with pytest.warns(UserWarning, match="forecast of id 12: samples like these are rare in this population"):
-        forecast = nb.forecast(model, tree, patient, random_seed=1)
+        forecast = nb.forecast(tree, patient, random_seed=1)
     assert json.loads(forecast.attrs["nlmebayes_forecast"])["z_scores"]["id: v"] < -5
 
 
@@ -145,8 +145,8 @@ def boluses():
 
 
 def test_a_trough_at_a_recorded_dose_is_before_it(boluses):
-    model, tree = boluses
-    forecast = nb.forecast(model, tree, bolus([0.0, 12.0], [1.0], [9.0]), draws=500, random_seed=1)
+    _model, tree = boluses
+    forecast = nb.forecast(tree, bolus([0.0, 12.0], [1.0], [9.0]), draws=500, random_seed=1)
     later = nb.Regimen(100.0, start=200.0)
     found = course(Case.of(forecast), later, np.array([12.0 - 1e-9, 12.0])).predicted([100.0])
     np.testing.assert_allclose(found[:, 1], found[:, 0], rtol=1e-8)
@@ -159,7 +159,7 @@ def test_a_trough_at_a_recorded_dose_is_before_it(boluses):
 def test_without_a_sample_the_forecast_is_the_population(boluses):
     model, tree = boluses
     patient = bolus([0.0], [1.0, 5.0], [np.nan, np.nan])
-    forecast = nb.forecast(model, tree, patient, draws=4000, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=4000, random_seed=1)
     assert float(np.log(forecast["posterior"]["cl"]).std()) == pytest.approx(0.02, rel=0.06)
     assert json.loads(forecast.attrs["nlmebayes_forecast"])["log_evidence"] == pytest.approx(0.0, abs=1e-9)
     assert nb.recommend(forecast, nb.Regimen(100.0, start=24.0), nb.Trough(0, 9, time=48.0))["p_in"].iloc[0] == 1.0
@@ -168,8 +168,8 @@ def test_without_a_sample_the_forecast_is_the_population(boluses):
 
 
 def test_the_error_of_a_probability_follows_the_effective_sample_size(boluses):
-    model, tree = boluses
-    forecast = nb.forecast(model, tree, bolus([0.0], [1.0], [9.0]), draws=1000, random_seed=1)
+    _model, tree = boluses
+    forecast = nb.forecast(tree, bolus([0.0], [1.0], [9.0]), draws=1000, random_seed=1)
     report = json.loads(forecast.attrs["nlmebayes_forecast"]) | {"effective_sample_size": 100.0}
     regimen = nb.Regimen(100.0, start=24.0)
     median = nb.recommend(forecast, regimen, nb.Trough(0, 9, time=36.0))["median"].iloc[0]
@@ -180,7 +180,7 @@ def test_the_error_of_a_probability_follows_the_effective_sample_size(boluses):
 
 
 def test_what_is_no_forecast_is_refused(boluses):
-    model, tree = boluses
+    _model, tree = boluses
     with pytest.raises(nb.ModelError, match="recommend needs the tree of one patient"):
         nb.recommend(tree, nb.Regimen(100.0, start=24.0), nb.Trough(0, 9, time=48.0))
     patient = bolus([0.0], [1.0], [9.0])
@@ -189,7 +189,7 @@ def test_what_is_no_forecast_is_refused(boluses):
         levels="id", doses=pd.DataFrame({"id": ["new"], "time": [0.0], "amt": [100.0]}),
     )  # fmt: skip
     with pytest.raises(nb.ModelError, match="the outcome 'dv' is not one that was fitted: conc"):
-        nb.forecast(model, tree, other)
+        nb.forecast(tree, other)
 
 
 def test_planned_doses_belong_to_the_last_occasion():
@@ -215,10 +215,10 @@ def test_an_outcome_that_the_patient_has_not_can_be_predicted():
     values = {"theta_mu_a": [0.0], "theta_mu_b": [0.0], "omega_id": [1e-9] * 2, "sigma_a_a": 1.0, "sigma_b_a": 3.0}
     tree = stated(model, nb.Dataset.from_frame(frame, outcome=("a", "b"), **columns), draws=4000, **values)
     one = nb.Dataset.from_frame(frame[:2].assign(id="new"), outcome="a", **columns)
-    forecast = nb.forecast(model, tree, one, random_seed=1)
+    forecast = nb.forecast(tree, one, random_seed=1)
     other = pd.DataFrame({"id": ["new"], "scan": [2.0], "b": [np.nan]})
     other = nb.Dataset.from_frame(other, outcome="b", unmeasured="predict", **columns)
-    drawn = nb.predict(model, forecast, other, random_seed=1)["posterior_predictive"]["b"]
+    drawn = nb.predict(forecast, other, random_seed=1)["posterior_predictive"]["b"]
     assert float(drawn.std()) == pytest.approx(3.0, rel=0.05)
 
 
@@ -235,15 +235,15 @@ def undosed():
 @pytest.mark.parametrize("history", ["follow", "none"])
 def test_the_first_dose_of_a_patient_can_be_chosen(boluses, undosed, history):
     """Of 100 mg in 10 L at 1 L/h, 10 exp(-0.6) mg/L are left after 6 h: the median of a population known to 2 %."""
-    forecast = nb.forecast(None, boluses[1], undosed, random_seed=1)
+    forecast = nb.forecast(boluses[1], undosed, random_seed=1)
     assert json.loads(forecast.attrs["nlmebayes_forecast"])["method"] == "auto"
     table = nb.recommend(forecast, nb.Regimen(100.0, start=0.0), nb.Trough(1, 20, time=6.0), history=history)
     assert table["median"].iloc[0] == pytest.approx(10 * np.exp(-0.6), rel=0.01)
-    np.testing.assert_array_equal(nb.predict(None, forecast)["posterior"]["f_conc"], 0.0)
+    np.testing.assert_array_equal(nb.predict(forecast)["posterior"]["f_conc"], 0.0)
 
 
 def test_the_best_first_dose_is_found(boluses, undosed):
-    forecast = nb.forecast(None, boluses[1], undosed, random_seed=1)
+    forecast = nb.forecast(boluses[1], undosed, random_seed=1)
     target = nb.Trough(8.0, time=6.0)
     best = nb.optimise(forecast, nb.Regimen(1.0, start=0.0), target, optimum="at least", probability=0.5)
     assert best["amount"].iloc[0] == pytest.approx(80 * np.exp(0.6), rel=0.01)
@@ -253,12 +253,12 @@ def test_a_sample_of_a_patient_without_a_dose_is_refused(boluses):
     table = pd.DataFrame({"ID": "new", "TIME": [4.0], "DV": [5.0]})
     patient = nb.Dataset.from_nonmem(table, outcome="conc")
     with pytest.raises(nb.ModelError, match=r"conc 5 was measured at 4, and no dose is recorded; .* give the doses"):
-        nb.forecast(None, boluses[1], patient)
+        nb.forecast(boluses[1], patient)
 
 
 def test_data_without_doses_are_no_data_to_predict_or_fit(boluses, undosed):
     for verb in (
-        lambda: nb.predict(None, boluses[1], undosed),
+        lambda: nb.predict(boluses[1], undosed),
         lambda: nb.build(boluses[0], undosed.with_values(conc=[1])),
     ):
         with pytest.raises(nb.ModelError, match="needs doses, and the data have none: give doses=, or AMT"):
@@ -268,5 +268,5 @@ def test_data_without_doses_are_no_data_to_predict_or_fit(boluses, undosed):
 def test_a_negative_sample_beyond_the_residual_is_refused(boluses):
     """The residual has an SD of 0.3: -0.4 can be at the end of the curve, -4 nowhere."""
     with pytest.raises(nb.ModelError, match=r"row 1: conc -4 is negative, further below .* or give the limit .* lloq="):
-        nb.forecast(None, boluses[1], bolus([0.0], [1.0], [-4.0]))
-    nb.forecast(None, boluses[1], bolus([0.0], [40.0], [-0.4]), draws=100, random_seed=1)
+        nb.forecast(boluses[1], bolus([0.0], [1.0], [-4.0]))
+    nb.forecast(boluses[1], bolus([0.0], [40.0], [-0.4]), draws=100, random_seed=1)

@@ -159,5 +159,5 @@ def test_a_forecast_of_one_mode_says_nothing():
     population = multimodal.POPULATIONS["flip_flop"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tree = nb.forecast(None, population.tree, population.patient([4.0], [4.0]), method="map")
+        tree = nb.forecast(population.tree, population.patient([4.0], [4.0]), method="map")
     assert len(said(tree)["modes"]) == 1

@@ -30,7 +30,7 @@ def chart(times, values, doses, covariates=None, levels="id", **options):
 
 def most_probable(tree, patient):
     """eta of the mode by effect, of the patient's level; and the best objective."""
-    mode, target = nb.forecaster(None, tree).mode(patient)
+    mode, target = nb.forecaster(tree).mode(patient)
     eta = target.effects(mode.z[:1, None], np.zeros(1, dtype=int))
     return {level: value[0] for level, value in eta.items()}, mode
 
@@ -53,16 +53,16 @@ def test_the_exact_posterior_of_a_vancomycin_patient():
     """400,000 importance draws: moments, evidence (-5.680824, Laplace -5.614541), latent concentration at 60 h."""
     patient = chart([13.0, 48.0], [12.0, 9.5], [(0.0, 2000.0, 2.0), (24.2, 1000.0, 2.0)], VANCOMYCIN)
     tree = nb.published("vancomycin_goti_2018")
-    forecast = nb.forecast(None, tree, patient, draws=20_000, proposals=40_000, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=20_000, proposals=40_000, random_seed=1)
     eta = forecast["posterior"]["eta_id"].to_numpy()[0, :, 0]
     assert eta.mean(axis=0) == pytest.approx([0.019948, 0.068731, 0.055027], abs=0.012)
     assert eta.std(axis=0) == pytest.approx([0.321448, 0.668949, 0.512169], rel=0.03)
     report = json.loads(forecast.attrs["nlmebayes_forecast"])
     assert report["log_evidence"] == pytest.approx(-5.680824, abs=0.02)
-    later = nb.predict(None, forecast, patient.over(time=[60.0]), random_seed=1)["posterior"]["f_conc"].to_numpy()
+    later = nb.predict(forecast, patient.over(time=[60.0]), random_seed=1)["posterior"]["f_conc"].to_numpy()
     quantiles = np.quantile(later, [0.05, 0.25, 0.5, 0.75, 0.95])
     assert quantiles == pytest.approx([2.677249, 4.890466, 6.596851, 8.390817, 11.269602], rel=0.025)
-    laplace = nb.forecast(None, tree, patient, method="laplace", random_seed=1)
+    laplace = nb.forecast(tree, patient, method="laplace", random_seed=1)
     assert json.loads(laplace.attrs["nlmebayes_forecast"])["log_evidence"] == pytest.approx(-5.614541, abs=1e-5)
 
 
@@ -107,7 +107,7 @@ def test_tobramycin_of_posologyr_and_monolix():
     patient = chart([1.0, 14.0], [25.0, 5.5], [(0.0, 500.0, 0.5)], {"crcl": 80.0, "wt": 65.0})
     found, _ = most_probable(tree, patient)
     assert found["id"][0] == pytest.approx([-0.6828811, -0.0663349], abs=2e-4)
-    forecast = nb.forecast(None, tree, patient, method="map")["posterior"]
+    forecast = nb.forecast(tree, patient, method="map")["posterior"]
     assert [float(forecast[name].squeeze()) for name in ("k10", "v1")] == pytest.approx([0.1258, 18.21], rel=0.01)
 
 
@@ -185,7 +185,7 @@ def test_piperacillin_with_four_occasions():
     frame = pd.concat([doses, pd.DataFrame(seen).assign(EVID=0, AMT=0.0, RATE=0.0)]).sort_values("TIME", kind="stable")
     frame = frame.assign(ID=1, WT=92.0)
     patient = nb.Dataset.from_nonmem(frame, levels=("id", "occ"), outcome="conc", interpolation="locf")
-    forecast = nb.forecast(None, tree, patient, method="map")["posterior"]
+    forecast = nb.forecast(tree, patient, method="map")["posterior"]
     assert forecast["cl"].to_numpy().ravel() == pytest.approx([10.58, 24.0, 18.4, 26.3], rel=0.01)
     others = [float(forecast[name].to_numpy().ravel()[0]) for name in ("tlag", "v1", "q", "v2")]
     assert others == pytest.approx([0.07, 7.2, 52.0, 17.8], rel=0.02)
@@ -270,7 +270,7 @@ def test_warfarin_with_two_outcomes():
 def test_one_of_two_analytes_is_enough():
     """Concentrations alone: what is known of the response is its population, but for what kinetics say."""
     patient = warfarin_patient().sel(outcome="cp")
-    forecast = nb.forecast(None, warfarin(), patient, method="map")
+    forecast = nb.forecast(warfarin(), patient, method="map")
     eta = forecast["posterior"]["eta_id"].to_numpy()[0, 0, 0]
     assert np.abs(eta[4:]).max() < 1e-6 < np.abs(eta[:4]).max()
-    assert nb.predict(None, forecast, patient.over(time=[100.0]), random_seed=1)["posterior"].sizes["cp_obs"] == 1
+    assert nb.predict(forecast, patient.over(time=[100.0]), random_seed=1)["posterior"].sizes["cp_obs"] == 1

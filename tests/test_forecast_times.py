@@ -10,6 +10,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.forecasting import exact
+from nlmebayes.forecasting.options import Options
 
 CL, V, OMEGA, SIGMA = 5.0, 20.0, 0.4, 0.1
 DOSES = [0.0, 12.0]
@@ -60,13 +61,13 @@ def test_the_posterior_integrates_over_the_true_times(tree, case):
     evidence = np.trapezoid(dense, z)
     mean = np.trapezoid(z * dense, z) / evidence
     spread = np.sqrt(np.trapezoid((z - mean) ** 2 * dense, z) / evidence)
-    found = nb.forecast(None, tree, chart(times, values), method="importance", time_sd=sd, draws=8000, random_seed=1)
+    found = nb.forecast(tree, chart(times, values), method="importance", time_sd=sd, draws=8000, random_seed=1)
     report = json.loads(found.attrs["nlmebayes_forecast"])
     eta = found["posterior"]["eta_id"].to_numpy().ravel() / OMEGA
     error = spread / np.sqrt(report["effective_sample_size"])
     assert abs(eta.mean() - mean) < 4 * error and eta.std() == pytest.approx(spread, rel=0.05)
     assert report["log_evidence"] == pytest.approx(np.log(evidence), abs=0.03)
-    best = nb.forecast(None, tree, chart(times, values), method="map", time_sd=sd)["posterior"]["eta_id"]
+    best = nb.forecast(tree, chart(times, values), method="map", time_sd=sd)["posterior"]["eta_id"]
     assert float(best[0, 0, 0, 0]) / OMEGA == pytest.approx(z[np.argmax(dense)], abs=0.0126)
 
 
@@ -78,7 +79,7 @@ def test_the_time_of_a_sample_that_looks_late_is_later(tree):
     sure = nb.population(
         OneCompartment(), theta={"cl": CL, "v": V}, omega={"sd": {"cl": 1e-9}}, sigma={"b": SIGMA}, draws=20
     )
-    found = nb.forecast(None, sure, chart([6.0], [0.7]), method="map", time_sd=1.0)
+    found = nb.forecast(sure, chart([6.0], [0.7]), method="map", time_sd=1.0)
     told = json.loads(found.attrs["nlmebayes_forecast"])["sampling_times"]
     assert told["conc row 1"][0] == pytest.approx(exactly, abs=1e-4)
 
@@ -88,14 +89,14 @@ def test_a_column_says_which_times_are_uncertain(tree):
     dense = stats.norm.pdf(z) * likelihood(z, 6.0, 0.8, 1.0)
     f = predicted(z, 13.0)
     dense = dense * stats.norm.pdf(4.9, f, SIGMA * f)
-    found = nb.forecaster(None, tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), time_sd="sd")[1]
+    found = nb.forecaster(tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), Options(time_sd="sd"))[1]
     value = found.log_density(z[:, None, None], np.zeros(len(z), dtype=int))[:, 0]
     assert value == pytest.approx(np.log(dense), abs=1e-3)
     assert found.observed[0].starts.tolist() == [0, 48]
 
 
 def test_nuts_samples_the_same_density(tree):
-    target = nb.forecaster(None, tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), time_sd="sd")[1]
+    target = nb.forecaster(tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), Options(time_sd="sd"))[1]
     vector = exact._Vector(target)
     built = exact._built(target, vector, exact._data(target, vector))
     value = built.compile_logp(mode="FAST_COMPILE")
@@ -105,17 +106,18 @@ def test_nuts_samples_the_same_density(tree):
 
 def test_weights_of_age_count_whole_samples(tree):
     chart_ = chart([6.0, 13.0], [0.8, 4.9])
-    ready, z = nb.forecaster(None, tree), np.array([[[0.3]]])
-    half, full = (ready.target(chart_, time_sd=0.5, half_life=h)[1].log_density(z, [0])[0, 0] for h in (7.0, 1e12))
+    ready, z = nb.forecaster(tree), np.array([[[0.3]]])
+    options = (Options(time_sd=0.5, half_life=h) for h in (7.0, 1e12))
+    half, full = (ready.target(chart_, each)[1].log_density(z, [0])[0, 0] for each in options)
     first = np.log(likelihood(np.array([0.3]), 6.0, 0.8, 0.5))[0]
     assert full - half == pytest.approx(first / 2, abs=1e-3)
 
 
 def test_an_error_without_a_size_is_refused(tree):
     with pytest.raises(nb.ModelError, match="no column 'late' for time_sd=; columns are sd"):
-        nb.forecast(None, tree, chart([6.0], [0.8], sd=[1.0]), time_sd="late")
+        nb.forecast(tree, chart([6.0], [0.8], sd=[1.0]), time_sd="late")
     with pytest.raises(nb.ModelError, match=r"time_sd must be a number from 0 on, a text or None; got -1.0"):
-        nb.forecast(None, tree, chart([6.0], [0.8]), time_sd=-1.0)
+        nb.forecast(tree, chart([6.0], [0.8]), time_sd=-1.0)
 
 
 def test_many_patients_and_later_visits_keep_the_option(tree):
@@ -126,10 +128,10 @@ def test_many_patients_and_later_visits_keep_the_option(tree):
         frame[["id", "time"]].assign(conc=frame["value"]), outcome="conc", time="time", levels="id",
         doses=pd.DataFrame({"id": ["a", "a", "b", "b"], "time": DOSES * 2, "amt": 100.0}),
     )  # fmt: skip
-    table = nb.forecast_each(None, tree, both, time_sd=0.5).table
+    table = nb.forecast_each(tree, both, time_sd=0.5).table
     for label, patient in (("a", one), ("b", other)):
-        best = float(nb.forecast(None, tree, patient, method="map", time_sd=0.5)["posterior"]["cl"][0, 0, 0])
+        best = float(nb.forecast(tree, patient, method="map", time_sd=0.5)["posterior"]["cl"][0, 0, 0])
         assert table.loc[table["id"] == label, "cl"].iloc[0] == pytest.approx(best, rel=1e-4)
-    first = nb.forecast(None, tree, other, method="map", time_sd=0.5)
+    first = nb.forecast(tree, other, method="map", time_sd=0.5)
     again = nb.update(first, chart_after([20.0], [0.35]), method="map")
     assert json.loads(again.attrs["nlmebayes_forecast"])["time_sd"] == 0.5

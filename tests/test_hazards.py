@@ -225,7 +225,7 @@ def test_a_forecast_knows_that_a_patient_is_alive():
     tree = nb.population(model, theta={"rate": 0.1, "shape": 1.5}, omega={"sd": {"rate": 0.8}}, sigma={}, outcome="t")
     frame = pd.DataFrame({"site": "new", "id": list("abc"), "t": [2.0, 5.0, 6.0], "seen": [1, 0, 0]})
     site = nb.Dataset.from_frame(frame, outcome="t", levels=("site", "id"), subject="site", status="seen")
-    found = nb.forecast(model, tree, site, random_seed=1)["posterior"]["rate"].to_numpy()[..., 0]
+    found = nb.forecast(tree, site, random_seed=1)["posterior"]["rate"].to_numpy()[..., 0]
     eta = np.linspace(-5, 5, 4001)
     rate = 0.1 * np.exp(eta)
     weight = stats.norm(0, 0.8).pdf(eta) * rate * np.exp(-rate * (2**1.5 + 5**1.5 + 6**1.5))

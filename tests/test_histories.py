@@ -232,7 +232,7 @@ def test_a_stated_population_may_have_entries_and_its_own_centres():
     tree = nb.population(model, theta={"rate": 0.1, "shape": 1.0}, omega={}, sigma={}, outcome="t")
     frame = pd.DataFrame({"id": "a", "t": [5.0], "start": [2.0], "CRCL": [90.0], "seen": [0]})
     data = nb.Dataset.from_frame(frame, outcome="t", levels="id", status="seen")
-    found = nb.predict(model, tree, data, random_seed=1)["posterior"]["f_t"].to_numpy()
+    found = nb.predict(tree, data, random_seed=1)["posterior"]["f_t"].to_numpy()
     assert found.ravel() == pytest.approx([0.3 * (1 + 0.0154 * 24)], rel=1e-12)
 
 

@@ -39,7 +39,7 @@ def test_a_hospital_is_drawn_to_the_others_by_as_much_as_quadrature_says(y, n):
     tree = nb.population(model, theta={"risk": 0.2}, omega={"sd": {"risk": 0.4}}, sigma={}, outcome="y")
     frame = pd.DataFrame({"hospital": "new", "y": [y], "n": [n]})
     one = nb.Dataset.from_frame(frame, outcome="y", levels="hospital")
-    found = nb.forecast(model, tree, one, random_seed=1, unusual="warn")["posterior"]["risk"].to_numpy()
+    found = nb.forecast(tree, one, random_seed=1, unusual="warn")["posterior"]["risk"].to_numpy()
     eta = np.linspace(-4, 4, 4001)
     p = special.expit(special.logit(0.2) + eta)
     weight = stats.norm(0, 0.4).pdf(eta) * stats.binom(n, p).pmf(y)

@@ -54,7 +54,7 @@ def found(forecast):
 
 
 def test_missing_covariates_are_weighed_by_the_samples(tree):
-    forecast = nb.forecast(None, tree, chart(), missing="impute", draws=8000, random_seed=1)
+    forecast = nb.forecast(tree, chart(), missing="impute", draws=8000, random_seed=1)
     evidence, mean, sd = posterior()
     error = 0.03  # 1,000 values of the covariates are drawn
     for ours, m, s in zip(found(forecast), mean, sd, strict=True):
@@ -65,14 +65,14 @@ def test_missing_covariates_are_weighed_by_the_samples(tree):
 
 
 def test_the_mode_is_that_at_the_medians(tree):
-    forecast = nb.forecast(None, tree, chart(), method="map", missing="impute")
-    other = nb.forecast(None, tree, chart(wt=60.0, dial=0.0), method="map")
+    forecast = nb.forecast(tree, chart(), method="map", missing="impute")
+    other = nb.forecast(tree, chart(wt=60.0, dial=0.0), method="map")
     assert float(forecast["posterior"]["covariate_wt"][0, 0]) == pytest.approx(60.0, rel=1e-12)
     assert float(forecast["posterior"]["cl"][0, 0, 0]) == pytest.approx(float(other["posterior"]["cl"][0, 0, 0]))
 
 
 def test_a_known_covariate_stays_known(tree):
-    forecast = nb.forecast(None, tree, chart(dial=1.0), missing="impute", draws=8000, random_seed=1)
+    forecast = nb.forecast(tree, chart(dial=1.0), missing="impute", draws=8000, random_seed=1)
     evidence, mean, sd = posterior((1.0,), (1.0,))
     draws = forecast["posterior"]
     assert float(np.log(draws["covariate_wt"]).mean()) == pytest.approx(mean[1], abs=0.12 * sd[1])
@@ -82,13 +82,11 @@ def test_a_known_covariate_stays_known(tree):
 
 
 def test_predictions_and_doses_follow_from_the_draws(tree, tmp_path):
-    forecast = nb.forecast(None, tree, chart(), missing="impute", random_seed=1)
+    forecast = nb.forecast(tree, chart(), missing="impute", random_seed=1)
     draws = forecast["posterior"]
     cl, v = (draws[name].to_numpy()[0, :, -1] for name in ("cl", "v"))
     assert v == pytest.approx(V * draws["covariate_wt"].to_numpy()[0] / 70, rel=1e-9)
-    later = nb.predict(None, forecast, chart().over(time=[3.0]), random_seed=1)["posterior"]["f_conc"].to_numpy()[
-        0, :, 0
-    ]
+    later = nb.predict(forecast, chart().over(time=[3.0]), random_seed=1)["posterior"]["f_conc"].to_numpy()[0, :, 0]
     assert later == pytest.approx(100 / v * np.exp(-cl / v * 3.0), rel=1e-9)
     table = nb.recommend(forecast, nb.Regimen(50.0, start=8.0), nb.Trough(0.5, 2, time=12.0))
     trough = 100 / v * np.exp(-cl / v * 12) + 50 / v * np.exp(-cl / v * 4)
@@ -96,7 +94,7 @@ def test_predictions_and_doses_follow_from_the_draws(tree, tmp_path):
 
 
 def test_the_next_visit_is_the_joint_forecast(tree):
-    first = nb.forecast(None, tree, chart().sel(time=[1.0]), missing="impute", draws=8000, random_seed=1)
+    first = nb.forecast(tree, chart().sel(time=[1.0]), missing="impute", draws=8000, random_seed=1)
     later = chart().sel(time=[6.0])
     no_dose = nb.Dataset.from_frame(
         later.observations[["id", "time"]].assign(conc=later.observations["value"]), outcome="conc", time="time",
@@ -133,7 +131,7 @@ def test_a_fit_imputes_from_its_subjects():
               "sigma_conc_b": SIGMA}  # fmt: skip
     tree = nb.simulate(model, data, draws=4, values=values, random_seed=0)
     tree["posterior"] = tree["prior"].copy()
-    forecast = nb.forecast(None, tree, chart(), missing="impute", draws=8000, random_seed=1)
+    forecast = nb.forecast(tree, chart(), missing="impute", draws=8000, random_seed=1)
     logs = np.log(wt)
     _, mean, sd = posterior(centre=np.exp(logs.mean()), spread=logs.std(ddof=1))
     for ours, m, s in zip(found(forecast), mean, sd, strict=True):
@@ -152,7 +150,7 @@ REFUSED = {
 def test_what_is_refused(tree, case):
     options, problem = REFUSED[case]
     with pytest.raises((nb.ModelError, nb.FormulaError), match=problem):
-        nb.forecast(None, tree, chart(), **options)
+        nb.forecast(tree, chart(), **options)
 
 
 def test_a_covariate_that_is_not_stated_or_has_a_slope_of_its_own_is_refused():
@@ -160,7 +158,7 @@ def test_a_covariate_that_is_not_stated_or_has_a_slope_of_its_own_is_refused():
     with pytest.raises(
         nb.ModelError, match=r"wt is missing, and its distribution is not known \(that of none is\): give"
     ):
-        nb.forecast(None, nb.population(OneCompartment(), *FORMULAS, **same), chart(dial=0.0), missing="impute")
+        nb.forecast(nb.population(OneCompartment(), *FORMULAS, **same), chart(dial=0.0), missing="impute")
     with pytest.raises(nb.ModelError, match="covariates: wt is stated as 70; write"):
         nb.population(OneCompartment(), *FORMULAS, **same, covariates={"wt": 70})
     with pytest.raises(nb.ModelError, match="covariates: no formula reads 'age'; they read dial, wt"):
@@ -172,4 +170,4 @@ def test_a_covariate_that_is_not_stated_or_has_a_slope_of_its_own_is_refused():
     with pytest.raises(
         nb.ModelError, match="wt cannot be imputed: cl has no intercept, or an effect of it that changes"
     ):
-        nb.forecast(None, tree, varying, missing="impute")
+        nb.forecast(tree, varying, missing="impute")

@@ -123,7 +123,7 @@ def test_a_new_regimen_is_an_infusion_where_all_doses_were():
     """Case 21: two infusions over 2 h, a sample 4 h after the second; P(peak > 40) of the third, written out."""
     tree = nb.population(IV, theta={"cl": 3.0, "v": 40.0}, omega={"sd": {"cl": 0.3, "v": 0.3}}, sigma={"b": 0.2})
     patient = nb.Dataset.from_nonmem(table(*TWICE[:2], (16.0, 24.0)).drop(columns="CMT"), outcome="conc")
-    forecast = nb.forecast(None, tree, patient, random_seed=1)
+    forecast = nb.forecast(tree, patient, random_seed=1)
     with pytest.warns(UserWarning, match="starts at 24, 12 after the last dose, at 12 and runs over 2, as the last"):
         found = nb.recommend(forecast, nb.Regimen(1000.0, every=12.0), nb.Peak(0, 40))
     exact = peaks(forecast, [1000.0] * 3, 2.0, 12.0)
@@ -145,7 +145,7 @@ def test_amounts_that_can_be_given():
 def test_the_best_amount_of_a_published_model_can_be_given():
     tree = nb.published("vancomycin_buelga_2005")
     frame = table(*TWICE, crcl=60.0, wt=70.0).drop(columns="CMT")
-    forecast = nb.forecast(None, tree, nb.Dataset.from_nonmem(frame, outcome="conc"), draws=400, random_seed=1)
+    forecast = nb.forecast(tree, nb.Dataset.from_nonmem(frame, outcome="conc"), draws=400, random_seed=1)
     regimen = nb.Regimen(1000.0, start=24.0, every=12.0, duration=2.0, steady=True)
     found = nb.optimise(forecast, regimen, nb.DailyAUC(400, 600))
     exact = found["amount"].iloc[-1]
@@ -252,7 +252,7 @@ def test_a_patient_at_a_site_that_nobody_knows():
     one = frame.iloc[:2].assign(site="w", id="new", DV=[np.nan, 2.0])
     patient = nb.Dataset.from_nonmem(one.iloc[1:].assign(DV=np.nan), outcome="conc", levels=("site", "id"),
                                      unmeasured="predict")  # fmt: skip
-    forecast = nb.forecast(None, tree, patient, draws=4000, random_seed=1)
+    forecast = nb.forecast(tree, patient, draws=4000, random_seed=1)
     said = json.loads(forecast.attrs["nlmebayes_forecast"])
     assert said["unseen"] == {"site": ["w"]}
     found = {"patient": {"id": "new", "samples": 0, "dose_records": 0} | said, "parameters": parameters(forecast)}

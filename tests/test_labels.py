@@ -192,7 +192,7 @@ def known():
 
 
 def expected(tree, centre, pid):
-    mu = nb.predict(None, tree, centres([(centre, pid)], training_dataset(tree).levels))["posterior"]["mu"]
+    mu = nb.predict(tree, centres([(centre, pid)], training_dataset(tree).levels))["posterior"]["mu"]
     return float(mu.mean()), float(mu.std())
 
 
@@ -210,13 +210,13 @@ def test_a_stranger_in_a_known_centre_has_the_spread_of_the_population(known):
 def test_a_label_declared_within_its_centre_is_another_patient_there(known):
     tree = known(("centre", "centre/pid"))
     moved = centres([("c1", "p2")], ("centre", "centre/pid"))
-    mu = nb.predict(None, tree, moved)["posterior"]["mu"]
+    mu = nb.predict(tree, moved)["posterior"]["mu"]
     assert (float(mu.mean()), float(mu.std())) == pytest.approx((130.0, 1.5), abs=0.1)
 
 
 def test_a_moved_patient_is_not_forecast_as_a_new_one(known):
     with pytest.raises(nb.ModelError, match="pid c0/p2 was in the training data"):
-        nb.forecast(None, known(("centre", "pid")), centres([("c1", "p2")]))
+        nb.forecast(known(("centre", "pid")), centres([("c1", "p2")]))
 
 
 def test_a_moved_patient_is_known_after_the_tree_was_stored(known, tmp_path):

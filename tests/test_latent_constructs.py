@@ -175,7 +175,7 @@ def test_a_new_clinic_has_the_scores_of_the_regression_method():
     a = np.zeros((7, 2))
     a[:3, 0], a[3:6, 1] = [1, 0.8, 1.2], [1, 0.9, 0.7]
     weights = phi @ a[seen].T @ np.linalg.inv(cov[np.ix_(seen, seen)])
-    posterior = nb.forecast(model, tree, patient, draws=4000, random_seed=1)["posterior"]
+    posterior = nb.forecast(tree, patient, draws=4000, random_seed=1)["posterior"]
     drawn = np.stack([posterior[name].to_numpy().ravel() / unit for name, unit in UNIT.items()])
     assert drawn.mean(axis=1) == pytest.approx(weights @ (items - mean[:6])[seen], abs=0.04)
     assert np.cov(drawn) == pytest.approx(phi - weights @ a[seen] @ phi, abs=0.03)

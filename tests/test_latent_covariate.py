@@ -58,7 +58,7 @@ def test_a_missing_covariate_is_found_from_the_response():
     )  # fmt: skip
     frame = pd.DataFrame({"id": "new", "y": [3.0, 3.4], "error": 1.0})
     patient = nb.Dataset.from_frame(frame, outcome="y", levels="id")
-    found = nb.forecast(MODEL, tree, patient, random_seed=1)["posterior"]["x_true"].to_numpy()
+    found = nb.forecast(tree, patient, random_seed=1)["posterior"]["x_true"].to_numpy()
     precision = 1 / 4 + 2 * 0.8**2 / 0.25
     mean = 5 + (0.8 * (2.0 + 2.4) / 0.25) / precision
     assert found.mean() == pytest.approx(mean, abs=0.05)

@@ -107,7 +107,7 @@ def test_a_forecast_and_its_doses_follow_the_line():
     formulas = ("cl ~ 1 + log(crcl/90) + (1|id)", "v ~ 1 + log(wt/70)")
     theta = {"cl": {"Intercept": np.exp(1.0), "log(crcl/90)": 0.8}, "v": {"Intercept": np.exp(3.0), "log(wt/70)": 1.0}}
     tree = nb.population(OneCompartment(), *formulas, theta=theta, omega={"sd": {"cl": 1e-9}}, sigma={"b": 0.1})
-    forecast = nb.forecast(None, tree, chart(conc=integrated(linear, TIME)), method="map", random_seed=1)
+    forecast = nb.forecast(tree, chart(conc=integrated(linear, TIME)), method="map", random_seed=1)
     assert forecast["posterior"]["f_conc"].to_numpy().ravel() == pytest.approx(integrated(linear, TIME), rel=2e-4)
     table = nb.recommend(forecast, nb.Regimen(0.0, start=50.0), nb.Trough(1, 2, time=60.0))
     assert table["median"].iloc[0] == pytest.approx(integrated(linear, [60.0])[0], rel=2e-4)

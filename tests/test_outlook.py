@@ -23,7 +23,7 @@ def forecast(request):
     patient = nb.Dataset.from_frame(
         frame, outcome="conc", time="time", levels="id", doses=doses, interpolation=request.param
     )
-    return nb.forecast(None, tree, patient, method="importance", draws=400, random_seed=1)
+    return nb.forecast(tree, patient, method="importance", draws=400, random_seed=1)
 
 
 def course(forecast, given, cuts, at, since=0.0):

@@ -48,26 +48,26 @@ def tree(structure, residual, y, **columns):
 def test_counts_of_an_exposure_are_drawn_per_unit_of_it():
     frame, found = tree(Rate(), nb.Poisson("e"), np.arange(24) % 7, e=np.arange(24) % 5 + 1.0)
     expected = frame[["t"]].assign(rate=frame["y"] / frame["e"]).to_numpy()
-    assert points(nb.plot.fits(None, found, x="t")) == pytest.approx(expected)
-    assert points(nb.plot.vpc(None, found, x="t")) == pytest.approx(expected)
+    assert points(nb.plot.fits(found, x="t")) == pytest.approx(expected)
+    assert points(nb.plot.vpc(found, x="t")) == pytest.approx(expected)
 
 
 def test_of_successes_a_check_has_the_shares_of_each_bin():
     frame, found = tree(HospitalProfile(), nb.Binomial("n"), np.arange(24) % 3, n=np.arange(24) % 4 + 3)
     sums = frame.groupby("t")[["y", "n"]].sum()
-    shown = line(nb.plot.vpc(None, found, x="t"), "observed: successes")
+    shown = line(nb.plot.vpc(found, x="t"), "observed: successes")
     assert shown == pytest.approx(np.stack([sums.index, sums["y"] / sums["n"]], axis=1))
-    assert points(nb.plot.fits(None, found, x="t"))[:, 1] == pytest.approx(frame["y"] / frame["n"])
+    assert points(nb.plot.fits(found, x="t"))[:, 1] == pytest.approx(frame["y"] / frame["n"])
 
 
 def test_of_ordered_categories_a_check_has_the_share_above_each():
     frame, found = tree(LinearMixed(), nb.OrderedLogistic(3), np.arange(24) % 3 + 1)
-    figure = nb.plot.vpc(None, found, x="t")
+    figure = nb.plot.vpc(found, x="t")
     for k in (1, 2):
         above = (frame["y"] > k).groupby(frame["t"]).mean()
         assert line(figure, f"observed: above {k}")[:, 1] == pytest.approx(above)
     with pytest.raises(nb.ModelError, match=r"y: a category has no place on the scale of the prediction.*; plot\.vpc"):
-        nb.plot.fits(None, found, x="t")
+        nb.plot.fits(found, x="t")
 
 
 def test_the_check_a_priori_knows_families_too():
@@ -85,7 +85,7 @@ def survival(entry=None):
 
 def test_of_event_times_a_check_has_the_survival_of_scipy():
     frame, found = survival()
-    shown = line(nb.plot.vpc(None, found), "observed")
+    shown = line(nb.plot.vpc(found), "observed")
     died = frame["died"].to_numpy()
     law = stats.ecdf(stats.CensoredData(uncensored=frame["time"][died], right=frame["time"][~died])).sf
     assert shown[:, 1] == pytest.approx(law.evaluate(shown[:, 0]), abs=1e-12)
@@ -94,7 +94,7 @@ def test_of_event_times_a_check_has_the_survival_of_scipy():
 def test_who_enters_late_is_not_at_risk_before():
     """The product over event times of one minus events by those at risk, counted one by one."""
     frame, found = survival("entry")
-    shown = line(nb.plot.vpc(None, found), "observed")
+    shown = line(nb.plot.vpc(found), "observed")
     expected = np.ones(len(shown))
     for t in frame["time"][frame["died"]].unique():
         events = ((frame["time"] == t) & frame["died"]).sum()

@@ -68,7 +68,7 @@ def tree(nested):
 def test_known_units_keep_their_draws_and_new_ones_are_drawn(tree, nested):
     frame = pd.DataFrame({"site": [0, 0, 99], "subject": [0, 500, 501], "y": [0.0, 0.0, 0.0]})
     new = nb.Dataset.from_frame(frame, outcome="y", levels=("site", "subject"))
-    f = nb.predict(linear(), tree, new, random_seed=1)["posterior"]["f_y"].to_numpy()[0]
+    f = nb.predict(tree, new, random_seed=1)["posterior"]["f_y"].to_numpy()[0]
     known = tree["posterior"]["f_y"].to_numpy()[0, :, 0]
     np.testing.assert_allclose(f[:, 0], known, rtol=1e-12)
     site = tree["posterior"]["eta_site"].to_numpy()[0, :, 0, 0]
@@ -77,17 +77,17 @@ def test_known_units_keep_their_draws_and_new_ones_are_drawn(tree, nested):
 
 
 def test_redraw_makes_other_individuals(tree):
-    f = nb.predict(linear(), tree, redraw=True, random_seed=1)["posterior"]["f_y"]
+    f = nb.predict(tree, redraw=True, random_seed=1)["posterior"]["f_y"]
     assert abs(np.corrcoef(f[0, :, 0], tree["posterior"]["f_y"][0, :, 0])[0, 1]) < 4 / np.sqrt(300)
 
 
 def test_the_seed_decides(tree):
-    first, second = (nb.predict(linear(), tree, random_seed=9)["posterior_predictive"]["y"] for _ in range(2))
+    first, second = (nb.predict(tree, random_seed=9)["posterior_predictive"]["y"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_log_likelihood_is_that_of_the_residual(tree, nested):
-    predicted = nb.predict(linear(), tree)
+    predicted = nb.predict(tree)
     z = (nested.observations["value"].to_numpy() - predicted["posterior"]["f_y"].to_numpy()) / 0.1
     by_hand = -0.5 * z**2 - np.log(0.1) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(predicted["log_likelihood"]["y"], by_hand, rtol=1e-6)
@@ -111,9 +111,9 @@ def test_every_noun_survives_storage(tmp_path):
     tree["posterior"] = tree["prior"]
     tree.to_netcdf(tmp_path / "tree.nc")
     again = xr.open_datatree(tmp_path / "tree.nc").load()
-    one, two = (nb.predict(None, t, random_seed=2)["posterior_predictive"]["deltaBP"] for t in (tree, again))
+    one, two = (nb.predict(t, random_seed=2)["posterior_predictive"]["deltaBP"] for t in (tree, again))
     np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(nb.predict(model, again, random_seed=2)["posterior_predictive"]["deltaBP"], two)
+    np.testing.assert_array_equal(nb.predict(again, random_seed=2, model=model)["posterior_predictive"]["deltaBP"], two)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def test_what_is_given_in_the_wrong_place_is_named(nested):
     with pytest.raises(nb.ModelError, match=r"must be a Model.*got a LinearMixed"):
         nb.fit(LinearMixed(), nested)
     with pytest.raises(nb.ModelError, match="with a posterior; this one has the groups prior"):
-        nb.predict(linear(), nb.simulate(linear(), nested, draws=2))
+        nb.predict(nb.simulate(linear(), nested, draws=2))
 
 
 def test_settings_that_match_nothing_are_errors(nested):

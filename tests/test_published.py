@@ -69,7 +69,7 @@ def test_a_typical_value_is_on_the_natural_scale_and_covariates_on_that_of_the_l
     theta = {"cl": {"Intercept": 3.0, "log(crcl/100)": 0.8, "dial": np.log(0.7)}, "v": 40.0}
     tree = nb.population(OneCompartment(), **STATED | {"theta": theta, "omega": {"sd": {"cl": 1e-9, "v": 1e-9}}})
     data = patient(crcl=50.0, dial=1.0)
-    assert of(nb.predict(None, tree, data, random_seed=1), "cl") == pytest.approx(3.0 * 0.5**0.8 * 0.7)
+    assert of(nb.predict(tree, data, random_seed=1), "cl") == pytest.approx(3.0 * 0.5**0.8 * 0.7)
 
 
 def test_the_two_conventions_of_a_residual_and_variances():
@@ -93,7 +93,7 @@ def test_a_model_with_occasions_lag_and_bioavailability():
         "DV": [np.nan, 1.0, np.nan, 1.0], "WT": 60.0,
     })  # fmt: skip
     data = nb.Dataset.from_nonmem(frame, levels=("id", "occ"), outcome="conc")
-    found = nb.forecast(model, tree, data, random_seed=1)["posterior"]
+    found = nb.forecast(tree, data, random_seed=1)["posterior"]
     assert found.sizes["unit"] == 2 and float(found["eta_occ"].std()) == pytest.approx(0.1, rel=0.2)
     assert float(np.log(found["cl"].mean(("chain", "draw"))[0]) - np.log(found["cl"].mean(("chain", "draw"))[1])) < 0.1
 
@@ -111,7 +111,7 @@ def test_a_population_is_stored_and_reloaded(tmp_path):
     tree.to_netcdf(tmp_path / "population.nc")
     again = xr.open_datatree(tmp_path / "population.nc")
     assert json.loads(again.attrs["nlmebayes_published"]) == {"domain": {"wt": [40, 120]}, "citation": "here"}
-    found = [nb.forecast(None, t, patient(), random_seed=1)["posterior"]["cl"].mean() for t in (tree, again)]
+    found = [nb.forecast(t, patient(), random_seed=1)["posterior"]["cl"].mean() for t in (tree, again)]
     assert float(found[0]) == float(found[1])
 
 
@@ -120,7 +120,7 @@ def test_a_category_has_its_reference():
     none = {"sd": {"cl": 1e-9, "v": 1e-9}}
     stated = STATED | {"theta": theta, "omega": none, "reference": {"sex": ("female", "male")}}
     tree = nb.population(OneCompartment(), "cl ~ 1 + sex + (1|id)", **stated)
-    found = [of(nb.predict(None, tree, patient(sex=sex), random_seed=1), "cl") for sex in ("female", "male")]
+    found = [of(nb.predict(tree, patient(sex=sex), random_seed=1), "cl") for sex in ("female", "male")]
     assert found == pytest.approx([3.0, 3.0 * np.exp(0.2)])
 
 
@@ -163,7 +163,7 @@ def test_the_variances_of_goti_are_the_printed_coefficients_of_variation():
 def test_typical_values_are_what_the_equations_say(name, columns, expected):
     tree = nb.published(name)
     tree["posterior"]["omega_id"][:] = 1e-9
-    found = nb.predict(None, tree, patient(**columns), random_seed=1)
+    found = nb.predict(tree, patient(**columns), random_seed=1)
     assert {k: float(of(found, k)[0]) for k in expected} == pytest.approx(expected)
 
 
@@ -174,7 +174,7 @@ def test_amikacin_of_posologyr():
     doses = pd.DataFrame({"id": ["A"], "time": 0.0, "amt": 2000.0, "duration": 0.5})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     tree = nb.published("amikacin_burdet_2015")
-    forecast = nb.forecast(None, tree, data, method="map")
+    forecast = nb.forecast(tree, data, method="map")
     eta = forecast["posterior"]["eta_id"].sel(id_effect=["cl", "v1", "v2", "q"]).to_numpy().ravel()
     assert eta == pytest.approx([0.449952188793169, 0.273058665, 0.70615858706, -0.138843327], abs=1e-4)
     peak = nb.Trough(80.0, time=35.0)
@@ -188,7 +188,7 @@ def test_busulfan_of_choe_is_what_its_table_prints():
     """Table 2, of 65 kg: clearance 7.6 L/h, volume 32.2 L of men and 29.1 L of women."""
     tree = nb.published("busulfan_choe_2012", omega={"sd": {"cl": 1e-9, "v": 1e-9}})
     for male, volume in ((1.0, 32.2), (0.0, 29.1)):
-        found = nb.predict(None, tree, patient(wt=65.0, male=male), random_seed=1)
+        found = nb.predict(tree, patient(wt=65.0, male=male), random_seed=1)
         assert float(of(found, "cl")[0]) == pytest.approx(7.6, abs=0.05)
         assert float(of(found, "v")[0]) == pytest.approx(volume, abs=0.05)
 
@@ -200,7 +200,7 @@ def test_tacrolimus_passes_three_stages_of_one_rate():
     frame = pd.DataFrame({"id": "p", "time": times, "conc": 1.0, "hct": 40.0, "cyp3a5": 0.0, "prograf": 0.0})
     doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 4000.0})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    found = nb.predict(None, tree, data, random_seed=3)["posterior"]
+    found = nb.predict(tree, data, random_seed=3)["posterior"]
     ka, cl, v1, q, v2 = (float(found[name][0, 0, 0]) for name in ("ka", "cl", "v1", "q", "v2"))
     assert float(found["mtt"][0, 0, 0]) == pytest.approx(2 / ka, rel=2e-3)
 
@@ -217,7 +217,7 @@ def test_gentamicin_in_rates_is_gentamicin_in_clearance():
     frame = pd.DataFrame({"id": "p", "time": [1.0, 11.0], "conc": [9.0, 2.0], "crcl": 38.0, "wt": 63.0})
     doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 180.0, "duration": 0.5})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    mode, target = nb.forecaster(None, nb.published("gentamicin_xuan_2003")).mode(data)
+    mode, target = nb.forecaster(nb.published("gentamicin_xuan_2003")).mode(data)
     k10, k12, k21, v = target.effects(mode.z[:1, None], np.zeros(1, int))["id"][0, 0]
     assert (k10 + v, v, k12, k21) == pytest.approx((0.03701064, 0.001447308, 0.08904703, -0.04838898), abs=1e-5)
 
@@ -225,7 +225,7 @@ def test_gentamicin_in_rates_is_gentamicin_in_clearance():
 def test_vancomycin_of_goti_is_what_its_equations_say():
     """Cl = 4.5 (CRCL/120)^0.8 0.7^DIAL, V1 = 58.4 (WT/70) 0.5^DIAL, doi:10.1097/FTD.0000000000000490."""
     tree = nb.published("vancomycin_goti_2018", omega={"sd": {"cl": 1e-9, "v1": 1e-9, "v2": 1e-9}})
-    found = nb.predict(None, tree, patient(crcl=65.0, wt=80.0, dial=1.0), random_seed=1)
+    found = nb.predict(tree, patient(crcl=65.0, wt=80.0, dial=1.0), random_seed=1)
     expected = (4.5 * (65 / 120) ** 0.8 * 0.7, 58.4 * 80 / 70 * 0.5, 6.5, 38.4)
     assert tuple(float(of(found, name)[0]) for name in ("cl", "v1", "q", "v2")) == pytest.approx(expected)
 
@@ -236,7 +236,7 @@ def test_where_a_transform_stands_is_not_guessed():
         with pytest.raises(nb.ModelError, match=r"center\(age\) in 'cl ~ .* state reference={'age': ...}"):
             nb.population(OneCompartment(), **given, domain=domain)
     known = nb.population(OneCompartment(), **given | {"omega": {"sd": {"cl": 1e-9}}}, reference={"age": 40.0})
-    assert of(nb.predict(None, known, patient(age=55.0), random_seed=1), "cl") == pytest.approx(3 * np.exp(0.3))
+    assert of(nb.predict(known, patient(age=55.0), random_seed=1), "cl") == pytest.approx(3 * np.exp(0.3))
 
 
 @pytest.mark.parametrize("name", nb.published_names())

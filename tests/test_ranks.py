@@ -67,7 +67,7 @@ def test_a_group_alone_has_its_own_line(tree, effect):
         assert table.loc[str(subject), "alone"] == pytest.approx(fitted - place[1], abs=1e-6)
     assert (table["records"] == 10).all()
     eta = tree["posterior"]["eta_Subject"].sel(Subject_effect=effect).mean(("chain", "draw"))
-    assert table["estimate"].to_numpy() == pytest.approx(eta.to_numpy())
+    assert table["mean"].to_numpy() == pytest.approx(eta.to_numpy())
 
 
 def test_the_alone_estimate_of_an_outer_group_is_the_mean_of_its_records():
@@ -84,7 +84,7 @@ def test_a_group_with_too_few_records_has_no_estimate_alone():
     data = nb.Dataset.from_frame(frame, outcome="Reaction", time="Days", levels="Subject")
     table = nb.pooling(stated(MODEL, data, draws=5, sigma_Reaction_a=25.0, **POPULATION))
     assert table["alone"].isna().sum() == 1 and np.isnan(table.loc["308", "alone"])
-    assert table["estimate"].notna().all()
+    assert table["mean"].notna().all()
 
 
 def test_unknown_levels_and_effects_are_told(tree):

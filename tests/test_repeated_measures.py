@@ -71,7 +71,7 @@ def test_the_truth_is_found_again(tree):
     agrees(tree, {"omega_subject mu": 10.0, "sigma_qtc_a": 6.0, "sigma_qtc_rho": 0.7}, within=2.5)
     found = nb.intervals(QTC.difference(tree))
     assert found.index.tolist() == [f"drug at {hour:g}" for hour in HOURS]
-    assert (np.abs(found["estimate"] - EFFECT) / found["sd"]).max() < 2.5
+    assert (np.abs(found["mean"] - EFFECT) / found["sd"]).max() < 2.5
 
 
 def test_the_effects_agree_with_generalised_least_squares(tree):
@@ -86,7 +86,7 @@ def test_the_effects_agree_with_generalised_least_squares(tree):
     information = x.T @ np.linalg.solve(v, x)
     beta = np.linalg.solve(information, x.T @ np.linalg.solve(v, frame["value"].to_numpy()))[8:]
     found = nb.intervals(QTC.difference(tree))
-    assert (np.abs(found["estimate"] - beta) / found["sd"]).max() < 0.35
+    assert (np.abs(found["mean"] - beta) / found["sd"]).max() < 0.35
     assert found["sd"].to_numpy() == pytest.approx(np.sqrt(np.diag(np.linalg.inv(information))[8:]), rel=0.2)
 
 

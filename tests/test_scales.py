@@ -67,7 +67,7 @@ def test_new_data_are_predicted_in_the_state_of_the_training():
     tree = nb.simulate(told, data, draws=4000, values=values, random_seed=1)
     tree["posterior"] = tree["prior"]
     late = data.sel(id="0", t=[7.0])
-    y = nb.predict(told, tree, late, random_seed=2)["posterior_predictive"]["y"]
+    y = nb.predict(tree, late, random_seed=2)["posterior_predictive"]["y"]
     assert float(y.std()) == pytest.approx(np.exp(0.5 * (7 - 3.5)), rel=0.05)
     drawn = draws_of(tree["prior"].to_dataset(), resolve(told, data), told, ("y",))
     assert drawn.sigma["y"]["a"].shape == (4000, 2)

@@ -63,7 +63,7 @@ def test_a_class_of_a_tree_is_not_imported(untouched, tree, named, monkeypatch):
     monkeypatch.setitem(sys.modules, "lazy", lazy)
     bad = stating(tree, lambda fields: fields["structure"].update({"class": named}))
     with pytest.raises(nb.ModelError):
-        nb.forecast(None, bad, nb.training_dataset(tree))
+        nb.forecast(bad, nb.training_dataset(tree))
 
 
 def test_a_class_that_is_loaded_is_found_and_one_of_a_package_is_loaded():

@@ -103,7 +103,7 @@ def test_new_data_are_in_the_basis_of_the_training_and_survive_storage(tmp_path)
     tree = nb.simulate(model(), data, draws=5, random_seed=1)
     tree["posterior"] = tree["prior"]
     few = data.sel(id="3")
-    again = nb.predict(model(), tree, few)["posterior"]
+    again = nb.predict(tree, few)["posterior"]
     here = (data.observations["id"] == "3").to_numpy()
     assert again["f_y"].to_numpy() == pytest.approx(tree["prior"]["f_y"].to_numpy()[..., here], rel=1e-9)
     assert again["omega_mu_smooth"].to_numpy() == pytest.approx(tree["prior"]["omega_mu_smooth"].to_numpy())

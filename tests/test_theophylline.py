@@ -50,11 +50,11 @@ def patient(data):
 
 @pytest.fixture(scope="module")
 def forecast(without_12, patient):
-    return nb.forecast(oral(), without_12, patient, draws=4000, random_seed=3)
+    return nb.forecast(without_12, patient, draws=4000, random_seed=3)
 
 
 def test_chains_converge(tree):
-    table = nb.check(oral(), tree).population
+    table = nb.check(tree).population
     assert (table["rhat"] < 1.01).all() and (table["ess_bulk"] > 400).all()
 
 
@@ -63,33 +63,33 @@ def test_typical_values_agree_with_other_software_within_the_posterior_spread(tr
     for name, log_value in NLMIXR.items():
         others = (np.exp(log_value), SAEMIX[name], GAUSS_HERMITE[name])
         for other in others:
-            assert abs(table.loc[name, "estimate"] - other) < table.loc[name, "sd"], name
+            assert abs(table.loc[name, "mean"] - other) < table.loc[name, "sd"], name
     for name, value in SAEMIX_OMEGA.items():
-        assert abs(table.loc[f"omega_id {name}", "estimate"] - value) < table.loc[f"omega_id {name}", "sd"], name
-    assert abs(table.loc["sigma_conc_a", "estimate"] - SAEMIX_SIGMA) < table.loc["sigma_conc_a", "sd"]
+        assert abs(table.loc[f"omega_id {name}", "mean"] - value) < table.loc[f"omega_id {name}", "sd"], name
+    assert abs(table.loc["sigma_conc_a", "mean"] - SAEMIX_SIGMA) < table.loc["sigma_conc_a", "sd"]
 
 
 def test_predicting_the_training_data_reproduces_f(tree):
-    again = nb.predict(oral(), tree, random_seed=5)
+    again = nb.predict(tree, random_seed=5)
     np.testing.assert_array_equal(again["posterior"]["f_conc"], tree["posterior"]["f_conc"])
     np.testing.assert_array_equal(again["posterior"]["cl"], tree["posterior"]["cl"])
 
 
 def test_row_order_does_not_matter(tree, data):
     shuffled = replace(data, observations=data.observations.sample(frac=1, random_state=1))
-    again = nb.predict(oral(), tree, shuffled, random_seed=5)["posterior"]["f_conc"]
+    again = nb.predict(tree, shuffled, random_seed=5)["posterior"]["f_conc"]
     np.testing.assert_allclose(again.sortby("conc_obs"), tree["posterior"]["f_conc"], rtol=1e-13)
 
 
 def test_save_reload_predict_is_bit_equal_in_another_process(tree, tmp_path):
-    here = nb.predict(oral(), tree, random_seed=7)["posterior_predictive"]["conc"].to_numpy()
+    here = nb.predict(tree, random_seed=7)["posterior_predictive"]["conc"].to_numpy()
     tree.to_netcdf(tmp_path / "tree.nc")
     script = (
         "import sys, numpy as np, xarray as xr, nlmebayes as nb\n"
         "from model_zoo import OneCompartment\n"
         "model = nb.Model(OneCompartment(absorption='first-order'), residual=nb.Additive())\n"
         "tree = xr.open_datatree(sys.argv[1])\n"
-        "np.save(sys.argv[2], nb.predict(model, tree, random_seed=7)['posterior_predictive']['conc'].to_numpy())\n"
+        "np.save(sys.argv[2], nb.predict(tree, random_seed=7)['posterior_predictive']['conc'].to_numpy())\n"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path / "tree.nc", tmp_path / "there.npy"], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "there.npy"), here)
@@ -104,7 +104,7 @@ def test_the_tree_carries_its_own_model(tree, tmp_path):
 def test_another_model_is_refused(tree):
     other = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
     with pytest.raises(nb.ModelError, match="made with another model"):
-        nb.predict(other, tree)
+        nb.predict(tree, model=other)
 
 
 def test_forecast_equals_the_fit_of_all_data_together(data, forecast, patient):
@@ -128,20 +128,20 @@ def test_forecast_equals_the_fit_of_all_data_together(data, forecast, patient):
 
 def test_other_samples_of_the_patient_fall_in_the_bands(data, forecast, patient):
     held_out = data.sel(id="12")
-    predicted = nb.predict(oral(), forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
+    predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["conc"]
     low, high = predicted.quantile([0.025, 0.975], dim=("chain", "draw")).to_numpy()
     others = ~held_out.observations["row"].isin(patient.observations["row"]).to_numpy()
     seen = held_out.observations["value"].to_numpy()
     inside = ((seen >= low) & (seen <= high))[others]
     assert len(inside) == 9 and inside.sum() >= 8
-    population = nb.predict(oral(), forecast, held_out, redraw=True, random_seed=1)["posterior_predictive"]["conc"]
+    population = nb.predict(forecast, held_out, redraw=True, random_seed=1)["posterior_predictive"]["conc"]
     assert float(predicted.std(("chain", "draw")).mean()) < 0.8 * float(population.std(("chain", "draw")).mean())
 
 
 def test_forecast_without_news_is_the_population(without_12, data, patient):
     """A sample at time 0, where every patient's prediction is 0, moves nothing."""
     first = data.sel(id="12", time=0.0)
-    forecast = nb.forecast(None, without_12, first, draws=4000, random_seed=1)
+    forecast = nb.forecast(without_12, first, draws=4000, random_seed=1)
     for name in ("cl", "v", "ka"):
         after, before = np.log(forecast["posterior"][name]), np.log(forecast["prior"][name])
         assert abs(float(after.mean() - before.mean())) < 5 * float(before.std()) * np.sqrt(2 / 4000)
@@ -149,9 +149,9 @@ def test_forecast_without_news_is_the_population(without_12, data, patient):
 
 def test_known_and_several_patients_are_refused(tree, without_12, data):
     with pytest.raises(nb.ModelError, match="id 12 was in the training data"):
-        nb.forecast(oral(), tree, data.sel(id="12"))
+        nb.forecast(tree, data.sel(id="12"))
     with pytest.raises(nb.ModelError, match="takes one patient; the data have 12"):
-        nb.forecast(oral(), without_12, data)
+        nb.forecast(without_12, data)
 
 
 def test_recommend_counts_draws_of_the_exact_exposure(forecast):
@@ -175,8 +175,8 @@ def test_trough_is_before_the_dose_at_its_time(forecast):
 
 
 def test_reports_speak(tree):
-    report = nb.check(oral(), tree)
+    report = nb.check(tree)
     assert "smallest values of replicated data lie below" in str(report)  # concentrations are not negative
     assert {"cl", "v", "ka"} == set(report.shrinkage["effect"])
     assert report.shrinkage["shrinkage_pct"].between(-10, 60).all()
-    assert nb.plot.fits(oral(), tree).axes and nb.plot.vpc(oral(), tree).axes
+    assert nb.plot.fits(tree).axes and nb.plot.vpc(tree).axes

@@ -40,8 +40,8 @@ def test_forecasts_in_threads_are_those_of_one():
     frame = pd.DataFrame({"id": "new", "time": [2.0, 10.0], "conc": [9.0, 6.0]})
     doses = pd.DataFrame({"id": ["new"], "time": 0.0, "amt": 400.0})
     patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    found = together(lambda: nb.forecast(None, tree, patient, random_seed=1)["posterior"], 4)
-    alone = nb.forecast(None, tree, patient, random_seed=1)["posterior"]
+    found = together(lambda: nb.forecast(tree, patient, random_seed=1)["posterior"], 4)
+    alone = nb.forecast(tree, patient, random_seed=1)["posterior"]
     assert all(each.equals(alone) for each in found)
 
 

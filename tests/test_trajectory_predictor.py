@@ -95,7 +95,7 @@ def test_the_marginal_likelihood_of_a_patient_is_that_of_quadrature(population, 
     spread = np.linalg.cholesky(np.linalg.solve(factor, np.linalg.solve(factor, covariance).T))
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     unit = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
-    target, _ = nb.forecaster(MODEL, population).target(dataset(new))
+    target, _ = nb.forecaster(population).target(dataset(new))
     whole = target.log_density((centre + unit @ spread.T)[:, None], np.zeros(len(unit), dtype=int))[:, 0]
     whole += 0.5 * (unit**2).sum(axis=1) + np.log(np.outer(weights, weights).ravel()) + np.log(np.diag(spread)).sum()
     p = probability(mean, covariance)
@@ -108,7 +108,7 @@ def test_the_forecast_of_a_response_is_that_of_quadrature(population):
     _, mean, covariance = given_the_features(new)
     patient = dataset(new.assign(response=np.nan), unmeasured="predict")
     forecast = nb.forecast(
-        MODEL, population, patient, method="importance", draws=20_000, proposals=20_000, rounds=0, random_seed=1
+        population, patient, method="importance", draws=20_000, proposals=20_000, rounds=0, random_seed=1
     )
     drawn = forecast["posterior"]["f_response"].isel(response_obs=0)
     error = float(drawn.std()) / np.sqrt(10_000)
@@ -184,9 +184,9 @@ def validated(monkeypatch):
             fitted.append(data)
             return stated(model, data, **VALUES)
 
-        def forecast_each(model, tree, data, **settings):
+        def forecast_each(tree, data, **settings):
             asked.append(data)
-            return nb.forecast_each(model, tree, data, **settings)
+            return nb.forecast_each(tree, data, **settings)
 
         monkeypatch.setattr(trajectory_predictor, "fit", fit)
         monkeypatch.setattr(trajectory_predictor, "forecast_each", forecast_each)

@@ -21,7 +21,7 @@ def test_dyestuff_agrees_with_lme4(tree):
     """lme4 1.1-31, REML: Yield ~ 1 + (1 | Batch)."""
     agrees(tree, {"mu": 1527.5, "omega_Batch mu": 42.00059531, "sigma_Yield_a": 49.51009997})
     table = nb.intervals(nb.partition(tree)["icc"])
-    assert abs(table.loc["Batch", "estimate"] - 0.4184874) < table.loc["Batch", "sd"]
+    assert abs(table.loc["Batch", "mean"] - 0.4184874) < table.loc["Batch", "sd"]
 
 
 def test_dyestuff_agrees_with_statsmodels(tree):
@@ -43,7 +43,7 @@ def test_the_effect_of_each_batch_is_shrunk_as_the_variances_say(tree):
     table = nb.pooling(tree)
     assert table["alone"].to_numpy() == pytest.approx(means.to_numpy() - mu.mean().item(), abs=1e-6)
     expected = [float((kept * (mean - mu)).mean()) for mean in means]
-    assert table["estimate"].to_numpy() == pytest.approx(expected, abs=5.0)
+    assert table["mean"].to_numpy() == pytest.approx(expected, abs=5.0)
 
 
 def test_halving_the_variance_between_sites_buys_precision():
@@ -59,7 +59,7 @@ def test_halving_the_variance_between_sites_buys_precision():
 
 def test_the_precision_is_that_of_the_mean_of_simulated_studies():
     tree = stated(MODEL, nb.datasets.dyestuff(), draws=4000, **VALUES)
-    means = nb.predict(None, tree, redraw=True, random_seed=1)["posterior_predictive"]["Yield"].mean("Yield_obs")
+    means = nb.predict(tree, redraw=True, random_seed=1)["posterior_predictive"]["Yield"].mean("Yield_obs")
     found = VarianceComponents().gain(tree, sites=6, each=5)
     assert found["se"].mean().item() == pytest.approx(means.std().item(), rel=0.05)
 

@@ -154,7 +154,7 @@ def test_predictive_variance_of_new_units_is_that_of_replicated_studies():
     _, data = uneven()
     tree = stated(SLOPES, data, draws=4000, seed=2, sigma_y_a=0.7, omega_device=[0.6])
     table = nb.new_unit(tree, draws=4000)
-    drawn = nb.predict(None, tree, redraw=True, random_seed=1)["posterior_predictive"]["y"]
+    drawn = nb.predict(tree, redraw=True, random_seed=1)["posterior_predictive"]["y"]
     assert list(table.index) == ["estimates", "site", "id", "device", "residual", "total"]
     assert table.loc["total", "variance"] == pytest.approx(drawn.var(("chain", "draw")).mean().item(), rel=0.03)
     assert table["share"].iloc[:-1].sum() == pytest.approx(1.0, rel=1e-12)
@@ -166,7 +166,7 @@ def test_a_new_patient_at_a_known_site_leaves_out_the_variance_among_sites():
     patient = frame.iloc[:1].assign(id="new", y=np.nan)
     patient = nb.Dataset.from_frame(patient, outcome="y", levels=("site", "site/id"), unmeasured="predict")
     table = nb.new_unit(tree, patient, draws=4000)
-    drawn = nb.predict(None, tree, patient, random_seed=1)["posterior_predictive"]["y"]
+    drawn = nb.predict(tree, patient, random_seed=1)["posterior_predictive"]["y"]
     assert table.loc[["site", "device"], "variance"].tolist() == [0.0, 0.0]
     assert table.loc["total", "variance"] == pytest.approx(drawn.var(("chain", "draw")).item(), rel=0.05)
 
@@ -183,7 +183,7 @@ def test_occasions_of_a_patient_under_doses_are_split_by_simulation():
     values = {"theta_cl": [1.0], "theta_v": [3.0], "omega_id": [0.3, 0.2], "omega_occ": [0.2], "sigma_conc_b": 0.1}
     tree = stated(model, data, draws=40, **values)
     table = nb.new_unit(tree, random_seed=1)
-    drawn = nb.predict(None, stated(model, data, draws=4000, **values), redraw=True, random_seed=2)
+    drawn = nb.predict(stated(model, data, draws=4000, **values), redraw=True, random_seed=2)
     spread = drawn["posterior_predictive"]["conc"].var(("chain", "draw")).mean().item()
     assert table.loc["total", "variance"] == pytest.approx(spread, rel=0.06)
     assert (table["variance"].drop("estimates") > 0).all()
@@ -193,8 +193,9 @@ def test_intervals_are_those_of_the_draws():
     _, data = uneven()
     share = nb.partition(stated(SLOPES, data, draws=200))["share"]
     table, site = nb.intervals(share, 0.8), share.sel(source="site").to_numpy().ravel()
-    assert list(table.columns) == ["estimate", "sd", "q10", "q90"]
-    assert table.loc["site"].tolist() == pytest.approx([site.mean(), site.std(), *np.quantile(site, [0.1, 0.9])])
+    assert list(table.columns) == ["mean", "sd", "median", "eti_lb", "eti_ub"]
+    expected = [site.mean(), site.std(), *np.quantile(site, [0.5, 0.1, 0.9])]
+    assert table.loc["site"].tolist() == pytest.approx(expected)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ class TreatmentHeterogeneity(Curve):
         Returns
         -------
         DataFrame
-            By unit ``risk``; ``benefit`` with ``q05`` and ``q95``; ``nnt``, the number to treat for one event spared;
+            By unit ``risk``; ``benefit`` with ``eti_lb`` and ``eti_ub`` (of 90 %); ``nnt``, the number to treat for one
+            event spared;
             ``icer = cost / (gain benefit)``; ``net = price gain benefit - cost``, and ``p_worth`` that it is above 0.
             Ratios are of posterior means.
         """
@@ -81,8 +82,8 @@ class TreatmentHeterogeneity(Curve):
             nnt = np.where(mean > 0, 1 / mean, np.inf)
         return pd.DataFrame(
             {
-                "risk": drawn["risk"].mean("sample").to_numpy(), "benefit": mean, "q05": low, "q95": high, "nnt": nnt,
-                "icer": cost * nnt / gain, "net": net.mean("sample").to_numpy(),
+                "risk": drawn["risk"].mean("sample").to_numpy(), "benefit": mean, "eti_lb": low, "eti_ub": high,
+                "nnt": nnt, "icer": cost * nnt / gain, "net": net.mean("sample").to_numpy(),
                 "p_worth": (net > 0).mean("sample").to_numpy(),
             },
             index=pd.Index(benefit["unit"].to_numpy(), name="unit"),

@@ -127,7 +127,7 @@ class Crossover(LinearPredictor):
         is from ``low`` to ``high``, by contrast."""
         difference = self.contrasts(tree)
         within = ((difference > np.log(low)) & (difference < np.log(high))).mean(("chain", "draw"))
-        table = np.exp(intervals(difference)[["estimate", "q05", "q95"]]).rename(columns={"estimate": "ratio"})
+        table = np.exp(intervals(difference)[["mean", "eti_lb", "eti_ub"]]).rename(columns={"mean": "ratio"})
         return table.assign(p_within=within.to_series())
 
 

@@ -72,7 +72,7 @@ class ReliabilityICC(Curve):
         """By feature the ICC with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be averaged for
         a reliability ``wanted`` by the formula of Spearman and Brown; posterior means."""
         found = self.reliability(tree)
-        table = intervals(found["icc"]).rename(columns={"estimate": "icc"})
+        table = intervals(found["icc"]).rename(columns={"mean": "icc"})
         needed = wanted / (1 - wanted) * (1 - found["icc"]) / found["icc"]
         rest = {"error": found["error"], "sdd": found["sdd"], "repeats": needed.median(("chain", "draw"))}
         return table.assign(**{k: v.mean([d for d in v.dims if d != "feature"]).to_series() for k, v in rest.items()})

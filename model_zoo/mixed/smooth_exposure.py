@@ -69,7 +69,7 @@ class SmoothExposure(LinearPredictor):
         data = Dataset.from_frame(
             frame, outcome=outcome, levels=training.levels, unmeasured="predict", duplicates="keep"
         )
-        found = predict(None, tree, data)["posterior"]
+        found = predict(tree, data)["posterior"]
         effects = [found[v] for v in found if v.startswith("eta_")]
         slopes = [str(name) for each in effects for name in each[each.dims[-1]].to_numpy() if name != "mu"]
         if slopes:

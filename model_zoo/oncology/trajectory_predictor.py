@@ -131,7 +131,7 @@ class TrajectoryPredictor(Curve):
         for held in parts:
             of = {data.subject: held}
             tree = fit(model, data.drop_sel(**of), random_seed=random_seed, **settings)
-            table.loc[held, "one_stage"] = _forecast(model, tree, data.sel(**of), random_seed)
+            table.loc[held, "one_stage"] = _forecast(tree, data.sel(**of), random_seed)
         return table.reindex(x.index[x.index.isin(table.index)])
 
     @staticmethod
@@ -181,12 +181,12 @@ def _logistic(x, y):
     return pd.DataFrame({"estimate": back @ b, "se": se}, index=x.columns)
 
 
-def _forecast(model, tree, data, seed):
+def _forecast(tree, data, seed):
     """Mean probability of a response of each patient, from everything but the response."""
     hidden = data.with_values(response=np.full((data.observations["outcome"] == "response").sum(), np.nan))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rare in this population")  # of many patients, one is
-        found = forecast_each(model, tree, hidden, method="importance", unusual="warn", random_seed=seed)
+        found = forecast_each(tree, hidden, method="importance", unusual="warn", random_seed=seed)
     for patient, why in found.failures.items():
         warnings.warn(f"one_stage: {data.subject} {patient} has no forecast: {why}", stacklevel=3)
     return pd.Series({k: float(v["posterior"]["f_response"].mean()) for k, v in found.trees.items()}, dtype=float)

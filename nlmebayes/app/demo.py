@@ -28,14 +28,14 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
     train, held_out = data.drop_sel(id=LEFT_OUT), data.sel(id=LEFT_OUT)
     tree = nb.fit(model, train, draws=draws, tune=tune, chains=chains, random_seed=seed, progressbar=progressbar)
     trees.save(tree, folder / "population.nc")
-    report = nb.check(model, tree)
+    report = nb.check(tree)
     say(f"\n{report}")
     with whole.file(folder / "check.txt", force=True) as file:
         file.write_text(f"{report}\n", encoding="utf-8")
     with whole.file(folder / "population.csv", force=True) as file:
         report.population.to_csv(file, index=False)
     patient = held_out.sel(time=list(SAMPLES))
-    forecast = nb.forecast(model, tree, patient, random_seed=seed)
+    forecast = nb.forecast(tree, patient, random_seed=seed)
     inside, others = coverage(model, forecast, held_out, seed)
     say(
         f"\nPatient {LEFT_OUT}, forecast from samples at {SAMPLES[0]:g} and {SAMPLES[1]:g} h: {inside} of the {others} "
@@ -59,7 +59,7 @@ def run(structure, folder, say, *, draws=1000, tune=1000, chains=4, seed=1, prog
 def coverage(model, forecast, held_out, seed):
     """How many of the samples the forecast has not seen lie in its central 95 % band, and how many there are."""
     others = ~held_out.observations["time"].isin(SAMPLES).to_numpy()
-    predicted = nb.predict(model, forecast, held_out, random_seed=seed)["posterior_predictive"]["conc"]
+    predicted = nb.predict(forecast, held_out, random_seed=seed)["posterior_predictive"]["conc"]
     low, high = predicted.quantile([0.025, 0.975], dim=("chain", "draw")).to_numpy()
     seen = held_out.observations["value"].to_numpy()
     return int(np.sum((seen >= low) & (seen <= high) & others)), int(others.sum())
@@ -68,7 +68,7 @@ def coverage(model, forecast, held_out, seed):
 def pictures(model, tree, forecast, table, held_out):
     """Name and figure, one after the other."""
     yield "prior", nb.plot.prior(nb.simulate(model, nb.datasets.theophylline(), random_seed=1))
-    yield "fits", nb.plot.fits(model, tree)
-    yield "vpc", nb.plot.vpc(model, tree)
+    yield "fits", nb.plot.fits(tree)
+    yield "vpc", nb.plot.vpc(tree)
     yield "forecast", nb.plot.forecast(forecast, np.linspace(0, 30, 121), held_out=held_out)
     yield "regimens", nb.plot.regimens(table)

@@ -109,7 +109,7 @@ def listed(table, aims, worded, units):
         for name, row in zip(names, part.to_dict("records"), strict=False):
             yield (
                 f"{name:<{wide}}{row['p_below']:>7.2f}{row['p_in']:>10.2f}{row['p_above']:>7.2f}"
-                f"{row['median']:>10.4g}   {row['q05']:.4g} to {row['q95']:.4g}"
+                f"{row['median']:>10.4g}   {row['eti_lb']:.4g} to {row['eti_ub']:.4g}"
             )
         if len(part) > LISTED:
             yield f"... and {len(part) - LISTED} more, in regimens.csv"

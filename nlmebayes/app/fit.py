@@ -40,10 +40,10 @@ def run(said, out, say, *, force=False, progressbar=True):
             priors = nb.priors(model, data)
         say(f"{data}\n{model}")
         tree = _sample(model, data, full, say, progressbar)
-        report = nb.check(model, tree)
+        report = nb.check(tree)
         texts, tables = {"data": data, "check": report}, {"priors": priors, "summary": nb.summary(tree)}
         _write(folder, full, out, tree, texts, tables)
-        _draw(folder, model, tree, data, say)
+        _draw(folder, tree, data, say)
         say("\n".join(["Findings:", *(f"  - {text}" for text in report.findings or ("none",))]))
     say(f"Written to {out}: " + ", ".join(sorted(path.name for path in out.iterdir())))
 
@@ -73,13 +73,13 @@ def _seen_from(folder, path):
     return os.path.relpath(path, folder).replace(os.sep, "/") if path.anchor == folder.anchor else path.as_posix()
 
 
-def _draw(folder, model, tree, data, say):
+def _draw(folder, tree, data, say):
     several = len(data.outcomes) > 1
     for outcome, plain in whole.names(data.outcomes).items():
         for kind in ("fits", "vpc"):
             name = f"{kind}_{plain}" if several else kind
             try:
-                figure = getattr(nb.plot, kind)(model, tree, outcome=outcome)
+                figure = getattr(nb.plot, kind)(tree, outcome=outcome)
             except ValueError as error:  # such as no column to plot over
                 say(f"note: no {name}.png: {error}")
                 continue

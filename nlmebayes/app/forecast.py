@@ -86,7 +86,7 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         patient = statement.dataset(people.reading | said | {"unmeasured": "predict"})
     with whole.folder(out, OWN, force=force) as folder, _warned(warned):
         forecast = nb.forecast(
-            None, people.tree, patient, random_seed=seed, now=now, time_sd=wanted.number_or_name(time_sd),
+            people.tree, patient, random_seed=seed, now=now, time_sd=wanted.number_or_name(time_sd),
             missing="impute" if impute else "refuse",
         )  # fmt: skip
         found = {"patient": _patient(forecast, patient), "parameters": parameters(forecast)}
@@ -139,7 +139,9 @@ def parameters(forecast):
         after, before = (forecast[group][p.name].isel(unit=-1) for group in ("posterior", "prior"))
         low, median, high = (float(q) for q in after.quantile([0.05, 0.5, 0.95]))
         expected = float(before.median())
-        rows.append({"name": p.name, "unit": p.unit, "median": median, "q05": low, "q95": high, "population": expected})
+        rows.append(
+            {"name": p.name, "unit": p.unit, "median": median, "eti_lb": low, "eti_ub": high, "population": expected}
+        )
     return rows
 
 
@@ -157,7 +159,7 @@ def told(found):
         f"{'':12}{'median':>10}   {'5 to 95 %':<22}{'population':>10}",
     ]
     for p in found["parameters"]:
-        band = f"{p['q05']:.4g} to {p['q95']:.4g}"
+        band = f"{p['eti_lb']:.4g} to {p['eti_ub']:.4g}"
         lines.append(f"{p['name']:<12}{p['median']:>10.4g}   {band:<22}{p['population']:>10.4g}  {p['unit']}")
     return lines
 

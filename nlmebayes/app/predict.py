@@ -12,7 +12,7 @@ from nlmebayes.data.tidy import own_labels
 from nlmebayes.files import trees, whole
 from nlmebayes.files.text import read_json
 
-STATISTICS = {"mean": None, "median": 0.5, "q05": 0.05, "q95": 0.95}
+STATISTICS = {"mean": None, "median": 0.5, "eti_lb": 0.05, "eti_ub": 0.95}
 
 
 def run(path, said, out, say, *, times=None, grid=None, over="time", netcdf=None, force=False, seed=1):
@@ -32,7 +32,7 @@ def run(path, said, out, say, *, times=None, grid=None, over="time", netcdf=None
     data = statement.dataset(reading(tree) | said | {"unmeasured": "predict"})
     values = grid_of(times, grid)
     wanted = data if values is None else data.over(**{over: values})
-    predicted = nb.predict(None, tree, wanted, random_seed=seed)
+    predicted = nb.predict(tree, wanted, random_seed=seed)
     with whole.file(out, force=force) as file:
         table(predicted, wanted).to_csv(file, index=False)
         if netcdf is not None:

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nlmebayes import storage
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, Tree, checked
 from nlmebayes.dosing import regimen
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
-from nlmebayes.evaluation import draws_of
+from nlmebayes.fitted import REPORT, fitted
 from nlmebayes.measurement import log_density, measure
 from nlmebayes.model import Model, ModelError
-from nlmebayes.prediction import context, predict
+from nlmebayes.prediction import predicted
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +85,13 @@ def next_sample(
     >>> import nlmebayes as nb
     >>> table = nb.next_sample(forecast, [26, 30, 36, 47.5], "cl")  # doctest: +SKIP
     """
-    if "nlmebayes_forecast" not in forecast.attrs:
+    if REPORT not in forecast.attrs:
         raise ModelError("next_sample needs the tree of one patient, from forecast")
     candidates = [np.atleast_1d(np.asarray(time, dtype=float)) for time in times]
     if not candidates or not all(each.size for each in candidates):
         raise ModelError("next_sample: give times, which are numbers")
-    model, training = context(model, forecast)
-    patient = storage.stored_dataset(forecast)
+    known = fitted(forecast, model)
+    model, patient = known.model, known.data
     outcome = only(patient, outcome)
     every = np.unique(np.concatenate(candidates))
     case = None
@@ -103,8 +102,8 @@ def next_sample(
                        covariates=covariates)  # fmt: skip
         (plan,) = completed(case, [plan])
     value = _quantity(of, forecast, model, case, plan)
-    f = _curve(forecast, model, patient, outcome, every) if case is None else _planned(case, plan, every)
-    sigma = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes).sigma[outcome]
+    f = _curve(known, outcome, every) if case is None else _planned(case, plan, every)
+    sigma = known.draws_of(patient.outcomes).sigma[outcome]
     view = _View(model.residual_of(outcome), f, sigma, value, patient.blq == "M4", lloq, replicates, random_seed)
     rows = [view.row(each, np.searchsorted(every, each)) for each in candidates]
     return pd.DataFrame(rows).sort_values("sd_after", kind="stable").reset_index(drop=True)
@@ -126,11 +125,11 @@ def _quantity(of, forecast, model, case, plan):
     return known[of].scale.forward(values.reshape(-1, values.shape[-1])[:, -1])
 
 
-def _curve(forecast, model, patient, outcome, times):
+def _curve(known, outcome, times):
     """Predictions (draw, time) under the doses recorded."""
     wanted = np.unique(times)
-    grid = patient.over(time=wanted)
-    f = predict(model, forecast, grid, random_seed=0)["posterior"][f"f_{outcome}"].to_numpy()
+    grid = known.data.over(time=wanted)
+    f = predicted(known, grid, random_seed=0)["posterior"][f"f_{outcome}"].to_numpy()
     return f.reshape(-1, f.shape[-1])[:, np.searchsorted(wanted, times)]
 
 

@@ -10,16 +10,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import storage
 from nlmebayes.data.validate import DataError
 from nlmebayes.design import Design, resolve
 from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import Draws, draws_of, effects, evaluator
+from nlmebayes.evaluation import Draws, effects, evaluator
+from nlmebayes.fitted import REPORT, fitted, said
 from nlmebayes.model import Model, ModelError
-from nlmebayes.prediction import context, said
 from nlmebayes.structure.area import area_of
 from nlmebayes.weights import KHAT
 
@@ -59,14 +58,14 @@ class Case:
         ModelError
             Not a forecast, of a model without doses, or of several outcomes none of which is chosen.
         """
-        model, training = context(model, forecast)
-        patient = storage.stored_dataset(forecast)
+        known = fitted(forecast, model)
+        model, training, patient = known.model, known.training, known.data
         if not model.structure.doses:
             raise ModelError(f"{model.structure.label} has no doses")
         outcome = only(patient, outcome)
         size = independent(forecast)
-        draws = draws_of(forecast["posterior"].to_dataset(), training, model, patient.outcomes)
-        drift = said(forecast, "nlmebayes_forecast").get("drift")
+        draws = known.draws_of(patient.outcomes)
+        drift = known.report.get("drift")
         coming = outlook.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
         given = Dispensing.of(forecast)
@@ -85,9 +84,9 @@ def only(patient, outcome=None):
 
 def independent(forecast):
     """Effective number of draws of a forecast; warns of one that is not to be trusted."""
-    if "nlmebayes_forecast" not in forecast.attrs:
+    if REPORT not in forecast.attrs:
         raise ModelError("recommend needs the tree of one patient, from forecast")
-    report = {"khat": None} | said(forecast, "nlmebayes_forecast")
+    report = {"khat": None} | said(forecast, REPORT)
     if not isinstance(report.get("effective_sample_size"), float):
         raise ModelError("the tree is damaged: it does not say how many draws are independent; forecast anew")
     if (report["khat"] or 0.0) > KHAT:

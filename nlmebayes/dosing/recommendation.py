@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import storage
-from nlmebayes.arguments import NotNegative, Number, Text, Tree, checked
+from nlmebayes.arguments import NotNegative, Number, Share, Text, Tree, checked
 from nlmebayes.dosing import doubts, inheritance
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
@@ -17,6 +17,7 @@ from nlmebayes.errors import warn
 from nlmebayes.forecasting import charts
 from nlmebayes.model import Model, ModelError
 from nlmebayes.publication import outside
+from nlmebayes.tails import tails
 
 
 @checked
@@ -60,7 +61,7 @@ class Loss:
 def recommend(
     forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
     model: Model | None = None, outcome: Text | None = None, loss: Loss | None = None, history: History = FOLLOW,
-    occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None,
+    occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
 ):  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
@@ -97,13 +98,16 @@ def recommend(
     now : float, optional
         A dose recorded for a later time is refused, unless ``history`` takes it out, and a regimen that starts
         earlier.
+    ci_prob : float
+        Probability of the interval of an exposure.
 
     Returns
     -------
     DataFrame
         One row per regimen and target, the best regimen first: ``p_below``, ``p_in``, ``p_above`` with Monte Carlo
-        errors ``mcse_below``, ``mcse``, ``mcse_above`` (from the forecast's effective sample size), quantiles of the
-        exposure, ``p_all``, and the expected ``loss`` over all targets with ``mcse_loss``.
+        errors ``mcse_below``, ``mcse``, ``mcse_above`` (from the forecast's effective sample size), ``median``,
+        ``eti_lb`` and ``eti_ub`` of the exposure, ``p_all``, and the expected ``loss`` over all targets with
+        ``mcse_loss``.
 
     Raises
     ------
@@ -131,7 +135,7 @@ def recommend(
         doubt = doubts.other_unit(target, [np.median(x) for x in column])
         if doubt:
             warn(doubt)
-    return ranked(tabled(plans, targets, each, loss or Loss(), case.size), loss)
+    return ranked(tabled(plans, targets, each, loss or Loss(), case.size, ci_prob), loss)
 
 
 def completed(case, plans, now=None):
@@ -225,7 +229,7 @@ def known(exposure, plan):
     return np.where(unknown, np.inf, exposure)
 
 
-def tabled(plans, targets, exposures, loss, size):
+def tabled(plans, targets, exposures, loss, size, ci_prob):
     """One row per plan and target."""
     rows = []
     for plan, each in zip(plans, exposures, strict=True):
@@ -235,13 +239,14 @@ def tabled(plans, targets, exposures, loss, size):
             "p_all": float(np.all(inside, axis=0).mean()), "loss": float(lost.mean()),
             "mcse_loss": float(lost.std() / np.sqrt(size)) if np.isfinite(lost).all() else np.inf,
         }  # fmt: skip
-        rows += [_row(plan, t, x, hit, size) | shared for t, x, hit in zip(targets, each, inside, strict=True)]
+        rows += [_row(plan, t, x, hit, size, ci_prob) | shared for t, x, hit in zip(targets, each, inside, strict=True)]
     return pd.DataFrame(rows)
 
 
-def _row(plan, target, exposure, hit, size):
+def _row(plan, target, exposure, hit, size, ci_prob):
     method = "linear" if np.isfinite(exposure).all() else "inverted_cdf"
-    low, median, high = np.quantile(exposure, [0.05, 0.5, 0.95], method=method)
+    low, high = tails(ci_prob)
+    low, median, high = np.quantile(exposure, [low, 0.5, high], method=method)
     shares = {
         "below": (exposure < target.low).mean(),
         "in": hit.mean(),
@@ -252,7 +257,7 @@ def _row(plan, target, exposure, hit, size):
         "regimen": str(plan), "amount": plan.amount, "start": plan.start, "every": plan.every,
         "duration": plan.infusion, "target": str(target), **{f"p_{name}": float(p) for name, p in shares.items()},
         "mcse": errors["in"], "mcse_below": errors["below"], "mcse_above": errors["above"],
-        "q05": float(low), "median": float(median), "q95": float(high),
+        "eti_lb": float(low), "median": float(median), "eti_ub": float(high),
     }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def optimise(
     probability: Share | None = None, vary: Varied = "amount", between: tuple[Positive, ...] | None = None,
     given: Positive | list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
     outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,
-    covariates: Coming | None = None, now: Number | None = None,
+    covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
 ):  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
@@ -88,7 +88,7 @@ def optimise(
     plans = [varied(regimen, vary, value) for value in values]
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
-    table = tabled(plans, targets, each, aim.loss, case.size)
+    table = tabled(plans, targets, each, aim.loss, case.size, ci_prob)
     table["rounded"] = np.repeat([i > 0 for i in range(len(values))], len(targets))
     scores = np.repeat([aim.score(value, x) for value, x in zip(values, each, strict=True)], len(targets))
     order = np.lexsort((np.arange(len(table)), scores, ~table["rounded"]))

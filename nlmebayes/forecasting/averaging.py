@@ -15,10 +15,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import prediction
 from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
-from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecaster, rare_allowed
+from nlmebayes.fitted import REPORT
+from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
+from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.model import Data, ModelError
+from nlmebayes.prediction import predict
 
 Scheme = Literal["evidence", "ofv"]
 
@@ -46,7 +48,7 @@ class Average:
         for tree, n in zip(self.forecasts.values(), count, strict=True):
             if not n:
                 continue
-            found = prediction.predict(None, tree, data, random_seed=int(rng.integers(2**31)))
+            found = predict(tree, data, random_seed=int(rng.integers(2**31)))
             for outcome in found["posterior_predictive"].data_vars:
                 values = (
                     found["posterior"][f"f_{outcome}"].to_numpy(),
@@ -61,7 +63,7 @@ class Average:
 @checked
 def average(
     trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
-    scheme: Scheme = "evidence", **options,
+    scheme: Scheme = "evidence", method: Method = "auto", random_seed: Seed | None = None, **options: Options,
 ):  # fmt: skip
     """Forecast a patient under several models.
 
@@ -76,7 +78,7 @@ def average(
         By default equal.
     scheme : {"evidence", "ofv"}
         What weighs a model; see the first lines of the module.
-    **options
+    method, random_seed, **options
         Of `forecast`.
 
     Returns
@@ -99,14 +101,14 @@ def average(
     prior = prior or dict.fromkeys(trees, 1.0)
     if set(prior) != set(trees) or not sum(prior.values()):
         raise ModelError(f"average: prior must give each of {', '.join(trees)} a probability, not all of them 0")
-    own = {name: value for name, value in options.items() if name in DENSITY}
+    own = Options(**options)
     found, rows = {}, []
     for name, tree in trees.items():
-        ready = forecaster(None, tree)
+        ready = forecaster(tree)
         with rare_allowed():  # a patient whom one of the models has rarely is what they are compared for
-            found[name] = ready.forecast(patient, **options)
+            found[name] = ready.forecast(patient, method=method, random_seed=random_seed, **options)
         evidence = json.loads(found[name].attrs[REPORT])["log_evidence"]
-        rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, **own)})
+        rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, own)})
     table = pd.DataFrame(rows).assign(prior=[prior[name] for name in trees])
     score = table["log_evidence"] if scheme == "evidence" else -0.5 * table["ofv"]
     with np.errstate(divide="ignore"):
@@ -116,13 +118,12 @@ def average(
     return Average(found, dict(zip(trees, table["weight"].tolist(), strict=True)), table)
 
 
-def objective(ready, patient, **options):
+def objective(ready, patient, options):
     """The objective of a `Forecaster` at the mode: sum(log var + (y - f)^2 / var) + eta' Omega^-1 eta.
 
     A sample below quantification adds -2 log of its probability; of a residual that is not normal it is -2 log of the
-    density, less log(2 pi) for each sample, so that models are comparable. Options are those of `forecast` that change
-    the density: flatten, half_life, drift, time_sd.
+    density, less log(2 pi) for each sample, so that models are comparable.
     """
-    mode, target = ready.mode(patient, **options)
+    mode, target = ready.mode(patient, **options.density)
     measured = sum(int((~each.records.censored[each.first]).sum()) for each in target.observed)
     return float(-2 * mode.value[0] - (target.size + measured) * np.log(2 * np.pi))

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import publication
-from nlmebayes.arguments import Kind, Seed, Tree, arguments, checked
+from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
 from nlmebayes.forecasting import charts
-from nlmebayes.forecasting.forecaster import DENSITY, Forecaster, Method, forecaster
+from nlmebayes.forecasting.forecaster import forecaster
 from nlmebayes.forecasting.modes import climbed
+from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
 from nlmebayes.model import Data, Model, ModelError
 
-OPTIONS = (*DENSITY, "now", "unusual", "draws", "proposals", "rounds")
 TOGETHER = 100  # patients whose modes are climbed to at once
 FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
 
@@ -49,14 +49,14 @@ class Forecasts:
 
 @checked
 def forecast_each(
-    model: Model | None, tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None,
-    random_seed: Seed | None = None, **options,
+    tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None, random_seed: Seed | None = None,
+    model: Model | None = None, **options: Options,
 ):  # fmt: skip
     """Forecast every patient of a dataset.
 
     Parameters
     ----------
-    model, tree
+    tree, model
         As in `forecast`.
     data : Dataset
         Patients that the tree does not know.
@@ -80,11 +80,7 @@ def forecast_each(
     ModelError
         An option that `forecast` does not have.
     """
-    unknown = [name for name in options if name not in OPTIONS]
-    if unknown:
-        raise ModelError(f"forecast_each: no option {unknown[0]!r}; there are {', '.join(OPTIONS)}")
-    arguments(Forecaster.forecast, **options)  # refused once, not patient by patient
-    ready = forecaster(model, tree)
+    options, ready = Options(**options), forecaster(tree, model=model)
     labels = list(dict.fromkeys(data.observations[data.subject]))
     size = TOGETHER if method == "map" else 1 if client is None else max(1, len(labels) // 64)
     parts = [labels[i : i + size] for i in range(0, len(labels), size)]
@@ -104,7 +100,7 @@ def forecast_each(
 
 def _sent(model, tree, method, options, data, labels, seed):
     """`_some` in another process, to which a `Forecaster` cannot be sent."""
-    return _some(forecaster(model, tree), data, method, options, labels, seed)
+    return _some(forecaster(tree, model=model), data, method, options, labels, seed)
 
 
 def _some(ready, data, method, options, labels, seed):
@@ -116,7 +112,7 @@ def _some(ready, data, method, options, labels, seed):
         try:
             patient = data.sel(**{data.subject: label})
             own = None if seed is None else seed + i
-            trees[label] = tree = ready.forecast(patient, method=method, random_seed=own, **options)
+            trees[label] = tree = ready.forecast(patient, method=method, random_seed=own, **vars(options))
             tables.append(_means(tree, ready, patient, label))
         except Exception as error:  # whatever it is, the next patient is forecast
             failures[label] = why(error)
@@ -135,17 +131,17 @@ def _means(tree, ready, patient, label):
     return pd.DataFrame({patient.subject: label, "unit": posterior["unit"].to_numpy()} | means)
 
 
-def _refused(ready, part, target, options, density):
+def _refused(ready, part, target, options):
     """Patients whose charts `forecast` would not take, and why; warns as it does."""
     failures, far = {}, _far(target)
-    every = options.get("now") is not None or publication.outside(ready.tree, part)
+    every = options.now is not None or publication.outside(ready.known.tree, part)
     for label in target.labels if every else sorted(far):
         patient = part.sel(**{part.subject: label})
-        charts.warn_outside(ready.tree, patient)
+        charts.warn_outside(ready.known.tree, patient)
         try:
-            charts.check_now(patient, options.get("now"))
+            charts.check_now(patient, options.now)
             if label in far:
-                ready.check_samples(patient, unusual=options.get("unusual", "error"), **density)
+                ready.check_samples(patient, options)
         except REFUSED as error:
             failures[label] = str(error)
     return failures
@@ -164,11 +160,10 @@ def _far(target):
 
 def _modes(ready, data, options, labels):
     """The most probable effects of some patients, together; one by one where they fail."""
-    density = {name: options[name] for name in DENSITY if name in options}
     try:
         part = data.sel(**{data.subject: labels})
-        _, target = ready.target(part, several=True, **density)
-        refused = _refused(ready, part, target, options, density)
+        _, target = ready.target(part, options, several=True)
+        refused = _refused(ready, part, target, options)
         if refused:
             others = [label for label in labels if label not in refused]
             found = _modes(ready, data, options, others) if others else Forecasts(pd.DataFrame(), {}, {})

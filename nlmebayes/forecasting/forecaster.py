@@ -13,33 +13,30 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from nlmebayes import imputation, prediction, storage
 from nlmebayes.agreement import check_names
-from nlmebayes.arguments import Count, NotNegative, Number, Positive, Seed, Switch, Text, Tree, Whole, checked
-from nlmebayes.design import Design, resolve
+from nlmebayes.arguments import Seed, Switch, Tree, checked
+from nlmebayes.design import resolve
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import Draws, draws_of
+from nlmebayes.evaluation import Draws
+from nlmebayes.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.forecasting import charts, exact, particles
 from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.forecasting.modes import QUICK, modes
+from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.hazards import WITHIN
 from nlmebayes.model import Data, Model, ModelError, by_node
-from nlmebayes.prediction import REPORT
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")
 
-Method = Literal["auto", "map", "laplace", "importance", "nuts"]
-Missing = Literal["refuse", "impute"]
-Unusual = Literal["error", "warn"]
-DENSITY = ("flatten", "half_life", "drift", "time_sd", "missing")  # options that change the density
+DEFAULTS = Options()
 RARE = "samples like these are rare in this population"
 ELSEWHERE = 0.05  # probability of other modes of which the mode and Laplace's approximation tell
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
@@ -47,18 +44,13 @@ SURPRISING = 0.001  # prior predictive p-value below which a patient is not of t
 
 @checked
 def forecast(
-    model: Model | None, tree: Tree, patient: Data, *, method: Method = "auto", draws: Count = 2000,
-    proposals: Count = 4000, rounds: Whole = 15, random_seed: Seed | None = None,
-    flatten: Positive = 1.0, half_life: Positive | None = None, drift: Text | None = None,
-    time_sd: NotNegative | Text | None = None, missing: Missing = "refuse", now: Number | None = None,
-    unusual: Unusual = "error",
+    tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, model: Model | None = None,
+    **options: Options,
 ):  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
     Parameters
     ----------
-    model : Model or None
-        The model of the tree; ``None`` takes the one stored in it.
     tree : DataTree
         A population: fitted, from `fit`, or published, from `population`.
     patient : Dataset
@@ -95,6 +87,8 @@ def forecast(
         The time of asking: a sample after it is refused, a dose after it is warned of.
     unusual : {"error", "warn"}
         What a sample is that is hundreds of times off the population's range, or positive before any dose.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -114,10 +108,7 @@ def forecast(
     ModelError
         The patient was in the training data, or there are several; records that cannot be right.
     """
-    return forecaster(model, tree).forecast(
-        patient, method=method, draws=draws, proposals=proposals, rounds=rounds, random_seed=random_seed,
-        flatten=flatten, half_life=half_life, drift=drift, time_sd=time_sd, missing=missing, now=now, unusual=unusual,
-    )  # fmt: skip
+    return forecaster(tree, model=model).forecast(patient, method=method, random_seed=random_seed, **options)
 
 
 @contextmanager
@@ -129,12 +120,10 @@ def rare_allowed():
 
 
 @checked
-def forecaster(model: Model | None, tree: Tree):
+def forecaster(tree: Tree, *, model: Model | None = None):
     """A population made ready for many patients: reads model, design and draws once; see `Forecaster`."""
-    model, training = prediction.context(model, tree)
-    outcomes = tuple(o.name for o in training.outcomes)
-    population = draws_of(tree["posterior"].to_dataset(), training, model, outcomes)
-    return Forecaster(model, tree, storage.stored(storage.training_dataset(tree)), training, population)
+    known = fitted(tree, model)
+    return Forecaster(known, storage.stored(known.training_data), known.draws_of(known.outcomes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +134,19 @@ class Forecaster:
     the mean SDs and correlations of effects, under which modes are found.
     """
 
-    model: Model
-    tree: object
+    known: Fitted
     data: object  # the training dataset as it is stored
-    training: Design
     population: Draws
+
+    @property
+    def model(self):
+        """The `Model` of the population."""
+        return self.known.model
+
+    @property
+    def training(self):
+        """The `Design` of the data that the population was fitted to."""
+        return self.known.training
 
     @cached_property
     def middle(self):
@@ -157,20 +154,17 @@ class Forecaster:
         return particles.middle(self.population)
 
     @checked
-    def target(
-        self, patient: Data, *, flatten: Positive = 1.0, half_life: Positive | None = None, drift: Text | None = None,
-        time_sd: NotNegative | Text | None = None, missing: Missing = "refuse", several: Switch = False,
-    ):  # fmt: skip
+    def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):
         """The `Target` of a patient's records under all draws, and under the mean population."""
-        prediction.same_outcomes(patient, self.training)
-        patient, law, _ = self._complete(patient, missing)
+        self.known.same_outcomes(patient)
+        patient, law, _ = self._complete(patient, options.missing)
         nodes, plain = {}, None
-        if time_sd is not None:
+        if options.time_sd is not None:
             for name in patient.outcomes:
                 if self.model.residual_of(name).folds:
                     raise ModelError(f"forecast: {name} is the time of an event, whose error time_sd= does not know")
             plain = self._designed(patient, several)
-            patient, nodes = with_nodes(patient, time_sd)
+            patient, nodes = with_nodes(patient, options.time_sd)
         design, unknown = self._designed(patient, several)
         labels = {level.name: level.labels for level in design.levels}
         model, asked = by_node(self.model, design)
@@ -178,7 +172,7 @@ class Forecaster:
             if self.model.residual_of(o.name).correlated or (o.nodes is not None and (o.nodes.seen == WITHIN).any()):
                 what = "an event known to an interval" if o.nodes is not None else "a residual with a memory"
                 raise ModelError(f"forecast: {o.name} has {what}, which it does not know; fit all patients together")
-        weights = _weights(asked, half_life)
+        weights, drift = _weights(asked, options.half_life), options.drift
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
         pair = (self.population, None), (self.middle, None)
@@ -188,8 +182,8 @@ class Forecaster:
         found = []
         for population, imputed in pair:
             known = population.of_groups(labels)
-            if flatten != 1.0:
-                omega = {name: value * np.sqrt(flatten) for name, value in known.omega.items()}
+            if options.flatten != 1.0:
+                omega = {name: value * np.sqrt(options.flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
             parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
             found.append(Target(model, *parts))
@@ -204,8 +198,8 @@ class Forecaster:
             return patient, None, {}
         if patient.observations[patient.subject].nunique() > 1:
             raise ModelError("forecast: covariates are imputed for one patient at a time")
-        if ABOUT in self.tree.attrs:
-            law = imputation.stated(prediction.said(self.tree, ABOUT).get("covariates", {}))
+        if ABOUT in self.known.tree.attrs:
+            law = imputation.stated(said(self.known.tree, ABOUT).get("covariates", {}))
         else:
             law = imputation.of_subjects(self.training.units, patient.subject, read)
         law = law.given(imputation.known(patient, read), lost)
@@ -218,47 +212,40 @@ class Forecaster:
         check_names(self.model, design)
         return design, charts.unknown_groups(design, self.population, patient, several=several)
 
-    def mode(self, patient, **options):
+    @checked
+    def mode(self, patient: Data, **options: Options):
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
 
         Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
         """
-        _, central = self.target(patient, **options)
+        _, central = self.target(patient, Options(**options))
         return modes(central, last=QUICK), central
 
-    def check_samples(self, patient, *, unusual="error", **options):
-        """Refuse, or warn of, samples that `forecast` would not take; ``options`` are those of the density."""
-        target = self.target(patient, **options)[0].recorded
-        charts.check_samples(
-            target, patient, prior_of(target, 1000, np.random.default_rng(0)).f, refuse=unusual == "error"
-        )
+    def check_samples(self, patient, options):
+        """Refuse, or warn of, samples that `forecast` would not take."""
+        target = self.target(patient, options)[0].recorded
+        expected = prior_of(target, 1000, np.random.default_rng(0)).f
+        charts.check_samples(target, patient, expected, refuse=options.unusual == "error")
 
     @checked
-    def forecast(
-        self, patient: Data, *, method: Method = "auto", draws: Count = 2000, proposals: Count = 4000,
-        rounds: Whole = 15, random_seed: Seed | None = None, flatten: Positive = 1.0,
-        half_life: Positive | None = None, drift: Text | None = None, time_sd: NotNegative | Text | None = None,
-        missing: Missing = "refuse", now: Number | None = None, unusual: Unusual = "error",
-    ):  # fmt: skip
+    def forecast(self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
         """As `forecast`."""
-        charts.warn_outside(self.tree, patient)
-        charts.check_now(patient, now)
-        options = {
-            "flatten": flatten, "half_life": half_life, "drift": drift, "time_sd": time_sd, "missing": missing
-        }  # fmt: skip
-        target, central = self.target(patient, **options)
+        options = Options(**options)
+        charts.warn_outside(self.known.tree, patient)
+        charts.check_now(patient, options.now)
+        target, central = self.target(patient, options)
         rng = np.random.default_rng(random_seed)
-        prior = prior_of(target, draws, rng)
-        charts.check_samples(target.recorded, patient, prior.f, refuse=unusual == "error")
-        whole, found = _drawn(method, target, central, draws, proposals, rounds, rng)
+        prior = prior_of(target, options.draws, rng)
+        charts.check_samples(target.recorded, patient, prior.f, refuse=options.unusual == "error")
+        whole, found = _drawn(method, target, central, options, rng)
         modes_ = alternatives(central, found)
         for doubt in _doubts(method, found, modes_):
             warn(f"forecast of {patient.subject} {target.labels[0]}: {doubt}")
-        chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(draws, rng)
+        chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(options.draws, rng)
         posterior = Labelled(whole, found.which[chosen], found.z[chosen])
-        return self._tree(patient, {"method": method, "modes": modes_} | options, prior, posterior, found, rng)
+        return self._tree(patient, {"method": method, "modes": modes_} | options.density, prior, posterior, found, rng)
 
-    def _tree(self, patient, said, prior, posterior, found, rng):
+    def _tree(self, patient, told, prior, posterior, found, rng):
         target, model, n = posterior.target, self.model, len(posterior.which)
         sigma, exact = posterior.population.sigma, not target.nodes
         groups = {"posterior": posterior.dataset(moved=True)}
@@ -266,8 +253,8 @@ class Forecaster:
         for line in prediction.unsolved(target.recorded.reported, posterior.f):
             warn(f"forecast of {patient.subject} {target.labels[0]}: {line}")
         groups["prior"] = prior.dataset(moved=False)
-        report = said | {
-            "effective_sample_size": found.size if said["method"] != "map" else 1.0, "khat": found.khat,
+        report = told | {
+            "effective_sample_size": found.size if told["method"] != "map" else 1.0, "khat": found.khat,
             "log_evidence": found.log_evidence,
         }  # fmt: skip
         report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
@@ -278,11 +265,11 @@ class Forecaster:
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
                 f"(prior predictive p {report['prior_p']:.2g}); check the records, or try another one"
             )
-        complete, _, middle = self._complete(patient, said["missing"])
+        complete, _, middle = self._complete(patient, told["missing"])
         tree = storage.attached(groups, model, complete, self.data)
         if middle:
             tree.attrs[storage.IMPUTED] = json.dumps(middle)
-        tree.attrs |= {key: value for key, value in self.tree.attrs.items() if key == ABOUT}
+        tree.attrs |= {key: value for key, value in self.known.tree.attrs.items() if key == ABOUT}
         tree.attrs[REPORT] = json.dumps(report)
         return tree
 
@@ -319,7 +306,7 @@ def _weights(design, half_life):
     return {name: 0.5 ** (np.maximum(last - t, 0.0) / half_life) for name, t in times.items()}
 
 
-def _drawn(method, target, central, draws, proposals, rounds, rng):
+def _drawn(method, target, central, options, rng):
     """The target that a method draws from, and its `Particles`."""
     if method == "map":
         return central, particles.at_mode(central)
@@ -328,11 +315,11 @@ def _drawn(method, target, central, draws, proposals, rounds, rng):
         what = "imputed covariates" if imputed else "drift"
         raise ModelError(f'forecast: method="{method}" takes no {what}; use "importance"')
     if method == "laplace":
-        return target, particles.laplace(target, central, draws, rng)
-    enough = min(draws, particles.ENOUGH)
-    found = particles.importance(target, central, proposals, rounds if method != "nuts" else 0, enough, rng)
+        return target, particles.laplace(target, central, options.draws, rng)
+    enough, rounds = min(options.draws, particles.ENOUGH), options.rounds if method != "nuts" else 0
+    found = particles.importance(target, central, options.proposals, rounds, enough, rng)
     unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):
         log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
-        return exact.sampled(target, draws, rng, found)
+        return exact.sampled(target, options.draws, rng, found)
     return target, found

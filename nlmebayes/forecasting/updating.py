@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from nlmebayes import prediction, storage
-from nlmebayes.arguments import Tree, checked
+from nlmebayes import storage
+from nlmebayes.arguments import Seed, Tree, checked
 from nlmebayes.data.grid import last_position
-from nlmebayes.forecasting.forecaster import DENSITY, REPORT, forecast
-from nlmebayes.imputation import filled, known
+from nlmebayes.fitted import REPORT, fitted, said
+from nlmebayes.forecasting.forecaster import forecast
+from nlmebayes.forecasting.options import DENSITY, Method, Options
+from nlmebayes.imputation import filled
+from nlmebayes.imputation import known as known_values
 from nlmebayes.model import Data, ModelError
 
 
 @checked
-def update(tree: Tree, patient: Data, **options):
+def update(tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
     """Forecast of a patient who comes again.
 
     Parameters
@@ -29,7 +32,7 @@ def update(tree: Tree, patient: Data, **options):
         The earlier `forecast` of the same patient.
     patient : Dataset
         What is new: records later than those of the forecast. The earlier ones are in the tree.
-    **options
+    method, random_seed, **options
         Of `forecast`; those that change the density are by default those of the earlier one.
 
     Returns
@@ -44,22 +47,21 @@ def update(tree: Tree, patient: Data, **options):
     """
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")
-    prediction.context(None, tree)
+    known = fitted(tree)
     if "prior" not in tree.children:
         raise ModelError("update: the tree is damaged: it has no group prior; forecast anew from all records")
-    report, (before, patient) = prediction.said(tree, REPORT), _unfilled(tree, patient)
+    report, (before, patient) = known.report, _unfilled(known, patient)
     options = {name: report[name] for name in DENSITY if name in report} | options
     population = _population(tree, before, report.get("flatten", 1.0))
-    return forecast(None, population, joined(before, patient), **options)
+    return forecast(population, joined(before, patient), method=method, random_seed=random_seed, **options)
 
 
-def _unfilled(tree, after):
+def _unfilled(forecast, after):
     """The records of the forecast and the new ones, as they are known: an imputed covariate is missing in both, or
     holds in both what the new ones say."""
-    before = storage.stored_dataset(tree)
-    for name in prediction.said(tree, storage.IMPUTED):
-        said = known(after, [name])
-        before = filled(before, said or {name: np.nan})
+    before = forecast.data
+    for name in said(forecast.tree, storage.IMPUTED):
+        before = filled(before, known_values(after, [name]) or {name: np.nan})
         after = after if name in after.observations else filled(after, {name: np.nan})
     return before, after
 

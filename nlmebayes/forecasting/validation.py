@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Count, Seed, Text, Tree, Whole, arguments, checked
+from nlmebayes.arguments import Count, Seed, Share, Text, Tree, Whole, checked
 from nlmebayes.forecasting.batches import why
-from nlmebayes.forecasting.forecaster import Forecaster, forecaster, rare_allowed
+from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
+from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.model import Data, Model, ModelError
 
-INTERVAL = 0.9
 NEAR = 0.2  # relative, of a prediction that pharmacists call right
 
 
@@ -19,7 +19,7 @@ class Retrospect:
     """``table``: one row per forecast sample; ``failures``: patient -> why.
 
     Columns of the table: patient, ``used`` (visits known when the forecast was made), time, outcome, ``observed``,
-    ``predicted`` (median of the individual prediction), ``low`` and ``high`` (90 % of a measurement), ``pit`` (where
+    ``predicted`` (median of the individual prediction), ``eti_lb`` and ``eti_ub`` (of a measurement), ``pit`` (where
     the measurement lies among the forecast ones, uniform if forecasts are right).
     """
 
@@ -27,7 +27,7 @@ class Retrospect:
     failures: dict
 
     def summary(self):
-        """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the 90 % interval.
+        """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the interval.
 
         rBias = mean((predicted - observed) / observed), rRMSE = sqrt(mean(((predicted - observed) / observed)^2)), the
         definitions of Sheiner and Beal (1981), J. Pharmacokinet. Biopharm. 9, 503-512, of relative errors; observations
@@ -37,11 +37,11 @@ class Retrospect:
         for used, part in self.table.groupby("used"):
             known = part[part["observed"] != 0]
             error = (known["predicted"] - known["observed"]) / known["observed"]
-            inside = (part["observed"] >= part["low"]) & (part["observed"] <= part["high"])
+            inside = part["observed"].between(part["eti_lb"], part["eti_ub"])
             rows.append({
                 "used": used, "n": len(part), "rbias_percent": 100 * error.mean(),
                 "rrmse_percent": 100 * np.sqrt((error**2).mean()), "within_20": (error.abs() <= NEAR).mean(),
-                "coverage_90": inside.mean(),
+                "coverage": inside.mean(),
             })  # fmt: skip
         return pd.DataFrame(rows)
 
@@ -53,14 +53,15 @@ class Retrospect:
 
 @checked
 def retrospect(
-    model: Model | None, tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None,
-    draws: Count = 1000, random_seed: Seed | None = None, **options,
+    tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
+    draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
+    **options: Options,
 ):  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
     Parameters
     ----------
-    model, tree
+    tree, model
         As in `forecast`. The patients must be none that the tree was fitted to.
     data : Dataset
         Past patients with their samples.
@@ -68,8 +69,10 @@ def retrospect(
         Column that tells visits apart, such as an occasion; by default every time of sampling is one.
     most : int, optional
         Visits that are used at most.
-    draws, **options
-        Of `forecast`; the method by default "importance".
+    ci_prob : float
+        Probability of the intervals.
+    method, draws, **options
+        Of `forecast`.
 
     Returns
     -------
@@ -84,9 +87,8 @@ def retrospect(
     column = visit or data.time
     if column not in data.observations.columns:
         raise ModelError(f"retrospect: no column {column!r} in the data, to tell visits apart")
-    arguments(Forecaster.forecast, **options)  # refused once, not visit by visit
-    ready, rows, failures = forecaster(model, tree), [], {}
-    options = {"method": "importance"} | options
+    ready, rows, failures = forecaster(tree, model=model), [], {}
+    options = {"method": method, "draws": draws} | options
     for number, label in enumerate(dict.fromkeys(data.observations[data.subject])):
         patient = data.sel(**{data.subject: label})
         visits = list(dict.fromkeys(patient.observations.sort_values(data.time, kind="stable")[column]))
@@ -95,8 +97,8 @@ def retrospect(
                 seed = None if random_seed is None else random_seed + 1000 * number + used
                 known, judged = visits[:used], visits[used]
                 with rare_allowed():  # what is rare shows in the table, and in a thousand one is
-                    found = ready.forecast(_known(patient, column, known), draws=draws, random_seed=seed, **options)
-                rows += _judged(found, patient, column, judged, label, used)
+                    found = ready.forecast(_known(patient, column, known), random_seed=seed, **options)
+                rows += _judged(found, patient, column, judged, label, used, ci_prob)
         except Exception as error:  # whatever it is, the next patient is forecast
             failures[label] = why(error)
     return Retrospect(pd.DataFrame(rows), failures)
@@ -110,20 +112,20 @@ def _known(patient, column, visits):
     return replace(patient, observations=frame)
 
 
-def _judged(found, patient, column, visit, label, used):
+def _judged(found, patient, column, visit, label, used, ci_prob):
     rows = []
     for outcome in patient.outcomes:
         frame = patient.observations[patient.observations["outcome"] == outcome]
         here = np.flatnonzero(((frame[column] == visit) & frame["lower"].isna() & frame["value"].notna()).to_numpy())
         f = found["posterior"][f"f_{outcome}"].to_numpy()[0][:, here]
         drawn = found["posterior_predictive"][outcome].to_numpy()[0][:, here]
-        edge = (1 - INTERVAL) / 2
+        edge = (1 - ci_prob) / 2
         low, high = np.quantile(drawn, [edge, 1 - edge], axis=0) if here.size else ([], [])
         for k, i in enumerate(here):
             record = frame.iloc[i]
             rows.append({
                 patient.subject: label, "used": used, "time": record[patient.time], "outcome": outcome,
-                "observed": record["value"], "predicted": float(np.median(f[:, k])), "low": float(low[k]),
-                "high": float(high[k]), "pit": float((drawn[:, k] < record["value"]).mean()),
+                "observed": record["value"], "predicted": float(np.median(f[:, k])), "eti_lb": float(low[k]),
+                "eti_ub": float(high[k]), "pit": float((drawn[:, k] < record["value"]).mean()),
             })  # fmt: skip
     return rows

@@ -4,48 +4,53 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import censoring, prediction, storage
-from nlmebayes.arguments import Count, Seed, Text, Tree, checked
+from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
+from nlmebayes.fitted import fitted
 from nlmebayes.model import Model, ModelError
 from nlmebayes.plot import panels
+from nlmebayes.plot.panels import CI_PROB
+from nlmebayes.tails import tails
 
 REPLICATES = 200  # simulated trials of a survival curve
 
 
 @checked
 def vpc(
-    model: Model | None, tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8,
-    random_seed: Seed | None = 0,
+    tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8, ci_prob: Share = CI_PROB,
+    random_seed: Seed | None = 0, model: Model | None = None,
 ):  # fmt: skip
-    """Visual predictive check: observed 5, 50 and 95 % percentiles over 90 % bands of the simulated ones.
+    """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones,
+    of probability ``ci_prob``.
 
     Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned by
     quantiles into ``bins``. Where measurements are censored, a second panel has the fraction of them, observed over
-    the 90 % band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are shown
+    the band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are shown
     per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of times
-    to an event the Kaplan-Meier curve over the 90 % band of the simulated ones.
+    to an event the Kaplan-Meier curve over the band of the simulated ones.
     """
-    model, training = prediction.context(model, tree)
-    data = storage.stored_dataset(tree)
-    replicated = prediction.predict(model, tree, redraw=True, random_seed=random_seed)["posterior_predictive"]
-    return _compared(model, training, data, replicated, x, outcome, bins, "Visual predictive check")
+    known = fitted(tree, model)
+    replicated = prediction.predicted(known, redraw=True, random_seed=random_seed)["posterior_predictive"]
+    return _compared(
+        known.model, known.training, known.data, replicated, x, outcome, bins, ci_prob, "Visual predictive check"
+    )
 
 
 @checked
-def prior(tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8):
+def prior(tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bins: Count = 8, ci_prob: Share = CI_PROB):
     """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori."""
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)
-    return _compared(model, None, data, tree["prior_predictive"], x, outcome, bins, "Prior predictive check")
+    return _compared(model, None, data, tree["prior_predictive"], x, outcome, bins, ci_prob, "Prior predictive check")
 
 
-def _compared(model, training, data, simulated, x, outcome, bins, title):
+def _compared(model, training, data, simulated, x, outcome, bins, ci_prob, title):
     """The picture of an outcome beside simulated ones, in the way that its residual takes."""
-    outcome = panels.outcome_of(data, outcome)
+    outcome, edges = panels.outcome_of(data, outcome), 100 * np.array(tails(ci_prob))
     residual, simulated = model.residual_of(outcome), simulated[outcome].to_numpy()
     simulated = simulated.reshape(-1, simulated.shape[-1])  # (sample, record)
     if residual.folds:
-        return _survival(residual, data, outcome, simulated, title)
+        return _survival(residual, data, outcome, simulated, edges, title)
     x, o = panels.axis_of(model, data, x), panels.records(model, training, data, outcome)
     frame = data.observations[data.observations["outcome"] == outcome]
     kept = np.isfinite(o.values) | o.censored
@@ -53,27 +58,27 @@ def _compared(model, training, data, simulated, x, outcome, bins, title):
     simulated, which = simulated[:, kept], _binned(at, bins)
     shares = residual.shares(o.values, o.columns)
     if shares is not None:
-        return _shares(at, which, shares, residual.shares(simulated, o.columns), x, outcome, title)
+        return _shares(at, which, shares, residual.shares(simulated, o.columns), x, outcome, edges, title)
     scaled = [residual.of_one(y, o.columns) for y in (o.values, simulated)]
-    return _percentiles(o, at, which, *scaled, x, outcome, title)
+    return _percentiles(o, at, which, *scaled, x, outcome, edges, title)
 
 
-def _percentiles(o, at, which, observed, simulated, x, outcome, title):
+def _percentiles(o, at, which, observed, simulated, x, outcome, edges, title):
     censored = o.censored
     figure, axes = _one_or_two(censored.any())
     if censored.any():
         limits = censoring.quantified(o.lower, o.upper)
-        _fractions(axes[1], at, which, censored, (simulated < limits[0]) | (simulated > limits[1]))
+        _fractions(axes[1], at, which, censored, (simulated < limits[0]) | (simulated > limits[1]), edges)
         simulated = np.clip(simulated, *limits)
     levels = [5, 50, 95]
     found = [(at[which == b].mean(), np.percentile(observed[which == b], levels),
-              np.percentile(np.percentile(simulated[:, which == b], levels, axis=1), [5, 50, 95], axis=1))
+              np.percentile(np.percentile(simulated[:, which == b], levels, axis=1), edges, axis=1))
              for b in np.unique(which)]  # fmt: skip
     middle, axis = np.array([m for m, _, _ in found]), axes[0]
     axis.plot(at[~censored], observed[~censored], "o", color="grey", markersize=2.5, alpha=0.6)
     for i, (level, colour) in enumerate(zip(levels, ("#7fa7d1", "#d18a7f", "#7fa7d1"), strict=True)):
         bands = np.array([s[:, i] for _, _, s in found])
-        axis.fill_between(middle, bands[:, 0], bands[:, 2], color=colour, alpha=0.35, linewidth=0)
+        axis.fill_between(middle, bands[:, 0], bands[:, 1], color=colour, alpha=0.35, linewidth=0)
         style = "-" if level == 50 else "--"
         axis.plot(middle, [o[i] for _, o, _ in found], color="black", linestyle=style, label=f"observed {level} %")
     axis.set(ylabel=outcome, title=title)
@@ -82,8 +87,8 @@ def _percentiles(o, at, which, observed, simulated, x, outcome, title):
     return figure
 
 
-def _shares(at, which, observed, simulated, x, outcome, title):
-    """Shares by bin, observed over the 90 % bands of the simulated ones."""
+def _shares(at, which, observed, simulated, x, outcome, edges, title):
+    """Shares by bin, observed over the bands of the simulated ones."""
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     inside = [which == b for b in np.unique(which)]
     middle = np.array([at[here].mean() for here in inside])
@@ -91,7 +96,7 @@ def _shares(at, which, observed, simulated, x, outcome, title):
         seen = np.array([counted[here].sum() / trials[here].sum() for here in inside])
         drawn, of = simulated[name]
         every = np.stack([drawn[:, here].sum(axis=1) / of[:, here].sum(axis=1) for here in inside])
-        low, high = np.percentile(every, [5, 95], axis=1)
+        low, high = np.percentile(every, edges, axis=1)
         axis.fill_between(middle, low, high, color=f"C{i}", alpha=0.25, linewidth=0)
         axis.plot(middle, seen, "o-", color=f"C{i}", markersize=3.5, label=f"observed: {name}")
     axis.set(xlabel=x, ylabel=f"share of {outcome}", ylim=(-0.02, 1.02), title=title)
@@ -99,7 +104,7 @@ def _shares(at, which, observed, simulated, x, outcome, title):
     return figure
 
 
-def _survival(residual, data, outcome, simulated, title):
+def _survival(residual, data, outcome, simulated, edges, title):
     """The Kaplan-Meier curve of the observed times over the band of those of simulated trials."""
     frame, entry = data.observations[data.observations["outcome"] == outcome], residual.entry
     entry = np.zeros(len(frame)) if entry is None else frame[entry].to_numpy(dtype=float)
@@ -113,7 +118,7 @@ def _survival(residual, data, outcome, simulated, title):
     few = simulated[np.unique(np.linspace(0, len(simulated) - 1, REPLICATES).astype(int))][:, kept]
     every = np.stack([kaplan_meier(trial, np.isfinite(trial), entry[kept], at) for trial in few])
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    axis.fill_between(at, *np.percentile(every, [5, 95], axis=0), color="#7fa7d1", alpha=0.35, linewidth=0)
+    axis.fill_between(at, *np.percentile(every, edges, axis=0), color="#7fa7d1", alpha=0.35, linewidth=0)
     axis.step(at, kaplan_meier(end, seen[kept], entry[kept], at), color="black", where="post", label="observed")
     axis.set(xlabel="time", ylabel=f"without {outcome}", ylim=(-0.02, 1.02), title=title)
     axis.legend(frameon=False, fontsize=8)
@@ -141,11 +146,11 @@ def _one_or_two(two):
     return plt.subplots(2, 1, height_ratios=[3, 1], **shape)
 
 
-def _fractions(axis, at, which, censored, simulated):
+def _fractions(axis, at, which, censored, simulated, edges):
     """Observed censored fraction by bin over the band of the simulated one."""
     bins = np.unique(which)
     middle = [at[which == b].mean() for b in bins]
-    bands = np.array([np.percentile(simulated[:, which == b].mean(axis=1), [5, 95]) for b in bins])
+    bands = np.array([np.percentile(simulated[:, which == b].mean(axis=1), edges) for b in bins])
     axis.fill_between(middle, bands[:, 0], bands[:, 1], color="#7fa7d1", alpha=0.35, linewidth=0)
     axis.plot(middle, [censored[which == b].mean() for b in bins], color="black")
     axis.set(ylabel="censored", ylim=(-0.02, 1.02))

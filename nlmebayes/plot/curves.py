@@ -1,22 +1,26 @@
 """A prediction over time or another input with its bands and the measurements: by subject, of a forecast, in a loop."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes import prediction, storage
-from nlmebayes.arguments import Count, Number, Text, Tree, checked
+from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
+from nlmebayes.fitted import REPORT, fitted
 from nlmebayes.model import Data, Model, ModelError
 from nlmebayes.plot import panels
+from nlmebayes.plot.panels import CI_PROB
 
 Labels = list[Text | Number]
 
 
 @checked
 def fits(
-    model: Model | None, tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
-    outcome: Text | None = None, columns: Count = 4,
+    tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
+    outcome: Text | None = None, columns: Count = 4, ci_prob: Share = CI_PROB, model: Model | None = None,
 ):  # fmt: skip
-    """Each subject's measurements over its prediction: median, 50 and 90 % bands; dashed, new measurements.
+    """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements.
 
     Counts are shown on the scale of the prediction: per trial, per unit of exposure.
 
@@ -26,9 +30,11 @@ def fits(
         Column on the horizontal axis; by default time, or the structure's first input.
     subjects : sequence, optional
         Labels of the innermost level; by default the first twelve.
+    ci_prob : float
+        Probability of the outer band.
     """
-    model, training = prediction.context(model, tree)
-    data = storage.stored_dataset(tree) if data is None else data
+    known = fitted(tree, model)
+    data, model, training = known.data if data is None else data, known.model, known.training
     outcome, x, level = panels.outcome_of(data, outcome), panels.axis_of(model, data, x), data.levels[-1]
     seen = data.observations[data.observations["outcome"] == outcome]
     labels = subjects if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
@@ -38,9 +44,10 @@ def fits(
     seen = seen[seen[level].isin(labels)]
     values = panels.of_one(model, training, data, outcome)
     fine = panels.fine(data, x)
-    smooth = prediction.predict(model, tree, fine, random_seed=0)
-    bands = panels.quantiles(smooth["posterior"][f"f_{outcome}"])
-    wide = panels.of_one(model, training, fine, outcome, panels.quantiles(smooth["posterior_predictive"][outcome]))
+    smooth = prediction.predicted(known, fine, random_seed=0)
+    bands = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
+    measured = panels.quantiles(smooth["posterior_predictive"][outcome], ci_prob)
+    wide = panels.of_one(model, training, fine, outcome, measured)
     grid = storage.stored_dataset(smooth).observations
     grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
     columns = min(columns, len(labels))
@@ -57,8 +64,8 @@ def fits(
 
 @checked
 def hysteresis(
-    model: Model | None, tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect",
-    subjects: Labels | None = None, columns: Count = 4,
+    tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect", subjects: Labels | None = None,
+    columns: Count = 4, model: Model | None = None,
 ):  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
@@ -76,14 +83,14 @@ def hysteresis(
     Figure
         Medians of the individual predictions, darker as time goes on, with an arrow; points where both were measured.
     """
-    model, _ = prediction.context(model, tree)
-    data = storage.stored_dataset(tree) if data is None else data
+    known = fitted(tree, model)
+    data = known.data if data is None else data
     for name in (x, y):
         if name not in data.outcomes:
             raise ModelError(f"hysteresis: no outcome {name!r} in the data; there are {', '.join(data.outcomes)}")
     level = data.levels[-1]
     labels = list(subjects or ()) or list(dict.fromkeys(data.observations[level]))[:4]
-    smooth = prediction.predict(model, tree, panels.fine(data.sel(**{level: labels}), data.time), random_seed=0)
+    smooth = prediction.predicted(known, panels.fine(data.sel(**{level: labels}), data.time), random_seed=0)
     grid = storage.stored_dataset(smooth).observations
     middle = {name: smooth["posterior"][f"f_{name}"].median(("chain", "draw")).to_numpy() for name in (x, y)}
     figure, axes = panels.panels(len(labels), min(columns, len(labels)))
@@ -109,7 +116,7 @@ def _loop(axis, x, y):
 @checked
 def forecast(
     tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
-    outcome: Text | None = None,
+    outcome: Text | None = None, ci_prob: Share = CI_PROB, model: Model | None = None,
 ):  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
@@ -121,10 +128,13 @@ def forecast(
         Column on the horizontal axis; by default time, or the structure's first input.
     held_out : Dataset, optional
         Other samples of the patient, not used by the forecast, shown as open circles.
+    ci_prob : float
+        Probability of the outer bands.
     """
-    if "nlmebayes_forecast" not in tree.attrs:
+    if REPORT not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
-    data, (model, training) = storage.stored_dataset(tree), prediction.context(None, tree)
+    known = fitted(tree, model)
+    data, model, training = known.data, known.model, known.training
     outcome, x = panels.outcome_of(data, outcome), panels.axis_of(model, data, x)
     if times is not None and not times:
         raise ModelError("plot.forecast: times holds no time; leave it out, or give some")
@@ -135,15 +145,17 @@ def forecast(
             records = np.append(records, data.doses[x].to_numpy(float))
         times = np.linspace(records.min(), 2 * records.max() - records.min(), 2 * panels.GRID)
     grid = data.over(**{x: times})
-    after = prediction.predict(None, tree, grid, random_seed=0)
-    before = prediction.predict(None, _before(tree), grid, random_seed=0)
+    after = prediction.predicted(known, grid, random_seed=0)
+    before = prediction.predicted(replace(known, tree=_before(tree)), grid, random_seed=0)
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     expected, wide = (
-        panels.of_one(model, training, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome]))
+        panels.of_one(model, training, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome], ci_prob))
         for found in (before, after)
     )
-    axis.fill_between(times, expected[0], expected[-1], color="grey", alpha=0.2, label="before the samples, 90 %")
-    panels.bands(axis, times, panels.quantiles(after["posterior"][f"f_{outcome}"]), wide)
+    axis.fill_between(
+        times, expected[0], expected[-1], color="grey", alpha=0.2, label=f"before the samples, {100 * ci_prob:g} %"
+    )
+    panels.bands(axis, times, panels.quantiles(after["posterior"][f"f_{outcome}"], ci_prob), wide)
     if held_out is not None:
         others = held_out.observations[held_out.observations["outcome"] == outcome]
         there = panels.of_one(model, training, held_out, outcome)

@@ -5,8 +5,9 @@ import numpy as np
 
 from nlmebayes.design import resolve
 from nlmebayes.model import ModelError
+from nlmebayes.tails import tails
 
-BANDS = ((0.05, 0.95, 0.2), (0.25, 0.75, 0.3))
+CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60
 OWN = ("row", "value", "lower", "upper")  # columns of observations that are no place
 
@@ -61,13 +62,20 @@ def fine(data, x):
     return data.over(**{x: _spread(data.observations[x])})
 
 
-def quantiles(variable):
-    return variable.quantile([0.05, 0.25, 0.5, 0.75, 0.95], dim=("chain", "draw")).to_numpy()
+def quantiles(variable, ci_prob):
+    """Of the outer band, the inner one, the median, and back, (5, record)."""
+    return variable.quantile(edges(ci_prob), dim=("chain", "draw")).to_numpy()
+
+
+def edges(ci_prob):
+    """Where `bands` begin and end, as probabilities."""
+    low, high = tails(ci_prob)
+    return [low, 0.25, 0.5, 0.75, high]
 
 
 def bands(axis, x, f, measured=()):
-    axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=BANDS[0][2], linewidth=0)
-    axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=BANDS[1][2], linewidth=0)
+    axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=0.2, linewidth=0)
+    axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=0.3, linewidth=0)
     axis.plot(x, f[2], color="#3b6ea5")
     for edge in measured[::4]:
         axis.plot(x, edge, color="#3b6ea5", linestyle="--", linewidth=0.8)

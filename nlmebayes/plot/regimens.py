@@ -5,13 +5,14 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Count, Number, Text, Tree, checked, instance
+from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, instance
 from nlmebayes.dosing import recommendation, targets
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
-from nlmebayes.model import ModelError
+from nlmebayes.model import Model, ModelError
 from nlmebayes.plot import panels
+from nlmebayes.plot.panels import CI_PROB
 
 Table = Annotated[pd.DataFrame, instance("a table of recommend", pd.DataFrame)]
 
@@ -40,9 +41,10 @@ def regimens(table: Table):
 def doses(
     tree: Tree, plans: Regimen | Plan | list[Regimen | Plan], aims: targets.Target | list[targets.Target], *,
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
-    occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2,
+    occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
+    model: Model | None = None,
 ):  # fmt: skip
-    """What each regimen does: bands of the concentration (50 and 90 %), what is wanted of it, with what probability.
+    """What each regimen does: bands of 50 % and ``ci_prob``, what is wanted of it, with what probability.
 
     Parameters
     ----------
@@ -54,21 +56,22 @@ def doses(
         below. The title has the probability that all are met.
     times : array, optional
         By default from the first record to the end of the last interval.
-    outcome, history, occasions, covariates
+    outcome, history, occasions, covariates, model
         As in `recommend`.
     """
     plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
     aims = [aims] if isinstance(aims, targets.Target) else list(aims)
     if not plans or not aims or times == []:
         raise ModelError("plot.doses: needs one of plans, one of aims, and times, if any, that are not empty")
-    case = Case.of(tree, outcome=outcome, history=history, occasions=occasions, covariates=covariates)
+    case = Case.of(tree, model=model, outcome=outcome, history=history, occasions=occasions,
+                   covariates=covariates)  # fmt: skip
     plans = recommendation.completed(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = panels.panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
     for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):
         at = _moments_of(case, plan, aims, times)
         f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
-        panels.bands(axis, at, np.nanquantile(f, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0))
+        panels.bands(axis, at, np.nanquantile(f, panels.edges(ci_prob), axis=0))
         axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
         for aim in aims:
             _wanted(axis, aim, aim.window(plan))
