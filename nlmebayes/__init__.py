@@ -38,7 +38,7 @@ _HOME = {
     "meanings": ("priors",),
     "model": ("Model", "ModelError", "build"),
     "dosing.monitoring": ("next_sample",),
-    "parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
+    "parameter.parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "prediction": ("predict", "simulate"),
     "publication": ("population",),
     "library": ("published", "published_names"),

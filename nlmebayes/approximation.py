@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, optimize
 
-from nlmebayes.variables import ModelError
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.weights import KHAT, smoothed, systematic
 
 METHODS = ("map", "laplace", "pathfinder")

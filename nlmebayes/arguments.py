@@ -314,7 +314,7 @@ def _spelled_out(signature):
 def _tree_first(signature, owner):
     """What to say where something else than a tree stands in the place of one; nothing where none is first."""
     first = next(iter(signature.parameters.values()), None)
-    if first is None or first.annotation is not Tree:
+    if first is None or first.annotation is not Tree or "model" not in signature.parameters:
         return ""
     needed = [p.name for p in signature.parameters.values() if p.kind == first.kind and p.default is first.empty]
     call = f"{owner}({', '.join(needed)})"

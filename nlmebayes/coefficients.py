@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
 from nlmebayes.formula.matrix import INTERCEPT
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter.parameter import Prior
 
 TURNED = 5.0  # size of a column per what it holds beside the others, from which on the sampler sees other coordinates
 NOTHING = 1e-8  # of a column's size: what it holds beside those before it, where it is a combination of them

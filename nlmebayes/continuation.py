@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from nlmebayes import accuracy, storage
-from nlmebayes.variables import ModelError
+from nlmebayes.parameter.variables import ModelError
 
 
 def same_fit(model, data, tree):

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from nlmebayes.errors import ModelError
 from nlmebayes.formula import parse
-from nlmebayes.parameter import LINKS
+from nlmebayes.parameter.parameter import LINKS
 
 
 def declared(structure, formulas):

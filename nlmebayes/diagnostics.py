@@ -12,8 +12,8 @@ from nlmebayes.arguments import Tree, checked
 from nlmebayes.censoring import quantified
 from nlmebayes.fitted import fitted, said
 from nlmebayes.hierarchy import doubts
-from nlmebayes.laws import quantiles
 from nlmebayes.model import Model, ModelError
+from nlmebayes.parameter.laws import quantiles
 from nlmebayes.summaries import shrinkage, summarised
 from nlmebayes.weights import KHAT
 

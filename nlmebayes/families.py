@@ -18,10 +18,10 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Count, Positive, Text, checked, instance, whole
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter.parameter import Prior
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.residual import Residual
 from nlmebayes.structure.stable import stirling, trigamma
-from nlmebayes.variables import ModelError
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit
 STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding

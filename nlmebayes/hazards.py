@@ -24,7 +24,7 @@ import pytensor.tensor as pt
 
 from nlmebayes.arguments import Text, checked, whole
 from nlmebayes.families import Family
-from nlmebayes.variables import ModelError
+from nlmebayes.parameter.variables import ModelError
 
 # What a record says: at risk to the end of follow-up, an event then, or in an interval; nothing, survival is predicted.
 LEFT, SEEN, WITHIN, AHEAD = 0, 1, 2, 3

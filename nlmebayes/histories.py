@@ -14,8 +14,8 @@ import pandas as pd
 from nlmebayes.data.lines import between, on_lines
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.data.validate import DataError
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.timeline import in_order, places
-from nlmebayes.variables import ModelError
 
 
 @dataclass(frozen=True, eq=False)

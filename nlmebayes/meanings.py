@@ -6,9 +6,9 @@ import pytensor.tensor as pt
 
 from nlmebayes.arguments import checked
 from nlmebayes.coefficients import indicators, levels
-from nlmebayes.laws import UNCOMPILED, quantiles
 from nlmebayes.model import Data, Model, assemble, designed
-from nlmebayes.parameter import Identity, Log
+from nlmebayes.parameter.laws import UNCOMPILED, quantiles
+from nlmebayes.parameter.parameter import Identity, Log
 
 ENDS = (0.05, 0.95)
 

@@ -16,13 +16,13 @@ from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.hazards import Rows
-from nlmebayes.parameter import Link, Prior
+from nlmebayes.parameter.parameter import Link, Prior
+from nlmebayes.parameter.variables import ModelError, Variables, by_variable
 from nlmebayes.probabilities import impossible
 from nlmebayes.residual import Additive, Residual, named, scale_of
 from nlmebayes.scales import is_scale, link_of, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
-from nlmebayes.variables import ModelError, Variables, by_variable
 
 LARGE = 20_000  # numbers in an array that is never made a constant
 BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)

@@ -11,10 +11,10 @@ from types import ModuleType
 
 import nlmebayes
 from nlmebayes.model import Model
-from nlmebayes.parameter import Link, Prior
+from nlmebayes.parameter.parameter import Link, Prior
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
-from nlmebayes.variables import ModelError
 
 GROUP = "nlmebayes.models"
 NOUNS = (Model, Prior, Structure, Residual, Link)
@@ -61,7 +61,8 @@ def named(text):
         It is not there, or no part of a model's statement.
     """
     module, _, name = str(text).partition(":")
-    kind = _within(sys.modules.get(module), name)
+    own = module.partition(".")[0] == "nlmebayes" and name in nlmebayes.__all__  # wherever it stood when it was written
+    kind = getattr(nlmebayes, name) if own else _within(sys.modules.get(module), name)
     if kind is None and _load(module, name):
         kind = _within(sys.modules.get(module), name)
     if kind is None:
@@ -72,6 +73,12 @@ def named(text):
     if not is_noun(kind, *NOUNS):
         raise ModelError(f"the tree names {str(text)[:200]!r}, which is no part of a model")
     return kind
+
+
+def name_of(kind):
+    """The name by which `named` finds a class: for one that the library exports, whatever room it is in."""
+    own = kind.__module__.partition(".")[0] == "nlmebayes" and kind.__qualname__ in nlmebayes.__all__
+    return f"{'nlmebayes' if own else kind.__module__}:{kind.__qualname__}"
 
 
 def made(kind, fields, source, *given):
@@ -99,9 +106,6 @@ def _within(module, name):
 
 
 def _load(module, name):
-    """Load what the library or an installed package of models exports; whether there was something to load."""
-    room = nlmebayes._MODULE.get(name)
-    if room is not None and f"nlmebayes.{room}" == module:
-        return getattr(nlmebayes, name) is not None
+    """Load what an installed package of models exports; whether there was something to load."""
     entries = [entry for entry in entry_points(group=GROUP) if f"{module}.".startswith(f"{entry.module}.")]
     return any(entry.load() is not None for entry in entries)

@@ -9,7 +9,7 @@ from nlmebayes.autocorrelation import series
 from nlmebayes.data.validate import RESERVED, DataError
 from nlmebayes.hazards import AHEAD, Nodes, checked, nodes_of
 from nlmebayes.histories import AtRisk, at_nodes, histories, table_of
-from nlmebayes.variables import ModelError
+from nlmebayes.parameter.variables import ModelError
 
 
 @dataclass(frozen=True, eq=False)

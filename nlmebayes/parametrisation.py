@@ -11,9 +11,9 @@ import numpy as np
 
 from nlmebayes.grouping import AUTO, CENTRED, NONCENTRED, TRANSPORT, Block, columns_of, contains, parents, summed
 from nlmebayes.measurement import heights
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.pilot import marginal
 from nlmebayes.transport import MOST, Information
-from nlmebayes.variables import ModelError
 
 STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
 ROOM = 100_000  # slopes of transported groups in the effects of levels beside them

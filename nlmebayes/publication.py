@@ -23,10 +23,10 @@ from nlmebayes.fitted import said
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
 from nlmebayes.model import Law, Model, Scatter
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
-from nlmebayes.variables import ModelError
 
 ABOUT = "nlmebayes_published"
 Place = Number | Text | tuple[Number, ...] | tuple[Text, ...]

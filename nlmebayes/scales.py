@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from nlmebayes import coefficients
 from nlmebayes.formula import FormulaError, parse
-from nlmebayes.parameter import LINKS
+from nlmebayes.parameter.parameter import LINKS
 
 PREFIX = "sigma"
 

@@ -19,9 +19,9 @@ from arviz_stats import psense
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import UNCOMPILED
-from nlmebayes.laws import IMPROPER, Law, alike
 from nlmebayes.model import assemble
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter.laws import IMPROPER, Law, alike
+from nlmebayes.parameter.parameter import Prior
 
 LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
 FEWEST = 400  # draws whose weights tell 0.15 from noise

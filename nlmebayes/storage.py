@@ -19,7 +19,7 @@ from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
 from nlmebayes.model import Model, ModelError
-from nlmebayes.parameter import Link, Prior
+from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
@@ -34,10 +34,10 @@ def plain(value):
     if dataclasses.is_dataclass(value):
         values = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
         fields = {f.name: plain(each) for f, each in values if each or not f.metadata.get("stored_if_any")}
-        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+        return {"class": nouns.name_of(type(value)), "fields": fields}
     if isinstance(value, Structure | Residual | Link):
         fields = {k: plain(v) for k, v in vars(value).items()}
-        return {"class": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+        return {"class": nouns.name_of(type(value)), "fields": fields}
     if isinstance(value, dict):
         items = [[plain(k), plain(v)] for k, v in value.items()]
         return {"items": sorted(items, key=lambda item: json.dumps(item[0]))}

@@ -20,7 +20,7 @@ from numcodecs import Blosc
 
 from nlmebayes.files import trees, whole
 from nlmebayes.files.errors import FileError
-from nlmebayes.variables import ModelError
+from nlmebayes.parameter.variables import ModelError
 
 NUMBERS = 2_000_000  # in the arrays of one block of draws, about
 ABOUT, TREE = "about.nc", "tree"

@@ -9,7 +9,7 @@ from nlmebayes.arguments import Share, Tree, checked
 from nlmebayes.evaluation import UNCOMPILED
 from nlmebayes.fitted import fitted
 from nlmebayes.model import Model
-from nlmebayes.parameter import Log
+from nlmebayes.parameter.parameter import Log
 from nlmebayes.tails import tails
 from nlmebayes.threads import in_turns
 

@@ -17,10 +17,10 @@ from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_kn
 from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
 from nlmebayes.fitted import fitted
 from nlmebayes.measurement import parts_at
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
-from nlmebayes.variables import ModelError
 
 METHODS = DELTA, SIMULATION = "delta", "simulation"
 STEP = 1e-3  # of the largest omega: the step of a slope

@@ -16,7 +16,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import Model
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.stable import bateman
 from nlmebayes.structure.structure import Named
 from nlmebayes.structure.superposition import Superposition

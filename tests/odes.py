@@ -9,7 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.structure import Named
 from nlmebayes.structure.system import System
 

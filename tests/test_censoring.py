@@ -13,9 +13,9 @@ from scipy import integrate, optimize, special, stats
 
 from nlmebayes import compilation
 from nlmebayes.censoring import limits, log_density, measurement, register
+from nlmebayes.parameter.variables import ModelError
 from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.structure.structure import Named
-from nlmebayes.variables import ModelError
 
 INF, NAN = np.inf, np.nan
 # Residual, its parts, and its distribution in SciPy's terms.

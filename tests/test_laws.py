@@ -12,7 +12,7 @@ import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes import storage
 from nlmebayes.app import arguments, statement, toml
-from nlmebayes.laws import Between
+from nlmebayes.parameter.laws import Between
 
 P = nb.Prior
 FORMULAS = "cl ~ 1 + log(wt/70) + (1|id)", "v ~ 1 + log(wt/70) + (1|id)", "ka ~ 1 + (1|id)"

@@ -13,7 +13,7 @@ from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
 from nlmebayes.meanings import priors
 from nlmebayes.model import Model, build
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter.parameter import Prior
 
 
 def linear(mu):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nlmebayes.parameter import LINKS, Identity, Log, Logit, Parameter, Prior, Probit
+from nlmebayes.parameter.parameter import LINKS, Identity, Log, Logit, Parameter, Prior, Probit
 
 quick = settings(deadline=None, max_examples=60)
 ALL = (*LINKS.values(), Logit(0.0, 100.0), Logit(-3.0, 2.0), Probit(0.0, 100.0), Probit(5.0, 6.0))

@@ -67,7 +67,7 @@ def test_a_class_of_a_tree_is_not_imported(untouched, tree, named, monkeypatch):
 
 
 def test_a_class_that_is_loaded_is_found_and_one_of_a_package_is_loaded():
-    assert nouns.named("nlmebayes.families:Poisson") is nb.Poisson
+    assert nouns.named("nlmebayes:Poisson") is nouns.named("nlmebayes.families:Poisson") is nb.Poisson
     assert nouns.named(f"{OneCompartment.__module__}:OneCompartment") is OneCompartment
     with pytest.raises(nb.ModelError, match="import it first, or give model="):
         nouns.named("stranger:Law")
@@ -99,7 +99,7 @@ FAMILIES = (
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_a_prior_is_a_distribution_of_numbers(untouched, tree, family):
-    prior = {"class": "nlmebayes.parameter:Prior", "fields": {"family": family, "parameters": {"items": []}}}
+    prior = {"class": "nlmebayes:Prior", "fields": {"family": family, "parameters": {"items": []}}}
     with pytest.raises(ValueError, match=r"no distribution|family must be a text"):
         storage.stored_model(stating(tree, lambda f: f.update(priors={"items": [["theta_cl", prior]]})))
     with pytest.raises(ValueError, match="mu must be a number"):

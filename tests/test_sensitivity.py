@@ -9,8 +9,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from nlmebayes import sensitivity
-from nlmebayes.laws import Law
-from nlmebayes.parameter import Prior
+from nlmebayes.parameter.laws import Law
+from nlmebayes.parameter.parameter import Prior
 
 FLAT = SimpleNamespace(levels=())
 

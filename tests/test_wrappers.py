@@ -14,7 +14,7 @@ from nlmebayes.compilation import prepare
 from nlmebayes.dosing.recommendation import _into_a_state
 from nlmebayes.evaluation import evaluator
 from nlmebayes.model import designed
-from nlmebayes.parameter import Identity, Log
+from nlmebayes.parameter.parameter import Identity, Log
 from nlmebayes.structure.area import Area, area_of
 from nlmebayes.structure.compartments import Compartments, outcome_names
 from nlmebayes.structure.traits import NAMES

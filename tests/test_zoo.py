@@ -12,7 +12,7 @@ from laws import parameter_names
 
 import model_zoo
 from nlmebayes.model import Model
-from nlmebayes.parameter import Link
+from nlmebayes.parameter.parameter import Link
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.mammillary import Mammillary

@@ -27,7 +27,7 @@ from nlmebayes import censoring, compilation, hierarchy, storage
 from nlmebayes.evaluation import UNCOMPILED, Draws, Effects
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
-from nlmebayes.parameter import LINKS, Logit, support
+from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.structure.structure import Named
 from nlmebayes.threads import in_turns
 from nlmebayes.weights import KHAT

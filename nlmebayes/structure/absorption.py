@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nlmebayes.arguments import checked, whole
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.compartments import Route
 
 Kind = Literal["bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"]

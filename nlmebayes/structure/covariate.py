@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Name, Names, Number, Positive, checked
-from nlmebayes.parameter import Identity, Log, Parameter
+from nlmebayes.parameter.parameter import Identity, Log, Parameter
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure, unambiguous
 from nlmebayes.structure.traits import passed_on

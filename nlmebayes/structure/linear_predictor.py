@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.curve import Curve
 
 

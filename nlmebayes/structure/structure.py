@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from types import MappingProxyType, SimpleNamespace
 
 from nlmebayes.arguments import checked, kind_of, read
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.traits import NAMES, Traits
 
 

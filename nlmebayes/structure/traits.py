@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 
 from nlmebayes.arguments import Text, checked
-from nlmebayes.parameter import Parameter
+from nlmebayes.parameter.parameter import Parameter
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pymc.logprob.transforms import Transform
 from scipy import stats
 
 from nlmebayes.errors import ModelError
-from nlmebayes.parameter import Prior, support
+from nlmebayes.parameter.parameter import Prior, support
 
 SQUARED = "**2"  # after the name of a variable: the prior is one of its square
 IMPROPER = ("Flat", "HalfFlat")

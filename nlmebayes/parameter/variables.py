@@ -5,8 +5,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.errors import ModelError
-from nlmebayes.laws import SQUARED, Law, add_each
-from nlmebayes.parameter import Prior, by_label, support
+from nlmebayes.parameter.laws import SQUARED, Law, add_each
+from nlmebayes.parameter.parameter import Prior, by_label, support
 
 
 class Variables:
