@@ -5,7 +5,7 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 
 import importlib
 
-from nlmebayes import caches
+from nlmebayes.runtime import caches
 
 caches.provide()
 

@@ -23,9 +23,10 @@ from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_re
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 
-from nlmebayes import caches, callback
+from nlmebayes import callback
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.threads import in_turns
+from nlmebayes.runtime import caches
+from nlmebayes.runtime.threads import in_turns
 
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
 OWN = ("blocking", "save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # set by `fit`

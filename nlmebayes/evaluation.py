@@ -16,8 +16,8 @@ from pytensor.compile.mode import get_mode
 
 from nlmebayes import hierarchy
 from nlmebayes.model import BARRIER, ModelError, barrier
+from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns, remembered
 
 UNCOMPILED = "FAST_COMPILE"
 FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python

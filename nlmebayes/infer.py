@@ -36,8 +36,8 @@ from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.start import check_scatter, initial_points, pilot
-from nlmebayes.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 HIGHER = (0.95, 0.99)  # where draws diverge at that

@@ -12,9 +12,9 @@ from pytensor.tensor.random.type import RandomType
 from nlmebayes import censoring
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.scales import link_of, values_of
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns, remembered
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 

@@ -21,7 +21,7 @@ from nlmebayes.evaluation import DRIFT, UNCOMPILED, Draws, draws_of, effects, ev
 from nlmebayes.fitted import fitted
 from nlmebayes.measurement import log_density, measure  # fmt: skip
 from nlmebayes.model import Data, Model, ModelError, assemble, coordinates, designed
-from nlmebayes.threads import in_turns
+from nlmebayes.runtime.threads import in_turns
 
 NAMED = 5  # subjects without a prediction that are named
 

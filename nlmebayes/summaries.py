@@ -10,8 +10,8 @@ from nlmebayes.evaluation import UNCOMPILED
 from nlmebayes.fitted import fitted
 from nlmebayes.model import Model
 from nlmebayes.parameter.parameter import Log
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.tails import tails
-from nlmebayes.threads import in_turns
 
 
 @checked

@@ -19,8 +19,8 @@ from nlmebayes.fitted import fitted
 from nlmebayes.measurement import parts_at
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
 
 METHODS = DELTA, SIMULATION = "delta", "simulation"
 STEP = 1e-3  # of the largest omega: the step of a slope

@@ -18,8 +18,9 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import caches, storage
+from nlmebayes import storage
 from nlmebayes.files import trees, versions, whole
+from nlmebayes.runtime import caches
 from nlmebayes.solver.kernel import cached
 
 

@@ -28,8 +28,8 @@ from nlmebayes.evaluation import UNCOMPILED, Draws, Effects
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import ModelError, barrier
 from nlmebayes.parameter.parameter import LINKS, Logit, support
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
 from nlmebayes.weights import KHAT
 
 CHAINS, TUNE = 4, 500

@@ -7,8 +7,8 @@ import pytensor.tensor as pt
 from numba import njit
 from numba.core.caching import IndexDataCacheFile
 
-from nlmebayes import caches
 from nlmebayes.data import ties
+from nlmebayes.runtime import caches
 
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
 FILES = (Path(ties.__file__), *sorted(Path(__file__).parent.rglob("*.py")))

@@ -13,8 +13,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.solver.kernel import STAMP, cached
-from nlmebayes.threads import in_turns
 
 
 @in_turns

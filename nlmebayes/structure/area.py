@@ -7,10 +7,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.linear import Drive, LinearSystem
 from nlmebayes.structure.structure import Named
 from nlmebayes.structure.traits import passed_on
-from nlmebayes.threads import in_turns
 
 AREA = "area under it"  # name of the state
 AGREE = 1e-10  # relative, of an outcome and the same in terms of its slopes

@@ -11,12 +11,12 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from nlmebayes.arguments import Count, Positive, Share
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.solver.ode import law
 from nlmebayes.solver.ode.cases import held as hold
 from nlmebayes.solver.ode.op import States
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.structure import Named
-from nlmebayes.threads import in_turns
 
 Method = Literal["auto", "explicit", "stiff"]
 CLOSER = 32  # steps in place of one, between two records, to see whether something was stepped over

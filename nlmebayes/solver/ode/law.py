@@ -15,12 +15,12 @@ from numba import cfunc, njit, types
 from pytensor.gradient import DisconnectedType
 from pytensor.link.numba.cache import NUMBA_CACHE_PATH, compile_numba_function_src
 
-from nlmebayes import caches
+from nlmebayes.runtime import caches
+from nlmebayes.runtime.threads import in_turns
 from nlmebayes.solver.kernel import STAMP
 from nlmebayes.solver.ode import explicit, expressions, numbers, rosenbrock, written
 from nlmebayes.solver.ode.call import FUNCTIONS, OF_CASES
 from nlmebayes.solver.ode.cases import pace
-from nlmebayes.threads import in_turns
 
 log = logging.getLogger("nlmebayes")
 LONG = 150_000  # characters of source from which on compiling takes long enough (10 s) to be announced
