@@ -19,7 +19,7 @@ from nlmebayes.formula.scan import written
 from nlmebayes.grouping import Level, group_terms
 from nlmebayes.observed import ObservedOutcome, event_nodes, observed
 from nlmebayes.scales import is_scale, scale_formulas
-from nlmebayes.timeline import in_order, places
+from nlmebayes.structure.timeline import in_order, places
 
 
 @dataclass(frozen=True, eq=False)

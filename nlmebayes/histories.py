@@ -15,7 +15,7 @@ from nlmebayes.data.lines import between, on_lines
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.data.validate import DataError
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.timeline import in_order, places
+from nlmebayes.structure.timeline import in_order, places
 
 
 @dataclass(frozen=True, eq=False)

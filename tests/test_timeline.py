@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.timeline import expand, in_order, places
+from nlmebayes.structure.timeline import expand, in_order, places
 
 KIND = {"sample": 0, "dose": 1, "other": 2, "reset": 3, "redose": 4}
 DEPOT, CENTRAL = ((0, "as given"),), ((1, "as given"),)

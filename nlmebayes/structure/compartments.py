@@ -12,7 +12,7 @@ from nlmebayes.arguments import Name, checked
 from nlmebayes.structure.cycles import doses_of_cycles
 from nlmebayes.structure.stable import Expression
 from nlmebayes.structure.structure import Named, Structure
-from nlmebayes.timeline import expand
+from nlmebayes.structure.timeline import expand
 
 
 @checked
