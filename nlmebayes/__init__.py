@@ -10,8 +10,8 @@ from nlmebayes.runtime import caches
 caches.provide()
 
 _HOME = {
-    "aggregate": ("Aggregate",),
-    "autocorrelation": ("Autoregressive",),
+    "outcomes.aggregate": ("Aggregate",),
+    "outcomes.autocorrelation": ("Autoregressive",),
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "diagnostics": ("Report", "check"),
@@ -20,7 +20,7 @@ _HOME = {
     "data.validate": ("DataError",),
     "dosing.recommendation": ("Loss", "recommend"),
     "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),
-    "families": (
+    "outcomes.families": (
         "Bernoulli",
         "Beta",
         "Binomial",
@@ -33,7 +33,7 @@ _HOME = {
     "files.errors": ("FileError",),
     "files.trees": ("load", "save"),
     "formula": ("FormulaError",),
-    "hazards": ("TimeToEvent",),
+    "outcomes.hazards": ("TimeToEvent",),
     "infer": ("fit", "sampler"),
     "meanings": ("priors",),
     "model": ("Model", "ModelError", "build"),
@@ -44,7 +44,7 @@ _HOME = {
     "library": ("published", "published_names"),
     "ranks": ("pooling", "ranking"),
     "dosing.regimen": ("Plan", "Regimen", "regimens", "tablets"),
-    "residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
+    "outcomes.residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
     "dosing.search": ("optimise",),
     "forecasting.updating": ("update",),
     "forecasting.validation": ("Retrospect", "retrospect"),

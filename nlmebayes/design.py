@@ -17,7 +17,7 @@ from nlmebayes.formula.evaluate import UnseenError
 from nlmebayes.formula.matrix import Matrix
 from nlmebayes.formula.scan import written
 from nlmebayes.grouping import Level, group_terms
-from nlmebayes.observed import ObservedOutcome, event_nodes, observed
+from nlmebayes.outcomes.records import ObservedOutcome, event_nodes, observed
 from nlmebayes.scales import is_scale, scale_formulas
 from nlmebayes.structure.timeline import in_order, places
 

@@ -9,10 +9,10 @@ from arviz_stats import loo
 
 from nlmebayes import accuracy, sensitivity
 from nlmebayes.arguments import Tree, checked
-from nlmebayes.censoring import quantified
 from nlmebayes.fitted import fitted, said
 from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Model, ModelError
+from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
 from nlmebayes.summaries import shrinkage, summarised
 from nlmebayes.weights import KHAT

@@ -21,8 +21,8 @@ from nlmebayes import coefficients, transport
 from nlmebayes.design import Design
 from nlmebayes.formula.smooth import Shrunk
 from nlmebayes.grouping import CENTRED, Effect, contains
+from nlmebayes.outcomes.residual import scale_of
 from nlmebayes.parameter.parameter import Identity, Parameter, Prior
-from nlmebayes.residual import scale_of
 
 FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
 

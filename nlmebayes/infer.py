@@ -26,7 +26,6 @@ from nlmebayes import (
     trace,
 )
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
-from nlmebayes.censoring import limits
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.design import Design
 from nlmebayes.errors import warn
@@ -34,6 +33,7 @@ from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.grouping import TRANSPORT
 from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Data, Model, ModelError, assemble, designed
+from nlmebayes.outcomes.censoring import limits
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated
 from nlmebayes.runtime.threads import in_turns

@@ -9,9 +9,9 @@ import pytensor.tensor as pt
 from pymc.pytensorf import reseed_rngs
 from pytensor.tensor.random.type import RandomType
 
-from nlmebayes import censoring
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.scales import link_of, values_of
 from nlmebayes.structure.structure import Named

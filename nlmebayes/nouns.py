@@ -11,9 +11,9 @@ from types import ModuleType
 
 import nlmebayes
 from nlmebayes.model import Model
+from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
 GROUP = "nlmebayes.models"

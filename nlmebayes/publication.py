@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import imputation, omegas, prediction, storage
-from nlmebayes import residual as residuals
 from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
@@ -23,6 +22,7 @@ from nlmebayes.fitted import said
 from nlmebayes.formula import parse
 from nlmebayes.formula.parse import spelling
 from nlmebayes.model import Law, Model, Scatter
+from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names

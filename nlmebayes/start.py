@@ -18,7 +18,7 @@ from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.grouping import CENTRED, TRANSPORT
 from nlmebayes.hierarchy import location_of
 from nlmebayes.model import Model, ModelError, assemble, by_node
-from nlmebayes.residual import Combined
+from nlmebayes.outcomes.residual import Combined
 
 log = logging.getLogger("nlmebayes")
 

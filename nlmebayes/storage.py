@@ -19,8 +19,8 @@ from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
 from nlmebayes.model import Model, ModelError
+from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Link, Prior
-from nlmebayes.residual import Residual
 from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"

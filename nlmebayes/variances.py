@@ -14,11 +14,11 @@ from scipy.stats import qmc
 
 from nlmebayes.design import Design, ObservedOutcome
 from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
-from nlmebayes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
 from nlmebayes.fitted import fitted
 from nlmebayes.measurement import parts_at
+from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
+from nlmebayes.outcomes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
 

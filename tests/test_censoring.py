@@ -12,9 +12,9 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 from nlmebayes import compilation
-from nlmebayes.censoring import limits, log_density, measurement, register
+from nlmebayes.outcomes.censoring import limits, log_density, measurement, register
+from nlmebayes.outcomes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.structure.structure import Named
 
 INF, NAN = np.inf, np.nan

@@ -11,8 +11,8 @@ from scipy import integrate, stats
 
 from nlmebayes import measurement
 from nlmebayes.measurement import measure
+from nlmebayes.outcomes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 from nlmebayes.parameter.parameter import Prior
-from nlmebayes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 
 # Residual, its parts, and its distribution in SciPy's terms.
 CASES = {

@@ -29,8 +29,8 @@ from nlmebayes.forecasting.modes import QUICK, modes
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
-from nlmebayes.hazards import WITHIN
 from nlmebayes.model import Data, Model, ModelError, by_node
+from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT
 

@@ -3,10 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import censoring, prediction, storage
+from nlmebayes import prediction, storage
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.fitted import fitted
 from nlmebayes.model import Model, ModelError
+from nlmebayes.outcomes import censoring
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
 from nlmebayes.tails import tails

@@ -18,9 +18,9 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Count, Positive, Text, checked, instance, whole
+from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.residual import Residual
 from nlmebayes.structure.stable import stirling, trigamma
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit

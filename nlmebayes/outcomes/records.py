@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from nlmebayes.autocorrelation import series
 from nlmebayes.data.validate import RESERVED, DataError
-from nlmebayes.hazards import AHEAD, Nodes, checked, nodes_of
-from nlmebayes.histories import AtRisk, at_nodes, histories, table_of
+from nlmebayes.outcomes.autocorrelation import series
+from nlmebayes.outcomes.hazards import AHEAD, Nodes, checked, nodes_of
+from nlmebayes.outcomes.histories import AtRisk, at_nodes, histories, table_of
 from nlmebayes.parameter.variables import ModelError
 
 

@@ -1,0 +1,1 @@
+"""How measurements scatter: residuals and families, censoring, autocorrelation, aggregates, times to events."""
