@@ -10,8 +10,8 @@ import xarray as xr
 
 from nlmebayes import storage
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import Design, resolve
 from nlmebayes.evaluation import draws_of
+from nlmebayes.formula.design import Design, resolve
 from nlmebayes.imputation import filled, missing
 from nlmebayes.model import Model, ModelError, coordinates
 

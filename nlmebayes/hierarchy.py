@@ -17,10 +17,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import coefficients, transport
-from nlmebayes.design import Design
+from nlmebayes import transport
+from nlmebayes.formula import coefficients
+from nlmebayes.formula.design import Design
+from nlmebayes.formula.grouping import CENTRED, Effect, contains
 from nlmebayes.formula.smooth import Shrunk
-from nlmebayes.grouping import CENTRED, Effect, contains
 from nlmebayes.outcomes.residual import scale_of
 from nlmebayes.parameter.parameter import Identity, Parameter, Prior
 

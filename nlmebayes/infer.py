@@ -27,10 +27,10 @@ from nlmebayes import (
 )
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import Design
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import draws_of, evaluator
-from nlmebayes.grouping import TRANSPORT
+from nlmebayes.formula.design import Design
+from nlmebayes.formula.grouping import TRANSPORT
 from nlmebayes.hierarchy import doubts
 from nlmebayes.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.outcomes.censoring import limits

@@ -5,7 +5,7 @@ import pandas as pd
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import checked
-from nlmebayes.coefficients import indicators, levels
+from nlmebayes.formula.coefficients import indicators, levels
 from nlmebayes.model import Data, Model, assemble, designed
 from nlmebayes.parameter.laws import UNCOMPILED, quantiles
 from nlmebayes.parameter.parameter import Identity, Log

@@ -11,9 +11,9 @@ from pytensor.tensor.random.type import RandomType
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.formula.sigma import link_of, values_of
 from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.threads import in_turns, remembered
-from nlmebayes.scales import link_of, values_of
 from nlmebayes.structure.structure import Named
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)

@@ -12,16 +12,16 @@ from nlmebayes.agreement import check_doses, check_names, check_residuals
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.declared import constant, declared, linked, links_of, with_typical
-from nlmebayes.design import Design, resolve
 from nlmebayes.formula import FormulaError, parse
-from nlmebayes.grouping import AUTO, PARAMETRISATIONS
+from nlmebayes.formula.design import Design, resolve
+from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
+from nlmebayes.formula.sigma import is_scale, link_of, scale_prior
 from nlmebayes.outcomes import censoring
 from nlmebayes.outcomes.hazards import Rows
 from nlmebayes.outcomes.residual import Additive, Residual, named, scale_of
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import ModelError, Variables, by_variable
 from nlmebayes.probabilities import impossible
-from nlmebayes.scales import is_scale, link_of, scale_prior
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 

@@ -9,7 +9,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from nlmebayes.grouping import AUTO, CENTRED, NONCENTRED, TRANSPORT, Block, columns_of, contains, parents, summed
+from nlmebayes.formula.grouping import (
+    AUTO,
+    CENTRED,
+    NONCENTRED,
+    TRANSPORT,
+    Block,
+    columns_of,
+    contains,
+    parents,
+    summed,
+)
 from nlmebayes.measurement import heights
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.pilot import marginal

@@ -16,7 +16,7 @@ from scipy import optimize, sparse
 from scipy.sparse import linalg
 
 from nlmebayes.evaluation import predictor
-from nlmebayes.grouping import columns_of, contains, parents, summed
+from nlmebayes.formula.grouping import columns_of, contains, parents, summed
 from nlmebayes.hierarchy import centre, scale_of_data, variation
 from nlmebayes.measurement import distances, slopes
 

@@ -16,15 +16,15 @@ from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
 from nlmebayes.fitted import said
 from nlmebayes.formula import parse
+from nlmebayes.formula.design import resolve
 from nlmebayes.formula.parse import spelling
+from nlmebayes.formula.sigma import is_scale
 from nlmebayes.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.scales import is_scale
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 

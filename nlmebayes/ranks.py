@@ -7,7 +7,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Drawn, Number, Share, Switch, Text, Tree, checked
 from nlmebayes.evaluation import Draws
-from nlmebayes.grouping import contains
+from nlmebayes.formula.grouping import contains
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.tails import tails
 from nlmebayes.variances import case_of

@@ -12,10 +12,10 @@ from pytensor.compile.mode import get_mode
 from scipy import linalg, optimize
 
 from nlmebayes import pilot as piloting
-from nlmebayes.coefficients import Turned
 from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
-from nlmebayes.grouping import CENTRED, TRANSPORT
+from nlmebayes.formula.coefficients import Turned
+from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.hierarchy import location_of
 from nlmebayes.model import Model, ModelError, assemble, by_node
 from nlmebayes.outcomes.residual import Combined

@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
-from nlmebayes.grouping import contains
+from nlmebayes.formula.grouping import contains
 from nlmebayes.model import Data
 from nlmebayes.tails import tails
 from nlmebayes.variances import case_of

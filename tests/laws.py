@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from model_zoo import OneCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.stable import bateman

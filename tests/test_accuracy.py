@@ -10,7 +10,7 @@ from test_system import BLOWS_UP, Saturable, blown
 
 import nlmebayes as nb
 from nlmebayes import accuracy
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import assemble
 
 MODEL = nb.Model(

@@ -8,7 +8,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import measurement
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
 

@@ -9,7 +9,7 @@ from test_system_events import predictions
 
 from model_zoo import AntibodyDecay
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 from nlmebayes.structure.structure import Named
 

@@ -8,7 +8,7 @@ from laws import area, dosed, extrapolated_slope, predicted
 from test_system_events import predictions
 
 from model_zoo import CarTExpansion
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 T = np.array([0.0, 1.0, 4.0, 8.0, 9.2, 9.4, 11.0, 20.0, 60.0, 365.0, 1000.0])

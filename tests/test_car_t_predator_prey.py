@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from test_system_events import predictions
 
 from model_zoo import CarTPredatorPrey
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 T = np.array([0.0, 2.0, 7.0, 10.0, 14.0, 21.0, 28.0, 60.0])

@@ -8,8 +8,8 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import CountGLMM, HospitalProfile, LinearMixed, OneCompartment
-from nlmebayes import coefficients
-from nlmebayes.design import resolve
+from nlmebayes.formula import coefficients
+from nlmebayes.formula.design import resolve
 from nlmebayes.hierarchy import Scale, fixed_prior, scale_of_data
 from nlmebayes.model import designed
 from nlmebayes.start import initial_points, pilot

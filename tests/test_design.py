@@ -10,8 +10,8 @@ import nlmebayes as nb
 from model_zoo import Emax, Gompertz, LinearMixed, OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
 from nlmebayes.formula import FormulaError
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model, ModelError
 
 

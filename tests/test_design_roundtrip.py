@@ -8,7 +8,7 @@ import xarray as xr
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes import storage
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 
 N = 12
 TEXTS = ["b", "a", "3+", "b", "c d", "a", "b", "3+", "c d", "a", "b", "3+"]

@@ -8,7 +8,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import infer
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.hierarchy import doubts
 
 

@@ -11,8 +11,8 @@ from scipy.interpolate import CubicSpline
 
 from model_zoo import EffectCompartment, Emax, OneCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model, build
 from nlmebayes.storage import revive, statement
 from nlmebayes.structure.structure import Named

@@ -16,8 +16,8 @@ from scipy_events import Compartments, exponential, integrated, solve
 
 from model_zoo import OneCompartment, ThreeCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 ZOO = {1: OneCompartment, 2: TwoCompartment, 3: ThreeCompartment}

@@ -11,9 +11,9 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment, ReliabilityICC
-from nlmebayes.design import resolve
 from nlmebayes.dosing.prospect import Case, course
 from nlmebayes.dosing.regimen import with_doses
+from nlmebayes.formula.design import resolve
 
 SIGMA, OMEGA_SITE, OMEGA = 0.7, 1.1, 1.6
 

@@ -10,7 +10,7 @@ from test_system_events import predictions
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment, TwoCompartment
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 ACTIONS = ("inhibits production", "inhibits loss", "stimulates production", "stimulates loss")

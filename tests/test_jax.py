@@ -17,8 +17,8 @@ from test_system_events import predictions
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import UNCOMPILED
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import ModelError
 from nlmebayes.solver.ode import expressions, numbers, traced
 

@@ -14,7 +14,7 @@ from model_zoo import LinearMixed
 from nlmebayes.app import predict, statement
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.storage import training_dataset
 
 quick = settings(deadline=None, max_examples=20)

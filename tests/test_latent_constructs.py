@@ -12,7 +12,7 @@ from trees import stated
 import nlmebayes as nb
 from model_zoo import LatentConstructs
 from nlmebayes import evaluation
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.structure.structure import Named
 
 STRUCTURE, LINEAR = LatentConstructs(), LatentConstructs(joint=False)

@@ -10,7 +10,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import evaluation, measurement, storage
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 
 
 def latent(**options):

@@ -9,8 +9,8 @@ from laws import records, slopes, values
 
 from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.meanings import priors
 from nlmebayes.model import Model, build
 from nlmebayes.parameter.parameter import Prior

@@ -12,8 +12,8 @@ from scipy.linalg import expm
 from nlmebayes import Drive, LinearSystem, Parameter, Route
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model, ModelError, build
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.linear import _kind

@@ -12,8 +12,8 @@ from pandas.testing import assert_frame_equal
 from model_zoo import OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 quick = settings(deadline=None, max_examples=20)

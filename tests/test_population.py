@@ -12,7 +12,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.prediction import evaluator
 
 MODE = "FAST_COMPILE"

@@ -9,8 +9,8 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import infer, start
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import Draws
+from nlmebayes.formula.design import resolve
 from nlmebayes.recalibration import recalibrated
 
 

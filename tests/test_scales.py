@@ -9,8 +9,8 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import CountGLMM, LinearMixed
 from nlmebayes import measurement, storage
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import draws_of
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import designed
 from nlmebayes.start import pilot
 

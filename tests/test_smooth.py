@@ -9,7 +9,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import storage
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.formula.smooth import Smooth
 from nlmebayes.model import designed
 from nlmebayes.start import pilot

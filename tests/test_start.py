@@ -7,7 +7,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import parametrisation
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import assemble
 from nlmebayes.pilot import Problem
 from nlmebayes.start import initial_points, pilot, typical_start

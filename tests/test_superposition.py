@@ -9,8 +9,8 @@ from laws import BOLUS, ORAL, BolusResponse, OralResponse, parameter_names, pred
 
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 PHI = {"cl": 3.0, "v": 30.0, "ka": 0.7}

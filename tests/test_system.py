@@ -15,8 +15,8 @@ from twin import Twin
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
-from nlmebayes.design import resolve
 from nlmebayes.evaluation import evaluator
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import ModelError, assemble, build
 from nlmebayes.start import typical_start
 

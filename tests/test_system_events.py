@@ -14,7 +14,7 @@ from twin import Twin
 
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 from nlmebayes.structure.structure import Named
 

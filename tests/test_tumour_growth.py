@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from test_system_events import predictions
 
 from model_zoo import Gompertz, LogisticGrowth, TumourGrowth
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 T = np.array([0.0, 0.5, 3.0, 8.0, 20.0, 45.0, 90.0])

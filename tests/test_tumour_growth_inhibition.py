@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from test_system_events import predictions
 
 from model_zoo import OneCompartment, TumourGrowth, TumourGrowthInhibition, TwoCompartment
-from nlmebayes.design import resolve
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Model
 
 T = np.array([0.0, 2.0, 5.0, 8.0, 12.0, 17.0, 25.0, 40.0])

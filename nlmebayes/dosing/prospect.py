@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.validate import DataError
-from nlmebayes.design import Design, resolve
 from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, effects, evaluator
 from nlmebayes.fitted import REPORT, fitted, said
+from nlmebayes.formula.design import Design, resolve
 from nlmebayes.model import Model, ModelError
 from nlmebayes.structure.area import area_of
 from nlmebayes.weights import KHAT

@@ -19,7 +19,6 @@ import numpy as np
 from nlmebayes import imputation, prediction, storage
 from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Seed, Switch, Tree, checked
-from nlmebayes.design import resolve
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws
 from nlmebayes.fitted import REPORT, Fitted, fitted, said
@@ -29,6 +28,7 @@ from nlmebayes.forecasting.modes import QUICK, modes
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
+from nlmebayes.formula.design import resolve
 from nlmebayes.model import Data, Model, ModelError, by_node
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.publication import ABOUT

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from nlmebayes.design import Design, ObservedOutcome
 from nlmebayes.evaluation import Draws, predictor
+from nlmebayes.formula.design import Design, ObservedOutcome
 from nlmebayes.imputation import Imputed
 from nlmebayes.measurement import log_density
 from nlmebayes.model import Model, ModelError

@@ -14,11 +14,11 @@ from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import RESERVED, DataError, changes
 from nlmebayes.formula import Formula, FormulaError, matrix, parse
 from nlmebayes.formula.evaluate import UnseenError
+from nlmebayes.formula.grouping import Level, group_terms
 from nlmebayes.formula.matrix import Matrix
 from nlmebayes.formula.scan import written
-from nlmebayes.grouping import Level, group_terms
+from nlmebayes.formula.sigma import is_scale, scale_formulas
 from nlmebayes.outcomes.records import ObservedOutcome, event_nodes, observed
-from nlmebayes.scales import is_scale, scale_formulas
 from nlmebayes.structure.timeline import in_order, places
 
 

@@ -9,8 +9,7 @@ terms as coordinate; the part of a record is the exponential, or the logistic fu
 import numpy as np
 from scipy import special, stats
 
-from nlmebayes import coefficients
-from nlmebayes.formula import FormulaError, parse
+from nlmebayes.formula import FormulaError, coefficients, parse
 from nlmebayes.parameter.parameter import LINKS
 
 PREFIX = "sigma"
