@@ -10,8 +10,8 @@ from arviz_stats import loo
 from nlmebayes import accuracy, sensitivity
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.fitted import fitted, said
-from nlmebayes.hierarchy import doubts
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.hierarchy import doubts
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
 from nlmebayes.summaries import shrinkage, summarised

@@ -14,8 +14,8 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import get_mode
 
-from nlmebayes import hierarchy
-from nlmebayes.model import BARRIER, ModelError, barrier
+from nlmebayes.model import hierarchy
+from nlmebayes.model.model import BARRIER, ModelError, barrier
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
 

@@ -13,7 +13,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation import draws_of
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.imputation import filled, missing
-from nlmebayes.model import Model, ModelError, coordinates
+from nlmebayes.model.model import Model, ModelError, coordinates
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 

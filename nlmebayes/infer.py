@@ -31,8 +31,8 @@ from nlmebayes.errors import warn
 from nlmebayes.evaluation import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
-from nlmebayes.hierarchy import doubts
-from nlmebayes.model import Data, Model, ModelError, assemble, designed
+from nlmebayes.model.hierarchy import doubts
+from nlmebayes.model.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.outcomes.censoring import limits
 from nlmebayes.pilot import Pilot
 from nlmebayes.recalibration import recalibrated

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from nlmebayes import nouns
 from nlmebayes.arguments import File, Text, arguments, checked
 from nlmebayes.dispensing import Dispensing
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 from nlmebayes.publication import population
 
 HOME = files("nlmebayes") / "populations"

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 import nlmebayes
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import ModelError

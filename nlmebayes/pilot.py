@@ -17,8 +17,8 @@ from scipy.sparse import linalg
 
 from nlmebayes.evaluation import predictor
 from nlmebayes.formula.grouping import columns_of, contains, parents, summed
-from nlmebayes.hierarchy import centre, scale_of_data, variation
 from nlmebayes.measurement import distances, slopes
+from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes import imputation, omegas, prediction, storage
-from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
@@ -22,7 +21,8 @@ from nlmebayes.formula import parse
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.parse import spelling
 from nlmebayes.formula.sigma import is_scale
-from nlmebayes.model import Law, Model, Scatter
+from nlmebayes.model.agreement import check_names
+from nlmebayes.model.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.structure.compartments import outcome_names

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from nlmebayes.evaluation import CHUNK
-from nlmebayes.model import by_node
+from nlmebayes.model.model import by_node
 from nlmebayes.pilot import Problem
 
 MOST = 40  # draws that derivatives are taken at

@@ -19,7 +19,7 @@ from arviz_stats import psense
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import UNCOMPILED
-from nlmebayes.model import assemble
+from nlmebayes.model.model import assemble
 from nlmebayes.parameter.laws import IMPROPER, Law, alike
 from nlmebayes.parameter.parameter import Prior
 

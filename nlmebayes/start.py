@@ -16,8 +16,8 @@ from nlmebayes.compilation import quietly
 from nlmebayes.evaluation import UNCOMPILED, improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
-from nlmebayes.hierarchy import location_of
-from nlmebayes.model import Model, ModelError, assemble, by_node
+from nlmebayes.model.hierarchy import location_of
+from nlmebayes.model.model import Model, ModelError, assemble, by_node
 from nlmebayes.outcomes.residual import Combined
 
 log = logging.getLogger("nlmebayes")

@@ -18,7 +18,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.structure.structure import Structure

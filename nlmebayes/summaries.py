@@ -8,7 +8,7 @@ from arviz_stats import ess, rhat
 from nlmebayes.arguments import Share, Tree, checked
 from nlmebayes.evaluation import UNCOMPILED
 from nlmebayes.fitted import fitted
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.parameter.parameter import Log
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.tails import tails

@@ -21,7 +21,7 @@ import xarray as xr
 
 from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
 from nlmebayes.formula.grouping import contains
-from nlmebayes.model import Data
+from nlmebayes.model.model import Data
 from nlmebayes.tails import tails
 from nlmebayes.variances import case_of
 

@@ -15,7 +15,7 @@ from model_zoo import OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.stable import bateman
 from nlmebayes.structure.structure import Named

@@ -11,7 +11,7 @@ from test_system import BLOWS_UP, Saturable, blown
 import nlmebayes as nb
 from nlmebayes import accuracy
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import assemble
+from nlmebayes.model.model import assemble
 
 MODEL = nb.Model(
     Saturable(),

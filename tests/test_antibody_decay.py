@@ -10,7 +10,7 @@ from test_system_events import predictions
 from model_zoo import AntibodyDecay
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.structure.structure import Named
 
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}

@@ -11,7 +11,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import approximation, trace
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 
 RNG = np.random.default_rng(4)
 SIZE = 8

@@ -9,7 +9,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes import measurement
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 INSIDE = {

@@ -9,7 +9,7 @@ from test_system_events import predictions
 
 from model_zoo import CarTExpansion
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 T = np.array([0.0, 1.0, 4.0, 8.0, 9.2, 9.4, 11.0, 20.0, 60.0, 365.0, 1000.0])
 PHI = {"c0": 6.0, "rho": 0.9, "tmax": 9.3, "alpha": 0.16, "kem": 0.0125, "beta": 0.0032}

@@ -8,7 +8,7 @@ from test_system_events import predictions
 
 from model_zoo import CarTPredatorPrey
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 T = np.array([0.0, 2.0, 7.0, 10.0, 14.0, 21.0, 28.0, 60.0])
 TIGHT = CarTPredatorPrey(rtol=1e-10, atol=1e-13)

@@ -10,8 +10,8 @@ import nlmebayes as nb
 from model_zoo import CountGLMM, HospitalProfile, LinearMixed, OneCompartment
 from nlmebayes.formula import coefficients
 from nlmebayes.formula.design import resolve
-from nlmebayes.hierarchy import Scale, fixed_prior, scale_of_data
-from nlmebayes.model import designed
+from nlmebayes.model.hierarchy import Scale, fixed_prior, scale_of_data
+from nlmebayes.model.model import designed
 from nlmebayes.start import initial_points, pilot
 
 QUARTIC = "mu ~ 1 + Time + I(Time**2) + I(Time**3) + I(Time**4) + (1|Subject) + (1|Date)"

@@ -7,7 +7,7 @@ from laws import slopes, values
 
 import nlmebayes as nb
 from model_zoo import CountGLMM
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 

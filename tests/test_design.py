@@ -12,7 +12,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.formula import FormulaError
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 
 
 def tidy(sites=2, subjects=2, records=3, **columns):

@@ -9,7 +9,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import infer
 from nlmebayes.formula.design import resolve
-from nlmebayes.hierarchy import doubts
+from nlmebayes.model.hierarchy import doubts
 
 
 def study():

@@ -13,7 +13,7 @@ from model_zoo import EffectCompartment, Emax, OneCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model, build
+from nlmebayes.model.model import Model, build
 from nlmebayes.storage import revive, statement
 from nlmebayes.structure.structure import Named
 

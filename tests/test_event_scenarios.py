@@ -18,7 +18,7 @@ from model_zoo import OneCompartment, ThreeCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 ZOO = {1: OneCompartment, 2: TwoCompartment, 3: ThreeCompartment}
 KINDS = {"sample": 0, "dose": 1, "other": 2, "reset": 3, "redose": 4}

@@ -10,7 +10,7 @@ import pytest
 import model_zoo
 import nlmebayes as nb
 from nlmebayes.evaluation import evaluator
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.prediction import unsolved
 
 

@@ -13,7 +13,7 @@ import nlmebayes as nb
 from nlmebayes import measurement
 from nlmebayes.evaluation import evaluator
 from nlmebayes.infer import Sampler
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 INF = np.inf

@@ -12,7 +12,7 @@ import nlmebayes as nb
 from model_zoo import JointModel, ParametricSurvival
 from nlmebayes import measurement
 from nlmebayes.evaluation import evaluator
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 EFFECT = 0.7

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 

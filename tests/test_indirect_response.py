@@ -11,7 +11,7 @@ from test_system_events import predictions
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment, TwoCompartment
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 ACTIONS = ("inhibits production", "inhibits loss", "stimulates production", "stimulates loss")
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}

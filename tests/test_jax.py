@@ -19,7 +19,7 @@ import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.evaluation import UNCOMPILED
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 from nlmebayes.solver.ode import expressions, numbers, traced
 
 OWN = (

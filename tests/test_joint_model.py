@@ -10,7 +10,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import JointModel
 from nlmebayes import evaluation, measurement
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.structure.structure import Named
 
 T = np.array([0.5, 1.5, 4.0])

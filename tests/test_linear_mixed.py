@@ -11,8 +11,8 @@ from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.meanings import priors
-from nlmebayes.model import Model, build
+from nlmebayes.model.model import Model, build
+from nlmebayes.model.priors import priors
 from nlmebayes.parameter.parameter import Prior
 
 

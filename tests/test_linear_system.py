@@ -14,7 +14,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model, ModelError, build
+from nlmebayes.model.model import Model, ModelError, build
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.linear import _kind
 

@@ -14,7 +14,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 quick = settings(deadline=None, max_examples=20)
 

@@ -11,7 +11,7 @@ from model_zoo import CountGLMM, LinearMixed
 from nlmebayes import measurement, storage
 from nlmebayes.evaluation import draws_of
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 

@@ -11,7 +11,7 @@ from model_zoo import LinearMixed
 from nlmebayes import storage
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.smooth import Smooth
-from nlmebayes.model import designed
+from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 
 

@@ -8,7 +8,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import parametrisation
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import assemble
+from nlmebayes.model.model import assemble
 from nlmebayes.pilot import Problem
 from nlmebayes.start import initial_points, pilot, typical_start
 

@@ -11,7 +11,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 PHI = {"cl": 3.0, "v": 30.0, "ka": 0.7}
 BOTH = pytest.mark.parametrize("structure", [ORAL, BOLUS, OralResponse(), BolusResponse()], ids=str)

@@ -17,7 +17,7 @@ import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
 from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import ModelError, assemble, build
+from nlmebayes.model.model import ModelError, assemble, build
 from nlmebayes.start import typical_start
 
 

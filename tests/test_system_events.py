@@ -15,7 +15,7 @@ from twin import Twin
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.structure.structure import Named
 
 

@@ -15,7 +15,7 @@ from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import compilation, parametrisation, start
 from nlmebayes.formula.design import resolve
 from nlmebayes.measurement import distances, heights
-from nlmebayes.model import ModelError, assemble
+from nlmebayes.model.model import ModelError, assemble
 from nlmebayes.solver import conjugate
 
 RNG = np.random.default_rng(1)

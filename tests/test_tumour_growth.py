@@ -8,7 +8,7 @@ from test_system_events import predictions
 
 from model_zoo import Gompertz, LogisticGrowth, TumourGrowth
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 T = np.array([0.0, 0.5, 3.0, 8.0, 20.0, 45.0, 90.0])
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}

@@ -10,7 +10,7 @@ from test_system_events import predictions
 
 from model_zoo import OneCompartment, TumourGrowth, TumourGrowthInhibition, TwoCompartment
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 
 T = np.array([0.0, 2.0, 5.0, 8.0, 12.0, 17.0, 25.0, 40.0])
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}

@@ -13,7 +13,7 @@ from test_zoo import ZOO, variants
 from model_zoo import MichaelisMenten
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.structure.compartments import Compartments, outcome_names
 from nlmebayes.structure.structure import Named
 

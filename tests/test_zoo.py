@@ -11,7 +11,7 @@ import pytest
 from laws import parameter_names
 
 import model_zoo
-from nlmebayes.model import Model
+from nlmebayes.model.model import Model
 from nlmebayes.parameter.parameter import Link
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.linear import LinearSystem

@@ -18,7 +18,7 @@ from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
 from nlmebayes.fitted import REPORT, fitted
 from nlmebayes.measurement import log_density, measure
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.prediction import predicted
 
 

@@ -18,7 +18,7 @@ from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws, effects, evaluator
 from nlmebayes.fitted import REPORT, fitted, said
 from nlmebayes.formula.design import Design, resolve
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.structure.area import area_of
 from nlmebayes.weights import KHAT
 

@@ -15,7 +15,7 @@ from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.errors import warn
 from nlmebayes.forecasting import charts
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.publication import outside
 from nlmebayes.tails import tails
 

@@ -13,7 +13,7 @@ from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
 from nlmebayes.dosing.targets import Target
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 
 Optimum = Literal["in range", "loss", "at least", "at most"]
 Varied = Literal["amount", "every", "duration", "rate"]

@@ -19,7 +19,7 @@ from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
 from nlmebayes.fitted import REPORT
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.model import Data, ModelError
+from nlmebayes.model.model import Data, ModelError
 from nlmebayes.prediction import predict
 
 Scheme = Literal["evidence", "ofv"]

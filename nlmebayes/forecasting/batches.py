@@ -16,7 +16,7 @@ from nlmebayes.forecasting.forecaster import forecaster
 from nlmebayes.forecasting.modes import climbed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
-from nlmebayes.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model, ModelError
 
 TOGETHER = 100  # patients whose modes are climbed to at once
 FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range

@@ -4,7 +4,7 @@ import numpy as np
 
 from nlmebayes.errors import warn
 from nlmebayes.measurement import heights
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 from nlmebayes.publication import outside
 
 FOLD = 200.0  # a sample this many times off the population's is a matter of units

@@ -23,10 +23,11 @@ import pytensor.tensor as pt
 from arviz_stats.base import array_stats
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes import compilation, hierarchy, storage
+from nlmebayes import compilation, storage
 from nlmebayes.evaluation import UNCOMPILED, Draws, Effects
 from nlmebayes.forecasting.particles import Particles
-from nlmebayes.model import ModelError, barrier
+from nlmebayes.model import hierarchy
+from nlmebayes.model.model import ModelError, barrier
 from nlmebayes.outcomes import censoring
 from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.runtime.threads import in_turns

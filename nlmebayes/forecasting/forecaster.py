@@ -17,7 +17,6 @@ from functools import cached_property
 import numpy as np
 
 from nlmebayes import imputation, prediction, storage
-from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Seed, Switch, Tree, checked
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import Draws
@@ -29,7 +28,8 @@ from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.formula.design import resolve
-from nlmebayes.model import Data, Model, ModelError, by_node
+from nlmebayes.model.agreement import check_names
+from nlmebayes.model.model import Data, Model, ModelError, by_node
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.publication import ABOUT
 from nlmebayes.weights import KHAT

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 
 STEP = 1e-4  # of z, for slopes
 NEGLIGIBLE = 1e-6  # step of Newton's method

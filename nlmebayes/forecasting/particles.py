@@ -18,7 +18,7 @@ import numpy as np
 
 from nlmebayes.forecasting.modes import QUICK, SPREAD, Mode, climb, joined, modes
 from nlmebayes.forecasting.proposals import Proposal, log_normal
-from nlmebayes.model import ModelError
+from nlmebayes.model.model import ModelError
 from nlmebayes.weights import KHAT, smoothed, systematic
 
 WIDER = 1.1  # scale of the covariance of a proposal at a mode

@@ -20,7 +20,7 @@ from nlmebayes.evaluation import Draws, predictor
 from nlmebayes.formula.design import Design, ObservedOutcome
 from nlmebayes.imputation import Imputed
 from nlmebayes.measurement import log_density
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 
 LOG_2PI = np.log(2 * np.pi)
 

@@ -19,7 +19,7 @@ from nlmebayes.forecasting.forecaster import forecast
 from nlmebayes.forecasting.options import DENSITY, Method, Options
 from nlmebayes.imputation import filled
 from nlmebayes.imputation import known as known_values
-from nlmebayes.model import Data, ModelError
+from nlmebayes.model.model import Data, ModelError
 
 
 @checked

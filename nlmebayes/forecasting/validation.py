@@ -9,7 +9,7 @@ from nlmebayes.arguments import Count, Seed, Share, Text, Tree, Whole, checked
 from nlmebayes.forecasting.batches import why
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model, ModelError
 
 NEAR = 0.2  # relative, of a prediction that pharmacists call right
 

@@ -6,7 +6,7 @@ import numpy as np
 from nlmebayes import prediction, storage
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.fitted import fitted
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes import censoring
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB

@@ -8,7 +8,7 @@ import numpy as np
 from nlmebayes import prediction, storage
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.fitted import REPORT, fitted
-from nlmebayes.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
 

@@ -10,7 +10,7 @@ from nlmebayes.dosing import recommendation, targets
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
-from nlmebayes.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
 

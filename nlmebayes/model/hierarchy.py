@@ -17,11 +17,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import transport
 from nlmebayes.formula import coefficients
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import CENTRED, Effect, contains
 from nlmebayes.formula.smooth import Shrunk
+from nlmebayes.model import transport
 from nlmebayes.outcomes.residual import scale_of
 from nlmebayes.parameter.parameter import Identity, Parameter, Prior
 

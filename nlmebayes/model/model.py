@@ -7,21 +7,21 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes import hierarchy, transport
-from nlmebayes.agreement import check_doses, check_names, check_residuals
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.declared import constant, declared, linked, links_of, with_typical
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.formula.sigma import is_scale, link_of, scale_prior
+from nlmebayes.model import hierarchy, transport
+from nlmebayes.model.agreement import check_doses, check_names, check_residuals
+from nlmebayes.model.declared import constant, declared, linked, links_of, with_typical
+from nlmebayes.model.probabilities import impossible
 from nlmebayes.outcomes import censoring
 from nlmebayes.outcomes.hazards import Rows
 from nlmebayes.outcomes.residual import Additive, Residual, named, scale_of
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import ModelError, Variables, by_variable
-from nlmebayes.probabilities import impossible
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Named, Structure
 
