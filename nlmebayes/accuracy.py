@@ -7,8 +7,8 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from nlmebayes.evaluation import UNCOMPILED, draws_of, evaluator
-from nlmebayes.measurement import log_density
+from nlmebayes.evaluation.evaluator import UNCOMPILED, draws_of, evaluator
+from nlmebayes.evaluation.measurement import log_density
 
 SOLVER = "nlmebayes_solver"  # attribute of a tree
 TIGHTER = 100.0  # tolerances of the comparison

@@ -9,13 +9,13 @@ from arviz_stats import loo
 
 from nlmebayes import accuracy, sensitivity
 from nlmebayes.arguments import Tree, checked
-from nlmebayes.fitted import fitted, said
+from nlmebayes.evaluation.fitted import fitted, said
+from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
 from nlmebayes.summaries import shrinkage, summarised
-from nlmebayes.weights import KHAT
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported

@@ -5,7 +5,7 @@ from math import ceil, floor, log10
 
 from nlmebayes.arguments import Positive, Switch, Text, checked
 from nlmebayes.errors import ModelError
-from nlmebayes.fitted import said
+from nlmebayes.evaluation.fitted import said
 from nlmebayes.publication import ABOUT
 
 DIGITS = 3  # significant ones of an amount whose steps are not known

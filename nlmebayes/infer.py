@@ -13,22 +13,12 @@ import nutpie
 import pymc as pm
 import xarray as xr
 
-from nlmebayes import (
-    accuracy,
-    approximation,
-    compilation,
-    continuation,
-    parametrisation,
-    prediction,
-    sensitivity,
-    storage,
-    streaming,
-    trace,
-)
+from nlmebayes import accuracy, approximation, compilation, continuation, parametrisation, sensitivity, streaming, trace
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import draws_of, evaluator
+from nlmebayes.evaluation import prediction, storage
+from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
 from nlmebayes.model.hierarchy import doubts

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from importlib.resources import files
 from typing import NamedTuple
 
-from nlmebayes import nouns
 from nlmebayes.arguments import File, Text, arguments, checked
 from nlmebayes.dispensing import Dispensing
+from nlmebayes.evaluation import nouns
 from nlmebayes.model.model import ModelError
 from nlmebayes.publication import population
 

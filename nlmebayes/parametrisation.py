@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nlmebayes.evaluation.measurement import heights
 from nlmebayes.formula.grouping import (
     AUTO,
     CENTRED,
@@ -20,7 +21,6 @@ from nlmebayes.formula.grouping import (
     parents,
     summed,
 )
-from nlmebayes.measurement import heights
 from nlmebayes.model.transport import MOST, Information
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.pilot import marginal

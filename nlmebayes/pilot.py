@@ -15,9 +15,9 @@ import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse import linalg
 
-from nlmebayes.evaluation import predictor
+from nlmebayes.evaluation.evaluator import predictor
+from nlmebayes.evaluation.measurement import distances, slopes
 from nlmebayes.formula.grouping import columns_of, contains, parents, summed
-from nlmebayes.measurement import distances, slopes
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")

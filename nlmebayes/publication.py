@@ -11,12 +11,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from nlmebayes import imputation, omegas, prediction, storage
+from nlmebayes import omegas
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation import Draws
-from nlmebayes.fitted import said
+from nlmebayes.evaluation import imputation, prediction, storage
+from nlmebayes.evaluation.evaluator import Draws
+from nlmebayes.evaluation.fitted import said
 from nlmebayes.formula import parse
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.parse import spelling

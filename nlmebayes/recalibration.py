@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nlmebayes.evaluation import CHUNK
+from nlmebayes.evaluation.evaluator import CHUNK
 from nlmebayes.model.model import by_node
 from nlmebayes.pilot import Problem
 

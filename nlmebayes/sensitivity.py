@@ -18,7 +18,7 @@ import xarray as xr
 from arviz_stats import psense
 
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation import UNCOMPILED
+from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.model.model import assemble
 from nlmebayes.parameter.laws import IMPROPER, Law, alike
 from nlmebayes.parameter.parameter import Prior

@@ -13,7 +13,7 @@ from scipy import linalg, optimize
 
 from nlmebayes import pilot as piloting
 from nlmebayes.compilation import quietly
-from nlmebayes.evaluation import UNCOMPILED, improper
+from nlmebayes.evaluation.evaluator import UNCOMPILED, improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.model.hierarchy import location_of

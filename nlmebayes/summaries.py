@@ -6,12 +6,12 @@ import pytensor.tensor as pt
 from arviz_stats import ess, rhat
 
 from nlmebayes.arguments import Share, Tree, checked
-from nlmebayes.evaluation import UNCOMPILED
-from nlmebayes.fitted import fitted
+from nlmebayes.evaluation.evaluator import UNCOMPILED
+from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model
 from nlmebayes.parameter.parameter import Log
 from nlmebayes.runtime.threads import in_turns
-from nlmebayes.tails import tails
 
 
 @checked

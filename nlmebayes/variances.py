@@ -12,10 +12,10 @@ import xarray as xr
 from scipy import special
 from scipy.stats import qmc
 
-from nlmebayes.evaluation import UNCOMPILED, Draws, draws_of, evaluator, keep_known
-from nlmebayes.fitted import fitted
+from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, draws_of, evaluator, keep_known
+from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.measurement import parts_at
 from nlmebayes.formula.design import Design, ObservedOutcome
-from nlmebayes.measurement import parts_at
 from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
 from nlmebayes.outcomes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.parameter.variables import ModelError

@@ -20,9 +20,9 @@ import pandas as pd
 import xarray as xr
 
 from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
+from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
 from nlmebayes.model.model import Data
-from nlmebayes.tails import tails
 from nlmebayes.variances import case_of
 
 ESTIMATES = "estimates"

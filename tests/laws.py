@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from model_zoo import OneCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
 from nlmebayes.parameter.parameter import Parameter

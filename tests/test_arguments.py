@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
-from nlmebayes import infer, start, storage
+from nlmebayes import infer, start
 from nlmebayes.app import statement, toml
+from nlmebayes.evaluation import storage
 from nlmebayes.forecasting.options import Options
 from nlmebayes.library import HOME, read_population
 

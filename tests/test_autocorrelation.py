@@ -7,7 +7,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import measurement
+from nlmebayes.evaluation import measurement
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import designed
 from nlmebayes.start import pilot

@@ -7,7 +7,7 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import storage
+from nlmebayes.evaluation import storage
 from nlmebayes.formula.design import resolve
 
 N = 12

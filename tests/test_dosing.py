@@ -11,9 +11,9 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import OneCompartment, TwoCompartment
-from nlmebayes import storage
 from nlmebayes.dosing.exposure import panels
 from nlmebayes.dosing.prospect import Case, course, curves, prospect
+from nlmebayes.evaluation import storage
 
 
 def fixed(model, training, patient, values, etas, *, size=None):

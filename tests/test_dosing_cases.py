@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes import storage
 from nlmebayes.dosing import doubts, regimen
 from nlmebayes.dosing.prospect import Case, course, curves, prospect
+from nlmebayes.evaluation import storage
 from nlmebayes.forecasting import charts
 
 

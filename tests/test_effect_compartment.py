@@ -11,10 +11,10 @@ from scipy.interpolate import CubicSpline
 
 from model_zoo import EffectCompartment, Emax, OneCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.evaluation.storage import revive, statement
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model, build
-from nlmebayes.storage import revive, statement
 from nlmebayes.structure.structure import Named
 
 KINETICS = {

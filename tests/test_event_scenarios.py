@@ -16,7 +16,7 @@ from scipy_events import Compartments, exponential, integrated, solve
 
 from model_zoo import OneCompartment, ThreeCompartment, TwoCompartment
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
 

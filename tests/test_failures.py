@@ -9,9 +9,9 @@ import pytest
 
 import model_zoo
 import nlmebayes as nb
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.evaluation.prediction import unsolved
 from nlmebayes.model.model import designed
-from nlmebayes.prediction import unsolved
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from scipy import special, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import measurement, storage
+from nlmebayes.evaluation import measurement, storage
 from nlmebayes.model.model import designed
 from nlmebayes.start import pilot
 from nlmebayes.structure.structure import Named

@@ -18,7 +18,7 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import storage
+from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, versions, whole
 from nlmebayes.runtime import caches
 from nlmebayes.solver.kernel import cached

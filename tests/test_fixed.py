@@ -6,8 +6,8 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment
-from nlmebayes import storage
 from nlmebayes.app import arguments, statement
+from nlmebayes.evaluation import storage
 
 
 def boluses():

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.evaluation import Draws
+from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.forecasting.exact import _Vector
 from nlmebayes.forecasting.modes import climb
 from nlmebayes.parameter.parameter import support

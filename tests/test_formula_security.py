@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import library, storage
+from nlmebayes import library
 from nlmebayes.app.wanted import target
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
+from nlmebayes.evaluation import storage
 
 RUN = "touch ran"
 CALLS = (

@@ -10,8 +10,8 @@ from scipy import integrate, stats
 
 import model_zoo
 import nlmebayes as nb
-from nlmebayes import measurement
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation import measurement
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.infer import Sampler
 from nlmebayes.model.model import designed
 from nlmebayes.start import pilot

@@ -9,7 +9,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import imputation
+from nlmebayes.evaluation import imputation
 
 CL, V, OMEGA, SIGMA = 5.0, 20.0, 0.3, 0.1
 THETA = {"cl": {"Intercept": CL, "log(wt/70)": 0.75, "dial": -0.7}, "v": {"Intercept": V, "log(wt/70)": 1.0}}

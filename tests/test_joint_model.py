@@ -9,7 +9,8 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import JointModel
-from nlmebayes import evaluation, measurement
+from nlmebayes.evaluation import evaluator as evaluation
+from nlmebayes.evaluation import measurement
 from nlmebayes.model.model import designed
 from nlmebayes.structure.structure import Named
 

@@ -14,8 +14,8 @@ from model_zoo import LinearMixed
 from nlmebayes.app import predict, statement
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
+from nlmebayes.evaluation.storage import training_dataset
 from nlmebayes.formula.design import resolve
-from nlmebayes.storage import training_dataset
 
 quick = settings(deadline=None, max_examples=20)
 DIFFERENT = [["01", "1"], ["1E1", "10"], ["1.1", "1.10"], ["1", "1.0"], ["007", "7"], ["007", "A1"], ["1e2", "1E2"]]

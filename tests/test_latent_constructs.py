@@ -11,7 +11,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs
-from nlmebayes import evaluation
+from nlmebayes.evaluation import evaluator as evaluation
 from nlmebayes.formula.design import resolve
 from nlmebayes.structure.structure import Named
 

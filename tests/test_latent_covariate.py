@@ -9,7 +9,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import evaluation, measurement, storage
+from nlmebayes.evaluation import evaluator as evaluation
+from nlmebayes.evaluation import measurement, storage
 from nlmebayes.formula.design import resolve
 
 

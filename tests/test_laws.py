@@ -10,8 +10,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import storage
 from nlmebayes.app import arguments, statement, toml
+from nlmebayes.evaluation import storage
 from nlmebayes.parameter.laws import Between
 
 P = nb.Prior

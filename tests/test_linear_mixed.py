@@ -9,7 +9,7 @@ from laws import records, slopes, values
 
 from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model, build
 from nlmebayes.model.priors import priors

@@ -12,7 +12,7 @@ from scipy.linalg import expm
 from nlmebayes import Drive, LinearSystem, Parameter, Route
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model, ModelError, build
 from nlmebayes.structure.compartments import outcome_names

@@ -12,8 +12,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.evaluation.prediction import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.prediction import evaluator
 
 MODE = "FAST_COMPILE"
 

@@ -9,7 +9,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes import infer, start
-from nlmebayes.evaluation import Draws
+from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.formula.design import resolve
 from nlmebayes.recalibration import recalibrated
 

@@ -9,7 +9,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import RepeatedMeasures
-from nlmebayes import measurement
+from nlmebayes.evaluation import measurement
 from nlmebayes.model.model import designed
 
 QTC = RepeatedMeasures()

@@ -9,8 +9,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, stats
 
-from nlmebayes import measurement
-from nlmebayes.measurement import measure
+from nlmebayes.evaluation import measurement
+from nlmebayes.evaluation.measurement import measure
 from nlmebayes.outcomes.residual import Additive, Combined, LogNormal, Power, Proportional, StudentT, scale_of
 from nlmebayes.parameter.parameter import Prior
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import CountGLMM, LinearMixed
-from nlmebayes import measurement, storage
-from nlmebayes.evaluation import draws_of
+from nlmebayes.evaluation import measurement, storage
+from nlmebayes.evaluation.evaluator import draws_of
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import designed
 from nlmebayes.start import pilot

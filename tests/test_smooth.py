@@ -8,7 +8,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import storage
+from nlmebayes.evaluation import storage
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.smooth import Smooth
 from nlmebayes.model.model import designed

@@ -9,7 +9,7 @@ from laws import BOLUS, ORAL, BolusResponse, OralResponse, parameter_names, pred
 
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
 

@@ -15,7 +15,7 @@ from twin import Twin
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import ModelError, assemble, build
 from nlmebayes.start import typical_start

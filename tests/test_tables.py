@@ -16,7 +16,7 @@ from nlmebayes.app.words import StatementError
 from nlmebayes.data.dataset import RECORDS, Dataset
 from nlmebayes.data.events import MOST
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 
 quick = settings(deadline=None, max_examples=20)

@@ -12,7 +12,7 @@ import nlmebayes as nb
 from model_zoo import EffectCompartment, IndirectResponse, OneCompartment, RandomSlopes, TumourGrowthInhibition
 from nlmebayes.compilation import prepare
 from nlmebayes.dosing.recommendation import _into_a_state
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.model.model import designed
 from nlmebayes.parameter.parameter import Identity, Log
 from nlmebayes.structure.area import Area, area_of

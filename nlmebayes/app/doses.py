@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 import nlmebayes as nb
-from nlmebayes import storage
 from nlmebayes.app import statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.data import clock
 from nlmebayes.dispensing import Dispensing, rounded
 from nlmebayes.dosing import inheritance
 from nlmebayes.dosing.regimen import doses_until, varied
+from nlmebayes.evaluation import storage
 
 LISTED = 10  # regimens in the printed table
 CHOICE = ("every", "duration", "number", "until", "step", "steady")  # options that are no argument of a `Regimen`

@@ -3,12 +3,12 @@
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import storage
 from nlmebayes.app import statement
 from nlmebayes.app.fit import READ_AS
 from nlmebayes.app.wanted import MOST
 from nlmebayes.app.words import StatementError, number
 from nlmebayes.data.tidy import own_labels
+from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, whole
 from nlmebayes.files.text import read_json
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import get_type_hints
 
 import nlmebayes as nb
-from nlmebayes import nouns
 from nlmebayes.app import zoo
 from nlmebayes.app.words import StatementError, call, chosen, converted, hyphenated, number, values_of
+from nlmebayes.evaluation import nouns
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
 MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "fixed", "links", "inputs", "parametrisation")

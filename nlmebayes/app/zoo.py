@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Literal, get_args, get_origin
 
-from nlmebayes import nouns
+from nlmebayes.evaluation import nouns
 
 
 def classes():

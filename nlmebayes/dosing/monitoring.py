@@ -16,10 +16,10 @@ from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
-from nlmebayes.fitted import REPORT, fitted
-from nlmebayes.measurement import log_density, measure
+from nlmebayes.evaluation.fitted import REPORT, fitted
+from nlmebayes.evaluation.measurement import log_density, measure
+from nlmebayes.evaluation.prediction import predicted
 from nlmebayes.model.model import Model, ModelError
-from nlmebayes.prediction import predicted
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,12 @@ from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import Draws, effects, evaluator
-from nlmebayes.fitted import REPORT, fitted, said
+from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
+from nlmebayes.evaluation.fitted import REPORT, fitted, said
+from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.structure.area import area_of
-from nlmebayes.weights import KHAT
 
 History = Literal["follow", "replace", "none"]
 Occasions = Literal["new", "last", "each"]

@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nlmebayes import storage
 from nlmebayes.arguments import NotNegative, Number, Share, Text, Tree, checked
 from nlmebayes.dosing import doubts, inheritance
 from nlmebayes.dosing.outlook import Coming
@@ -14,10 +13,11 @@ from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.errors import warn
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting import charts
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.publication import outside
-from nlmebayes.tails import tails
 
 
 @checked

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
-from nlmebayes.fitted import REPORT
+from nlmebayes.evaluation.fitted import REPORT
+from nlmebayes.evaluation.prediction import predict
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.model.model import Data, ModelError
-from nlmebayes.prediction import predict
 
 Scheme = Literal["evidence", "ofv"]
 

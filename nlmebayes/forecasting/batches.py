@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes import publication
 from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.forecasting import charts
 from nlmebayes.forecasting.forecaster import forecaster
 from nlmebayes.forecasting.modes import climbed

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlmebayes.errors import warn
-from nlmebayes.measurement import heights
+from nlmebayes.evaluation.measurement import heights
 from nlmebayes.model.model import ModelError
 from nlmebayes.publication import outside
 

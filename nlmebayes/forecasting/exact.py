@@ -23,8 +23,10 @@ import pytensor.tensor as pt
 from arviz_stats.base import array_stats
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes import compilation, storage
-from nlmebayes.evaluation import UNCOMPILED, Draws, Effects
+from nlmebayes import compilation
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
+from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.model import hierarchy
 from nlmebayes.model.model import ModelError, barrier
@@ -32,7 +34,6 @@ from nlmebayes.outcomes import censoring
 from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
-from nlmebayes.weights import KHAT
 
 CHAINS, TUNE = 4, 500
 RARE = 0.005  # probability of a mode below which no chain starts in it

@@ -16,11 +16,12 @@ from functools import cached_property
 
 import numpy as np
 
-from nlmebayes import imputation, prediction, storage
 from nlmebayes.arguments import Seed, Switch, Tree, checked
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import Draws
-from nlmebayes.fitted import REPORT, Fitted, fitted, said
+from nlmebayes.evaluation import imputation, prediction, storage
+from nlmebayes.evaluation.evaluator import Draws
+from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
+from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting import charts, exact, particles
 from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.forecasting.modes import QUICK, modes
@@ -32,7 +33,6 @@ from nlmebayes.model.agreement import check_names
 from nlmebayes.model.model import Data, Model, ModelError, by_node
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.publication import ABOUT
-from nlmebayes.weights import KHAT
 
 log = logging.getLogger("nlmebayes")
 

@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 from scipy import special, stats
 
-from nlmebayes import prediction
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation import prediction
+from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.evaluation.measurement import measure
 from nlmebayes.forecasting.target import Target
-from nlmebayes.measurement import measure
 
 FEW = 500  # draws that are looked at where sampling times are uncertain
 TELLING = 100  # draws without which there is no p-value

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nlmebayes.evaluation.weights import KHAT, smoothed, systematic
 from nlmebayes.forecasting.modes import QUICK, SPREAD, Mode, climb, joined, modes
 from nlmebayes.forecasting.proposals import Proposal, log_normal
 from nlmebayes.model.model import ModelError
-from nlmebayes.weights import KHAT, smoothed, systematic
 
 WIDER = 1.1  # scale of the covariance of a proposal at a mode
 EVEN = 0.1  # share of the proposals that is the same for all modes, whatever their mass

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from nlmebayes.evaluation import Draws, predictor
+from nlmebayes.evaluation.evaluator import Draws, predictor
+from nlmebayes.evaluation.imputation import Imputed
+from nlmebayes.evaluation.measurement import log_density
 from nlmebayes.formula.design import Design, ObservedOutcome
-from nlmebayes.imputation import Imputed
-from nlmebayes.measurement import log_density
 from nlmebayes.model.model import Model, ModelError
 
 LOG_2PI = np.log(2 * np.pi)

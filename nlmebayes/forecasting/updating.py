@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from nlmebayes import storage
 from nlmebayes.arguments import Seed, Tree, checked
 from nlmebayes.data.grid import last_position
-from nlmebayes.fitted import REPORT, fitted, said
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.fitted import REPORT, fitted, said
+from nlmebayes.evaluation.imputation import filled
+from nlmebayes.evaluation.imputation import known as known_values
 from nlmebayes.forecasting.forecaster import forecast
 from nlmebayes.forecasting.options import DENSITY, Method, Options
-from nlmebayes.imputation import filled
-from nlmebayes.imputation import known as known_values
 from nlmebayes.model.model import Data, ModelError
 
 

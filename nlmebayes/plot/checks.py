@@ -3,14 +3,14 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import prediction, storage
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
-from nlmebayes.fitted import fitted
+from nlmebayes.evaluation import prediction, storage
+from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes import censoring
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
-from nlmebayes.tails import tails
 
 REPLICATES = 200  # simulated trials of a survival curve
 

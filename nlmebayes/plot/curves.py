@@ -5,9 +5,9 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from nlmebayes import prediction, storage
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
-from nlmebayes.fitted import REPORT, fitted
+from nlmebayes.evaluation import prediction, storage
+from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB

@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import ModelError
-from nlmebayes.tails import tails
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from nlmebayes import storage
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.evaluation import draws_of
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.evaluator import draws_of
+from nlmebayes.evaluation.imputation import filled, missing
 from nlmebayes.formula.design import Design, resolve
-from nlmebayes.imputation import filled, missing
 from nlmebayes.model.model import Model, ModelError, coordinates
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON

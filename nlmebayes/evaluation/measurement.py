@@ -10,7 +10,7 @@ from pymc.pytensorf import reseed_rngs
 from pytensor.tensor.random.type import RandomType
 
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.evaluation.evaluator import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
 from nlmebayes.formula.sigma import link_of, values_of
 from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.threads import in_turns, remembered

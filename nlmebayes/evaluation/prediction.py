@@ -13,12 +13,12 @@ import pytensor.tensor as pt
 import xarray as xr
 from pytensor.graph.replace import clone_replace
 
-from nlmebayes import storage
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
-from nlmebayes.fitted import fitted
-from nlmebayes.measurement import log_density, measure  # fmt: skip
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
+from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.model.agreement import check_doses, check_names
 from nlmebayes.model.model import Data, Model, ModelError, assemble, coordinates, designed
 from nlmebayes.runtime.threads import in_turns

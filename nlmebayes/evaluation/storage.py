@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from nlmebayes import nouns
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.tidy import MEASUREMENT
+from nlmebayes.evaluation import nouns
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
 from nlmebayes.model.model import Model, ModelError
