@@ -40,7 +40,7 @@ import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import compilation
+from nlmebayes.inference import compilation
 
 PARAMETERS = ("cl", "v", "ka")
 COLUMNS = ["ID", "TIME", "DV", "MDV", "AMT", "EVID", "SS", "II", "CMT"]

@@ -34,7 +34,7 @@ _HOME = {
     "files.trees": ("load", "save"),
     "formula": ("FormulaError",),
     "outcomes.hazards": ("TimeToEvent",),
-    "infer": ("fit", "sampler"),
+    "inference.fit": ("fit", "sampler"),
     "model.priors": ("priors",),
     "model.model": ("Model", "ModelError", "build"),
     "dosing.monitoring": ("next_sample",),

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from arviz_stats import loo
 
-from nlmebayes import accuracy, sensitivity
+from nlmebayes import sensitivity
 from nlmebayes.arguments import Tree, checked
+from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted, said
 from nlmebayes.evaluation.weights import KHAT
+from nlmebayes.inference import accuracy
 from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.censoring import quantified
@@ -139,7 +141,7 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
         *_piloted(tree, converged),
         *_misfit(predictive),
         *_influence(cross),
-        *_told(sensitivity.laws_of(tree, model, design), design, tree, converged),
+        *_told(storage.laws_of(tree, model, design), design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))

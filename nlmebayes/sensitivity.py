@@ -8,42 +8,17 @@ prior of the population: to that the effects are as good as data, and their dens
 Source: Kallioinen, Paananen, Bürkner and Vehtari (2024), Stat. Comput. 34, 57.
 """
 
-import json
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 import pymc as pm
 import xarray as xr
 from arviz_stats import psense
 
-from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import UNCOMPILED
-from nlmebayes.model.model import assemble
-from nlmebayes.parameter.laws import IMPROPER, Law, alike
-from nlmebayes.parameter.parameter import Prior
+from nlmebayes.parameter.laws import IMPROPER, alike
 
-LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
 FEWEST = 400  # draws whose weights tell 0.15 from noise
 PULLED, MOVED = 0.15, 0.05  # sensitivities to prior and likelihood from which on it is said
-
-
-def written(laws):
-    """Laws as JSON."""
-    return json.dumps([asdict(law) for law in laws])
-
-
-def laws_of(tree, model, design):
-    """The laws under which the draws of a tree were taken: those that it carries, or the model's on its data."""
-    if LAWS not in tree.attrs:
-        return assemble(model, design)[1].laws
-    try:
-        return [
-            Law(**law | {"prior": Prior(law["prior"]["family"], law["prior"]["parameters"])})
-            for law in json.loads(tree.attrs[LAWS])
-        ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ModelError(f"the tree is damaged: its attribute {LAWS}: {error}; load it again, or fit anew") from error
 
 
 def within(laws, posterior):

@@ -11,7 +11,7 @@ from arviz_stats import mcse
 from scipy import stats
 
 import nlmebayes as nb
-from nlmebayes import infer
+from nlmebayes.inference import fit as infer
 
 DOSE = np.repeat([0.05, 0.1, 0.2, 0.4, 0.7, 1.0], 3)
 RESPONSE = 12 * DOSE / (3 + DOSE) * np.exp(np.random.default_rng(3).normal(0, 0.1, 18))

@@ -9,8 +9,8 @@ import xarray as xr
 from test_system import BLOWS_UP, Saturable, blown
 
 import nlmebayes as nb
-from nlmebayes import accuracy
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference import accuracy
 from nlmebayes.model.model import assemble
 
 MODEL = nb.Model(

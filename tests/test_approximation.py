@@ -10,7 +10,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import approximation, trace
+from nlmebayes.inference import approximation, trace
 from nlmebayes.model.model import ModelError
 
 RNG = np.random.default_rng(4)

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
-from nlmebayes import infer, start
 from nlmebayes.app import statement, toml
 from nlmebayes.evaluation import storage
 from nlmebayes.forecasting.options import Options
+from nlmebayes.inference import fit as infer
+from nlmebayes.inference import starts as start
 from nlmebayes.library import HOME, read_population
 
 PUBLIC = dict(public())

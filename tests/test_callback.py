@@ -10,7 +10,7 @@ import pytest
 from pytensor.raise_op import Assert
 from scipy.stats import norm
 
-from nlmebayes.compilation import compiled, density, expanded
+from nlmebayes.inference.compilation import compiled, density, expanded
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from nlmebayes import compilation
+from nlmebayes.inference import compilation
 from nlmebayes.outcomes.censoring import limits, log_density, measurement, register
 from nlmebayes.outcomes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
 from nlmebayes.parameter.variables import ModelError

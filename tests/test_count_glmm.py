@@ -7,8 +7,8 @@ from laws import slopes, values
 
 import nlmebayes as nb
 from model_zoo import CountGLMM
+from nlmebayes.inference.starts import pilot
 from nlmebayes.model.model import designed
-from nlmebayes.start import pilot
 
 
 def rate(rate):

@@ -7,8 +7,9 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import pilot, sensitivity
 from nlmebayes.diagnostics import ESS
+from nlmebayes.evaluation import storage
+from nlmebayes.inference import pilot
 
 MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
 
@@ -82,7 +83,7 @@ def test_a_prior_that_the_data_contradict_is_told(tree):
 
 
 def test_the_tree_carries_the_priors_of_its_fit(tree):
-    laws = sensitivity.laws_of(tree, None, None)
+    laws = storage.laws_of(tree, None, None)
     table = nb.priors(MODEL, nb.datasets.dyestuff())
     assert [law.row for law in laws] == table.drop(columns="means").to_dict("records")
 

@@ -7,8 +7,8 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import infer
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference import fit as infer
 from nlmebayes.model.hierarchy import doubts
 
 

@@ -12,8 +12,8 @@ import nlmebayes as nb
 from model_zoo import JointModel, ParametricSurvival
 from nlmebayes.evaluation import measurement
 from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.inference.starts import pilot
 from nlmebayes.model.model import designed
-from nlmebayes.start import pilot
 
 EFFECT = 0.7
 

@@ -8,8 +8,8 @@ from scipy import special, stats
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile
+from nlmebayes.inference.starts import pilot
 from nlmebayes.model.model import designed
-from nlmebayes.start import pilot
 
 
 def risk(risk):

@@ -15,7 +15,7 @@ import pytest
 from nutpie import compile_pymc
 from packaging.requirements import Requirement
 
-from nlmebayes import compilation
+from nlmebayes.inference import compilation
 
 SAY = f"nutpie {nutpie.__version__} changed it: see nlmebayes/compilation.py and the ceiling in pyproject.toml"
 

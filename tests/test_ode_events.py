@@ -12,7 +12,7 @@ from odes import solution, system
 from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
-from nlmebayes import accuracy
+from nlmebayes.inference import accuracy
 from nlmebayes.model.model import designed
 from nlmebayes.solver.ode import cases
 from nlmebayes.solver.ode.expressions import ExpressionError

@@ -10,7 +10,7 @@ import xarray as xr
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment, ReliabilityICC
 from nlmebayes.formula.design import resolve
-from nlmebayes.start import typical_start
+from nlmebayes.inference.starts import typical_start
 
 TRUTH = {"theta_mu": [3.0], "omega_site": [2.0], "omega_subject": [0.5], "sigma_y_a": 0.1}
 

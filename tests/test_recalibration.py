@@ -8,10 +8,11 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import infer, start
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.formula.design import resolve
-from nlmebayes.recalibration import recalibrated
+from nlmebayes.inference import fit as infer
+from nlmebayes.inference import starts as start
+from nlmebayes.inference.recalibration import recalibrated
 
 
 def case(residual):

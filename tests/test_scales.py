@@ -11,8 +11,8 @@ from model_zoo import CountGLMM, LinearMixed
 from nlmebayes.evaluation import measurement, storage
 from nlmebayes.evaluation.evaluator import draws_of
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference.starts import pilot
 from nlmebayes.model.model import designed
-from nlmebayes.start import pilot
 
 
 def study(groups=30, seed=1):

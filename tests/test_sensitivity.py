@@ -9,6 +9,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from nlmebayes import sensitivity
+from nlmebayes.evaluation import storage
 from nlmebayes.parameter.laws import Law
 from nlmebayes.parameter.parameter import Prior
 
@@ -90,9 +91,9 @@ def test_the_law_of_the_effects_is_part_of_the_likelihood():
 def test_laws_are_carried_and_a_damaged_one_is_refused():
     laws = [law(0.0, 2.0), Law("omega_id", "cl", Prior("InverseGamma", alpha=3, beta=0.2), True, "model")]
     tree = xr.DataTree()
-    tree.attrs[sensitivity.LAWS] = sensitivity.written(laws)
-    assert sensitivity.laws_of(tree, None, None) == laws
-    for damaged in ('{"a": 1}', "[{}]", "no", tree.attrs[sensitivity.LAWS].replace("Normal", "CustomDist")):
-        tree.attrs[sensitivity.LAWS] = damaged
+    tree.attrs[storage.LAWS] = storage.written_laws(laws)
+    assert storage.laws_of(tree, None, None) == laws
+    for damaged in ('{"a": 1}', "[{}]", "no", tree.attrs[storage.LAWS].replace("Normal", "CustomDist")):
+        tree.attrs[storage.LAWS] = damaged
         with pytest.raises(nb.ModelError):
-            sensitivity.laws_of(tree, None, None)
+            storage.laws_of(tree, None, None)

@@ -11,8 +11,8 @@ from model_zoo import LinearMixed
 from nlmebayes.evaluation import storage
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.smooth import Smooth
+from nlmebayes.inference.starts import pilot
 from nlmebayes.model.model import designed
-from nlmebayes.start import pilot
 
 
 def study(groups=40, seed=1):

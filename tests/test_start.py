@@ -6,11 +6,11 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import parametrisation
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference import parametrisation
+from nlmebayes.inference.pilot import Problem
+from nlmebayes.inference.starts import initial_points, pilot, typical_start
 from nlmebayes.model.model import assemble
-from nlmebayes.pilot import Problem
-from nlmebayes.start import initial_points, pilot, typical_start
 
 
 @pytest.mark.parametrize("weight", [70.0, 65.0])

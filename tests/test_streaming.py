@@ -11,7 +11,7 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes import compilation, streaming
+from nlmebayes.inference import compilation, streaming
 from nlmebayes.model.model import ModelError
 
 MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")

@@ -17,8 +17,8 @@ import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference.starts import typical_start
 from nlmebayes.model.model import ModelError, assemble, build
-from nlmebayes.start import typical_start
 
 
 class Saturable(nb.System):

@@ -8,7 +8,7 @@ import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.compilation import UNHEEDED, quietly
+from nlmebayes.inference.compilation import UNHEEDED, quietly
 
 
 def together(function, n):

@@ -12,9 +12,10 @@ from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import compilation, parametrisation, start
 from nlmebayes.evaluation.measurement import distances, heights
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference import compilation, parametrisation
+from nlmebayes.inference import starts as start
 from nlmebayes.model.model import ModelError, assemble
 from nlmebayes.solver import conjugate
 

@@ -10,9 +10,9 @@ import pytest
 import model_zoo
 import nlmebayes as nb
 from model_zoo import EffectCompartment, IndirectResponse, OneCompartment, RandomSlopes, TumourGrowthInhibition
-from nlmebayes.compilation import prepare
 from nlmebayes.dosing.recommendation import _into_a_state
 from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.inference.compilation import prepare
 from nlmebayes.model.model import designed
 from nlmebayes.parameter.parameter import Identity, Log
 from nlmebayes.structure.area import Area, area_of

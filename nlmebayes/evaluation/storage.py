@@ -18,13 +18,15 @@ from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.evaluation import nouns
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model, ModelError, assemble
 from nlmebayes.outcomes.residual import Residual
+from nlmebayes.parameter.laws import Law
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.structure.structure import Structure
 
 STATEMENT, DATASET, TRAINING = "nlmebayes_model", "dataset", "training"
 IMPUTED = "nlmebayes_imputed"  # covariates that a forecast drew, and the values at which its records stand
+LAWS = "nlmebayes_priors"  # attribute of a tree: the priors of its fit
 FRAMES = ("observations", "doses", "events")
 MISSING = "\N{SYMBOL FOR NULL}"  # a missing label; NetCDF strings cannot be missing, and end at a true null
 
@@ -96,6 +98,24 @@ def same_model(model, tree):
     """Refuse a model other than the tree's: its parameters would mean something else."""
     if statement(model) != tree.attrs.get(STATEMENT):
         raise ModelError(f"the tree was made with another model.\nThe tree's:\n{stored_model(tree)}\nGiven:\n{model}")
+
+
+def written_laws(laws):
+    """Laws as JSON."""
+    return json.dumps([dataclasses.asdict(law) for law in laws])
+
+
+def laws_of(tree, model, design):
+    """The laws under which the draws of a tree were taken: those that it carries, or the model's on its data."""
+    if LAWS not in tree.attrs:
+        return assemble(model, design)[1].laws
+    try:
+        return [
+            Law(**law | {"prior": Prior(law["prior"]["family"], law["prior"]["parameters"])})
+            for law in json.loads(tree.attrs[LAWS])
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"the tree is damaged: its attribute {LAWS}: {error}; load it again, or fit anew") from error
 
 
 def attach(tree, model, data, training=None):

@@ -23,11 +23,11 @@ import pytensor.tensor as pt
 from arviz_stats.base import array_stats
 from pytensor.graph.traversal import ancestors
 
-from nlmebayes import compilation
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting.particles import Particles
+from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
 from nlmebayes.model.model import ModelError, barrier
 from nlmebayes.outcomes import censoring

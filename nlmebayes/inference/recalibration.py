@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from nlmebayes.evaluation.evaluator import CHUNK
+from nlmebayes.inference.pilot import Problem
 from nlmebayes.model.model import by_node
-from nlmebayes.pilot import Problem
 
 MOST = 40  # draws that derivatives are taken at
 

@@ -13,7 +13,6 @@ import nutpie
 import pymc as pm
 import xarray as xr
 
-from nlmebayes import accuracy, approximation, compilation, continuation, parametrisation, sensitivity, streaming, trace
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.errors import warn
@@ -21,13 +20,15 @@ from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
+from nlmebayes.inference import accuracy, approximation, compilation, parametrisation, streaming, trace
+from nlmebayes.inference import resume as continuation
+from nlmebayes.inference.pilot import Pilot
+from nlmebayes.inference.recalibration import recalibrated
+from nlmebayes.inference.starts import check_scatter, initial_points, pilot
 from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Data, Model, ModelError, assemble, designed
 from nlmebayes.outcomes.censoring import limits
-from nlmebayes.pilot import Pilot
-from nlmebayes.recalibration import recalibrated
 from nlmebayes.runtime.threads import in_turns
-from nlmebayes.start import check_scatter, initial_points, pilot
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
 HIGHER = (0.95, 0.99)  # where draws diverge at that
@@ -379,7 +380,7 @@ class Sampler:
         tree = storage.attach(prediction.as_tree(groups), self.model, self.data)
         own = {"nlmebayes_parametrisation": self.chosen, "nlmebayes_pilot": self.pilot.summary()}
         tree.attrs |= attrs | {name: json.dumps(value) for name, value in own.items()}
-        tree.attrs[sensitivity.LAWS] = sensitivity.written(self.laws)
+        tree.attrs[storage.LAWS] = storage.written_laws(self.laws)
         return tree
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import xarray as xr
 
-from nlmebayes import accuracy
 from nlmebayes.evaluation import storage
+from nlmebayes.inference import accuracy
 from nlmebayes.parameter.variables import ModelError
 
 

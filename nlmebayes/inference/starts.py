@@ -11,11 +11,11 @@ from pymc.pytensorf import join_nonshared_inputs, rewrite_pregrad
 from pytensor.compile.mode import get_mode
 from scipy import linalg, optimize
 
-from nlmebayes import pilot as piloting
-from nlmebayes.compilation import quietly
 from nlmebayes.evaluation.evaluator import UNCOMPILED, improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
+from nlmebayes.inference import pilot as piloting
+from nlmebayes.inference.compilation import quietly
 from nlmebayes.model.hierarchy import location_of
 from nlmebayes.model.model import Model, ModelError, assemble, by_node
 from nlmebayes.outcomes.residual import Combined

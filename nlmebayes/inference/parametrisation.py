@@ -21,9 +21,9 @@ from nlmebayes.formula.grouping import (
     parents,
     summed,
 )
+from nlmebayes.inference.pilot import marginal
 from nlmebayes.model.transport import MOST, Information
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.pilot import marginal
 
 STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
 ROOM = 100_000  # slopes of transported groups in the effects of levels beside them

@@ -1,0 +1,1 @@
+"""A fit: pilot, starts, parametrisation, compiled sampling, approximations, resuming, draws on disk."""
