@@ -17,7 +17,7 @@ from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
-from nlmebayes.summaries import shrinkage, summarised
+from nlmebayes.summaries.summary import shrinkage, summarised
 
 RHAT, ESS, PARETO_K = 1.01, 400, 0.7  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718; 2024, JMLR 25(72)
 TAIL_P = 0.01  # predictive p-values below it, or above one minus it, are reported

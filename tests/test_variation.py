@@ -9,7 +9,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, LitterDecay, OneCompartment
-from nlmebayes.variances import residual_moments
+from nlmebayes.summaries.moments import residual_moments
 
 
 def only(variable, **labels):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes.arguments import Share, Text, Tree, checked
-from nlmebayes.ranks import pooling
+from nlmebayes.summaries.ranking import pooling
 
 
 @checked

@@ -23,7 +23,7 @@ from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
 from nlmebayes.model.model import Data
-from nlmebayes.variances import case_of
+from nlmebayes.summaries.moments import case_of
 
 ESTIMATES = "estimates"
 Method = Literal["delta", "simulation"]

@@ -10,7 +10,7 @@ from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.variances import case_of
+from nlmebayes.summaries.moments import case_of
 
 ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
 
