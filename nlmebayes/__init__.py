@@ -14,7 +14,7 @@ _HOME = {
     "outcomes.autocorrelation": ("Autoregressive",),
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
-    "diagnostics": ("Report", "check"),
+    "criticism.check": ("Report", "check"),
     "summaries.summary": ("summary",),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import stats
 
 import nlmebayes as nb
-from nlmebayes import sensitivity
+from nlmebayes.criticism import sensitivity
 from nlmebayes.evaluation import storage
 from nlmebayes.parameter.laws import Law
 from nlmebayes.parameter.parameter import Prior

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from arviz_stats import loo
 
-from nlmebayes import sensitivity
 from nlmebayes.arguments import Tree, checked
+from nlmebayes.criticism import sensitivity
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted, said
 from nlmebayes.evaluation.weights import KHAT

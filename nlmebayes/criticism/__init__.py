@@ -1,0 +1,1 @@
+"""Arguing with a fitted model: what check finds, and why."""
