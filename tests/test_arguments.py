@@ -27,7 +27,7 @@ from nlmebayes.evaluation import storage
 from nlmebayes.forecasting.options import Options
 from nlmebayes.inference import fit as infer
 from nlmebayes.inference import starts as start
-from nlmebayes.library import HOME, read_population
+from nlmebayes.populations.library import HOME, read_population
 
 PUBLIC = dict(public())
 ELSEWHERE = ("nlmebayes.solver",)  # `seamless` marks an expression, which only a right-hand side has

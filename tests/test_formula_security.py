@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes import library
 from nlmebayes.app.wanted import target
 from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
 from nlmebayes.evaluation import storage
+from nlmebayes.populations import library
 
 RUN = "touch ran"
 CALLS = (

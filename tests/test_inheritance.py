@@ -12,8 +12,8 @@ import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.app.forecast import parameters, told
 from nlmebayes.cli import app
-from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing.inheritance import Chart, stated
+from nlmebayes.populations.dispensing import Dispensing
 
 IV = OneCompartment()
 ORAL = OneCompartment("first-order")

@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes import library
 from nlmebayes.app import predict, statement
 from nlmebayes.cli import app
 from nlmebayes.evaluation import nouns, storage
 from nlmebayes.files import text, whole
+from nlmebayes.populations import library
 
 REFUSALS = (nb.FileError, nb.ModelError, nb.FormulaError, nb.DataError, ValueError)
 

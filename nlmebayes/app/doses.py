@@ -6,10 +6,10 @@ import nlmebayes as nb
 from nlmebayes.app import statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.data import clock
-from nlmebayes.dispensing import Dispensing, rounded
 from nlmebayes.dosing import inheritance
 from nlmebayes.dosing.regimen import doses_until, varied
 from nlmebayes.evaluation import storage
+from nlmebayes.populations.dispensing import Dispensing, rounded
 
 LISTED = 10  # regimens in the printed table
 CHOICE = ("every", "duration", "number", "until", "step", "steady")  # options that are no argument of a `Regimen`

@@ -10,11 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nlmebayes as nb
-from nlmebayes import library, publication
 from nlmebayes.app import doses, predict, statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, whole
+from nlmebayes.populations import library
+from nlmebayes.populations import stated as publication
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture

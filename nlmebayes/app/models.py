@@ -1,6 +1,6 @@
 """``nlmebayes models``: the published populations that come with the library."""
 
-from nlmebayes import library
+from nlmebayes.populations import library
 
 
 def lines():

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.validate import DataError
-from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing import outlook, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
@@ -20,6 +19,7 @@ from nlmebayes.evaluation.fitted import REPORT, fitted, said
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.model.model import Model, ModelError
+from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.structure.area import area_of
 
 History = Literal["follow", "replace", "none"]

@@ -17,7 +17,7 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting import charts
 from nlmebayes.model.model import Model, ModelError
-from nlmebayes.publication import outside
+from nlmebayes.populations.stated import outside
 
 
 @checked

@@ -7,13 +7,13 @@ import numpy as np
 from scipy.optimize import brentq
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
-from nlmebayes.dispensing import Dispensing
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
 from nlmebayes.dosing.targets import Target
 from nlmebayes.model.model import Model, ModelError
+from nlmebayes.populations.dispensing import Dispensing
 
 Optimum = Literal["in range", "loss", "at least", "at most"]
 Varied = Literal["amount", "every", "duration", "rate"]

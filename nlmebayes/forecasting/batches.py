@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from nlmebayes import publication
 from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation.evaluator import evaluator
@@ -17,6 +16,7 @@ from nlmebayes.forecasting.modes import climbed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
 from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.populations import stated as publication
 
 TOGETHER = 100  # patients whose modes are climbed to at once
 FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range

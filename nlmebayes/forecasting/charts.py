@@ -5,7 +5,7 @@ import numpy as np
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.measurement import heights
 from nlmebayes.model.model import ModelError
-from nlmebayes.publication import outside
+from nlmebayes.populations.stated import outside
 
 FOLD = 200.0  # a sample this many times off the population's is a matter of units
 REACH = 6.0  # SDs of the residual

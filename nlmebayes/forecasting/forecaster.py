@@ -32,7 +32,7 @@ from nlmebayes.formula.design import resolve
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.model import Data, Model, ModelError, by_node
 from nlmebayes.outcomes.hazards import WITHIN
-from nlmebayes.publication import ABOUT
+from nlmebayes.populations.stated import ABOUT
 
 log = logging.getLogger("nlmebayes")
 

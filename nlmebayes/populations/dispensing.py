@@ -6,7 +6,7 @@ from math import ceil, floor, log10
 from nlmebayes.arguments import Positive, Switch, Text, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import said
-from nlmebayes.publication import ABOUT
+from nlmebayes.populations.stated import ABOUT
 
 DIGITS = 3  # significant ones of an amount whose steps are not known
 SMALL = 1e-9  # part of a step that is rounding

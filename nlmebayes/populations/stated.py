@@ -11,7 +11,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from nlmebayes import omegas
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
@@ -26,6 +25,7 @@ from nlmebayes.model.agreement import check_names
 from nlmebayes.model.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
+from nlmebayes.populations import spreads as omegas
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 

@@ -6,10 +6,10 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from nlmebayes.arguments import File, Text, arguments, checked
-from nlmebayes.dispensing import Dispensing
 from nlmebayes.evaluation import nouns
 from nlmebayes.model.model import ModelError
-from nlmebayes.publication import population
+from nlmebayes.populations.dispensing import Dispensing
+from nlmebayes.populations.stated import population
 
 HOME = files("nlmebayes") / "populations"
 ABOUT = ("name", "citation", "doi", "note", "units", "assay", "dispensing")

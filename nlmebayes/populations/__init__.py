@@ -1,0 +1,1 @@
+"""Populations that papers state: their words for spread, the tree they become, those that are shipped."""
