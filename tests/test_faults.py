@@ -21,7 +21,7 @@ from model_zoo import OneCompartment
 from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, versions, whole
 from nlmebayes.runtime import caches
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.shared.kernel import cached
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from laws import exact_amounts
 from scipy.linalg import expm
 
-from nlmebayes.solver import lanes, network
-from nlmebayes.solver.exponential import e1, e2, e3
+from nlmebayes.solver.linear import network
+from nlmebayes.solver.linear.exponential import e1, e2, e3
+from nlmebayes.solver.shared import lanes
 from nlmebayes.structure.linear import _kind
 
 # --- divided differences ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from nlmebayes.formula.design import resolve
 from nlmebayes.inference import compilation, parametrisation
 from nlmebayes.inference import starts as start
 from nlmebayes.model.model import ModelError, assemble
-from nlmebayes.solver import conjugate
+from nlmebayes.solver.normal import conjugate
 
 RNG = np.random.default_rng(1)
 GROUPS, SIZE = 5, 4

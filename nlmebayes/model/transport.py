@@ -20,7 +20,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.solver.conjugate import Effects, Message
+from nlmebayes.solver.normal.conjugate import Effects, Message
 
 MOST = 12  # effects of a group, its outer levels included
 

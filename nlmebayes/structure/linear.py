@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlmebayes.arguments import checked
-from nlmebayes.solver.op import Amounts
+from nlmebayes.solver.linear.op import Amounts
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.stable import Expression
 

@@ -7,7 +7,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from nlmebayes.solver.kernel import inlined
+from nlmebayes.solver.shared.kernel import inlined
 
 HEADER = 8  # columns of the tape before the state; see `nlmebayes.solver.ode.march`
 

@@ -8,9 +8,6 @@ a course, the method, and of each state its absolute tolerance, or minus that in
 
 import numpy as np
 
-from nlmebayes.solver import schedule
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.link import keep, lend
 from nlmebayes.solver.ode import events, interval, march, steady, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import (
@@ -26,6 +23,9 @@ from nlmebayes.solver.ode.march import (
     STIFF,
     STOP,
 )
+from nlmebayes.solver.shared import schedule
+from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.link import keep, lend
 
 ROOM = 64  # rows of the tape for the steps of a course, before it grows
 

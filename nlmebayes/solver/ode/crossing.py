@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.cases import STAIRCASE
 from nlmebayes.solver.ode.march import EXPLICIT, KINDS, METHOD, SAMPLES
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
+from nlmebayes.solver.shared.kernel import cached
 
 POLYNOMIAL = np.linalg.inv(np.vander(np.linspace(0, 1, SAMPLES + 1), increasing=True))  # coefficients of samples
 PARTS = 8  # of a step, in which the polynomial is looked at

@@ -9,7 +9,6 @@ doi:10.1016/S0898-1221(00)00045-6.
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached
 from nlmebayes.solver.ode import call, crossing, march
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.cases import STAIRCASE
@@ -26,6 +25,7 @@ from nlmebayes.solver.ode.march import (
     SAMPLES,
     SETTLED,
 )
+from nlmebayes.solver.shared.kernel import cached
 
 TURN = 1.0  # radians of the fastest sine in a margin that a step may take
 STILL = 1e-13  # of the time: what gets on by less gets on by a rounding

@@ -9,9 +9,9 @@ has been reached, and before that what flows into them while their sources last.
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached, inlined
 from nlmebayes.solver.ode import call, events, march
 from nlmebayes.solver.ode.march import FRESH, KINDS, LEAST, NEXT, NOW, READ, SETTLED, STOPS
+from nlmebayes.solver.shared.kernel import cached, inlined
 
 LEAST_STEP = 4e-15  # of the time: an infusion may be that short, and less is a rounding
 LEAST_SIZE = 1e-290  # of an absolute tolerance: an error of 0 in a state of 0 is none

@@ -17,10 +17,10 @@ from pytensor.link.numba.cache import NUMBA_CACHE_PATH, compile_numba_function_s
 
 from nlmebayes.runtime import caches
 from nlmebayes.runtime.threads import in_turns
-from nlmebayes.solver.kernel import STAMP
 from nlmebayes.solver.ode import explicit, expressions, numbers, rosenbrock, written
 from nlmebayes.solver.ode.call import FUNCTIONS, OF_CASES
 from nlmebayes.solver.ode.cases import pace
+from nlmebayes.solver.shared.kernel import STAMP
 
 log = logging.getLogger("nlmebayes")
 LONG = 150_000  # characters of source from which on compiling takes long enough (10 s) to be announced
@@ -87,7 +87,7 @@ def located(text):
             "compiling a large system of differential equations: up to %.0f s the first time, nothing afterwards",
             len(text) / 4000,
         )
-    env = {"__name__": "nlmebayes.solver.kernel", **numbers.NAMES}
+    env = {"__name__": "nlmebayes.solver.shared.kernel", **numbers.NAMES}
     exec(text, env)
     for name in ("field_", "pull_", "jacobian_", "bend_", *(f"{name}_" for name in _given(text) & set(OF_CASES))):
         env[name] = njit(error_model="numpy", fastmath=SAFE, forceinline=True)(env[name])

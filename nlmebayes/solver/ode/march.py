@@ -9,11 +9,11 @@ from collections import namedtuple
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached, inlined
-from nlmebayes.solver.link import lend
 from nlmebayes.solver.ode import call, rough
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
+from nlmebayes.solver.shared.kernel import cached, inlined
+from nlmebayes.solver.shared.link import lend
 
 # Kinds of rows of the tape: two kinds of steps; records read between steps; a dose or the start of an infusion; the end
 # of one; the start of a course; and of a steady state: the start of its cycle, the change of its rate, its end, a

@@ -11,11 +11,11 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from nlmebayes.solver.kernel import VERSION, tensor
-from nlmebayes.solver.link import arrays, lend, linked, plain
 from nlmebayes.solver.ode import courses
 from nlmebayes.solver.ode.call import FUNCTIONS, address_of
 from nlmebayes.solver.ode.law import addresses, located
+from nlmebayes.solver.shared.kernel import VERSION, tensor
+from nlmebayes.solver.shared.link import arrays, lend, linked, plain
 
 FIXED = "routes, reads, collecting, tol, cases, courses, records, of_record, doses, of_dose"
 PARAMETERS = "parameters, initial, fraction, lag, extra"

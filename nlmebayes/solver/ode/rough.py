@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from nlmebayes.solver.kernel import inlined
+from nlmebayes.solver.shared.kernel import inlined
 
 UNIT = 2.0**52  # of the bits of a double, a power of two
 MIDDLE = 1023.0 - 0.0430  # the exponent of 1.0 as it is stored, less half of the largest error of a straight line

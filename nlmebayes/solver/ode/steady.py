@@ -9,13 +9,13 @@ and start empty.
 
 import numpy as np
 
-from nlmebayes.solver import lu
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.link import keep
 from nlmebayes.solver.ode import call, events, interval, march, sweep
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import KINDS
 from nlmebayes.solver.ode.tableaus import STIFF_STAGES
+from nlmebayes.solver.shared import lu
+from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.link import keep
 
 PLAIN = 3  # intervals dosed before Newton's method is tried
 MOST = 500  # intervals dosed at most

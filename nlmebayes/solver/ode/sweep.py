@@ -9,8 +9,6 @@ from collections import namedtuple
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached, inlined
-from nlmebayes.solver.link import lend
 from nlmebayes.solver.ode import call, events
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.march import (
@@ -32,6 +30,8 @@ from nlmebayes.solver.ode.march import (
     WHICH,
 )
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
+from nlmebayes.solver.shared.kernel import cached, inlined
+from nlmebayes.solver.shared.link import lend
 
 # Adjoints of the state and of the input rates, of (unit, parameter), and of what each dose is; and what is written to.
 Adjoint = namedtuple(

@@ -23,7 +23,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.solver.ode.march import KINDS
 from nlmebayes.solver.ode.op import CONSTANT, FIXED, States, StatesPullback
-from nlmebayes.solver.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
+from nlmebayes.solver.shared.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
 
 EXPLICIT, STIFF = diffrax.Tsit5(), diffrax.Kvaerno5()
 QUICK = 1000  # explicit steps of an interval after which the automatic method starts the course again, stiff

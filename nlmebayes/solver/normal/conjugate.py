@@ -18,10 +18,10 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from nlmebayes.solver import lanes
-from nlmebayes.solver.kernel import VERSION, cached
-from nlmebayes.solver.lanes import LANES, add, add_scaled, multiply, subtract
-from nlmebayes.solver.link import arrays, keep, lend, linked, plain
+from nlmebayes.solver.shared import lanes
+from nlmebayes.solver.shared.kernel import VERSION, cached
+from nlmebayes.solver.shared.lanes import LANES, add, add_scaled, multiply, subtract
+from nlmebayes.solver.shared.link import arrays, keep, lend, linked, plain
 
 
 @cached

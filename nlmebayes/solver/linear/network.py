@@ -8,9 +8,10 @@ linear in records and doses.
 
 import numpy as np
 
-from nlmebayes.solver import dense, events, modal, schedule, single, system
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.link import keep, lend
+from nlmebayes.solver.linear import dense, events, modal, single, system
+from nlmebayes.solver.shared import schedule
+from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.link import keep, lend
 
 
 @cached

@@ -1,6 +1,6 @@
 """Linear equations of small systems: factors with partial pivoting, and systems in which some states only collect."""
 
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.shared.kernel import cached
 
 
 @cached

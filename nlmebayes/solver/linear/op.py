@@ -11,9 +11,9 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from nlmebayes.solver import network
-from nlmebayes.solver.kernel import VERSION, tensor
-from nlmebayes.solver.link import arrays, lend, linked, plain
+from nlmebayes.solver.linear import network
+from nlmebayes.solver.shared.kernel import VERSION, tensor
+from nlmebayes.solver.shared.link import arrays, lend, linked, plain
 
 CONSTANT = 9  # inputs before the parameters: topology and timeline
 PARAMETERS = 4  # rates, fraction, lag, extra

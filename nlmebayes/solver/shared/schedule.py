@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nlmebayes.data.ties import ROUNDING
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.shared.kernel import cached
 
 MOST = 1000  # implied doses of a steady state that still act; beyond, the point is rejected
 BOLUS, MODELLED_RATE, MODELLED_DURATION = 0.0, -1.0, -2.0  # NONMEM's codes of RATE

@@ -7,9 +7,9 @@ in `network`.
 
 import numpy as np
 
-from nlmebayes.solver import schedule
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.link import keep, lend
+from nlmebayes.solver.shared import schedule
+from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.link import keep, lend
 
 # Kinds of events; EMPTY is the record of a steady-state dose, from which collecting states start.
 RECORD, START, STOP, CYCLE, PHASE, PERIODIC, CONSTANT, EMPTY = range(8)

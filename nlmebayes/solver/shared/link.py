@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from nlmebayes.runtime.threads import in_turns
-from nlmebayes.solver.kernel import STAMP, cached
+from nlmebayes.solver.shared.kernel import STAMP, cached
 
 
 @in_turns
@@ -26,7 +26,7 @@ def linked(kernel, arguments):
     """
     kernel.compile(arguments)
     compiled = kernel.overloads[arguments]
-    name = f"nlmebayes_{kernel.py_func.__module__.split('.')[-1]}_{kernel.py_func.__name__}_{STAMP[:24]}"
+    name = f"{kernel.py_func.__module__.replace('.', '_')}_{kernel.py_func.__name__}_{STAMP[:24]}"
     llvm.add_symbol(name, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
     result = compiled.signature.return_type
 

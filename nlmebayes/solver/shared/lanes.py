@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.shared.kernel import cached
 
 LANES = 64  # at once
 LOWEST, HIGHEST = -708.0, 709.0  # exponents between which the exponential is an ordinary number

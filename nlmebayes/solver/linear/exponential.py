@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.shared.kernel import cached
 
 NEAR = 0.3  # |p - q| h below which the series is summed; the quotient then loses one digit an order
 TERMS = 12  # of the series: NEAR**12 / 12! is below rounding

@@ -11,7 +11,7 @@ from nlmebayes.data import ties
 from nlmebayes.runtime import caches
 
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
-FILES = (Path(ties.__file__), *sorted(Path(__file__).parent.rglob("*.py")))
+FILES = (Path(ties.__file__), *sorted(Path(__file__).parents[1].rglob("*.py")))
 STAMP = hashlib.sha256(b"".join(p.read_bytes() for p in FILES)).hexdigest()
 
 VERSION = int(STAMP[:12], 16)  # of the kernels: a compiled graph on disk holds their code

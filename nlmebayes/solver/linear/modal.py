@@ -16,8 +16,8 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.exponential import e1, e2, e3
-from nlmebayes.solver.kernel import cached, inlined
+from nlmebayes.solver.linear.exponential import e1, e2, e3
+from nlmebayes.solver.shared.kernel import cached, inlined
 
 # Rows of the working array (ROWS, state): amounts, input rates, the adjoints of both; then, by mode, scratch.
 X, R, W, RBAR, MODE, INPUT, BACK, DECAY, FROM_DEPOT, FROM_INPUT, FROM_BOTH, ROWS = range(12)

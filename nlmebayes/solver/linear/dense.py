@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.modal import RBAR, R, W, X
+from nlmebayes.solver.linear.modal import RBAR, R, W, X
+from nlmebayes.solver.shared.kernel import cached
 
 SMALL = 1 / 16  # norm at which nine terms reach rounding
 TERMS = 9

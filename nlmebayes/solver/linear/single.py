@@ -7,10 +7,10 @@ both rates says.
 
 import numpy as np
 
-from nlmebayes.solver.events import UNIT, H
-from nlmebayes.solver.exponential import NEAR
-from nlmebayes.solver.kernel import cached
-from nlmebayes.solver.lanes import exponential
+from nlmebayes.solver.linear.events import UNIT, H
+from nlmebayes.solver.linear.exponential import NEAR
+from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.lanes import exponential
 
 EA, E, AL, AAL, KEPT = range(5)  # rows of what is kept
 

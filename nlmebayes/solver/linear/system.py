@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from nlmebayes.solver import dense, lu, modal
-from nlmebayes.solver.kernel import cached
+from nlmebayes.solver.linear import dense, modal
+from nlmebayes.solver.shared import lu
+from nlmebayes.solver.shared.kernel import cached
 
 
 @cached

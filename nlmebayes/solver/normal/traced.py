@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from pytensor.link.jax.dispatch import jax_funcify
 
-from nlmebayes.solver.conjugate import Effects, EffectsPullback, Message, MessagePullback
+from nlmebayes.solver.normal.conjugate import Effects, EffectsPullback, Message, MessagePullback
 
 
 def _factored(own, a, j, h):

@@ -1,0 +1,1 @@
+"""Normal random effects given normal information on them, exactly."""

@@ -1,0 +1,1 @@
+"""How kernels are compiled, called and kept; what more than one solver reads: doses, lanes, small linear equations."""
