@@ -1,9 +1,11 @@
 """Imports point down, none hides in a function, nothing heavy is imported at the start, and the zoo is complete."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import time
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,31 +15,13 @@ import nlmebayes as nb
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
-# Top to bottom; a module imports from its own room's siblings and from below only.
+# Top to bottom; a room imports from rooms below it only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
-    "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
-    "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
-    "prediction", "fitted", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model",
-    "declared", "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients",
-    "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",
-    "probabilities", "structure", "solver", "timeline", "data", "parameter", "weights", "tails", "threads", "caches",
-    "files", "arguments", "errors",
+    "cli", "app", "plot", "dosing", "forecasting", "criticism", "summaries", "populations", "inference", "evaluation",
+    "model", "formula", "outcomes", "structure", "solver", "data", "parameter", "files", "runtime", "arguments",
+    "errors",
 )  # fmt: skip
-# Top to bottom within rooms of several floors.
-FLOORS = {
-    "dosing": (
-        "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
-        "regimen",
-    ),
-    "forecasting": (
-        "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
-        "proposals", "modes", "target", "sampling_times", "options",
-    ),
-    "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
-    "files": ("trees", "whole", "containers", "versions", "text", "errors"),
-    "plot": ("regimens", "groups", "curves", "checks", "panels"),
-}  # fmt: skip
+MOST_AT_THE_TOP = 6
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -68,16 +52,18 @@ def test_imports_point_down(path):
             assert ROOMS.index(room(name)) >= own, f"{path.name} imports {name}, which is above it"
 
 
-@pytest.mark.parametrize("folder", FLOORS)
-def test_imports_point_down_within_a_room(folder):
-    order = FLOORS[folder]
-    assert sorted(p.stem for p in (PACKAGE / folder).glob("*.py")) == sorted([*order, "__init__"])
-    for name in order:
-        for other in imports(PACKAGE / folder / f"{name}.py"):
-            if other.startswith(f"nlmebayes.{folder}."):
-                assert order.index(other.split(".")[2]) > order.index(name), (
-                    f"{name} imports {other}, which is above it"
-                )
+def test_rooms_are_those_of_the_order_and_few_modules_stand_beside_them():
+    doors = ("__init__", "__main__")
+    assert {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in INNER} == set(ROOMS)
+    assert len([p for p in PACKAGE.glob("*.py") if p.stem not in doors]) <= MOST_AT_THE_TOP
+    verbs = {name for name in nb.__all__ if inspect.isfunction(getattr(nb, name))}
+    assert not verbs & {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in INNER}
+    graph = {name: set(imports(path)) & set(names.values()) for path, name in names.items()}
+    assert list(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "model_zoo").rglob("*.py"))], ids=lambda p: p.stem)

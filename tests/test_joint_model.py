@@ -9,8 +9,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import JointModel
-from nlmebayes.evaluation import evaluator as evaluation
-from nlmebayes.evaluation import measurement
+from nlmebayes.evaluation import evaluator, measurement
 from nlmebayes.model.model import designed
 from nlmebayes.structure.structure import Named
 
@@ -82,7 +81,7 @@ def test_the_likelihood_is_that_of_jm(external):
     nodes, weights = np.polynomial.hermite_e.hermegauss(11)
     z = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
     eta = centre + np.einsum("gab,nb->nga", factor, z)
-    f = evaluation.evaluator(model, design)({k: np.tile(v, (len(z), 1)) for k, v in theta.items()}, {"patient": eta})[1]
+    f = evaluator.evaluator(model, design)({k: np.tile(v, (len(z), 1)) for k, v in theta.items()}, {"patient": eta})[1]
     whole = -0.5 * np.einsum("nga,ab,ngb->ng", eta, np.linalg.inv(omega), eta) - 0.5 * np.linalg.slogdet(omega)[1]
     for o in design.outcomes:
         s = {"a": np.full(len(z), 1.7377)} if o.name == "marker" else {}

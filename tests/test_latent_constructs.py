@@ -11,7 +11,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs
-from nlmebayes.evaluation import evaluator as evaluation
+from nlmebayes.evaluation import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.structure.structure import Named
 
@@ -83,7 +83,7 @@ def test_the_moments_of_a_clinic_are_those_of_the_two_level_model():
     each = np.split(np.vstack([np.zeros(ends[-1]), np.eye(ends[-1])]), ends[:-1], axis=1)
     eta = {name: part.reshape(-1, *size) for (name, size), part in zip(sizes.items(), each, strict=True)}
     theta = {p.name: np.tile(v.get(f"theta_{p.name}", []), (ends[-1] + 1, 1)) for p in LINEAR.parameters}
-    f = evaluation.evaluator(model, design)(theta, eta)[1]
+    f = evaluator.evaluator(model, design)(theta, eta)[1]
     f = np.stack([f[c] for c in COLUMNS], axis=-1)[:, :3].reshape(-1, 21)  # the providers of the first clinic
     effects = [np.asarray(v[f"corr_{k}"]) * np.outer(v[f"omega_{k}"], v[f"omega_{k}"]) for k in sizes]
     omega = linalg.block_diag(*(np.kron(np.eye(n), e) for (n, _), e in zip(sizes.values(), effects, strict=True)))

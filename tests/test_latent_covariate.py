@@ -9,8 +9,7 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.evaluation import evaluator as evaluation
-from nlmebayes.evaluation import measurement, storage
+from nlmebayes.evaluation import evaluator, measurement, storage
 from nlmebayes.formula.design import resolve
 
 
@@ -45,7 +44,7 @@ def test_a_known_covariate_is_the_same_as_one_in_the_formula():
     model = nb.Model(wrapped, "cl ~ 1", "v ~ 1", "wt_true ~ 1 + (1|id)")
     design = resolve(model, data)
     values = {"cl": np.log([[3.0]]), "v": np.log([[30.0]]), "wt_true": np.array([[70.0]]), "cl_wt": np.array([[0.02]])}
-    _, f, _ = evaluation.evaluator(model, design)(values, {"id": np.array([[[-10.0], [20.0]]])})
+    _, f, _ = evaluator.evaluator(model, design)(values, {"id": np.array([[[-10.0], [20.0]]])})
     assert f["wt"][0] == pytest.approx([60.0, 90.0])
     cl = 3 * np.exp(0.02 * np.array([-10.0, -10.0, 20.0]))
     assert f["conc"][0] == pytest.approx(100 / 30 * np.exp(-cl / 30 * np.array([1.0, 6.0, 2.0])), rel=1e-9)
@@ -73,7 +72,7 @@ def test_the_marginal_law_of_two_subjects_is_that_by_hand():
     weights = stats.norm.pdf(nodes)
     n = len(nodes)
     theta = {"mu": np.ones((n, 1)), "x_true": np.full((n, 1), 5.0), "mu_x": np.full((n, 1), 0.8)}
-    _, f, _ = evaluation.evaluator(MODEL, design)(theta, {"id": np.tile(2 * nodes[:, None, None], (1, 2, 1))})
+    _, f, _ = evaluator.evaluator(MODEL, design)(theta, {"id": np.tile(2 * nodes[:, None, None], (1, 2, 1))})
     s = {"y": {"a": np.full(n, 0.5)}, "x": {}}
     dense = [measurement.log_density(MODEL.residual_of(o.name), f[o.name], s[o.name], o) for o in design.outcomes]
     slope = np.array([0.8, 0.8, 0.8, 1.0])

@@ -10,8 +10,8 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.formula.design import resolve
-from nlmebayes.inference import fit as infer
-from nlmebayes.inference import starts as start
+from nlmebayes.inference import fit as fitting
+from nlmebayes.inference import starts
 from nlmebayes.inference.recalibration import recalibrated
 
 
@@ -23,7 +23,7 @@ def case(residual):
     data = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
     model = nb.Model(OneCompartment(), "cl ~ 1 + (1|p|id)", "v ~ 1 + (1|p|id)", residual=residual)
     design = resolve(model, data)
-    return model, design, start.pilot(model, design)
+    return model, design, starts.pilot(model, design)
 
 
 def draws_at(found, design, sigma, count=3, spread=0.0):
@@ -97,9 +97,9 @@ def test_normal_motion_is_exact_where_all_effects_are_transported(monkeypatch, p
         given.update(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(infer.nutpie, "sample", sample)
+    monkeypatch.setattr(fitting.nutpie, "sample", sample)
     model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)", parametrisation=parametrisation)
     with pytest.raises(KeyboardInterrupt):
         nb.sampler(model, nb.datasets.dyestuff()).sample(tune=100, progressbar=False, random_seed=1, **options)
     assert given.get("exact_normal_trajectory", False) is exact
-    assert given.get("max_step_size") == (infer.LONGEST if exact else options.get("max_step_size"))
+    assert given.get("max_step_size") == (fitting.LONGEST if exact else options.get("max_step_size"))

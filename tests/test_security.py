@@ -50,10 +50,10 @@ def saying(tree, attribute, value):
 CLASSES = (
     "stranger:Law", "stranger:os", "stranger.deeper:Law", "../stranger:Law", "stranger", "", ":Law", None, 3,
     ["os:system"], "os:system", "subprocess:Popen", "builtins:eval", "builtins:exec", "importlib:import_module",
-    "antigravity:x", "this:s", "nlmebayes.__main__:app", "nlmebayes.cli:app", "nlmebayes.storage:json",
-    "nlmebayes.nouns:sys", "nlmebayes.model:pm", "nlmebayes.data.dataset:Dataset", "model_zoo:importlib",
-    "model_zoo:_classes", "model_zoo.pharmacokinetics:__path__", "nlmebayes.structure.structure:Structure",
-    "nlmebayes.residual:Residual", "lazy:Law",
+    "antigravity:x", "this:s", "nlmebayes.__main__:app", "nlmebayes.cli:app", "nlmebayes.evaluation.storage:json",
+    "nlmebayes.evaluation.nouns:sys", "nlmebayes.model.model:pm", "nlmebayes.data.dataset:Dataset", "nlmebayes:fit",
+    "model_zoo:importlib", "model_zoo:_classes", "model_zoo.pharmacokinetics:__path__",
+    "nlmebayes.structure.structure:Structure", "nlmebayes.outcomes.residual:Residual", "lazy:Law",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_a_class_of_a_tree_is_not_imported(untouched, tree, named, monkeypatch):
 
 
 def test_a_class_that_is_loaded_is_found_and_one_of_a_package_is_loaded():
-    assert nouns.named("nlmebayes:Poisson") is nouns.named("nlmebayes.families:Poisson") is nb.Poisson
+    assert nouns.named("nlmebayes:Poisson") is nouns.named("nlmebayes.outcomes.families:Poisson") is nb.Poisson
     assert nouns.named(f"{OneCompartment.__module__}:OneCompartment") is OneCompartment
     with pytest.raises(nb.ModelError, match="import it first, or give model="):
         nouns.named("stranger:Law")

@@ -14,8 +14,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.evaluation.measurement import distances, heights
 from nlmebayes.formula.design import resolve
-from nlmebayes.inference import compilation, parametrisation
-from nlmebayes.inference import starts as start
+from nlmebayes.inference import compilation, parametrisation, starts
 from nlmebayes.model.model import ModelError, assemble
 from nlmebayes.solver.normal import conjugate
 
@@ -80,7 +79,7 @@ def test_slopes_are_those_of_differences(op, own):
 @pytest.mark.parametrize("op", [conjugate.Effects(), conjugate.Message()], ids=["effects", "message"])
 def test_compiled_graphs_say_the_same(op, mode):
     if mode == "JAX":
-        importlib.import_module("nlmebayes.solver.traced")
+        importlib.import_module("nlmebayes.solver.normal.traced")
     given = case()[: len(op.kinds.split()) - 1]
     inputs = [pt.tensor(dtype="float64", shape=(None,) * x.ndim) for x in given]
     outputs = op(OWN, *inputs)
@@ -127,7 +126,7 @@ def nested():
 def settled(model, data):
     """The pilot, and the PyMC model in the parametrisation that follows."""
     design = resolve(model, data)
-    found = start.pilot(model, design)
+    found = starts.pilot(model, design)
     design, information, rows = parametrisation.settle(model, design, found)
     return found, design, rows, assemble(model, design, information)[0]
 
@@ -240,7 +239,7 @@ def test_the_pilot_finds_a_subject_whose_concentrations_are_far_below_the_others
     doses = pd.DataFrame({"id": np.arange(20), "time": 0.0, "amt": 300.0})
     data = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
     model = nb.Model(OneCompartment(), residual=nb.Proportional())
-    found = start.pilot(model, resolve(model, data))
+    found = starts.pilot(model, resolve(model, data))
     assert found.sigma["y"]["b"] == pytest.approx(0.05, rel=0.2)
     np.testing.assert_allclose(found.theta["cl"] + found.eta["id"][:, 0], np.log(cl), atol=0.1)
 

@@ -14,8 +14,7 @@ from nlmebayes.app import doses, predict, statement, wanted
 from nlmebayes.app.words import StatementError
 from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, whole
-from nlmebayes.populations import library
-from nlmebayes.populations import stated as publication
+from nlmebayes.populations import library, stated
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
 SHOWN = 4  # regimens in the picture
@@ -46,7 +45,7 @@ def population(path):
     if path.suffix == ".toml" or str(path) in library.published_names():
         with statement.refused():
             tree = library.read_population(path) if path.suffix else nb.published(str(path))
-        reading, units = predict.reading(tree), json.loads(tree.attrs[publication.ABOUT]).get("units", {})
+        reading, units = predict.reading(tree), json.loads(tree.attrs[stated.ABOUT]).get("units", {})
         return Population(tree, reading, units)
     if not path.exists() and not path.suffix:
         raise StatementError(

@@ -1,1 +1,1 @@
-"""Numbers from draws: the graph evaluated for many draws, prediction and its scatter, trees as they are stored and read."""
+"""Numbers from draws: the graph evaluated for many draws at once, prediction, trees as they are stored and read."""

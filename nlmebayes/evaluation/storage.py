@@ -63,7 +63,7 @@ def statement(model):
 
 
 def revive(stored):
-    """The object of a JSON form; its classes are those that a file may name, see `nlmebayes.nouns`."""
+    """The object of a JSON form; its classes are those that a file may name, see `nouns`."""
     if isinstance(stored, dict) and "items" in stored:
         return {revive(k): revive(v) for k, v in stored["items"]}
     if isinstance(stored, dict) and "tuple" in stored:

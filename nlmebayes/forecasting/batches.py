@@ -16,7 +16,7 @@ from nlmebayes.forecasting.modes import climbed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
 from nlmebayes.model.model import Data, Model, ModelError
-from nlmebayes.populations import stated as publication
+from nlmebayes.populations import stated
 
 TOGETHER = 100  # patients whose modes are climbed to at once
 FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
@@ -134,7 +134,7 @@ def _means(tree, ready, patient, label):
 def _refused(ready, part, target, options):
     """Patients whose charts `forecast` would not take, and why; warns as it does."""
     failures, far = {}, _far(target)
-    every = options.now is not None or publication.outside(ready.known.tree, part)
+    every = options.now is not None or stated.outside(ready.known.tree, part)
     for label in target.labels if every else sorted(far):
         patient = part.sel(**{part.subject: label})
         charts.warn_outside(ready.known.tree, patient)

@@ -2,7 +2,7 @@
 
 Stages: *scan* makes tokens, *arithmetic* reads the arguments of calls, *terms* the sums, *parse* takes the group terms
 out, because only observed groups are wanted and because ``|p|`` joins effects across parameters. All that can be said
-without data is said here; `nlmebayes.design` resolves a formula against a dataset.
+without data is said here; `nlmebayes.formula.design` resolves a formula against a dataset.
 """
 
 import re

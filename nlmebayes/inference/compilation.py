@@ -57,7 +57,7 @@ def prepare(backend, structure):
             "solver, not linear compartments"
         )
     try:
-        for module in ("nlmebayes.solver.traced", "nlmebayes.solver.ode.traced"):
+        for module in ("nlmebayes.solver.normal.traced", "nlmebayes.solver.ode.traced"):
             importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModelError(f'backend="jax" lacks {error.name}: pip install "nlmebayes[jax]"') from error

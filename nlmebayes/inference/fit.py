@@ -20,8 +20,7 @@ from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
-from nlmebayes.inference import accuracy, approximation, compilation, parametrisation, streaming, trace
-from nlmebayes.inference import resume as continuation
+from nlmebayes.inference import accuracy, approximation, compilation, parametrisation, resuming, streaming, trace
 from nlmebayes.inference.pilot import Pilot
 from nlmebayes.inference.recalibration import recalibrated
 from nlmebayes.inference.starts import check_scatter, initial_points, pilot
@@ -105,7 +104,7 @@ def fit(
     streaming.check(store, method, resume)
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
-        continuation.same_fit(model, data, before)
+        resuming.same_fit(model, data, before)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
@@ -210,7 +209,7 @@ class Sampler:
         drawn, accept = ready._sampled(draws, rest, rng, options | {"store_unconstrained": True})
         *found, kept = trace.whole(drawn["posterior"].to_dataset(), drawn["sample_stats"].to_dataset(), draws)
         tree = ready._finished(*found, rng, settings | {"target_accept": accept})
-        return tree if resume is None else continuation.appended(resume, tree, kept)
+        return tree if resume is None else resuming.appended(resume, tree, kept)
 
     def _prepared(self, resume, tune, rng, options):
         """The same with the information that its draws are made under, the warm-up that is left, and the options."""
@@ -230,7 +229,7 @@ class Sampler:
             ready, tune, options = self._prepared(None, tune, rng, options)
             streaming.begin(folder, ready._tree({INFORMATION: ready._information()}, {}))
         else:
-            continuation.same_fit(self.model, self.data, before)
+            resuming.same_fit(self.model, self.data, before)
             ready, rng = self._with_arrays(_informed(before)), rng.spawn(1 + streaming.times(folder))[-1]
         held = streaming.held(folder, size)
         numbers = [i for i, chain in enumerate(held) if chain.size < draws]
@@ -287,8 +286,8 @@ class Sampler:
 
     def _continued(self, tree, rng, options):
         """The same with the information of a tree, and its chains' last points as starts."""
-        continuation.same_fit(self.model, self.data, tree)
-        points = continuation.ends(tree, options["chains"], self.compiled.n_dim)
+        resuming.same_fit(self.model, self.data, tree)
+        points = resuming.ends(tree, options["chains"], self.compiled.n_dim)
         return self._with_arrays(_informed(tree))._starting(points, rng, options)
 
     def _starting(self, points, rng, options):

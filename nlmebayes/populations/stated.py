@@ -25,7 +25,7 @@ from nlmebayes.model.agreement import check_names
 from nlmebayes.model.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.populations import spreads as omegas
+from nlmebayes.populations import spreads
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 
@@ -171,14 +171,14 @@ def _levels(model, formulas, omega, levels):
     """omega by level, and the levels, outermost first."""
     texts = model.formulas if isinstance(model, Model) else formulas
     read = [name for text in texts for term in parse(text).groups for name in term.factors]
-    if omegas.is_spread(omega):
+    if spreads.is_spread(omega):
         level = read[-1] if read else (levels or ("id",))[-1]
         if len(set(read)) > 1:
             raise ModelError(f"omega: there are several levels, {', '.join(dict.fromkeys(read))}; state it by level")
         omega = {level: omega}
     for level, stated in omega.items():
-        if not isinstance(stated, dict) or not omegas.is_spread(stated):
-            kinds = ", ".join((*omegas.KINDS, *omegas.MATRICES))
+        if not isinstance(stated, dict) or not spreads.is_spread(stated):
+            kinds = ", ".join((*spreads.KINDS, *spreads.MATRICES))
             raise ModelError(f"omega: {level!r} is none of {kinds}, nor a level with a table of them: say what it is")
     return omega, tuple(levels or dict.fromkeys([*omega, *read]) or ("id",))
 
@@ -203,8 +203,8 @@ def _stated(model, formulas, theta, omega, sigma, scatter, outcomes):
             raise ModelError("population: formulas and residual stand in the Model already; leave them out")
         return model
     written = {parse(text).parameter: text for text in formulas}
-    names = {level: omegas.named(stated, level) for level, stated in omega.items()}
-    together = {level: omegas.joined(stated, level) for level, stated in omega.items()}
+    names = {level: spreads.named(stated, level) for level, stated in omega.items()}
+    together = {level: spreads.joined(stated, level) for level, stated in omega.items()}
     for p in model.parameters:
         terms = theta.get(p.name, {})
         parts = ["1", *(t for t in terms if t != "Intercept")] if isinstance(terms, dict) else ["1"]
@@ -359,7 +359,7 @@ def _omega(design, omega, size):
     sds, corrs = {}, {}
     for level in design.levels:
         effects = [effect.name for effect in level.effects]
-        sd, corr = omegas.spread(omega.get(level.name, {}), level.name, effects)
+        sd, corr = spreads.spread(omega.get(level.name, {}), level.name, effects)
         sds[level.name] = np.tile(sd, (size, 1))
         if (corr != np.eye(len(corr))).any():
             corrs[level.name] = np.tile(corr, (size, 1, 1))

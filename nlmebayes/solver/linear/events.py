@@ -1,8 +1,8 @@
 """The order of events of every course: records, doses, ends of infusions, and the cycle that makes a steady state.
 
-A *course* is a run of records and doses of one subject that starts empty or at a steady state (see
-`nlmebayes.timeline`). Its order depends on times alone, which lags and durations move; what happens to the amounts is
-in `network`.
+A *course* is a run of records and doses of one subject that starts empty or at a steady state (`timeline` of the
+structures). Its order depends on times alone, which lags and durations move; what happens to the amounts is in
+`network`.
 """
 
 import numpy as np
