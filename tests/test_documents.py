@@ -71,7 +71,7 @@ def test_the_page_of_dosing_runs_as_printed():
 EXAMPLES = """
 import doctest, importlib, sys
 failed = {name: doctest.testmod(importlib.import_module(name)).failed for name in sys.argv[1:]}
-sys.exit(", ".join(name for name, count in failed.items() if count))
+sys.exit(", ".join(name for name, count in failed.items() if count) or 0)
 """
 
 
