@@ -5,8 +5,9 @@ import numpy as np
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.evaluation import prediction, storage
-from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.fitted import Fitted, fitted
 from nlmebayes.evaluation.tails import tails
+from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes import censoring
 from nlmebayes.plot import panels
@@ -31,9 +32,7 @@ def vpc(
     """
     known = fitted(tree, model)
     replicated = prediction.predicted(known, redraw=True, random_seed=random_seed)["posterior_predictive"]
-    return _compared(
-        known.model, known.training, known.data, replicated, x, outcome, bins, ci_prob, "Visual predictive check"
-    )
+    return _compared(known, replicated, x, outcome, bins, ci_prob, "Visual predictive check")
 
 
 @checked
@@ -42,17 +41,19 @@ def prior(tree: Tree, *, x: Text | None = None, outcome: Text | None = None, bin
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)
-    return _compared(model, None, data, tree["prior_predictive"], x, outcome, bins, ci_prob, "Prior predictive check")
+    known = Fitted(tree, model, resolve(model, data), data)
+    return _compared(known, tree["prior_predictive"], x, outcome, bins, ci_prob, "Prior predictive check")
 
 
-def _compared(model, training, data, simulated, x, outcome, bins, ci_prob, title):
+def _compared(known, simulated, x, outcome, bins, ci_prob, title):
     """The picture of an outcome beside simulated ones, in the way that its residual takes."""
-    outcome, edges = panels.outcome_of(data, outcome), 100 * np.array(tails(ci_prob))
-    residual, simulated = model.residual_of(outcome), simulated[outcome].to_numpy()
+    data, edges = known.data, 100 * np.array(tails(ci_prob))
+    outcome = panels.outcome_of(data, outcome)
+    residual, simulated = known.model.residual_of(outcome), simulated[outcome].to_numpy()
     simulated = simulated.reshape(-1, simulated.shape[-1])  # (sample, record)
     if residual.folds:
         return _survival(residual, data, outcome, simulated, edges, title)
-    x, o = panels.axis_of(model, data, x), panels.records(model, training, data, outcome)
+    x, o = panels.axis_of(known.model, data, x), panels.records(known, data, outcome)
     frame = data.observations[data.observations["outcome"] == outcome]
     kept = np.isfinite(o.values) | o.censored
     o, at = o.at(kept), frame[x].to_numpy(dtype=float)[kept]

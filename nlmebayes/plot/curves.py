@@ -34,20 +34,20 @@ def fits(
         Probability of the outer band.
     """
     known = fitted(tree, model)
-    data, model, training = known.data if data is None else data, known.model, known.training
-    outcome, x, level = panels.outcome_of(data, outcome), panels.axis_of(model, data, x), data.levels[-1]
+    data = known.data if data is None else data
+    outcome, x, level = panels.outcome_of(data, outcome), panels.axis_of(known.model, data, x), data.levels[-1]
     seen = data.observations[data.observations["outcome"] == outcome]
     labels = subjects if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
     if not labels:
         raise ModelError(f"plot.fits: subjects names none; the first of level {level} is {seen[level].iloc[0]!r}")
     data = data.sel(**{level: labels})
     seen = seen[seen[level].isin(labels)]
-    values = panels.of_one(model, training, data, outcome)
+    values = panels.of_one(known, data, outcome)
     fine = panels.fine(data, x)
     smooth = prediction.predicted(known, fine, random_seed=0)
     bands = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
     measured = panels.quantiles(smooth["posterior_predictive"][outcome], ci_prob)
-    wide = panels.of_one(model, training, fine, outcome, measured)
+    wide = panels.of_one(known, fine, outcome, measured)
     grid = storage.stored_dataset(smooth).observations
     grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
     columns = min(columns, len(labels))
@@ -134,11 +134,11 @@ def forecast(
     if REPORT not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
     known = fitted(tree, model)
-    data, model, training = known.data, known.model, known.training
-    outcome, x = panels.outcome_of(data, outcome), panels.axis_of(model, data, x)
+    data = known.data
+    outcome, x = panels.outcome_of(data, outcome), panels.axis_of(known.model, data, x)
     if times is not None and not times:
         raise ModelError("plot.forecast: times holds no time; leave it out, or give some")
-    values = panels.of_one(model, training, data, outcome)
+    values = panels.of_one(known, data, outcome)
     if times is None:
         records = data.observations[x].to_numpy()
         if x == data.time:
@@ -149,7 +149,7 @@ def forecast(
     before = prediction.predicted(replace(known, tree=_before(tree)), grid, random_seed=0)
     figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     expected, wide = (
-        panels.of_one(model, training, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome], ci_prob))
+        panels.of_one(known, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome], ci_prob))
         for found in (before, after)
     )
     axis.fill_between(
@@ -158,7 +158,7 @@ def forecast(
     panels.bands(axis, times, panels.quantiles(after["posterior"][f"f_{outcome}"], ci_prob), wide)
     if held_out is not None:
         others = held_out.observations[held_out.observations["outcome"] == outcome]
-        there = panels.of_one(model, training, held_out, outcome)
+        there = panels.of_one(known, held_out, outcome)
         axis.plot(others[x], there, "o", color="black", fillstyle="none", label="not used")
     seen = data.observations[data.observations["outcome"] == outcome]
     axis.plot(seen[x], values, "o", color="black", label="samples")

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes.evaluation.tails import tails
-from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import ModelError
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
@@ -34,12 +33,12 @@ def axis_of(model, data, x=None):
     return found[0]
 
 
-def records(model, training, data, outcome):
-    """The `ObservedOutcome` of data, evaluated in the state of the training design, if there is one."""
-    return next(o for o in resolve(model, data, training).outcomes if o.name == outcome)
+def records(known, data, outcome):
+    """The `ObservedOutcome` of data, evaluated in the state of the training design of a `Fitted`."""
+    return next(o for o in known.design(data).outcomes if o.name == outcome)
 
 
-def of_one(model, training, data, outcome, y=None):
+def of_one(known, data, outcome, y=None):
     """Measurements of the records of an outcome, or others ``y`` of the same records, on the scale of the prediction.
 
     Raises
@@ -47,9 +46,9 @@ def of_one(model, training, data, outcome, y=None):
     ModelError
         They have no place there.
     """
-    o = records(model, training, data, outcome)
+    o = records(known, data, outcome)
     try:
-        return model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
+        return known.model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
     except ModelError as error:
         raise ModelError(f"{outcome}: {error}; plot.vpc has a picture of it") from None
 
