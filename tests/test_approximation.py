@@ -30,7 +30,7 @@ def test_a_normal_law_is_found(method):
     starts = [MEAN + 5 * RNG.normal(size=SIZE) for _ in range(2)]
     found = approximation.found(normal, starts, method, 60_000, np.random.default_rng(1))
     assert found.khat < 0.7
-    assert found.height == pytest.approx(0.0, abs=1e-6)
+    assert found.log_density == pytest.approx(0.0, abs=1e-6)
     sd = np.sqrt(np.diag(COVARIANCE))
     np.testing.assert_allclose((found.draws.mean(axis=0) - MEAN) / sd, 0, atol=0.06)
     np.testing.assert_allclose(np.cov(found.draws.T) / np.outer(sd, sd), COVARIANCE / np.outer(sd, sd), atol=0.06)
@@ -50,7 +50,7 @@ def test_the_curved_law_is_that_of_its_matrix():
         s = RNG.normal(size=SIZE)
         alpha = approximation._diagonal(alpha, s, precision @ s)
         pairs.append((s, precision @ s))
-    law = approximation._Curved(place, np.zeros(SIZE), alpha, pairs)
+    law = approximation._LowRankNormal(place, np.zeros(SIZE), alpha, pairs)
     low = law.q @ (law.vectors * (law.values - 1)) @ law.vectors.T @ law.q.T
     matrix = law.root[:, None] * (np.eye(SIZE) + low) * law.root
     np.testing.assert_allclose(matrix @ pairs[-1][1], pairs[-1][0], rtol=1e-8)

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.evaluation.measurement import distances, heights
+from nlmebayes.evaluation.measurement import distances, log_precisions
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference import compilation, parametrisation, starts
 from nlmebayes.model.model import ModelError, assemble
@@ -53,7 +53,7 @@ def test_what_is_left_is_the_schur_complement():
 
 
 @pytest.mark.parametrize("own", [OWN, np.array([1])], ids=["three", "one"])
-@pytest.mark.parametrize("op", [conjugate.Effects(), conjugate.Message()], ids=["effects", "message"])
+@pytest.mark.parametrize("op", [conjugate.NormalEffects(), conjugate.Message()], ids=["effects", "message"])
 def test_slopes_are_those_of_differences(op, own):
     given = case(own)[: len(op.kinds.split()) - 1]
     inputs = [pt.tensor(dtype="float64", shape=x.shape) for x in given]
@@ -76,7 +76,7 @@ def test_slopes_are_those_of_differences(op, own):
 
 
 @pytest.mark.parametrize("mode", ["NUMBA", "JAX"])
-@pytest.mark.parametrize("op", [conjugate.Effects(), conjugate.Message()], ids=["effects", "message"])
+@pytest.mark.parametrize("op", [conjugate.NormalEffects(), conjugate.Message()], ids=["effects", "message"])
 def test_compiled_graphs_say_the_same(op, mode):
     if mode == "JAX":
         importlib.import_module("nlmebayes.solver.normal.traced")
@@ -255,7 +255,7 @@ def test_distance_is_the_integral_of_the_inverse_scatter(residual):
     found = distances(residual, f, parts, observed)
 
     def inverse(x):
-        return np.sqrt(2 * np.pi) * np.exp(heights(residual, np.array([x]), parts)[0])
+        return np.sqrt(2 * np.pi) * np.exp(log_precisions(residual, np.array([x]), parts)[0])
 
     expected = [integrate.quad(inverse, a, b, epsrel=1e-10)[0] for a, b in zip(f, y, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
@@ -284,5 +284,5 @@ def test_the_effects_are_computed_once_for_all_terms(nested):
     """PyMC copies the graph for each term of the log-density, and the slopes of copies would not be merged."""
     *_, built = settled(nb.Model(LinearMixed(), "mu ~ 1 + (1|subject)"), nested)
     merged = compilation._merged(built.logp)()
-    nodes = {v.owner for v in ancestors([merged]) if v.owner and isinstance(v.owner.op, conjugate.Effects)}
+    nodes = {v.owner for v in ancestors([merged]) if v.owner and isinstance(v.owner.op, conjugate.NormalEffects)}
     assert len(nodes) == 1

@@ -10,7 +10,7 @@ import nlmebayes as nb
 from nlmebayes.app.statement import refused
 from nlmebayes.app.words import StatementError, assignments, chosen, number
 
-KINDS = {
+TARGETS = {
     "trough": nb.Trough, "cmin": nb.Trough, "peak": nb.Peak, "cmax": nb.Peak, "auc": nb.AUC, "auc24": nb.DailyAUC,
     "average": nb.AverageConcentration, "cavg": nb.AverageConcentration, "t>mic": nb.TimeAbove,
 }  # fmt: skip
@@ -43,7 +43,7 @@ def target(text, unit=None):
     if len(words) < 2:
         raise StatementError(f"target {text!r}: say what, and its range: {EXAMPLES}")
     word, _, over = words[0].lower().partition("/")
-    kind = KINDS[chosen(word, KINDS, "exposure", f" in the target {text!r}")]
+    kind = TARGETS[chosen(word, TARGETS, "exposure", f" in the target {text!r}")]
     ratio = over == "mic" or kind is nb.TimeAbove
     words = re.sub(r"^(\S+ [0-9.eE+]+) to (?=[0-9.eE+]+( |$))", r"\1-", " ".join(words)).split()  # 400 to 600
     low, high, rest = _range(words[1:], text)

@@ -27,7 +27,7 @@ ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.0
 HIGHEST = 0.99  # acceptance beyond which there is no higher one to advise
 CROWD = 10  # divergences from which on it is asked where they lie
 FEWEST = 25  # draws that R-hat, ESS and the tails of weights can be computed from
-FAR = 4  # SDs between the pilot, or the prior, and the posterior that are reported
+SHIFTED = 4  # SDs between the pilot, or the prior, and the posterior that are reported
 STILL = 1e-9  # relative SD of the draws of a chain that does not move
 MIDST = (0.15865525, 0.84134475)  # shares between which a normal law has one SD on either side
 UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
@@ -307,7 +307,7 @@ def _piloted(tree, converged):
             continue
         drawn = tree["posterior"][name]
         away = np.abs(drawn.mean(("chain", "draw")).to_numpy() - values) / drawn.std(("chain", "draw")).to_numpy()
-        if np.max(away, initial=0.0) > FAR:
+        if np.max(away, initial=0.0) > SHIFTED:
             words = (
                 "so that the sampler was slower than it need be; its draws are right all the same"
                 if converged
@@ -352,7 +352,7 @@ def _told(laws, design, tree, converged):
     values, spread = sensitivity.values_of(proper, posterior), (high - low) / 2
     away = np.abs(values.mean(axis=(0, 1)) - middle) / spread
     for law, r, far in zip(proper, values.std(axis=(0, 1)) / spread, away, strict=True):
-        if far > FAR:
+        if far > SHIFTED:
             yield (
                 f"the posterior of {law.name} lies {far:.1f} prior SDs from the middle of its prior, which holds it "
                 "back: look at the units, or state typical= or a prior"

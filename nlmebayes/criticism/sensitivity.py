@@ -41,14 +41,14 @@ def log_priors(laws, values):
     found = np.empty(values.shape)
     for here, prior, squared in alike(laws):
         x = values[..., here]
-        height = pm.logp(prior.of(), x**2 if squared else x).eval(mode=UNCOMPILED)
-        found[..., here] = height + np.log(x) if squared else height
+        log_density = pm.logp(prior.of(), x**2 if squared else x).eval(mode=UNCOMPILED)
+        found[..., here] = log_density + np.log(x) if squared else log_density
     return found
 
 
 def correlations(laws, design, posterior):
     """(laws, log-densities (chain, draw, law)) of the correlations of each block."""
-    stated, found, heights = {law.variable: law for law in laws}, [], []
+    stated, found, log_densities = {law.variable: law for law in laws}, [], []
     for level in design.levels:
         for block in level.blocks:
             law = stated.get(f"chol_corr_{block.variable(level)}")
@@ -56,8 +56,8 @@ def correlations(laws, design, posterior):
                 k = np.array(block.effects)
                 corr = posterior[f"corr_{level.name}"].to_numpy()[..., k[:, None], k]
                 found.append(law)
-                heights.append((law.prior.parameters["eta"] - 1) * np.linalg.slogdet(corr)[1])
-    return found, heights
+                log_densities.append((law.prior.parameters["eta"] - 1) * np.linalg.slogdet(corr)[1])
+    return found, log_densities
 
 
 def log_likelihood(design, records, posterior):
@@ -120,9 +120,9 @@ def findings(laws, design, tree):
         )
 
 
-def _covariances(values, heights):
+def _covariances(values, log_densities):
     """Covariance of each quantity with each log-density, in SDs of the quantity, (law, density): how far a prior twice
     as strong would move it, to first order."""
     x = values.reshape(-1, values.shape[-1])
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-300)
-    return x.T @ (heights - heights.mean(axis=(0, 1))).reshape(len(x), -1) / len(x)
+    return x.T @ (log_densities - log_densities.mean(axis=(0, 1))).reshape(len(x), -1) / len(x)

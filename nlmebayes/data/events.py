@@ -11,7 +11,7 @@ from nlmebayes.data.clock import clock_hours
 DOSE = ("amount", "rate", "addl", "ii", "ss")
 NAMES = {"amount": "AMT", "rate": "RATE", "addl": "ADDL", "ii": "II", "ss": "SS", "evid": "EVID"}
 MOST = 100_000  # additional doses of a record: every six minutes for a year
-KINDS = {0: "an observation record", 2: "another event", 3: "a reset"}
+NO_DOSES = {0: "an observation record", 2: "another event", 3: "a reset"}
 
 # (column, where it is broken, what is wrong); the earlier rules may be taken for granted by the later ones.
 # x.gives: the record gives a dose; x.constant: an infusion that has always run.
@@ -19,7 +19,7 @@ RULES = (
     ("amount", lambda x: x.amount < 0, "{:g} is negative"),
     *(
         ("amount", lambda x, evid=evid: (x.evid == evid) & (x.amount > 0), f"{{:g}} on {kind} (EVID {evid})")
-        for evid, kind in KINDS.items()
+        for evid, kind in NO_DOSES.items()
     ),
     (
         "rate",

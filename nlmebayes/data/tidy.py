@@ -9,7 +9,7 @@ DOSE = ("amount", "position", "state", "rate", "addl", "ii", "ss")
 EVENT = ("position", "kind")
 MEASUREMENT = ("outcome", "value", "lower", "upper")
 LARGEST = 2.0**63  # of whole numbers that a column of those holds
-KINDS = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "ss": int}
+TYPES = {"row": int, "amount": float, "rate": float, "addl": int, "ii": float, "ss": int}
 
 
 def label(value):
@@ -125,12 +125,12 @@ def unique_records(frame, raw, keys, source):
 def tabled(frame, before, own, after):
     """The columns of one of a dataset's frames in their order, with the kinds of numbers they hold."""
     columns = list(dict.fromkeys((*before, *own, *after)))
-    return frame[columns].astype({c: k for c, k in KINDS.items() if c in own or c == "row"})
+    return frame[columns].astype({c: k for c, k in TYPES.items() if c in own or c == "row"})
 
 
 def nothing_in(observations, before, own, after):
     """A frame without rows, whose columns are of the kinds that they have among the observations."""
-    kinds = KINDS | {"position": int, "state": object, "kind": object} | observations.dtypes.to_dict()
+    kinds = TYPES | {"position": int, "state": object, "kind": object} | observations.dtypes.to_dict()
     columns = list(dict.fromkeys((*before, *own, *after)))
     return pd.DataFrame({c: pd.Series([], dtype=kinds.get(c, float)) for c in columns})
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-FAR = 100.0  # times the largest, or one part in so many of the smallest: another unit, rather than another dose
+OTHER_UNIT = 100.0  # times the largest, or one part in so many of the smallest: another unit, rather than another dose
 
 
 def doubts(training, patient, plans):
@@ -39,9 +39,9 @@ def _far(amount, known):
     """How far an amount is from those known, in words, or None."""
     if not known.size or not amount > 0:
         return None
-    if amount > FAR * known.max():
+    if amount > OTHER_UNIT * known.max():
         return f"{amount / known.max():.3g} times the largest of the doses known, {known.max():g}"
-    if amount < known.min() / FAR:
+    if amount < known.min() / OTHER_UNIT:
         return f"{known.min() / amount:.3g} times less than the smallest of the doses known, {known.min():g}"
     return None
 
@@ -64,8 +64,8 @@ def other_unit(target, medians):
     """A line where the median exposures under all regimens are far from the target, or None."""
     lowest, highest = np.min(medians), np.max(medians)
     wanted, unit = f"the target {target}: every regimen gives", "is it in another unit?"
-    if np.isfinite(target.high) and lowest > FAR * target.high > 0:
+    if np.isfinite(target.high) and lowest > OTHER_UNIT * target.high > 0:
         return f"{wanted} {lowest:.3g} or more, {lowest / target.high:.0f} times that; {unit}"
-    if target.low > 0 and 0 < highest < target.low / FAR:
+    if target.low > 0 and 0 < highest < target.low / OTHER_UNIT:
         return f"{wanted} {highest:.3g} at most, {target.low / highest:.0f} times less; {unit}"
     return None

@@ -23,7 +23,7 @@ from nlmebayes.model.model import Model, ModelError
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SimulatedSamples:
     """Simulated measurements; one below the limit of quantification lies between -inf and it."""
 
     values: np.ndarray
@@ -161,7 +161,7 @@ class _View:
             sigma = {part: values[chosen] for part, values in self.sigma.items()}
             y = measure(self.residual, self.f[chosen, place, None], sigma, rng, self.positive)[:, 0]
             f = np.broadcast_to(self.f[:, place, None], log_weight.shape).copy()
-            log_weight += log_density(self.residual, f, self.sigma, Samples.of(y, self.lloq), self.positive)
+            log_weight += log_density(self.residual, f, self.sigma, SimulatedSamples.of(y, self.lloq), self.positive)
         log_weight[chosen, np.arange(len(chosen))] = -np.inf  # the draw that made the sample is not told of it
         return self._summary(times, log_weight)
 

@@ -21,11 +21,11 @@ from nlmebayes.model.model import ModelError
 
 COUNT = 1000  # least number of values drawn
 SAME = 1e-9  # linear predictors that differ by less do not
-KINDS = "{mean, sd}, {median, cv_percent} or {share = {value: probability}}"
+STATED_AS = "{mean, sd}, {median, cv_percent} or {share = {value: probability}}"
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
+class CovariateLaw:
     """Joint distribution of covariates: normal ``mean`` and ``covariance`` of the continuous ones ``names``, logarithms
     where ``logged``; ``shares`` of the others, name -> (values, probabilities)."""
 
@@ -36,13 +36,13 @@ class Law:
     shares: dict
 
     def given(self, known, missing):
-        """`Law` of the ``missing`` covariates given the values of ``known`` ones."""
+        """`CovariateLaw` of the ``missing`` covariates given the values of ``known`` ones."""
         for name in missing:
             if name not in (*self.names, *self.shares):
                 stated = ", ".join((*self.names, *self.shares)) or "none"
                 raise ModelError(
                     f"forecast: {name} is missing, and its distribution is not known (that of {stated} is): give the "
-                    f"value, or state it with population(..., covariates={{{name!r}: ...}}), as {KINDS}"
+                    f"value, or state it with population(..., covariates={{{name!r}: ...}}), as {STATED_AS}"
                 )
         a = np.array([i for i, name in enumerate(self.names) if name in missing], dtype=int)
         b = np.array([i for i, name in enumerate(self.names) if name in known], dtype=int)
@@ -51,7 +51,7 @@ class Law:
             values = np.where(self.logged[b], np.log(values), values)
         slopes = np.linalg.lstsq(self.covariance[np.ix_(b, b)], self.covariance[np.ix_(b, a)], rcond=None)[0].T
         covariance = self.covariance[np.ix_(a, a)] - slopes @ self.covariance[np.ix_(b, a)]
-        return Law(
+        return CovariateLaw(
             tuple(self.names[i] for i in a), self.logged[a], self.mean[a] + slopes @ (values - self.mean[b]),
             covariance, {name: self.shares[name] for name in missing if name in self.shares},
         )  # fmt: skip
@@ -83,7 +83,7 @@ class Law:
 
 
 def of_subjects(units, subject, names):
-    """`Law` of the covariates ``names`` of the subjects of a fit, each in its first unit."""
+    """`CovariateLaw` of the covariates ``names`` of the subjects of a fit, each in its first unit."""
     first = units.drop_duplicates(subject)[list(names)]
     numbers = [name for name in names if continuous(first[name])]
     if len(first) < len(numbers) + 2:
@@ -97,11 +97,11 @@ def of_subjects(units, subject, names):
     for name in (name for name in names if name not in numbers):
         share = first[name].astype(object).value_counts(normalize=True, sort=False)
         shares[name] = (share.index.tolist(), share.to_numpy())
-    return Law(tuple(numbers), logged, values.mean(axis=0), covariance, shares)
+    return CovariateLaw(tuple(numbers), logged, values.mean(axis=0), covariance, shares)
 
 
 def stated(covariates):
-    """`Law` of covariates that a published model states, independent of each other.
+    """`CovariateLaw` of covariates that a published model states, independent of each other.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def stated(covariates):
             shares[name] = ([_number(value) for value in values], share)
             continue
         if keys not in ({"mean", "sd"}, {"median", "cv_percent"}):
-            raise ModelError(f"covariates: {name} is stated as {said!r}; write {KINDS}")
+            raise ModelError(f"covariates: {name} is stated as {said!r}; write {STATED_AS}")
         wanted = {"mean": Number, "sd": NotNegative, "median": Positive, "cv_percent": NotNegative}
         said = {key: read(f"covariates of {name}", key, kind_of(wanted[key]), said[key]) for key in keys}
         names.append(name)
@@ -127,7 +127,7 @@ def stated(covariates):
         mean.append(np.log(said["median"]) if "median" in said else said["mean"])
         sd.append(np.sqrt(np.log1p((said["cv_percent"] / 100) ** 2)) if "median" in said else said["sd"])
     square = np.diag(np.square(np.array(sd, dtype=float)))
-    return Law(tuple(names), np.array(logged, dtype=bool), np.array(mean, dtype=float), square, shares)
+    return CovariateLaw(tuple(names), np.array(logged, dtype=bool), np.array(mean, dtype=float), square, shares)
 
 
 def _number(text):
@@ -203,7 +203,7 @@ def imputed(model, design, population, law, rng):
     ----------
     design : Design
         Of the patient's records with the medians.
-    law : Law
+    law : CovariateLaw
         Of the missing covariates.
 
     Raises

@@ -102,7 +102,7 @@ def slopes(residual, f, s, observed, positive=False):
 
     The curvature is the expected one where the residual gives it. Otherwise it is the mean of those at measurements one
     scatter above and below the prediction, which is the expected one of a normal residual; of censored records it is
-    their own. The scatter follows from the height of the density.
+    their own. The scatter follows from the precision.
     """
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
@@ -136,8 +136,8 @@ def _expects(residual):
     return residual.information(pt.dmatrix("f"), Named(**parts)) is not None
 
 
-def heights(residual, f, s, observed=None):
-    """How closely measurements tell predictions ``f``, (record,), see `Residual.height`, by the mean record."""
+def log_precisions(residual, f, s, observed=None):
+    """How closely measurements tell predictions ``f``, (record,), see `Residual.log_precision`, by the mean record."""
     parts = parts_at(residual, _one(s), observed)
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
     # of a part with a formula the mean is that on the formula's scale
@@ -152,8 +152,8 @@ def _heights(residual, f, parts):
 @remembered
 def _height(residual, parts):
     prediction, tensors = pt.dmatrix("f"), _given(residual, parts)[1]
-    height = residual.height(prediction, Named(**tensors))
-    return function([prediction, *tensors.values()], height, UNCHECKED)
+    log_precision = residual.log_precision(prediction, Named(**tensors))
+    return function([prediction, *tensors.values()], log_precision, UNCHECKED)
 
 
 def distances(residual, f, s, observed, positive=False):

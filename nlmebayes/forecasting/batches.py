@@ -19,7 +19,7 @@ from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.populations import stated
 
 TOGETHER = 100  # patients whose modes are climbed to at once
-FAR = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
+LOOKED_AT = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
 
 
 def _client(value):
@@ -153,7 +153,7 @@ def _far(target):
     found = set()
     for name, seen, records, *_ in target.observed:
         here, y = f[name][0, seen], records.values
-        off = ~((y < FAR * here) & (y * FAR > here)) & ~records.censored & (y > 0)
+        off = ~((y < LOOKED_AT * here) & (y * LOOKED_AT > here)) & ~records.censored & (y > 0)
         found |= set(records.subject[off])
     return found
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlmebayes.errors import warn
-from nlmebayes.evaluation.measurement import heights
+from nlmebayes.evaluation.measurement import log_precisions
 from nlmebayes.model.model import ModelError
 from nlmebayes.populations.stated import outside
 
@@ -130,7 +130,7 @@ def _reached(target, name, value, f):
     residual, sigma = target.model.residual_of(name), target.population.sigma.get(name, {})
     if residual.columns or any(np.ndim(x) > 1 for x in sigma.values()):
         return True
-    scatter = np.exp(-heights(residual, f, {part: np.mean(x) for part, x in sigma.items()})) / np.sqrt(2 * np.pi)
+    scatter = np.exp(-log_precisions(residual, f, {part: np.mean(x) for part, x in sigma.items()})) / np.sqrt(2 * np.pi)
     return bool((f - value < REACH * scatter).any())
 
 

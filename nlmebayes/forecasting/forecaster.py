@@ -190,7 +190,7 @@ class Forecaster:
         return tuple(found)
 
     def _complete(self, patient, missing):
-        """The patient with every covariate, the `imputation.Law` of missing ones or None, their medians by column."""
+        """The patient with every covariate, the law of missing ones (`imputation`) or None, their medians by column."""
         factors = {name for f in self.training.formulas for term in f.groups for name in term.factors}
         read = [name for name in self.training.units.columns if name not in (*patient.levels, *factors)]
         lost = imputation.missing(patient, read) if missing == "impute" else {}

@@ -28,7 +28,7 @@ class Found:
 
     draws: np.ndarray
     khat: float
-    height: float
+    log_density: float
 
 
 def found(density, starts, method, draws, rng):
@@ -65,9 +65,9 @@ def found(density, starts, method, draws, rng):
 
 
 def _path(density, start):
-    """Places (step, coordinate) that a search of the mode passes, their gradients, and the height of the last."""
-    height, slope = density(start)
-    if not np.isfinite(height):
+    """Places (step, coordinate) that a search of the mode passes, their gradients, and the log-density of the last."""
+    log_density, slope = density(start)
+    if not np.isfinite(log_density):
         raise ModelError("no finite density where the search for the mode starts; look at the priors")
     trail, tried = [(start, slope)], {}  # the slopes of this step's places, of which one is passed
 
@@ -124,7 +124,7 @@ def _along(density, path, rng, draws):
             pairs = [*pairs, (s, y)][-MEMORY:]
         if not pairs:
             continue
-        law = _Curved(place, slope, alpha, pairs)
+        law = _LowRankNormal(place, slope, alpha, pairs)
         value = _weighed(density, *law.drawn(rng, TRIED))[1].mean()
         if value > bound:
             best, bound = law, value
@@ -139,7 +139,7 @@ def _diagonal(alpha, s, y):
     return 1 / (a / (b * alpha) + y**2 / b - a * s**2 / (b * c * alpha**2))
 
 
-class _Curved:
+class _LowRankNormal:
     """A normal law whose covariance is a diagonal and a product of a few columns: of steps and changes of the slope."""
 
     def __init__(self, place, slope, alpha, pairs):

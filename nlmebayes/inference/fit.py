@@ -37,7 +37,7 @@ LEARN = 200  # least warm-up whose first half the information of transported eff
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
-KINDS = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
+MEASURED = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
 Backend = Literal["numba", "jax"]
 Approximation = Literal["map", "laplace", "pathfinder"]
 Method = Literal["nuts", "map", "laplace", "pathfinder"]
@@ -168,7 +168,7 @@ class Sampler:
         data = self.data.with_values(**measured)
         outcomes = designed(self.model, data, measured=True).outcomes
         design = dataclasses.replace(self.design, outcomes=outcomes)
-        given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(KINDS, _limits(o), strict=True)}
+        given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(MEASURED, _limits(o), strict=True)}
         other = dataclasses.replace(self._with_arrays(given), data=data, design=design)
         return other._piloted(pilot(self.model, design))
 
@@ -361,8 +361,8 @@ class Sampler:
         named = {name: (values[name], tuple(dims.get(name, ()))) for name in _kept(self.built)}
         coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
         drawn = prediction.with_chains(named, coords, (1, len(found.draws)))
-        settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed, "height": found.height}
-        settings["khat"] = None if method == "map" else found.khat
+        settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed}
+        settings |= {"log_density": found.log_density, "khat": None if method == "map" else found.khat}
         return self._tree(self._groups(drawn, rng), {"nlmebayes_fit": json.dumps(settings)})
 
     def _groups(self, drawn, rng):

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nlmebayes.evaluation.measurement import heights
+from nlmebayes.evaluation.measurement import log_precisions
 from nlmebayes.formula.grouping import (
     AUTO,
     CENTRED,
@@ -148,10 +148,10 @@ def _beside(design, chain, groups):
 
 
 def _points(model, design, pilot):
-    """Predictions that stand for all of an outcome, (outcome, point), and the height of the densities there."""
+    """Predictions that stand for all of an outcome, (outcome, point), and the log precision of measurements there."""
     f = np.stack([np.quantile(values, STAND) for values in pilot.f.values()])
-    height = [
-        float(heights(model.residual_of(o.name), at, pilot.sigma[o.name], o).mean())
+    log_precision = [
+        float(log_precisions(model.residual_of(o.name), at, pilot.sigma[o.name], o).mean())
         for o, at in zip(design.outcomes, f, strict=True)
     ]
-    return f, np.array(height)
+    return f, np.array(log_precision)

@@ -26,7 +26,7 @@ ROUNDS = 40  # of Gauss-Newton and EM, at most
 CLOSE = 0.02  # last change of log omega
 TRIALS = 8  # places in the population from which a subject is tried
 LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a step
-FAR = 3.0  # scatters from its prediction, beyond which a measurement draws by its distance
+OUTLYING = 3.0  # scatters from its prediction, beyond which a measurement draws by its distance
 FLOOR = 0.02  # least omega, in the scales of its prior
 
 
@@ -237,8 +237,8 @@ class Problem:
         """Information (outcome, unit, parameter, parameter) and slope (outcome, unit, parameter) of the log-likelihood
         in the linear predictors; and by outcome the predictions and their derivatives (record, parameter).
 
-        ``drawn``: measurements that are `FAR` off draw their predictions in proportion to the distance; the likelihood
-        itself hardly slopes where a prediction with proportional scatter is many times too large.
+        ``drawn``: measurements that are `OUTLYING` off draw their predictions in proportion to the distance; the
+        likelihood itself hardly slopes where a prediction with proportional scatter is many times too large.
         """
         return self.around(self.linear(x[None], factor), sigma, drawn=drawn)
 
@@ -256,7 +256,7 @@ class Problem:
             _, s, w = self.density(o, here[:, 0], sigma)
             if drawn:
                 away = self.distance(o, here[0, 0], sigma)
-                s = np.where(np.abs(away) > FAR, np.sqrt(w) * away, s)
+                s = np.where(np.abs(away) > OUTLYING, np.sqrt(w) * away, s)
             known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
             g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
             sums = sparse.csr_array((np.ones(len(o.unit)), (np.arange(len(o.unit)), o.unit)), (len(o.unit), units))

@@ -25,7 +25,7 @@ from nlmebayes.model import transport
 from nlmebayes.outcomes.residual import scale_of
 from nlmebayes.parameter.parameter import Identity, Parameter, Prior
 
-FAR = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
+LEVERAGE = 5.0  # of what slopes may do at the mean of a covariate, in spreads of the intercept
 
 
 def arrays(design: Design):
@@ -113,10 +113,10 @@ def _add_fixed(p, matrix, prior, scale, variables):
     return variables.add_shrunk(name, prior, dim, matrix.terms, omega, index, transform)
 
 
-def add_effects(design, theta, spread, information=None, sharpness=None):
+def add_effects(design, theta, spread, information=None, precisions=None):
     """Add the random effects to the current PyMC model; returns eta by level, (group, effect), for `individual`.
 
-    ``information``: of the levels that are transported (`transport.Information`); ``sharpness``: that of each outcome.
+    ``information``: of the levels that are transported (`transport.Information`); ``precisions``: that of each outcome.
     """
     eta, levels = {}, {level.name: level for level in design.levels}
     moved, beside = (information.levels, information.beside) if information else ((), ())
@@ -125,7 +125,7 @@ def add_effects(design, theta, spread, information=None, sharpness=None):
     if moved:
         factors = {name: _factor(levels[name], *spread[name]) for name in moved}
         known = pt.concatenate([*theta.values(), *(eta[name].ravel() for name in beside)])
-        eta |= transport.add_effects(information, levels, factors, known, sharpness)
+        eta |= transport.add_effects(information, levels, factors, known, precisions)
     for level in design.levels:
         if level.name not in eta:
             eta[level.name] = _add_effects(design, level, *spread[level.name], theta, eta)
@@ -178,7 +178,7 @@ def _off_centre(p, matrix, stated):
     """Covariates, but those ``stated``, so far from 0 that the intercept is a value of nobody."""
     for label, column in zip(matrix.terms, matrix.values.T, strict=True):
         spread = column.std()
-        far = abs(column.mean()) > FAR * (spread if isinstance(p.scale, Identity) else max(1.0, spread))
+        far = abs(column.mean()) > LEVERAGE * (spread if isinstance(p.scale, Identity) else max(1.0, spread))
         if label in stated or spread == 0 or set(np.unique(column)) <= {0.0, 1.0} or not far:
             continue
         mend = "subtract its mean" if ":" in label else f"write center({label})"

@@ -258,8 +258,8 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
         scale = hierarchy.scale_of_data(model, design)
         theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
         sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
-        sharpness = _sharpness(model, design, sigma, information) if information else None
-        eta = hierarchy.add_effects(design, theta, spread, information, sharpness)
+        precisions = _precisions(model, design, sigma, information) if information else None
+        eta = hierarchy.add_effects(design, theta, spread, information, precisions)
         phi = hierarchy.individual(model.scales, design.levels, x, theta, eta)
         phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
         for gap in model.structure.order:
@@ -350,15 +350,15 @@ def _on_average(model, observed, parts):
     return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
 
 
-def _sharpness(model, design, sigma, information):
+def _precisions(model, design, sigma, information):
     """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
     by the one here, at the predictions that stand for all."""
     data = {name: transport.fixed_data(name, value) for name, value in information.scatter().items()}
-    height = []
+    log_precision = []
     for k, observed in enumerate(design.outcomes):
         s = _on_average(model, observed, sigma[observed.name])
-        height.append(model.residual_of(observed.name).height(data["transport_f"][k], s).mean())
-    return pt.exp(2 * (pt.stack(height) - data["transport_height"]))
+        log_precision.append(model.residual_of(observed.name).log_precision(data["transport_f"][k], s).mean())
+    return pt.exp(2 * (pt.stack(log_precision) - data["transport_log_precision"]))
 
 
 def _add_outcome(model, design, observed, f, s):

@@ -10,7 +10,7 @@ from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.structure import Named
 
-FAR = 8.0  # prior SDs of a parameter from its typical value, on the link scale
+PRIOR_SDS = 8.0  # prior SDs of a parameter from its typical value, on the link scale
 LARGE = 1e6  # amount of a state
 
 
@@ -43,5 +43,5 @@ def _far_out(parameters):
     middle = [0.0 if p.typical is None else float(p.scale.forward(p.typical)) for p in parameters]
     linear = np.tile(middle, (2 * len(parameters) + 1, 1))
     for i, p in enumerate(parameters):
-        linear[1 + 2 * i : 3 + 2 * i, i] += FAR * (p.spread or p.scale.spread or 1.0) * np.array([-1.0, 1.0])
+        linear[1 + 2 * i : 3 + 2 * i, i] += PRIOR_SDS * (p.spread or p.scale.spread or 1.0) * np.array([-1.0, 1.0])
     return [p.scale.inverse(pt.constant(values)) for p, values in zip(parameters, linear.T, strict=True)]

@@ -20,7 +20,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.solver.normal.conjugate import Effects, Message
+from nlmebayes.solver.normal.conjugate import Message, NormalEffects
 
 MOST = 12  # effects of a group, its outer levels included
 
@@ -34,7 +34,7 @@ class Information:
     (outcome, group, effect, column) = J X for the terms of all parameters in their order, then for the effects (group,
     effect) of the levels ``beside``, which are crossed with these; ``parents``: for each level but
     the innermost, the group of each group of the next inner one; ``f``: predictions that stand for all of an outcome,
-    (outcome, point), and ``height``: the mean log-density of measurements there that equal them, (outcome,).
+    (outcome, point), and ``log_precision``: that of measurements there on average, (outcome,).
     """
 
     levels: tuple
@@ -45,7 +45,7 @@ class Information:
     slope: np.ndarray
     parents: tuple
     f: np.ndarray
-    height: np.ndarray
+    log_precision: np.ndarray
 
     def arrays(self):
         """Arrays by name that differ between datasets."""
@@ -53,21 +53,21 @@ class Information:
 
     def scatter(self):
         """Those of the residuals."""
-        return {"transport_f": self.f, "transport_height": self.height}
+        return {"transport_f": self.f, "transport_log_precision": self.log_precision}
 
 
-def add_effects(information, levels, factors, known, sharpness):
+def add_effects(information, levels, factors, known, precisions):
     """Add the standardised effects of nested levels to the current PyMC model.
 
     ``levels``: the design's, by name; ``factors``: A of each, (effect, effect), by name; ``known``: all fixed effects
-    and those of the levels beside, (column,); ``sharpness``: of each outcome, by which its information is multiplied.
+    and those of the levels beside, (column,); ``precisions``: of each outcome, by which its information is multiplied.
     Returns eta by level, (group, effect).
     """
     data = {name: fixed_data(f"transport_{name}", getattr(information, name)) for name in ("j", "h", "slope")}
     names = information.levels
     inner = data["h"] - (data["slope"] * known).sum(axis=3)
-    inner = sum(sharpness[k] * inner[k] for k in range(len(information.f)))
-    whole = sum(sharpness[k] * data["j"][k] for k in range(len(information.f)))
+    inner = sum(precisions[k] * inner[k] for k in range(len(information.f)))
+    whole = sum(precisions[k] * data["j"][k] for k in range(len(information.f)))
     own = {
         name: np.array([information.effects.index(e) for e in levels[name].effects], dtype=np.int64) for name in names
     }
@@ -81,8 +81,8 @@ def add_effects(information, levels, factors, known, sharpness):
             known = known[parent]
             h[name] = h[name] - (j[name] * known[:, None, :]).sum(axis=2)
         z = pm.Normal(f"z_{name}", 0.0, 1.0, dims=(name, f"{name}_effect"))
-        eta[name], beyond = Effects()(own[name], factors[name], j[name], h[name], z)
-        pm.Potential(f"transport_{name}", beyond[0])
+        eta[name], log_ratio = NormalEffects()(own[name], factors[name], j[name], h[name], z)
+        pm.Potential(f"transport_{name}", log_ratio[0])
         known = pt.zeros((len(levels[name].labels), len(information.effects))) if known is None else known
         known = pt.inc_subtensor(known[:, own[name]], eta[name])
     return eta

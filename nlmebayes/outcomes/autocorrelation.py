@@ -80,11 +80,11 @@ class Autoregressive(Residual):
         pull = w * r * (s.previous - f[..., before]) / w[..., before]
         return pm.Normal.dist(f + pull, w * pt.sqrt(1 - r**2))
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         """Of the level of a series: n records are worth n (1 - r) / (1 + r) independent ones."""
         rho = vars(s).get("rho", 0.0)
         r = rho ** pt.maximum(s.gap, 0.0) if self.over is not None and "rho" in vars(s) else rho
-        return self.residual.height(f, s) + 0.5 * (pt.log1p(-r) - pt.log1p(r))
+        return self.residual.log_precision(f, s) + 0.5 * (pt.log1p(-r) - pt.log1p(r))
 
     def log_tails(self, f, s, y):
         raise ModelError(

@@ -47,7 +47,7 @@ class Family(Residual):
     def outside(self, y, s):
         """Which outcomes (record,) are impossible; ``s`` holds the columns, arrays (record,)."""
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         return 0.5 * pt.log(self.information(f, s))
 
     def log_tails(self, f, s, y):
@@ -293,7 +293,7 @@ class Beta(Family):
         alpha, beta = self._shapes(f, s)
         return (1 / _square(s.a) - 1) ** 2 * (trigamma(alpha) + trigamma(beta))
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         return -pt.log(s.a) - 0.5 * pt.log(_probability(f) * (1 - _probability(f)))  # that of the variance: cheaper
 
     def outside(self, y, s):

@@ -76,7 +76,7 @@ class TimeToEvent(Family):
     def information(self, f, s):
         raise ModelError("the information of an event time is that of its rows")
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         return pt.zeros_like(f)
 
     def outside(self, y, s):
@@ -122,7 +122,7 @@ class Rows(Family):
         some = pt.gt(s.weight, 0) & pt.gt(f, 0)
         return pt.switch(some, s.weight / pt.switch(some, f, 1.0), 0.0)
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         return pt.zeros_like(f)
 
     def outside(self, y, s):

@@ -61,7 +61,7 @@ class Residual(ABC):
         """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
         return None
 
-    def height(self, f, s):
+    def log_precision(self, f, s):
         """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there."""
         return pm.logp(self.likelihood(f, s), f)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, instance
-from nlmebayes.dosing import recommendation, targets
+from nlmebayes.dosing import recommendation
 from nlmebayes.dosing.outlook import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
+from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, TimeAbove, Trough
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
@@ -39,7 +40,7 @@ def regimens(table: Table):
 
 @checked
 def doses(
-    tree: Tree, plans: Regimen | Plan | list[Regimen | Plan], aims: targets.Target | list[targets.Target], *,
+    forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
     model: Model | None = None,
@@ -48,10 +49,10 @@ def doses(
 
     Parameters
     ----------
-    tree : DataTree
+    forecast : DataTree
         From `forecast`.
-    plans : Regimen, Plan or sequence of them
-    aims : Target or sequence of Target
+    regimens : Regimen, Plan or sequence of them
+    targets : Target or sequence of Target
         Troughs, peaks and averages are green bands, a threshold is a line; the time that a target is about is marked
         below. The title has the probability that all are met.
     times : array, optional
@@ -59,34 +60,34 @@ def doses(
     outcome, history, occasions, covariates, model
         As in `recommend`.
     """
-    plans = [plans] if isinstance(plans, Regimen | Plan) else list(plans)
-    aims = [aims] if isinstance(aims, targets.Target) else list(aims)
-    if not plans or not aims or times == []:
-        raise ModelError("plot.doses: needs one of plans, one of aims, and times, if any, that are not empty")
-    case = Case.of(tree, model=model, outcome=outcome, history=history, occasions=occasions,
+    plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
+    targets = [targets] if isinstance(targets, Target) else list(targets)
+    if not plans or not targets or times == []:
+        raise ModelError("plot.doses: needs one of regimens, one of targets, and times, if any, that are not empty")
+    case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
     plans = recommendation.completed(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
     figure, axes = panels.panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
-    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, aims), strict=True):
-        at = _moments_of(case, plan, aims, times)
+    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, targets), strict=True):
+        at = _moments_of(case, plan, targets, times)
         f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
         panels.bands(axis, at, np.nanquantile(f, panels.edges(ci_prob), axis=0))
         axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
-        for aim in aims:
-            _wanted(axis, aim, aim.window(plan))
-        met = np.all([t.met(x) for x, t in zip(exposures, aims, strict=True)], axis=0).mean()
+        for target in targets:
+            _wanted(axis, target, target.window(plan))
+        met = np.all([t.met(x) for x, t in zip(exposures, targets, strict=True)], axis=0).mean()
         axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=9)
     panels.name_axes(figure, case.patient.time, case.outcome)
     return figure
 
 
-def _moments_of(case, plan, aims, times):
+def _moments_of(case, plan, targets, times):
     """Times to draw at, with both sides of every jump."""
     jumps = acts(kept(case.patient, plan, case.history), plan)
     if times is None:
         records = case.patient.observations[case.patient.time].to_numpy(float)
-        ends = [aim.window(plan)[1] for aim in aims]
+        ends = [target.window(plan)[1] for target in targets]
         last = plan.times[-1] + (plan.every or 0.0)
         times = np.linspace(min(records.min(), jumps.min()), max(last, records.max(), *ends), 4 * panels.GRID)
     times = np.asarray(times, dtype=float)
@@ -94,14 +95,14 @@ def _moments_of(case, plan, aims, times):
     return np.unique(np.concatenate([times, inside, inside + 1e-6 * np.ptp(times)]))
 
 
-def _wanted(axis, aim, window):
+def _wanted(axis, target, window):
     """The range of a concentration, or the time that another exposure is about."""
     green = "#58a063"
-    if isinstance(aim, targets.TimeAbove):
-        axis.axhline(aim.mic / aim.free, color=green, linestyle=":")
-    elif isinstance(aim, targets.Trough | targets.Peak | targets.AverageConcentration):
-        high = aim.high if np.isfinite(aim.high) else max(axis.get_ylim()[1] * aim.scale, aim.low)
-        axis.axhspan(aim.low / aim.scale, high / aim.scale, color=green, alpha=0.15, linewidth=0)
+    if isinstance(target, TimeAbove):
+        axis.axhline(target.mic / target.free, color=green, linestyle=":")
+    elif isinstance(target, Trough | Peak | AverageConcentration):
+        high = target.high if np.isfinite(target.high) else max(axis.get_ylim()[1] * target.scale, target.low)
+        axis.axhspan(target.low / target.scale, high / target.scale, color=green, alpha=0.15, linewidth=0)
     if window[0] < window[1]:
         axis.plot(window, [0.01, 0.01], color=green, linewidth=3, transform=axis.get_xaxis_transform())
     else:

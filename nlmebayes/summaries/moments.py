@@ -67,8 +67,8 @@ def _(residual: StudentT, f, s):
     return f, np.broadcast_to(s["a"] ** 2 * factor, f.shape)
 
 
-def case_of(tree, data, outcome, draws, new):
-    """The `Case` of an outcome of a tree on data, by default its own; at most so many draws."""
+def scenario_of(tree, data, outcome, draws, new):
+    """The `Scenario` of an outcome of a tree on data, by default its own; at most so many draws."""
     known = fitted(tree)
     data, model = known.data if data is None else data, known.model
     outcome = outcome or data.outcomes[0]
@@ -84,11 +84,11 @@ def case_of(tree, data, outcome, draws, new):
     none = {level.name: np.zeros((found.size, 0, len(level.effects))) for level in design.levels}
     eta = {k: v[:, : len(groups[k])] for k, v in (none | found.eta).items() if k in groups}
     found = Draws(found.theta, found.omega, found.corr, found.sigma, eta, groups)
-    return Case(model, design, found, observed, posterior[["chain", "draw"]])
+    return Scenario(model, design, found, observed, posterior[["chain", "draw"]])
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Scenario:
     """The records of an outcome, and draws that know the effects of some of their groups, or of none."""
 
     model: object

@@ -10,7 +10,7 @@ from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
 from nlmebayes.parameter.variables import ModelError
-from nlmebayes.summaries.moments import case_of
+from nlmebayes.summaries.moments import scenario_of
 
 ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
 
@@ -104,19 +104,19 @@ def pooling(
     ModelError
         An unknown level or effect.
     """
-    case = case_of(tree, None, outcome, 1000, new=False)
-    levels = {each.name: each for each in case.design.levels}
+    scenario = scenario_of(tree, None, outcome, 1000, new=False)
+    levels = {each.name: each for each in scenario.design.levels}
     name = level or next(reversed(levels), None)
     chosen = _one(levels, name, "level")
     effects = {e.name: k for k, e in enumerate(chosen.effects)}
     k = _one(effects, effect or next(iter(effects)), "effect")
-    if not case.draws.groups[name]:
+    if not scenario.draws.groups[name]:
         raise ModelError(f"pooling: this tree has a population, and no effects of {name}; give the tree of a fit")
-    drawn = case.draws.eta[name][..., k]
+    drawn = scenario.draws.eta[name][..., k]
     low, high = np.quantile(drawn, tails(ci_prob), axis=0)
-    of_record = chosen.of_unit[case.observed.unit]
+    of_record = chosen.of_unit[scenario.observed.unit]
     found = {
-        "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": _alone(case, chosen)[:, k],
+        "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": _alone(scenario, chosen)[:, k],
         "mean": drawn.mean(axis=0), "eti_lb": low, "eti_ub": high,
     }  # fmt: skip
     return pd.DataFrame(found, index=pd.Index(chosen.labels, name=name))
@@ -128,14 +128,14 @@ def _one(known, name, what):
     return known[name]
 
 
-def _alone(case, level):
+def _alone(scenario, level):
     """Effects of each group by least squares, (group, effect), by Gauss and Newton."""
-    inside = [other.name for other in case.design.levels if contains(level, other)]
-    case = replace(case, draws=_average(case.draws, inside))
-    of_record, eta = level.of_unit[case.observed.unit], np.zeros((len(level.labels), len(level.effects)))
+    inside = [other.name for other in scenario.design.levels if contains(level, other)]
+    scenario = replace(scenario, draws=_average(scenario.draws, inside))
+    of_record, eta = level.of_unit[scenario.observed.unit], np.zeros((len(level.labels), len(level.effects)))
     for _ in range(ROUNDS):
-        mean, _, slopes = case.gradients({level.name: eta})
-        rest = case.observed.values - mean[0]
+        mean, _, slopes = scenario.gradients({level.name: eta})
+        rest = scenario.observed.values - mean[0]
         step = np.array([_step(slopes[level.name][0][of_record == g], rest[of_record == g]) for g in range(len(eta))])
         eta = eta + step
         if np.abs(np.nan_to_num(step)).max() <= SETTLED * np.abs(np.nan_to_num(eta)).max():

@@ -23,7 +23,7 @@ from nlmebayes.arguments import Count, Drawn, Seed, Share, Text, Tree, checked
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
 from nlmebayes.model.model import Data
-from nlmebayes.summaries.moments import case_of
+from nlmebayes.summaries.moments import scenario_of
 
 ESTIMATES = "estimates"
 Method = Literal["delta", "simulation"]
@@ -77,22 +77,23 @@ def partition(
     >>> tree = nb.fit(nb.Model(NestedMixed()), nb.datasets.pastes(), progressbar=False)  # doctest: +SKIP
     >>> nb.intervals(nb.partition(tree)["icc"])  # doctest: +SKIP
     """
-    case = case_of(tree, data, outcome, draws, new=True)
-    gradients = case.gradients()
-    _, variances = case.moments(method, gradients, random_seed)
+    scenario = scenario_of(tree, data, outcome, draws, new=True)
+    gradients = scenario.gradients()
+    _, variances = scenario.moments(method, gradients, random_seed)
     sources = list(variances)
     variance = np.stack([v.mean(axis=1) for v in variances.values()], axis=-1)
     with np.errstate(invalid="ignore"):  # not a number where the residual has no variance
         share = variance / variance.sum(axis=-1, keepdims=True)
-    around = np.array([[contains(outer, inner) for inner in case.design.levels] for outer in case.design.levels])
-    effect = case.design_effect(gradients)
-    size = len(case.observed.unit)
+    levels = scenario.design.levels
+    around = np.array([[contains(outer, inner) for inner in levels] for outer in levels])
+    effect = scenario.design_effect(gradients)
+    size = len(scenario.observed.unit)
     found = {
         "variance": (variance, ("source",)), "share": (share, ("source",)),
         "icc": (share[..., :-1] @ around, ("level",)),
         "design_effect": (effect, ()), "effective_size": (size / effect, ()),
     }  # fmt: skip
-    return case.labelled(found, {"source": sources, "level": sources[:-1]})
+    return scenario.labelled(found, {"source": sources, "level": sources[:-1]})
 
 
 @checked
@@ -127,8 +128,8 @@ def new_unit(
     ModelError
         As `partition`.
     """
-    case = case_of(tree, data, outcome, draws, new=data is None)
-    mean, variances = case.moments(method, case.gradients(), random_seed)
+    scenario = scenario_of(tree, data, outcome, draws, new=data is None)
+    mean, variances = scenario.moments(method, scenario.gradients(), random_seed)
     found = {ESTIMATES: mean.var(axis=0).mean()} | {name: v.mean() for name, v in variances.items()}
     total = sum(found.values())
     rows = [{"source": k, "variance": v, "share": v / total, "sd": np.sqrt(v)} for k, v in found.items()]

@@ -57,12 +57,12 @@ class AmountsPullback(Op):
         return shapes[CONSTANT : CONSTANT + PARAMETERS]
 
 
-KINDS = "i2 i1 i1 i1 i2 f2 i2 f2 i2 f3 f3 f3 f3"  # of the inputs
+TYPES = "i2 i1 i1 i1 i2 f2 i2 f2 i2 f3 f3 f3 f3"  # of the inputs
 
 
 @register_funcify_default_op_cache_key(Amounts)
 def _numba_amounts(op, node, **kwargs):
-    kernel, c = linked(network.amounts, arrays(KINDS)), np.ascontiguousarray
+    kernel, c = linked(network.amounts, arrays(TYPES)), np.ascontiguousarray
 
     @numba_njit
     def amounts(edges, routes, reads, kind, courses, records, of_record, doses, of_dose, rates, fraction, lag, extra):
@@ -76,7 +76,7 @@ def _numba_amounts(op, node, **kwargs):
 
 @register_funcify_default_op_cache_key(AmountsPullback)
 def _numba_pullback(op, node, **kwargs):
-    kernel, c = linked(network.pullback, arrays(f"{KINDS} f3 f2 f2")), np.ascontiguousarray
+    kernel, c = linked(network.pullback, arrays(f"{TYPES} f3 f2 f2")), np.ascontiguousarray
 
     @numba_njit
     def pullback(

@@ -314,7 +314,7 @@ class EffectsPullback(_Kernel):
     kernel, kinds, ranks = staticmethod(effects_pullback), "i1 f2 f3 f2 f2 f2 f1", (2, 3, 2, 2)
 
 
-class Effects(_Kernel):
+class NormalEffects(_Kernel):
     """See `effects`."""
 
     kernel, kinds, ranks = staticmethod(effects), "i1 f2 f3 f2 f2", (2, 1)
@@ -355,5 +355,5 @@ def _register(cls):
         return numba_njit(env["call"]), VERSION
 
 
-for _cls in (Effects, EffectsPullback, Message, MessagePullback):
+for _cls in (NormalEffects, EffectsPullback, Message, MessagePullback):
     _register(_cls)

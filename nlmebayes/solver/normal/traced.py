@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from pytensor.link.jax.dispatch import jax_funcify
 
-from nlmebayes.solver.normal.conjugate import Effects, EffectsPullback, Message, MessagePullback
+from nlmebayes.solver.normal.conjugate import EffectsPullback, Message, MessagePullback, NormalEffects
 
 
 def _factored(own, a, j, h):
@@ -38,7 +38,7 @@ def _pulled(function, count):
 
 
 for _op, _function in (
-    (Effects, _effects), (EffectsPullback, _pulled(_effects, 4)), (Message, _message),
+    (NormalEffects, _effects), (EffectsPullback, _pulled(_effects, 4)), (Message, _message),
     (MessagePullback, _pulled(_message, 3)),
 ):  # fmt: skip
     jax_funcify.register(_op)(lambda op, node, _function=_function, **kwargs: _function)

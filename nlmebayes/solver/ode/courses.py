@@ -16,8 +16,8 @@ from nlmebayes.solver.ode.march import (
     CYCLE,
     EMPTY,
     EXPLICIT,
+    FIRST_CASE,
     KIND,
-    KINDS,
     PERIODIC,
     START,
     STIFF,
@@ -50,7 +50,7 @@ def _begin(pb, b, head, time, unit, initial, tape, row, recorded):
         b.running[target] = 1
         ok = steady.constant(pb, b, time, unit)
         tape, row = march.row_of(tape, row, CONSTANT, time, unit, 0, 0, head, b)
-        if len(pb.cases) > KINDS:
+        if len(pb.cases) > FIRST_CASE:
             tape, row = events.held(pb, b, time, unit, events.NONE, tape, row)
     else:
         running, _, _ = schedule.implied(pb.given, pb.doses, head)
@@ -115,7 +115,7 @@ def forward(pb, courses, initial, most, y, failed, tape):
     """
     starts, stops = np.empty((2, most)), np.empty((2, most))
     of_start, of_stop = np.empty(most, np.int64), np.empty(most, np.int64)
-    owner = march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - KINDS)
+    owner = march.body(len(pb.collecting), pb.par.shape[1], len(pb.cases) - FIRST_CASE)
     row, recorded = len(tape) - len(tape), len(tape) > 0
     b = march.lent(owner)
     for c in range(len(courses)):
@@ -197,11 +197,11 @@ def states(law, routes, reads, collecting, tol, cases, courses, records, of_reco
         size = max(size, of_record[i, 1] + 1)
     y, failed = np.zeros((draws, len(reads), size)), np.zeros((draws, size), np.bool_)
     given = np.empty((4, len(doses)))
-    width = HEADER + max(10 * n, 2 * (n + len(cases) - KINDS))
+    width = HEADER + max(10 * n, 2 * (n + len(cases) - FIRST_CASE))
     tape = np.empty((0, width))
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s], len(cases) - KINDS)
+        par = _by_unit(parameters[s], len(cases) - FIRST_CASE)
         if not _possible(capacity, par, initial[s]):
             y[s] = 1.0
             failed[s] = True
@@ -229,17 +229,17 @@ def pullback(law, routes, reads, collecting, tol, cases, courses, records, of_re
     y, failed = np.empty(ybar.shape[1:]), np.empty(ybar.shape[2], np.bool_)
     for s in range(draws):
         capacity, most = schedule.plan(courses, doses, of_dose, fraction[s], lag[s], extra[s], given)
-        par = _by_unit(parameters[s], len(cases) - KINDS)
+        par = _by_unit(parameters[s], len(cases) - FIRST_CASE)
         if not _possible(capacity, par, initial[s]):
             continue
         pb = _problem(law, par, tol, cases, records, of_record, reads, doses, of_dose, routes, given, collecting)
         rows = int(tape[0, march.ROWS]) if len(tape) > 0 else 0
         if draws > 1 or len(tape) == 0:
-            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * (n + len(cases) - KINDS))))
+            tape = np.empty((capacity + ROOM * len(courses), HEADER + max(10 * n, 2 * (n + len(cases) - FIRST_CASE))))
             tape, rows = forward(pb, courses, initial[s], most, y, failed, tape)
         givenbar[:] = 0.0
         parbar = np.zeros_like(par)
-        q = sweep.adjoint(np.zeros(n), parbar, givenbar, len(cases) - KINDS)
+        q = sweep.adjoint(np.zeros(n), parbar, givenbar, len(cases) - FIRST_CASE)
         backward(pb, sweep.lent(q), ybar[s], tape, rows, timed, initialbar[s])
         keep(q.w)
         for unit in range(par.shape[0]):

@@ -5,7 +5,7 @@ import numpy as np
 from nlmebayes.solver.ode import call
 from nlmebayes.solver.ode.call import HEADER
 from nlmebayes.solver.ode.cases import STAIRCASE
-from nlmebayes.solver.ode.march import EXPLICIT, KINDS, METHOD, SAMPLES
+from nlmebayes.solver.ode.march import EXPLICIT, FIRST_CASE, METHOD, SAMPLES
 from nlmebayes.solver.ode.tableaus import DENSE, EXPLICIT_STAGES, RODAS_DENSE, STIFF_STAGES
 from nlmebayes.solver.shared.kernel import cached
 
@@ -57,12 +57,12 @@ def _margins(pb, b, x, start, h, unit, row):
 @cached
 def leaving(pb, b, start, h, unit):
     """The case that the last step leaves first (or `NONE`), on which side, and when."""
-    count, which, side, least = len(pb.cases) - KINDS, NONE, 0.0, 2.0
+    count, which, side, least = len(pb.cases) - FIRST_CASE, NONE, 0.0, 2.0
     for s in range(1, SAMPLES + 1):
         _margins(pb, b, s / SAMPLES, start, h, unit, s)
     for j in range(count):
         z = pb.par[unit, pb.par.shape[1] - count + j]
-        if pb.cases[KINDS + j] == STAIRCASE:
+        if pb.cases[FIRST_CASE + j] == STAIRCASE:
             for way in (-1.0, 1.0):
                 x = _crossing(pb, b, j, way, z + max(way, 0.0), start, h, unit)
                 if x < least:

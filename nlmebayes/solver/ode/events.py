@@ -16,10 +16,10 @@ from nlmebayes.solver.ode.crossing import NONE
 from nlmebayes.solver.ode.march import (
     BEGAN,
     COUNT,
+    FIRST_CASE,
     FRESH,
     FULL,
     HELD,
-    KINDS,
     NEXT,
     NOW,
     SAMPLES,
@@ -35,9 +35,9 @@ ROUNDS = 6  # steps taken again for one event
 @cached
 def natural(pb, b, time, y, unit):
     """Hold the cases as they are at a point."""
-    first = pb.par.shape[1] - (len(pb.cases) - KINDS)
+    first = pb.par.shape[1] - (len(pb.cases) - FIRST_CASE)
     call.modes(pb.law, time, y, pb.par, unit, b.margins)
-    for j in range(len(pb.cases) - KINDS):
+    for j in range(len(pb.cases) - FIRST_CASE):
         pb.par[unit, first + j] = b.margins[0, j]
 
 
@@ -47,7 +47,7 @@ def settle(pb, b, time, unit):
 
     Those that were held before are held on, unless a dose has carried the state over a threshold: that is no event.
     """
-    before, count = b.control[SETTLED], len(pb.cases) - KINDS
+    before, count = b.control[SETTLED], len(pb.cases) - FIRST_CASE
     b.control[SETTLED] = unit + 1.0
     if abs(before) != unit + 1.0:
         natural(pb, b, time, b.state, unit)
@@ -65,7 +65,7 @@ def _carried_over(pb, b, time, unit, count):
     call.modes(pb.law, time, b.state, pb.par, unit, b.margins[1])
     for j in range(count):
         z, v = pb.par[unit, first + j], b.margins[0, j]
-        inside = z <= v <= z + 1.0 if pb.cases[KINDS + j] == STAIRCASE else v >= 0.0 if z > 0.5 else v <= 0.0
+        inside = z <= v <= z + 1.0 if pb.cases[FIRST_CASE + j] == STAIRCASE else v >= 0.0 if z > 0.5 else v <= 0.0
         if not inside and z != b.margins[1, j]:
             pb.par[unit, first + j] = b.margins[1, j]
             changed = True
@@ -84,7 +84,7 @@ def held(pb, b, time, unit, which, tape, row):
 def write(pb, b, unit, tape, row, place):
     """Write what is held into the row before: at place 0 before an event, at place 1 after it."""
     if len(tape) > 0:
-        count, start = len(pb.cases) - KINDS, HEADER + 2 * len(b.state)
+        count, start = len(pb.cases) - FIRST_CASE, HEADER + 2 * len(b.state)
         for j in range(count):
             tape[row - 1, start + place * count + j] = pb.par[unit, pb.par.shape[1] - count + j]
 
@@ -95,7 +95,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
 
     Cases that change without getting on (a slope that leads back on both sides of a threshold) are a failure.
     """
-    control, count, still = b.control, len(pb.cases) - KINDS, 0
+    control, count, still = b.control, len(pb.cases) - FIRST_CASE, 0
     while control[NOW] < end:
         start, record, first = control[NOW], here, row
         if control[FRESH] == 0.0:
@@ -121,7 +121,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
             continue
         _unread(pb, y, record, here)
         level = pb.par[unit, pb.par.shape[1] - count + which] + max(side, 0.0)
-        level = level if pb.cases[KINDS + which] == STAIRCASE else 0.0
+        level = level if pb.cases[FIRST_CASE + which] == STAIRCASE else 0.0
         for _ in range(ROUNDS):
             here, row = record, first
             _restore(b, at - start)
@@ -145,7 +145,7 @@ def advance(pb, b, end, unit, here, last, y, tape, row):
 def _imminent(pb, b, unit):
     """The case that is left next, and on which side, where no step is short enough: what it holds has no value beyond
     (the root of a state that empties). `NONE` if that is further away than a rounding of the time."""
-    count, time, which, side = len(pb.cases) - KINDS, b.control[NOW], NONE, 0.0
+    count, time, which, side = len(pb.cases) - FIRST_CASE, b.control[NOW], NONE, 0.0
     least = 1e-12 * max(abs(time), abs(b.control[BEGAN] - time))
     call.margins(pb.law, time, b.state, pb.par, unit, b.margins)
     call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
@@ -153,9 +153,9 @@ def _imminent(pb, b, unit):
         z, v = pb.par[unit, pb.par.shape[1] - count + j], b.margins[0, j]
         fast = speed(pb, time, b.state, b.f, unit, b.margins[1], j, b.trial, b.spare, b.found)
         way = 1.0 if fast > 0.0 else -1.0
-        level = z + max(way, 0.0) if pb.cases[KINDS + j] == STAIRCASE else 0.0
+        level = z + max(way, 0.0) if pb.cases[FIRST_CASE + j] == STAIRCASE else 0.0
         left = (level - v) / fast if fast != 0.0 else np.inf
-        leads = pb.cases[KINDS + j] == STAIRCASE or way == 1.0 - 2.0 * z
+        leads = pb.cases[FIRST_CASE + j] == STAIRCASE or way == 1.0 - 2.0 * z
         if leads and left < least:
             which, side, least = j, way, left
     return which, side
@@ -183,18 +183,18 @@ def _unread(pb, y, first, last):
 @cached
 def _change(pb, b, which, side, unit, tape, row):
     """Let a case change, and others whose margins jump by that; returns the tape and its next row."""
-    count, time = len(pb.cases) - KINDS, b.control[NOW]
+    count, time = len(pb.cases) - FIRST_CASE, b.control[NOW]
     first, before, after = pb.par.shape[1] - count, b.margins[0], b.margins[1]
     tape, row = held(pb, b, time, unit, which, tape, row)
     call.margins(pb.law, time, b.state, pb.par, unit, before)
     z = pb.par[unit, first + which]
-    pb.par[unit, first + which] = z + side if pb.cases[KINDS + which] == STAIRCASE else 1.0 - z
+    pb.par[unit, first + which] = z + side if pb.cases[FIRST_CASE + which] == STAIRCASE else 1.0 - z
     for _ in range(count):
         changed = False
         call.margins(pb.law, time, b.state, pb.par, unit, after)
         for j in range(count):
             if after[j] != before[j] and j != which and not changed:
-                z = np.floor(after[j]) if pb.cases[KINDS + j] == STAIRCASE else 1.0 if after[j] > 0.0 else 0.0
+                z = np.floor(after[j]) if pb.cases[FIRST_CASE + j] == STAIRCASE else 1.0 if after[j] > 0.0 else 0.0
                 changed = z != pb.par[unit, first + j]
                 pb.par[unit, first + j] = z
         if not changed:
@@ -232,7 +232,7 @@ def speed(pb, time, y, f, unit, w, which, ybar, parbar, tbar):
     ybar[:] = 0.0
     parbar[:] = 0.0
     tbar[0] = 0.0
-    for j in range(len(pb.cases) - KINDS):
+    for j in range(len(pb.cases) - FIRST_CASE):
         w[j] = 1.0 if j == which else 0.0
     call.unmargins(pb.law, time, y, pb.par, unit, w, ybar, parbar, tbar)
     total = tbar[0]

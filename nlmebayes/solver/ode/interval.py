@@ -10,7 +10,7 @@ has been reached, and before that what flows into them while their sources last.
 import numpy as np
 
 from nlmebayes.solver.ode import call, events, march
-from nlmebayes.solver.ode.march import FRESH, KINDS, LEAST, NEXT, NOW, READ, SETTLED, STOPS
+from nlmebayes.solver.ode.march import FIRST_CASE, FRESH, LEAST, NEXT, NOW, READ, SETTLED, STOPS
 from nlmebayes.solver.shared.kernel import cached, inlined
 
 LEAST_STEP = 4e-15  # of the time: an infusion may be that short, and less is a rounding
@@ -42,7 +42,7 @@ def _fed(pb, b, time, span, unit):
     size, f, trial, found = b.size, b.f, b.trial, False
     for part in range(4):
         at, lasting = time + 0.25 * part * span, span
-        if len(pb.cases) > KINDS:
+        if len(pb.cases) > FIRST_CASE:
             events.natural(pb, b, at, size, unit)
         call.field(pb.law, at, size, b.rate, pb.par, unit, f)
         for i in range(len(size)):
@@ -123,7 +123,7 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
         tape, row = march.row_of(tape, row, READ, time, unit, first, here, -1, b)
     if end > time:
         reached(pb, b)
-        if len(pb.cases) > KINDS:
+        if len(pb.cases) > FIRST_CASE:
             events.settle(pb, b, time, unit)
         call.field(pb.law, time, state, b.rate, pb.par, unit, b.k)
         control[NOW], control[FRESH] = time, 1.0
@@ -132,14 +132,14 @@ def integrate(pb, b, time, end, unit, first, last, y, tape, row):
         until = min(end, records[here, 0]) if pb.cases[STOPS] > 0 and here < last else end
         for part in range(1, pb.cases[LEAST] + 1):
             at = until if part == pb.cases[LEAST] else time + (until - time) * part / pb.cases[LEAST]
-            if len(pb.cases) > KINDS:
+            if len(pb.cases) > FIRST_CASE:
                 tape, row, here, ok = events.advance(pb, b, at, unit, here, last, y, tape, row)
             else:
                 tape, row, here, ok = events.run(pb, b, at, unit, here, last, y, tape, row, False)
             if not ok:
                 break
         time = until
-    if len(pb.cases) > KINDS:
+    if len(pb.cases) > FIRST_CASE:
         tape, row = events.held(pb, b, time, unit, events.NONE, tape, row)
     return tape, row, ok
 

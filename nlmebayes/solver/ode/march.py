@@ -40,7 +40,7 @@ SMOOTH = 1.0  # of the square of h times the norm of the Jacobian, below which t
 # their units and places; states read; doses with their units and routes, states that routes enter, and what each dose
 # is (see `schedule.plan`); whether nothing depends on a state.
 Problem = namedtuple("Problem", "law par tol cases records of_record reads doses of_dose routes given collecting")
-STOPS, LEAST, KINDS = range(3)  # of `Problem.cases`
+STOPS, LEAST, FIRST_CASE = range(3)  # of `Problem.cases`
 # What is carried through a course, with the sizes of its states and its tolerances, and what its steps write to.
 Body = namedtuple(
     "Body",

@@ -67,7 +67,7 @@ class StatesPullback(Op):
         return shapes[CONSTANT : CONSTANT + VARIABLE]
 
 
-KINDS = "i1 i1 b1 f1 i1 i2 f2 i2 f2 i2"  # of `FIXED`
+TYPES = "i1 i1 b1 f1 i1 i2 f2 i2 f2 i2"  # of `FIXED`
 LAW = types.UniTuple(types.int64, len(FUNCTIONS))
 
 
@@ -85,10 +85,10 @@ def _called(kernel, text, arguments, kinds):
 
 @register_funcify_default_op_cache_key(States)
 def _numba_states(op, node, **kwargs):
-    return _called(courses.states, op.text, f"{FIXED}, {PARAMETERS}", f"{KINDS} f3 f3 f3 f3 f3"), VERSION
+    return _called(courses.states, op.text, f"{FIXED}, {PARAMETERS}", f"{TYPES} f3 f3 f3 f3 f3"), VERSION
 
 
 @register_funcify_default_op_cache_key(StatesPullback)
 def _numba_pullback(op, node, **kwargs):
     arguments = f"{FIXED}, {PARAMETERS}, ybar, tape"
-    return _called(courses.pullback, op.text, arguments, f"{KINDS} f3 f3 f3 f3 f3 f3 f2"), VERSION
+    return _called(courses.pullback, op.text, arguments, f"{TYPES} f3 f3 f3 f3 f3 f3 f2"), VERSION

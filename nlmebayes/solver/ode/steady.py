@@ -11,7 +11,7 @@ import numpy as np
 
 from nlmebayes.solver.ode import call, events, interval, march, sweep
 from nlmebayes.solver.ode.call import HEADER
-from nlmebayes.solver.ode.march import KINDS
+from nlmebayes.solver.ode.march import FIRST_CASE
 from nlmebayes.solver.ode.tableaus import STIFF_STAGES
 from nlmebayes.solver.shared import lu
 from nlmebayes.solver.shared.kernel import cached
@@ -68,7 +68,7 @@ def _uncycle(pb, q, tape, start, stop, running, none, timed):
 def _resolvent(pb, tape, start, stop, running, none, matrix, pivot):
     """Factors of 1 - dF/dx, without the collecting states, of a recorded interval."""
     n = len(matrix)
-    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given), len(pb.cases) - KINDS)
+    owner = sweep.adjoint(np.zeros(n), np.zeros_like(pb.par), np.zeros_like(pb.given), len(pb.cases) - FIRST_CASE)
     spare = sweep.lent(owner)
     for i in range(n):
         spare.w[:] = 0.0
@@ -109,7 +109,7 @@ def periodic(pb, b, head, time, running, tape, row, recorded):
     """
     n, start = len(b.state), row
     if not recorded:
-        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * (n + len(pb.cases) - KINDS))))
+        tape = np.empty((64, HEADER + max((2 + STIFF_STAGES) * n, 2 * (n + len(pb.cases) - FIRST_CASE))))
         start = row = 0
     x, change, pivot = b.state.copy(), np.empty(n), np.empty(n, np.int64)
     matrix, none, before = np.empty((n, n)), np.zeros((len(pb.reads), 1)), np.inf
@@ -160,7 +160,7 @@ def constant(pb, b, time, unit):
     """
     n, h, fastest, before, long, endless = len(b.state), 0.0, 0.0, np.inf, 0.0, 0.0
     for _ in range(MOST):
-        if len(pb.cases) > KINDS:
+        if len(pb.cases) > FIRST_CASE:
             events.natural(pb, b, time, b.state, unit)
         call.field(pb.law, time, b.state, b.rate, pb.par, unit, b.f)
         call.jacobian(pb.law, time, b.state, pb.par, unit, b.matrix, b.slope)

@@ -15,9 +15,9 @@ from nlmebayes.solver.ode.march import (
     EMPTY,
     EXPLICIT,
     FIRST,
+    FIRST_CASE,
     HELD,
     KIND,
-    KINDS,
     LAST,
     LENGTH,
     PHASE,
@@ -90,7 +90,7 @@ def _dense(pb, q, tape, row, ybar):
 @cached
 def flow(pb, q, tape, row, unit):
     """w f at the state of a row, with its input rates and the cases as they are there."""
-    n, total, count = len(q.w), 0.0, len(pb.cases) - KINDS
+    n, total, count = len(q.w), 0.0, len(pb.cases) - FIRST_CASE
     for i in range(n):
         q.state[i], q.rate[i] = tape[row, HEADER + i], tape[row, HEADER + n + i]
     if count > 0:
@@ -109,7 +109,7 @@ def flow(pb, q, tape, row, unit):
 @cached
 def _hold(pb, q, tape, row, unit, place):
     """Hold what was held before (place 0) or after (1) the event of a row."""
-    count, start = len(pb.cases) - KINDS, HEADER + 2 * len(q.w)
+    count, start = len(pb.cases) - FIRST_CASE, HEADER + 2 * len(q.w)
     for j in range(count):
         pb.par[unit, pb.par.shape[1] - count + j] = tape[row, start + place * count + j]
 
@@ -121,7 +121,7 @@ def _unheld(pb, q, tape, row, unit, which):
     The event comes -dv / (dv/dt) later for a margin larger by dv, and moves the outcome by w (f before - f after) a
     time.
     """
-    n, count, time = len(q.w), len(pb.cases) - KINDS, tape[row, TIME]
+    n, count, time = len(q.w), len(pb.cases) - FIRST_CASE, tape[row, TIME]
     first = pb.par.shape[1] - count
     _hold(pb, q, tape, row, unit, 0)
     if which < 0:

@@ -21,7 +21,7 @@ from pytensor.graph.traversal import graph_inputs
 from pytensor.link.jax.dispatch import jax_funcify
 
 from nlmebayes.data.ties import ROUNDING
-from nlmebayes.solver.ode.march import KINDS
+from nlmebayes.solver.ode.march import FIRST_CASE
 from nlmebayes.solver.ode.op import CONSTANT, FIXED, States, StatesPullback
 from nlmebayes.solver.shared.schedule import BOLUS, MODELLED_DURATION, MODELLED_RATE
 
@@ -83,7 +83,7 @@ def _plan(text, inputs):
     """
     routes, reads, _, tol, cases, *timeline = map(_known, FIXED.split(", "), inputs[:CONSTANT])
     t = Timeline(*timeline)
-    if len(cases) > KINDS:
+    if len(cases) > FIRST_CASE:
         raise NotImplementedError(
             "right-hand sides that jump or bend (comparisons, switch, maximum, abs ... of the time or of a state, and "
             "declared breaks) are solved by Numba alone"
