@@ -39,7 +39,7 @@ from arviz_stats.base import array_stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, MichaelisMenten, OneCompartment
-from nlmebayes.inference.fit import UNEVEN
+from nlmebayes.inference.sampler import UNEVEN
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"

@@ -271,7 +271,8 @@ CALLS = {
     },
     "plot.regimens": lambda: {"table": table()},
     "plot.doses": lambda: {
-        "forecast": forecast(), "regimens": _plans(), "targets": nb.Trough(1.0, 4.0), "times": [24.0, 30.0], "columns": 1,
+        "forecast": forecast(), "regimens": _plans(), "targets": nb.Trough(1.0, 4.0), "times": [24.0, 30.0],
+        "columns": 1,
         "outcome": "conc", "history": "follow", "occasions": "new", "ci_prob": 0.8, "model": None,
     },
 }  # fmt: skip

@@ -11,7 +11,7 @@ from arviz_stats import mcse
 from scipy import stats
 
 import nlmebayes as nb
-from nlmebayes.inference import fit as fitting
+from nlmebayes.inference import sampler
 
 DOSE = np.repeat([0.05, 0.1, 0.2, 0.4, 0.7, 1.0], 3)
 RESPONSE = 12 * DOSE / (3 + DOSE) * np.exp(np.random.default_rng(3).normal(0, 0.1, 18))
@@ -65,7 +65,7 @@ SHORT = {"draws": 200, "tune": 100, "chains": 2, "random_seed": 1, "progressbar"
 
 
 def test_where_draws_diverge_all_are_drawn_anew(flat, monkeypatch):
-    monkeypatch.setattr(fitting, "DIVERGED", -0.01)  # as if too many did, whatever the acceptance
+    monkeypatch.setattr(sampler, "DIVERGED", -0.01)  # as if too many did, whatever the acceptance
     assert settings(flat.sample(**SHORT, target_accept=0.7))["target_accept"] == 0.7  # a stated one stays
     assert settings(flat.sample(**SHORT | {"draws": 50}))["target_accept"] == 0.9  # as one of too few draws to tell
     with warnings.catch_warnings(record=True) as said:
@@ -79,7 +79,7 @@ def test_where_draws_diverge_all_are_drawn_anew(flat, monkeypatch):
 
 
 def test_draws_on_disk_are_drawn_anew_too(flat, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "DIVERGED", -0.01)
+    monkeypatch.setattr(sampler, "DIVERGED", -0.01)
     with pytest.warns(UserWarning, match="anew at 0.99"), pytest.warns(UserWarning, match="anew at 0.95"):
         tree = flat.sample(**SHORT, store=tmp_path / "fit")
     assert settings(tree)["target_accept"] == 0.99 and tree["posterior"].sizes["draw"] == 200

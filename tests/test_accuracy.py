@@ -11,7 +11,7 @@ from test_system import BLOWS_UP, Saturable, blown
 import nlmebayes as nb
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference import accuracy
-from nlmebayes.model.model import assemble
+from nlmebayes.model.build import assemble
 
 MODEL = nb.Model(
     Saturable(),

@@ -10,7 +10,7 @@ from model_zoo import LinearMixed
 from nlmebayes.evaluation import measurement
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 FRAME = pd.DataFrame({
     "study": list("aabb"), "y": [1.0, 2.5, 2.0, 3.0], "n": [1.0, 1.0, 25.0, 16.0], "se": [np.nan, np.nan, 0.3, np.nan],

@@ -25,8 +25,7 @@ from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricS
 from nlmebayes.app import statement, toml
 from nlmebayes.evaluation import storage
 from nlmebayes.forecasting.options import Options
-from nlmebayes.inference import fit as fitting
-from nlmebayes.inference import starts
+from nlmebayes.inference import sampler, starts
 from nlmebayes.populations.library import HOME, read_population
 
 PUBLIC = dict(public())
@@ -54,7 +53,7 @@ def nothing_is_compiled(monkeypatch):
     def reached(*_):
         raise Reached
 
-    monkeypatch.setattr(fitting, "pilot", reached)
+    monkeypatch.setattr(sampler, "pilot", reached)
 
 
 def answered(function, given):
@@ -248,7 +247,7 @@ def test_a_probability_may_be_predicted():
 def test_measurements_without_scatter_are_refused_before_the_fit(monkeypatch):
     frame = pd.DataFrame({"id": np.repeat(list("abcde"), 4), "x": np.arange(20.0), "y": 2.0 + 3.0 * np.arange(20.0)})
     data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
-    monkeypatch.setattr(fitting, "pilot", starts.pilot)
+    monkeypatch.setattr(sampler, "pilot", starts.pilot)
     with pytest.raises(nb.ModelError, match=r"y: the measurements lie on the predictions .* no residual scatter"):
         nb.fit(nb.Model(LinearMixed(), "mu ~ 1 + x + (1|id)"), data)
 

@@ -10,7 +10,7 @@ from model_zoo import LinearMixed
 from nlmebayes.evaluation import measurement
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 INSIDE = {
     "additive": (nb.Additive(), {"a": 0.7}, lambda f: 0.7 + 0 * f),

@@ -11,8 +11,8 @@ from model_zoo import CountGLMM, HospitalProfile, LinearMixed, OneCompartment
 from nlmebayes.formula import coefficients
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import initial_points, pilot
+from nlmebayes.model.build import designed
 from nlmebayes.model.hierarchy import Scale, fixed_prior, scale_of_data
-from nlmebayes.model.model import designed
 
 QUARTIC = "mu ~ 1 + Time + I(Time**2) + I(Time**3) + I(Time**4) + (1|Subject) + (1|Date)"
 

@@ -8,7 +8,7 @@ from laws import slopes, values
 import nlmebayes as nb
 from model_zoo import CountGLMM
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 
 def rate(rate):

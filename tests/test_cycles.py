@@ -10,7 +10,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.structure.structure import Named
 
 

@@ -8,7 +8,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.formula.design import resolve
-from nlmebayes.inference import fit as fitting
+from nlmebayes.inference import sampler
 from nlmebayes.model.hierarchy import doubts
 
 
@@ -59,7 +59,7 @@ def stop(*_, **__):
 
 
 def test_a_fit_says_so_before_anything_is_compiled(monkeypatch):
-    monkeypatch.setattr(fitting.compilation, "compiled", stop)
+    monkeypatch.setattr(sampler.compilation, "compiled", stop)
     model = nb.Model(LinearMixed(), "mu ~ 1 + year + (1|id)")
     with pytest.warns(UserWarning, match=r"write center\(year\)"), pytest.raises(InterruptedError):
         nb.fit(model, study())
@@ -67,7 +67,7 @@ def test_a_fit_says_so_before_anything_is_compiled(monkeypatch):
 
 @pytest.mark.parametrize("residual", [nb.Combined(), nb.Combined("variance")], ids=lambda r: r.form)
 def test_zeros_before_the_dose_are_refused_where_they_would_leave_no_additive_error(residual, monkeypatch):
-    monkeypatch.setattr(fitting.compilation, "compiled", stop)
+    monkeypatch.setattr(sampler.compilation, "compiled", stop)
     structure = OneCompartment(absorption="first-order")
     with pytest.raises(nb.ModelError, match="6 values of conc are 0 where the prediction is 0, first row 1:"):
         nb.fit(nb.Model(structure, residual=residual), kinetics(0.0))

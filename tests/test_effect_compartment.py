@@ -14,7 +14,8 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.storage import revive, statement
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import Model, build
+from nlmebayes.model.build import build
+from nlmebayes.model.model import Model
 from nlmebayes.structure.structure import Named
 
 KINETICS = {

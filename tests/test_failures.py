@@ -11,7 +11,7 @@ import model_zoo
 import nlmebayes as nb
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.prediction import unsolved
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 
 @dataclass(frozen=True)

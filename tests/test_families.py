@@ -17,7 +17,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes.evaluation import measurement, storage
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.structure.structure import Named
 
 COUNTS = np.array([0.0, 1.0, 3.0, 17.0])

@@ -12,9 +12,9 @@ import model_zoo
 import nlmebayes as nb
 from nlmebayes.evaluation import measurement
 from nlmebayes.evaluation.evaluator import evaluator
-from nlmebayes.inference.fit import Sampler
+from nlmebayes.inference.sampler import Sampler
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 INF = np.inf
 

@@ -13,7 +13,7 @@ from model_zoo import JointModel, ParametricSurvival
 from nlmebayes.evaluation import measurement
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 EFFECT = 0.7
 

@@ -9,7 +9,7 @@ from scipy import special, stats
 import nlmebayes as nb
 from model_zoo import HospitalProfile
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 
 def risk(risk):

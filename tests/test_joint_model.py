@@ -10,7 +10,7 @@ import pytest
 import nlmebayes as nb
 from model_zoo import JointModel
 from nlmebayes.evaluation import evaluator, measurement
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.structure.structure import Named
 
 T = np.array([0.5, 1.5, 4.0])

@@ -11,7 +11,8 @@ from model_zoo import LinearMixed
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import Model, build
+from nlmebayes.model.build import build
+from nlmebayes.model.model import Model
 from nlmebayes.model.priors import priors
 from nlmebayes.parameter.parameter import Prior
 

@@ -14,7 +14,8 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import Model, ModelError, build
+from nlmebayes.model.build import build
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.linear import _kind
 

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from nlmebayes.inference import accuracy
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.solver.ode import cases
 from nlmebayes.solver.ode.expressions import ExpressionError
 

@@ -10,8 +10,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.formula.design import resolve
-from nlmebayes.inference import fit as fitting
-from nlmebayes.inference import starts
+from nlmebayes.inference import sampler, starts
 from nlmebayes.inference.recalibration import recalibrated
 
 
@@ -97,9 +96,9 @@ def test_normal_motion_is_exact_where_all_effects_are_transported(monkeypatch, p
         given.update(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting.nutpie, "sample", sample)
+    monkeypatch.setattr(sampler.nutpie, "sample", sample)
     model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)", parametrisation=parametrisation)
     with pytest.raises(KeyboardInterrupt):
         nb.sampler(model, nb.datasets.dyestuff()).sample(tune=100, progressbar=False, random_seed=1, **options)
     assert given.get("exact_normal_trajectory", False) is exact
-    assert given.get("max_step_size") == (fitting.LONGEST if exact else options.get("max_step_size"))
+    assert given.get("max_step_size") == (sampler.LONGEST if exact else options.get("max_step_size"))

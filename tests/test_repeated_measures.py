@@ -10,7 +10,7 @@ from trees import stated
 import nlmebayes as nb
 from model_zoo import RepeatedMeasures
 from nlmebayes.evaluation import measurement
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 QTC = RepeatedMeasures()
 HOURS = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0])

@@ -12,7 +12,7 @@ from nlmebayes.evaluation import measurement, storage
 from nlmebayes.evaluation.evaluator import draws_of
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 
 def study(groups=30, seed=1):

@@ -12,7 +12,7 @@ from nlmebayes.evaluation import storage
 from nlmebayes.formula.design import resolve
 from nlmebayes.formula.smooth import Smooth
 from nlmebayes.inference.starts import pilot
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 
 
 def study(groups=40, seed=1):

@@ -10,7 +10,7 @@ from nlmebayes.formula.design import resolve
 from nlmebayes.inference import parametrisation
 from nlmebayes.inference.pilot import Problem
 from nlmebayes.inference.starts import initial_points, pilot, typical_start
-from nlmebayes.model.model import assemble
+from nlmebayes.model.build import assemble
 
 
 @pytest.mark.parametrize("weight", [70.0, 65.0])

@@ -18,7 +18,8 @@ from model_zoo import IndirectResponse, OneCompartment
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import typical_start
-from nlmebayes.model.model import ModelError, assemble, build
+from nlmebayes.model.build import assemble, build
+from nlmebayes.model.model import ModelError
 
 
 class Saturable(nb.System):

@@ -13,7 +13,7 @@ import nlmebayes as nb
 from model_zoo import OneCompartment, TwoCompartment
 from nlmebayes.data.ties import ROUNDING, merged, same, snapped
 from nlmebayes.dosing.regimen import with_occasions
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.structure.structure import Named
 
 

@@ -13,7 +13,7 @@ from model_zoo import EffectCompartment, IndirectResponse, OneCompartment, Rando
 from nlmebayes.dosing.recommendation import _into_a_state
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.inference.compilation import prepare
-from nlmebayes.model.model import designed
+from nlmebayes.model.build import designed
 from nlmebayes.parameter.parameter import Identity, Log
 from nlmebayes.structure.area import Area, area_of
 from nlmebayes.structure.compartments import Compartments, outcome_names

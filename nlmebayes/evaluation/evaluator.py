@@ -15,7 +15,8 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import get_mode
 
 from nlmebayes.model import hierarchy
-from nlmebayes.model.model import BARRIER, ModelError, barrier
+from nlmebayes.model.build import BARRIER, barrier
+from nlmebayes.model.model import ModelError
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
 

@@ -13,7 +13,8 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import draws_of
 from nlmebayes.evaluation.imputation import filled, missing
 from nlmebayes.formula.design import Design, resolve
-from nlmebayes.model.model import Model, ModelError, coordinates
+from nlmebayes.model.build import coordinates
+from nlmebayes.model.model import Model, ModelError
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 

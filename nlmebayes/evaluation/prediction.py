@@ -20,7 +20,8 @@ from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, e
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.model.agreement import check_doses, check_names
-from nlmebayes.model.model import Data, Model, ModelError, assemble, coordinates, designed
+from nlmebayes.model.build import assemble, coordinates, designed
+from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.runtime.threads import in_turns
 
 NAMED = 5  # subjects without a prediction that are named

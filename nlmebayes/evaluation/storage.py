@@ -18,7 +18,8 @@ from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.evaluation import nouns
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
-from nlmebayes.model.model import Model, ModelError, assemble
+from nlmebayes.model.build import assemble
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.laws import Law
 from nlmebayes.parameter.parameter import Link, Prior

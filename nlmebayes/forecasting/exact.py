@@ -29,7 +29,8 @@ from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
-from nlmebayes.model.model import ModelError, barrier
+from nlmebayes.model.build import barrier
+from nlmebayes.model.model import ModelError
 from nlmebayes.outcomes import censoring
 from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.runtime.threads import in_turns

@@ -30,7 +30,8 @@ from nlmebayes.forecasting.sampling_times import with_nodes
 from nlmebayes.forecasting.target import Target
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.agreement import check_names
-from nlmebayes.model.model import Data, Model, ModelError, by_node
+from nlmebayes.model.build import by_node
+from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
 

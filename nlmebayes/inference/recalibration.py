@@ -15,7 +15,7 @@ import numpy as np
 
 from nlmebayes.evaluation.evaluator import CHUNK
 from nlmebayes.inference.pilot import Problem
-from nlmebayes.model.model import by_node
+from nlmebayes.model.build import by_node
 
 MOST = 40  # draws that derivatives are taken at
 

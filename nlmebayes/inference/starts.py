@@ -16,8 +16,9 @@ from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.inference import pilot as piloting
 from nlmebayes.inference.compilation import quietly
+from nlmebayes.model.build import assemble, by_node
 from nlmebayes.model.hierarchy import location_of
-from nlmebayes.model.model import Model, ModelError, assemble, by_node
+from nlmebayes.model.model import Model, ModelError
 from nlmebayes.outcomes.residual import Combined
 
 log = logging.getLogger("nlmebayes")

@@ -1,32 +1,21 @@
-"""`Model`, the whole statement with no data in it, and `build`, which makes a PyMC model of it on a dataset."""
+"""`Model`: the whole statement, with no data in it."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Annotated
-
-import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
 
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.formula import FormulaError, parse
-from nlmebayes.formula.design import Design, resolve
 from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
-from nlmebayes.formula.sigma import is_scale, link_of, scale_prior
-from nlmebayes.model import hierarchy, transport
-from nlmebayes.model.agreement import check_doses, check_names, check_residuals
+from nlmebayes.formula.sigma import is_scale
 from nlmebayes.model.declared import constant, declared, linked, links_of, with_typical
 from nlmebayes.model.probabilities import impossible
-from nlmebayes.outcomes import censoring
-from nlmebayes.outcomes.hazards import Rows
-from nlmebayes.outcomes.residual import Additive, Residual, named, scale_of
+from nlmebayes.outcomes.residual import Additive, Residual, named
 from nlmebayes.parameter.parameter import Link, Prior
-from nlmebayes.parameter.variables import ModelError, Variables, by_variable
+from nlmebayes.parameter.variables import ModelError, by_variable
 from nlmebayes.structure.compartments import outcome_names
-from nlmebayes.structure.structure import Named, Structure
+from nlmebayes.structure.structure import Structure
 
-LARGE = 20_000  # numbers in an array that is never made a constant
-BARRIER = 0.02  # width of the barrier of an order constraint: a log-ratio of 0.1 costs exp(-5)
 Data = Annotated[Dataset, instance("a Dataset, from Dataset.from_frame or Dataset.from_nonmem", Dataset)]
 Law = Annotated[Structure, instance("an instance of a zoo class, such as Emax()", Structure)]
 Scatter = Annotated[Residual, Kind("an instance of a residual, such as Additive()", named)]
@@ -206,192 +195,3 @@ class Model:
             lines.append(f"  {stated.get(p.name, default)}   [{type(p.scale).__name__.lower()} link, {p.unit}{known}]")
         lines += [f"  residual: {self.residual}", *scales]
         return "\n".join(lines)
-
-
-@checked
-def build(model: Model, data: Data) -> pm.Model:
-    """The PyMC model of ``model`` on ``data``, with named dims, for use with any PyMC tool.
-
-    Free variables ``theta_<parameter>``, ``omega_<level>``, ``sigma_<outcome>_<part>`` and the standardised
-    effects; deterministics ``eta_<level>``, ``corr_<level>``, the individual parameters and ``f_<outcome>``;
-    observed variables under the outcomes' own names. All that differs between datasets is ``pm.Data``.
-
-    Raises
-    ------
-    FormulaError, DataError, ModelError
-    """
-    return assemble(model, designed(model, data, measured=True))[0]
-
-
-def designed(model, data, *, measured=False) -> Design:
-    """The design of a model on a dataset; ``measured`` asks for every measurement."""
-    missing = data.observations["row"][data.observations["value"].isna()]
-    if measured and len(missing):
-        raise ModelError(f"row {missing.iloc[0]} has no measurement: these data are for prediction, not for a fit")
-    design = resolve(model, data)
-    known = {p.name for p in model.structure.parameters} | {level.name for level in design.levels}
-    if isinstance(model.parametrisation, dict):
-        for key in model.parametrisation:
-            for name in key if isinstance(key, tuple) else (key,):
-                if name not in known:
-                    raise ModelError(
-                        f"parametrisation: no parameter or level {name!r}; there are {', '.join(sorted(known))}"
-                    )
-    return design
-
-
-def assemble(model: Model, design: Design, information=None, *, fixed=False):
-    """The PyMC model of a resolved design, and the `Variables` with its priors.
-
-    ``information``, of the levels that are transported, is that of `transport.Information`. ``fixed``: all data but
-    measurements and information are constants, unless they are large; such a model compiles faster.
-    """
-    check_names(model, design)
-    check_doses(model, design)
-    check_residuals(model, design)
-    design = replace(design, outcomes=tuple(o.fitted for o in design.outcomes))
-    variables = Variables(model.priors)
-    given = model.structure.arrays(design)
-    lengths = {dims[0]: range(len(values)) for values, dims in given.values() if dims}
-    with pm.Model(coords=lengths | coordinates(design)) as built:
-        x = {name: _data(name, *value, fixed) for name, value in hierarchy.arrays(design).items()}
-        scale = hierarchy.scale_of_data(model, design)
-        theta, spread = hierarchy.add_law(design, model.parameters, scale, variables)
-        sigma = {o.name: _add_residual(model, design, o, variables) for o in design.outcomes}
-        precisions = _precisions(model, design, sigma, information) if information else None
-        eta = hierarchy.add_effects(design, theta, spread, information, precisions)
-        phi = hierarchy.individual(model.scales, design.levels, x, theta, eta)
-        phi = {name: pm.Deterministic(name, value, dims="unit") for name, value in phi.items()}
-        for gap in model.structure.order:
-            pm.Potential(f"order_{gap.__name__}", barrier(gap(Named(**phi))))
-        own = Named(**{name: _data(name, *value, fixed) for name, value in given.items()})
-        f = model.structure.predict(Named(**phi), own, tuple(o.name for o in design.outcomes))
-        for observed in design.outcomes:
-            s = _at_records(model, observed, sigma[observed.name], fixed)
-            _add_outcome(model, design, observed, f[observed.name], s)
-        variables.finish()
-    return built, variables
-
-
-def by_node(model, design):
-    """A model and design as a pilot takes them: the nodes of event times are records of their own, and correlated
-    residuals independent."""
-    each = {o.name: model.residual_of(o.name) for o in design.outcomes}
-    if not any(residual.folds or residual.correlated for residual in each.values()):
-        return model, design
-    residuals = {}
-    for o in design.outcomes:
-        residual = each[o.name]
-        residuals[o.name] = Rows() if o.nodes is not None else residual.residual if residual.correlated else residual
-    rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
-    return model.but(residual=residuals), rows
-
-
-def _data(name, value, dims, fixed):
-    return pt.constant(value, name=name) if fixed and value.size <= LARGE else pm.Data(name, value, dims=dims)
-
-
-def barrier(gap):
-    """Soft barrier that keeps ``gap`` positive, summed over units (last axis): log sigmoid(gap / BARRIER)."""
-    return -pt.softplus(-gap / BARRIER).sum(axis=-1)
-
-
-def coordinates(design: Design):
-    """Coordinates of the PyMC model and of the tree."""
-    coords = {"unit": list(design.labels)}
-    for name, matrix in design.fixed.items():
-        coords[f"{name}_term"] = list(matrix.terms)
-        smooths = list(dict.fromkeys(filter(None, matrix.smooths)))
-        coords |= {f"{name}_smooth": smooths} if smooths else {}
-    for level in design.levels:
-        names = [effect.name for effect in level.effects]
-        coords |= {
-            level.name: list(level.labels),
-            f"{level.name}_effect": names,
-            f"{level.name}_effect_other": names,
-        }
-    coords |= {f"sigma_{o}_{part}_term": list(matrix.terms) for (o, part), matrix in design.scales.items()}
-    return coords | {f"{o.name}_obs": o.row for o in design.outcomes}
-
-
-def _add_residual(model, design, observed, variables):
-    """The free parts of an outcome's residual by name: numbers, or coefficients of those with a formula, (term,)."""
-    found = {}
-    for part, prior in model.residual_of(observed.name).priors(scale_of(observed.values)).items():
-        name, matrix = f"sigma_{observed.name}_{part}", design.scales.get((observed.name, part))
-        if matrix is None:
-            found[part] = variables.add(name, prior, None, ())
-        else:
-            found[part] = variables.add(name, scale_prior(prior, matrix), f"{name}_term", matrix.terms)
-    return found
-
-
-def _at_records(model, observed, parts, fixed):
-    """Parts and columns of a residual as its likelihood takes them."""
-    name = observed.name
-    dims = {1: (f"{name}_obs",), 2: None}
-    data = {part: _data(f"{name}_{part}", x, dims[x.ndim], fixed) for part, x in observed.columns.items()}
-    each = {part: (f"X_sigma_{name}_{part}", x, (*dims[1], f"sigma_{name}_{part}_term"))
-            for part, x in observed.scales.items()}  # fmt: skip
-    residual = model.residual_of(name)
-    parts = parts | {
-        part: link_of(residual, part).inverse(_data(*given, fixed) @ parts[part]) for part, given in each.items()
-    }
-    return Named(**parts, **data)
-
-
-def _on_average(model, observed, parts):
-    """Parts and columns of a residual at the mean record."""
-    residual = model.residual_of(observed.name)
-    parts = parts | {
-        part: link_of(residual, part).inverse(pt.dot(x.mean(axis=0), parts[part]))
-        for part, x in observed.scales.items()
-    }
-    return Named(**parts, **{part: float(x.mean()) for part, x in observed.columns.items()})
-
-
-def _precisions(model, design, sigma, information):
-    """How much more the measurements of each outcome say than in the pilot, (outcome,): the square of the scatter there
-    by the one here, at the predictions that stand for all."""
-    data = {name: transport.fixed_data(name, value) for name, value in information.scatter().items()}
-    log_precision = []
-    for k, observed in enumerate(design.outcomes):
-        s = _on_average(model, observed, sigma[observed.name])
-        log_precision.append(model.residual_of(observed.name).log_precision(data["transport_f"][k], s).mean())
-    return pt.exp(2 * (pt.stack(log_precision) - data["transport_log_precision"]))
-
-
-def _add_outcome(model, design, observed, f, s):
-    name, residual = observed.name, model.residual_of(observed.name)
-    _possible(observed, residual, design.positive)
-    if residual.folds:
-        f = f.reshape((len(observed.row), -1))
-        pm.Deterministic(f"f_{name}", (f * (s.until + s.within)).sum(axis=-1), dims=f"{name}_obs")
-    else:
-        f = pm.Deterministic(f"f_{name}", f, dims=f"{name}_obs")
-    if model.structure.fallible:  # a point without a prediction has no density, but its gradient is finite
-        known = ~pt.isnan(f)
-        pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
-        f = pt.switch(known, f, 1.0)
-    if not residual.folds and (observed.censored.any() or design.positive):
-        limits = observed.values, observed.lower, observed.upper
-        censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
-        return
-    known = np.where(np.isnan(observed.values), 1.0, observed.values)  # missing ones are only simulated, never fitted
-    values = pm.Data(f"{name}_observed", known, dims=f"{name}_obs")
-    pm.modelcontext(None).register_rv(residual.likelihood(f, s), name, observed=values, dims=(f"{name}_obs",))
-
-
-def _possible(observed, residual, positive):
-    """Measured values have a density."""
-    measured = ~observed.censored & np.isfinite(observed.values)
-    bad = np.flatnonzero(measured & residual.outside(observed.values, observed.columns))
-    if bad.size:
-        columns = "".join(f", {name} = {x[bad[0]]:g}" for name, x in observed.columns.items())
-        raise ModelError(
-            f"row {observed.row[bad[0]]}: {observed.name} = {observed.values[bad[0]]:g}{columns}, to which {residual} "
-            f"gives no density; use another residual (this one takes {residual.values})"
-        )
-    bad = np.flatnonzero(measured & (observed.values <= 0)) if positive else bad
-    if bad.size:
-        raise ModelError(f"row {observed.row[bad[0]]}: {observed.name} is not positive, and blq='M4' says it is")

@@ -6,7 +6,8 @@ import pytensor.tensor as pt
 
 from nlmebayes.arguments import checked
 from nlmebayes.formula.coefficients import indicators, levels
-from nlmebayes.model.model import Data, Model, assemble, designed
+from nlmebayes.model.build import assemble, designed
+from nlmebayes.model.model import Data, Model
 from nlmebayes.parameter.laws import UNCOMPILED, quantiles
 from nlmebayes.parameter.parameter import Identity, Log
 

@@ -16,7 +16,8 @@ from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, draws_of, evaluato
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.measurement import parts_at
 from nlmebayes.formula.design import Design, ObservedOutcome
-from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma, NegativeBinomial, Poisson
+from nlmebayes.outcomes.counts import NegativeBinomial, Poisson
+from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma
 from nlmebayes.outcomes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.runtime.threads import in_turns
