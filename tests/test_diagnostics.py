@@ -7,7 +7,7 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
-from nlmebayes.criticism.check import ESS
+from nlmebayes.criticism.convergence import ESS
 from nlmebayes.evaluation import storage
 from nlmebayes.inference import pilot
 
