@@ -127,8 +127,11 @@ def _geometry(tree, design):
 def _piloted(tree, converged):
     """Whether the pilot, which the parametrisation rests on, was near the posterior."""
     pilot = said(tree, "nlmebayes_pilot")
-    if pilot.get("rounds") == 0:
-        yield "the pilot failed: effects are as good as non-centred, and the chains started at the typical values"
+    if pilot.get("failure"):
+        yield (
+            f"the pilot failed ({pilot['failure']}): effects are as good as non-centred, and the chains started at the "
+            "typical values"
+        )
     for name, values in pilot.items():
         if name not in tree["posterior"] or not name.startswith("theta_"):
             continue

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from nlmebayes.evaluation.evaluator import CHUNK
-from nlmebayes.inference.pilot import Problem
+from nlmebayes.inference.linearised import Linearised
 from nlmebayes.model.build import by_node
 
 MOST = 40  # draws that derivatives are taken at
@@ -33,7 +33,7 @@ def recalibrated(model, design, found, draws):
     -------
     Pilot
     """
-    problem = Problem(*by_node(model, design))
+    problem = Linearised(*by_node(model, design))
     few = draws.take(np.unique(np.linspace(0, draws.size - 1, MOST).astype(int)))
     one = {level.name: np.eye(len(level.effects)) for level in design.levels}
     linear = problem.linear(_columns(problem, few), one)
@@ -51,12 +51,12 @@ def recalibrated(model, design, found, draws):
         covariance=np.cov(theta, rowvar=False).reshape(2 * theta.shape[1:]),
         eta={name: values.mean(axis=0) for name, values in draws.eta.items()},
         factor={level.name: draws.cholesky(level.name).mean(axis=0) for level in design.levels},
-        sigma=sigma, f=f, j=j, h=slope + np.einsum("oupq,uq->oup", j, linear.mean(axis=0)), rounds=max(found.rounds, 1),
+        sigma=sigma, f=f, j=j, h=slope + np.einsum("oupq,uq->oup", j, linear.mean(axis=0)), failure="",
     )  # fmt: skip
 
 
 def _columns(problem, draws):
-    """Fixed and random effects of each draw in the order of the columns of a `Problem`."""
+    """Fixed and random effects of each draw in the order of the columns of a `Linearised`."""
     parts = [draws.theta[name] for name in problem.names]
     parts += [draws.eta[level.name].reshape(draws.size, -1) for level in problem.design.levels]
     return np.concatenate(parts, axis=1)

@@ -293,7 +293,7 @@ def _explain(model, built, point):
 
 def check_scatter(design, found):
     """Refuse measurements that lie on their predictions: their SD has no lower end, and the density no upper one."""
-    for o in design.outcomes if found.rounds else ():  # a pilot that failed has the measurements for predictions
+    for o in () if found.failure else design.outcomes:  # a pilot that failed has the measurements for predictions
         measured = np.isfinite(o.values) & ~o.censored
         if o.nodes is not None or o.name not in found.f or measured.sum() < FEW:
             continue
