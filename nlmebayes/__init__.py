@@ -14,6 +14,7 @@ _HOME = {
     "autocorrelation": ("Autoregressive",),
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
+    "criticism.npde": ("npde",),
     "diagnostics": ("Report", "check"),
     "summaries": ("summary",),
     "data.dataset": ("Dataset",),

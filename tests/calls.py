@@ -201,6 +201,10 @@ CALLS = {
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
     "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
     "check": lambda: {"model": model(), "tree": tree()},
+    "npde": lambda: {
+        "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
+        "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
+    },
     "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
     "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
     "ranking": lambda: {

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "library", "dispensing", "publication", "omegas", "variation",
-    "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
+    "cli", "app", "plot", "dosing", "forecasting", "criticism", "library", "dispensing", "publication", "omegas",
+    "variation", "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
     "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
     "prediction", "fitted", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model",
     "declared", "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients",
@@ -26,6 +26,7 @@ ROOMS = (
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
+    "criticism": ("npde", "decorrelation"),
     "dosing": (
         "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
         "regimen",
