@@ -87,14 +87,14 @@ def _found(problem, theta, sigma, rng):
     x = np.zeros(problem.matrix.shape[1])
     x[: problem.terms] = np.concatenate([theta[name] for name in problem.names])
     factor = {name: 0.5 * np.diag(v) for name, v in problem.variation.items()}
-    x = _tried(problem, x, factor, sigma, rng)
+    x = tried(problem, x, factor, sigma, rng)
     rounds = 0
     for rounds in range(1, ROUNDS + 1):
         for columns in (problem.own, np.ones(len(x), dtype=bool)):
             j, slope, each = problem.derivatives(x, factor, sigma)
             x = problem.best(x, factor, sigma, problem.step(x, factor, j, slope, columns)[0])
         if rounds in (4, 12):
-            x = _tried(problem, x, factor, sigma, rng)
+            x = tried(problem, x, factor, sigma, rng)
         j, slope, each = problem.derivatives(x, factor, sigma)
         eta = problem.effects(x, factor)
         variance = _variances(problem, j.sum(axis=0), factor)
@@ -200,14 +200,15 @@ class Problem:
         parts = [np.linalg.solve(factor[level.name], eta[level.name].T).T.ravel() for level in self.design.levels]
         return np.concatenate([x[: self.terms], *parts])
 
-    def _scaled(self, factor):
+    def scaled(self, factor):
+        """Slopes of the linear predictors in x, sparse (unit and parameter, column)."""
         parts = [sparse.eye(self.terms)]
         parts += [sparse.kron(sparse.eye(len(level.labels)), factor[level.name]) for level in self.design.levels]
         return (self.matrix @ sparse.block_diag(parts)).tocsr()
 
     def linear(self, x, factor):
         """Linear predictors, (draw, unit, parameter), of x (draw, column)."""
-        return (self._scaled(factor) @ x.T).T.reshape(len(x), *self.offset.shape) + self.offset
+        return (self.scaled(factor) @ x.T).T.reshape(len(x), *self.offset.shape) + self.offset
 
     def density(self, observed, f, sigma):
         with np.errstate(all="ignore"):
@@ -272,7 +273,7 @@ class Problem:
         if not columns.any():
             return change, np.zeros((self.terms, self.terms))
         j, slope = j.sum(axis=0), slope.sum(axis=0)
-        d = self._scaled(factor)[:, columns]
+        d = self.scaled(factor)[:, columns]
         blocks = sparse.bsr_matrix((j, np.arange(len(j)), np.arange(len(j) + 1)))
         hessian = d.T @ blocks @ d + sparse.diags(self.precision[columns])
         solver = linalg.splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A")
@@ -297,7 +298,7 @@ class Problem:
         return found
 
 
-def _tried(problem, x, factor, sigma, rng):
+def tried(problem, x, factor, sigma, rng):
     """x with every subject where it is best after a few steps from here and from the best of several places."""
     if not problem.own.any():
         return x

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "criticism", "library", "dispensing", "publication", "omegas",
-    "variation", "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation", "streaming",
-    "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
+    "variation", "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation",
+    "streaming", "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
     "prediction", "fitted", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model",
     "declared", "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients",
     "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",

@@ -57,10 +57,10 @@ def test_a_share_is_that_of_the_replicates_below():
 
 
 def test_without_ties_each_share_is_spread_over_its_step():
-    simulated = np.tile(np.arange(4.0)[:, None], (1, 3000))
-    found = nb.npde(np.full(3000, 9.0), simulated, by=list(range(3000)), ties=False)["pd"]
+    simulated = np.tile(np.arange(4.0)[:, None], (1, 400))
+    found = nb.npde(np.full(400, 9.0), simulated, by=list(range(400)), ties=False)["pd"]
     assert stats.kstest(found, stats.uniform(0.75, 0.25).cdf).pvalue > 0.001
-    found = nb.npde(np.full(3000, 1.5), simulated, by=list(range(3000)), ties=False)["pd"]
+    found = nb.npde(np.full(400, 1.5), simulated, by=list(range(400)), ties=False)["pd"]
     assert stats.kstest(found, stats.uniform(0.5, 0.25).cdf).pvalue > 0.001
 
 

@@ -21,7 +21,7 @@ from nlmebayes.agreement import check_names
 from nlmebayes.arguments import Seed, Switch, Tree, checked
 from nlmebayes.design import resolve
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import Draws
+from nlmebayes.evaluation import Draws, middle
 from nlmebayes.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.forecasting import charts, exact, particles
 from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
@@ -151,7 +151,7 @@ class Forecaster:
     @cached_property
     def middle(self):
         """The mean population, `Draws` of size one."""
-        return particles.middle(self.population)
+        return middle(self.population)
 
     @checked
     def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):
