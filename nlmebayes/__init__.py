@@ -15,6 +15,7 @@ _HOME = {
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "criticism.npde": ("npde",),
+    "criticism.residuals": ("residuals",),
     "diagnostics": ("Report", "check"),
     "summaries": ("summary",),
     "data.dataset": ("Dataset",),

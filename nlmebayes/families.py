@@ -71,6 +71,7 @@ class Bernoulli(Family):
     """y ~ Bernoulli(f): f is the probability that y is 1."""
 
     probability = True
+    discrete = True
     values = "0 or 1"
 
     def priors(self, scale):
@@ -103,6 +104,7 @@ class Binomial(Family):
     n: Text | Count = "n"
     reads = ("n",)
     probability = True
+    discrete = True
     values = "whole numbers from 0 to n"
 
     def priors(self, scale):
@@ -128,6 +130,7 @@ class Counts(Family):
     """Counts in an ``exposure``."""
 
     reads = ("exposure",)
+    discrete = True
     values = "whole numbers from 0, with a positive exposure"
 
     def outside(self, y, s):
@@ -213,6 +216,8 @@ class ZeroInflated(Family):
     """
 
     counts: Annotated[Counts, instance("Poisson() or NegativeBinomial()", Counts)] = field(default_factory=Poisson)
+
+    discrete = True
 
     @property
     def columns(self):
@@ -319,6 +324,8 @@ class OrderedLogistic(Family):
     """
 
     categories: Annotated[int, whole("a whole number from 2 to 1000", 2, 1000)] = 2
+
+    discrete = True
 
     @property
     def values(self):

@@ -16,17 +16,17 @@ PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a module imports from its own room's siblings and from below only.
 ROOMS = (
     "cli", "app", "plot", "dosing", "forecasting", "criticism", "library", "dispensing", "publication", "omegas",
-    "variation", "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace", "continuation",
-    "streaming", "approximation", "parametrisation", "start", "compilation", "callback", "recalibration", "pilot", "accuracy",
-    "prediction", "fitted", "storage", "measurement", "evaluation", "imputation", "nouns", "meanings", "model",
-    "declared", "agreement", "hierarchy", "transport", "censoring", "design", "grouping", "scales", "coefficients",
-    "formula", "observed", "aggregate", "autocorrelation", "hazards", "histories", "families", "residual", "variables", "laws",
-    "probabilities", "structure", "solver", "timeline", "data", "parameter", "weights", "tails", "threads", "caches",
-    "files", "arguments", "errors",
+    "variation", "ranks", "variances", "diagnostics", "summaries", "infer", "sensitivity", "trace",
+    "continuation", "streaming", "approximation", "parametrisation", "start", "compilation", "callback",
+    "recalibration", "pilot", "accuracy", "prediction", "fitted", "storage", "measurement", "evaluation",
+    "imputation", "nouns", "meanings", "model", "declared", "agreement", "hierarchy", "transport", "censoring",
+    "design", "grouping", "scales", "coefficients", "formula", "observed", "aggregate", "autocorrelation",
+    "hazards", "histories", "families", "residual", "variables", "laws", "probabilities", "structure", "solver",
+    "timeline", "data", "parameter", "weights", "tails", "threads", "caches", "files", "arguments", "errors",
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
-    "criticism": ("npde", "decorrelation"),
+    "criticism": ("residuals", "loo", "linearised", "limits", "replicates", "tad", "npde", "decorrelation"),
     "dosing": (
         "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
         "regimen",

@@ -83,8 +83,8 @@ class Linearised:
         if np.abs(change).max() < np.sqrt(CLOSE):  # the density tells no more of where it is highest
             return self.at(x[self.problem.terms :])
         raise ModelError(
-            f"residuals: the most probable effects were not found in {ROUNDS} steps; look at the fit with check, or leave "
-            "conditional residuals out"
+            f"residuals: the most probable effects were not found in {ROUNDS} steps, so that there are no "
+            "conditional residuals; look at the fit with check"
         )
 
     def at(self, u):
@@ -233,7 +233,7 @@ def _parts(residual, s, observed):
 
 def weighted(linearised, place):
     """Weighted residuals around a `Place`, by outcome (record,), of measurements that are comparable with their
-    predictions and not censored; all of a subject together. Missing where a record is none of these, or without scatter.
+    predictions and not censored; all of a subject together. Missing where a record is none of these or has no scatter.
     """
     design, subject = linearised.design, linearised.problem.subject
     names = [o.name for o in design.outcomes if linearised.stated.residual_of(o.name).comparable and o.nodes is None]
