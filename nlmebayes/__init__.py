@@ -15,6 +15,8 @@ _HOME = {
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "criticism.npde": ("npde",),
+    "criticism.ppc": ("ppc",),
+    "criticism.predictive": ("vpc",),
     "criticism.residuals": ("residuals",),
     "diagnostics": ("Report", "check"),
     "summaries": ("summary",),

@@ -26,7 +26,10 @@ ROOMS = (
 )  # fmt: skip
 # Top to bottom within rooms of several floors.
 FLOORS = {
-    "criticism": ("residuals", "loo", "linearised", "limits", "replicates", "tad", "npde", "decorrelation"),
+    "criticism": (
+        "residuals", "ppc", "predictive", "comparison", "shares", "survival", "bins", "loo", "linearised", "limits",
+        "replicates", "tad", "npde", "decorrelation",
+    ),
     "dosing": (
         "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",
         "regimen",
