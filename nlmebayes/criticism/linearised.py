@@ -249,6 +249,8 @@ def weighted(linearised, place):
     mean, found = f - g @ place.u, np.full(len(y), np.nan)
     for label, here in places(np.concatenate([subject[o.unit] for o in observed])).items():
         here = here[used[here]]
+        if not len(here):
+            continue
         own, around = g[here], sd[here, None] * correlation[here][:, here].toarray() * sd[here]
         try:
             found[here] = by_symmetric_root(y[here], mean[here], (own @ own.T).toarray() + around)

@@ -24,7 +24,7 @@ DRAWS = 1000  # of a posterior, from which bands and LOO-PIT are computed
 OF_SIMULATION = ("EPRED", "ERES", "EWRES", "npd", "npde")
 COLUMNS = (
     "PRED", "RES", "WRES", "IPRED", "IPRED_eti_lb", "IPRED_eti_ub", "IRES", "IWRES", "CWRES", *OF_SIMULATION, "LOO_PIT",
-    "cox_snell", "martingale",
+    "LOO_khat", "cox_snell", "martingale",
 )  # fmt: skip
 
 
@@ -63,7 +63,8 @@ def residuals(
         IPRED_eti_lb, IPRED_eti_ub of the posterior of groups that the tree knows
         EPRED, ERES, EWRES         by simulation from the posterior, with new individuals
         npd, npde                  prediction discrepancies and prediction distribution errors, see `npde`
-        LOO_PIT                    share of the posterior predictive below a record, given all others
+        LOO_PIT, LOO_khat          share of the posterior predictive below a record, given all others; k-hat, above 0.7
+                                   of which it is not to be trusted
         cox_snell, martingale      of times to an event: cumulative hazard at the time, and event minus it
         ========================== =============================================================================
 
@@ -200,6 +201,6 @@ def _bands(case, posterior, o, flags, ci_prob, rng):
         return {}
     draws, f, drawn = posterior
     low, high = np.quantile(o.read(f[o.name]), tails(ci_prob), axis=0)
-    share = loo_pit(case, o, draws, f[o.name], drawn[o.name], flags, rng)
-    found = {"IPRED_eti_lb": low, "IPRED_eti_ub": high, "LOO_PIT": share}
+    share, khat = loo_pit(case, o, draws, f[o.name], drawn[o.name], flags, rng)
+    found = {"IPRED_eti_lb": low, "IPRED_eti_ub": high, "LOO_PIT": share, "LOO_khat": khat}
     return {name: np.where(case.known()[o.name], x, np.nan) for name, x in found.items()}
