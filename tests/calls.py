@@ -201,6 +201,23 @@ CALLS = {
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
     "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
     "check": lambda: {"model": model(), "tree": tree()},
+    "npde": lambda: {
+        "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
+        "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
+    },
+    "residuals": lambda: {
+        "tree": tree(), "data": None, "replicates": 50, "lloq": {"conc": 0.1}, "uloq": 1000.0, "ci_prob": 0.8,
+        "random_seed": 3, "model": model(),
+    },
+    "vpc": lambda: {
+        "tree": tree(), "data": None, "outcome": "conc", "x": "tad", "by": "wt", "bins": [0.0, 3.0, 9.0],
+        "binning": "k-means", "correct": "variance", "logged": False, "percentiles": [10.0, 90.0], "ci_prob": 0.8,
+        "replicates": 50, "lloq": {"conc": 0.1}, "uloq": 1000.0, "random_seed": 3, "model": model(),
+    },
+    "ppc": lambda: {
+        "tree": tree(), "statistic": lambda rows: rows["DV"].max(), "data": None, "outcome": "conc", "replicates": 50,
+        "ci_prob": 0.8, "random_seed": 3, "model": model(),
+    },
     "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
     "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
     "ranking": lambda: {
@@ -263,9 +280,13 @@ CALLS = {
         "model": None, "tree": loops(), "x": "conc", "y": "effect", "subjects": ["1"], "columns": 2
     },
     "plot.vpc": lambda: {
-        "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1, "ci_prob": 0.8
+        "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1, "ci_prob": 0.8,
+        "by": ["wt"], "binning": "count", "correct": "prediction", "logged": True, "replicates": 30, "lloq": 0.1,
+        "uloq": 1000.0,
     },
-    "plot.prior": lambda: {"tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8},
+    "plot.prior": lambda: {
+        "tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8, "by": ["wt"], "binning": "count"
+    },
     "plot.shrinkage": lambda: {
         "tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8
     },

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import matplotlib
 import pytest
 from hypothesis import settings
@@ -20,3 +22,9 @@ def external(request):
     if folder is None:
         pytest.fail("run these tests by name: pytest -m external --external-data=DIR")
     return folder
+
+
+@pytest.fixture(scope="session")
+def reference(external):
+    """The folder of verified numbers beside the data that may not be shipped."""
+    return Path(external).resolve().parents[1] / "reference"

@@ -225,7 +225,7 @@ def before(target):
         (lambda: nb.forecast(calls.tree(), None), "patient must be a Dataset, from .*; got None"),
         (lambda: nb.fit(calls.model(), calls.data(), nope=1), "fit: no argument 'nope'; its arguments are model, data"),
         (lambda: nb.fit(calls.model(), calls.data(), maxdepth=-1), "nutpie does not take maxdepth=-1"),
-        (lambda: nb.plot.vpc(calls.tree(), x="tad"), "no column 'tad' of numbers in the data for x=; there are"),
+        (lambda: nb.plot.vpc(calls.tree(), x="nope"), "no column 'nope' of numbers in the data for x=; there are"),
         (lambda: nb.plot.fits(calls.tree(), outcome="cp"), "no outcome 'cp' in the data; there are conc"),
         (lambda: nb.intervals(calls.tree()["posterior"]["cl"], 1.5), "ci_prob must be .*; got 1.5"),
         (lambda: nb.Parameter("k", spread=np.inf), "spread must be a positive number or None; got inf"),

@@ -9,7 +9,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, ParametricSurvival
-from nlmebayes.plot.checks import kaplan_meier
+from nlmebayes.criticism.survival import kaplan_meier
 
 
 class Rate(nb.Curve):

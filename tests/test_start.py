@@ -8,7 +8,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference import parametrisation
-from nlmebayes.inference.pilot import Problem
+from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.inference.starts import initial_points, pilot, typical_start
 from nlmebayes.model.build import assemble
 
@@ -21,7 +21,7 @@ def test_effects_are_a_subjects_own_where_its_dose_has_another_covariate(weight)
     doses = pd.DataFrame({"id": subjects, "time": 0.0, "amt": 100.0, "wt": weight})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     model = nb.Model(OneCompartment(absorption="first-order"), "cl ~ 1 + log(wt/70) + (1|id)")
-    problem = Problem(model, resolve(model, data))
+    problem = GaussNewton(model, resolve(model, data))
     assert len(problem.subject) == (5 if weight == 70.0 else 10)
     assert problem.count == 5
     assert problem.of_column[problem.own].tolist() == np.repeat(subjects, 3).tolist()

@@ -1,1 +1,1 @@
-"""Arguing with a fitted model: what check finds, and why."""
+"""Arguing with a fitted model: residuals, predictive checks, and what check finds; on trees and on numbers."""

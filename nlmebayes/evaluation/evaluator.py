@@ -69,6 +69,17 @@ class Draws:
         return scale * (np.linalg.cholesky(self.corr[level]) if level in self.corr else np.eye(scale.shape[1]))
 
 
+def middle(population):
+    """One population: the mean of the draws, with the SDs and correlations of effects at their mean."""
+    if population.size == 1:
+        return population
+    first = population.take(np.array([0]))
+    means = [{k: v.mean(axis=0, keepdims=True) for k, v in getattr(population, name).items()} for name in
+             ("theta", "omega", "corr", "eta")]  # fmt: skip
+    sigma = {o: {k: v.mean(axis=0, keepdims=True) for k, v in parts.items()} for o, parts in population.sigma.items()}
+    return replace(first, theta=means[0], omega=means[1], corr=means[2], eta=means[3], sigma=sigma)
+
+
 def draws_of(dataset, design, model, outcomes):
     """`Draws` from a posterior or prior dataset; names are those of the design and of the model's residuals."""
     flat = dataset.stack(__sample__=("chain", "draw"), create_index=False)
@@ -182,14 +193,46 @@ def predictor(model, design):
 
 @remembered
 def _predictions(structure, links, own, names):
+    linear, arrays, phi, f = _of_linear(structure, links, own, names)
+    order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
+    inputs, outputs = [linear, *arrays.values()], [*(f[name] for name in names), order]
+    return function(inputs, outputs, FILLED, trust=True)  # they are arrays of these kinds
+
+
+def _of_linear(structure, links, own, names):
+    """Tensors: linear predictors (draw, parameter, unit), arrays, parameters and predictions (draw, record) by name."""
     linear = pt.dtensor3("linear")
     phi = {name: link.inverse(linear[:, i]) for i, (name, link) in enumerate(links)}
     arrays = {name: pt.tensor(name, dtype=dtype, shape=(None,) * ndim) for name, dtype, ndim in own}
     f = structure.predict(Named(**phi), Named(**arrays), names)
-    each_draw = linear[:, 0, :1] * 0.0
-    order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
-    inputs, outputs = [linear, *arrays.values()], [*(f[name] + each_draw for name in names), order]
-    return function(inputs, outputs, FILLED, trust=True)  # they are arrays of these kinds
+    return linear, arrays, phi, {name: f[name] + linear[:, 0, :1] * 0.0 for name in names}
+
+
+def differentiator(model, design):
+    """A function of linear predictors (draw, parameter, unit) and of weights by outcome (draw, record): predictions by
+    outcome (draw, record), and the slopes of the weighted sum of each draw's predictions in its linear predictors,
+    (draw, parameter, unit), exact."""
+    own = _arrays(model.structure, design)
+    names = tuple(o.name for o in design.outcomes)
+    compute = _differentiated(model.structure, model.scales, _kinds(own), names)
+    step = max(1, CHUNK // max(len(design.labels), *(len(v) for v in own.values())))
+
+    def differentiate(linear, weights):
+        each = [weights[name] for name in names]
+        parts = [compute(linear[i : i + step], *(w[i : i + step] for w in each), *own.values())
+                 for i in range(0, len(linear), step)]  # fmt: skip
+        *f, slope = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return dict(zip(names, f, strict=True)), slope
+
+    return differentiate
+
+
+@remembered
+def _differentiated(structure, links, own, names):
+    linear, arrays, _, f = _of_linear(structure, links, own, names)
+    weights = {name: pt.dmatrix(f"weight_{name}") for name in names}
+    slope = pt.grad(sum((weights[name] * f[name]).sum() for name in names), linear)
+    return function([linear, *weights.values(), *arrays.values()], [*f.values(), slope], FILLED)
 
 
 def function(inputs, outputs, mode, trust=False):

@@ -19,7 +19,7 @@ import numpy as np
 from nlmebayes.arguments import Seed, Switch, Tree, checked
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import imputation, prediction, storage
-from nlmebayes.evaluation.evaluator import Draws
+from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting import charts, exact, particles
@@ -152,7 +152,7 @@ class Forecaster:
     @cached_property
     def middle(self):
         """The mean population, `Draws` of size one."""
-        return particles.middle(self.population)
+        return middle(self.population)
 
     @checked
     def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):

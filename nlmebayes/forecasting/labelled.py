@@ -94,8 +94,10 @@ def times(posterior):
         dense = target.densities(samples, f[samples.name][:, samples.places], which)
         share = (samples.counted(dense)[1] / samples.weights).mean(axis=0)
         time = target.nodes[samples.name].time
-        mean, square = (np.add.reduceat(share * x, samples.starts) for x in (time, time**2))
-        sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+        mean = np.add.reduceat(share * time, samples.starts)
+        away = time - np.repeat(mean, np.diff(np.append(samples.starts, len(time))))
+        size = np.abs(away).max() or 1.0
+        sd = size * np.sqrt(np.add.reduceat(share * (away / size) ** 2, samples.starts))
         rows = samples.records.row[samples.first]
         found |= {f"{samples.name} row {r}": [float(m), float(s)] for r, m, s in zip(rows, mean, sd, strict=True)}
     return found

@@ -67,17 +67,6 @@ def weighted(which, z, log_weight):
     return Particles(which, z, weight, khat, evidence)
 
 
-def middle(population):
-    """One population: the mean of the draws, with the SDs and correlations of effects at their mean."""
-    if population.size == 1:
-        return population
-    first = population.take(np.array([0]))
-    means = [{k: v.mean(axis=0, keepdims=True) for k, v in getattr(population, name).items()} for name in
-             ("theta", "omega", "corr", "eta")]  # fmt: skip
-    sigma = {o: {k: v.mean(axis=0, keepdims=True) for k, v in parts.items()} for o, parts in population.sigma.items()}
-    return replace(first, theta=means[0], omega=means[1], corr=means[2], eta=means[3], sigma=sigma)
-
-
 def importance(target, central, n, rounds, enough, rng):
     """`Particles` of n proposals, and of up to ``rounds`` further rounds while they are worth fewer than ``enough``.
     ``central`` is the target under the `middle` population."""

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize
 
 from nlmebayes.formula.grouping import columns_of, contains, parents, summed
-from nlmebayes.inference.linearised import Linearised
+from nlmebayes.inference.gauss_newton import GaussNewton
 
 log = logging.getLogger("nlmebayes")
 
@@ -68,7 +68,7 @@ def run(model, design, theta, sigma, prior, seed=0):
     -------
     Pilot
     """
-    problem = Linearised(model, design, prior)
+    problem = GaussNewton(model, design, prior)
     try:
         found = _found(problem, theta, sigma, np.random.default_rng(seed))
     except (np.linalg.LinAlgError, RuntimeError) as error:  # equations without a solution, dense or sparse
@@ -84,14 +84,14 @@ def _found(problem, theta, sigma, rng):
     x = np.zeros(problem.matrix.shape[1])
     x[: problem.terms] = np.concatenate([theta[name] for name in problem.names])
     factor = {name: 0.5 * np.diag(v) for name, v in problem.variation.items()}
-    x = _tried(problem, x, factor, sigma, rng)
+    x = tried(problem, x, factor, sigma, rng)
     rounds = 0
     for rounds in range(1, ROUNDS + 1):
         for columns in (problem.own, np.ones(len(x), dtype=bool)):
             j, slope, each = problem.derivatives(x, factor, sigma)
             x = problem.best(x, factor, sigma, problem.step(x, factor, j, slope, columns)[0])
         if rounds in (4, 12):
-            x = _tried(problem, x, factor, sigma, rng)
+            x = tried(problem, x, factor, sigma, rng)
         j, slope, each = problem.derivatives(x, factor, sigma)
         eta = problem.effects(x, factor)
         variance = _variances(problem, j.sum(axis=0), factor)
@@ -122,7 +122,7 @@ def _nothing(problem, theta, sigma, failure):
     )  # fmt: skip
 
 
-def _tried(problem, x, factor, sigma, rng):
+def tried(problem, x, factor, sigma, rng):
     """x with every subject where it is best after a few steps from here and from the best of several places."""
     if not problem.own.any():
         return x

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from nlmebayes.evaluation.evaluator import CHUNK
-from nlmebayes.inference.linearised import Linearised
+from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.model.build import by_node
 
 MOST = 40  # draws that derivatives are taken at
@@ -33,7 +33,7 @@ def recalibrated(model, design, found, draws):
     -------
     Pilot
     """
-    problem = Linearised(*by_node(model, design))
+    problem = GaussNewton(*by_node(model, design))
     few = draws.take(np.unique(np.linspace(0, draws.size - 1, MOST).astype(int)))
     one = {level.name: np.eye(len(level.effects)) for level in design.levels}
     linear = problem.linear(_columns(problem, few), one)
@@ -56,7 +56,7 @@ def recalibrated(model, design, found, draws):
 
 
 def _columns(problem, draws):
-    """Fixed and random effects of each draw in the order of the columns of a `Linearised`."""
+    """Fixed and random effects of each draw in the order of the columns of a `GaussNewton`."""
     parts = [draws.theta[name] for name in problem.names]
     parts += [draws.eta[level.name].reshape(draws.size, -1) for level in problem.design.levels]
     return np.concatenate(parts, axis=1)

@@ -17,6 +17,7 @@ class Counts(Family):
     """Counts in an ``exposure``."""
 
     reads = ("exposure",)
+    discrete = True
     values = "whole numbers from 0, with a positive exposure"
 
     def outside(self, y, s):
@@ -105,6 +106,8 @@ class ZeroInflated(Family):
     """
 
     counts: Annotated[Counts, instance("Poisson() or NegativeBinomial()", Counts)] = field(default_factory=Poisson)
+
+    discrete = True
 
     @property
     def columns(self):

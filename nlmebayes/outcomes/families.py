@@ -70,6 +70,7 @@ class Bernoulli(Family):
     """y ~ Bernoulli(f): f is the probability that y is 1."""
 
     probability = True
+    discrete = True
     values = "0 or 1"
 
     def priors(self, scale):
@@ -102,6 +103,7 @@ class Binomial(Family):
     n: Text | Count = "n"
     reads = ("n",)
     probability = True
+    discrete = True
     values = "whole numbers from 0 to n"
 
     def priors(self, scale):
@@ -199,6 +201,8 @@ class OrderedLogistic(Family):
     """
 
     categories: Annotated[int, whole("a whole number from 2 to 1000", 2, 1000)] = 2
+
+    discrete = True
 
     @property
     def values(self):

@@ -31,6 +31,7 @@ class Residual(ABC):
     positive = False  # whether only positive measurements have a density
     values = "positive numbers"  # what has a density, in words
     comparable = True  # whether a measurement is in the unit of the prediction, and near it
+    discrete = False  # whether measurements are counts or categories
     correlated = False  # whether records depend on one another
     optional = ()  # names of columns that may be empty, which is then 0
     folds = False  # whether a record has several predictions, on a last axis

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
+from nlmebayes.criticism.predictive import axis_of, outcome_of
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.model.model import Data, Model, ModelError
@@ -35,7 +36,7 @@ def fits(
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
-    outcome, x, level = panels.outcome_of(data, outcome), panels.axis_of(known.model, data, x), data.levels[-1]
+    outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x), data.levels[-1]
     seen = data.observations[data.observations["outcome"] == outcome]
     labels = subjects if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
     if not labels:
@@ -135,7 +136,7 @@ def forecast(
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
     known = fitted(tree, model)
     data = known.data
-    outcome, x = panels.outcome_of(data, outcome), panels.axis_of(known.model, data, x)
+    outcome, x = outcome_of(data, outcome), axis_of(known.model, data, x)
     if times is not None and not times:
         raise ModelError("plot.forecast: times holds no time; leave it out, or give some")
     values = panels.of_one(known, data, outcome)

@@ -8,29 +8,6 @@ from nlmebayes.model.model import ModelError
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60
-OWN = ("row", "value", "lower", "upper")  # columns of observations that are no place
-
-
-def outcome_of(data, outcome=None):
-    """The outcome that is meant, by default the first."""
-    if outcome is not None and outcome not in data.outcomes:
-        raise ModelError(f"plot: no outcome {outcome!r} in the data; there are {', '.join(data.outcomes)}")
-    return outcome or data.outcomes[0]
-
-
-def axis_of(model, data, x=None):
-    """Column for the horizontal axis: ``x``, which must hold numbers, or time, or the first input of the structure."""
-    if x is not None:
-        numbers = [c for c in data.observations.columns if data.observations[c].dtype.kind in "iuf" and c not in OWN]
-        if x not in numbers:
-            raise ModelError(f"plot: no column {x!r} of numbers in the data for x=; there are {', '.join(numbers)}")
-        return x
-    wanted = [model.inputs.get(i, data.time if i == "time" else i) for i in model.structure.inputs]
-    options = [*wanted, data.time, *data.inputs]
-    found = [c for c in options if c and data.observations[c].dtype.kind == "f"]
-    if not found:
-        raise ModelError("no time and no numeric input to plot over; give x=")
-    return found[0]
 
 
 def records(known, data, outcome):

@@ -12,7 +12,7 @@ LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a step
 OUTLYING = 3.0  # scatters from its prediction, beyond which a measurement draws by its distance
 
 
-class Linearised:
+class GaussNewton:
     """A model on a design as numbers x: all fixed effects, then the standardised effects u of each level, eta = A u."""
 
     def __init__(self, model, design, prior=None):
@@ -88,14 +88,15 @@ class Linearised:
         parts = [np.linalg.solve(factor[level.name], eta[level.name].T).T.ravel() for level in self.design.levels]
         return np.concatenate([x[: self.terms], *parts])
 
-    def _scaled(self, factor):
+    def scaled(self, factor):
+        """Slopes of the linear predictors in x, sparse (unit and parameter, column)."""
         parts = [sparse.eye(self.terms)]
         parts += [sparse.kron(sparse.eye(len(level.labels)), factor[level.name]) for level in self.design.levels]
         return (self.matrix @ sparse.block_diag(parts)).tocsr()
 
     def linear(self, x, factor):
         """Linear predictors, (draw, unit, parameter), of x (draw, column)."""
-        return (self._scaled(factor) @ x.T).T.reshape(len(x), *self.offset.shape) + self.offset
+        return (self.scaled(factor) @ x.T).T.reshape(len(x), *self.offset.shape) + self.offset
 
     def density(self, observed, f, sigma):
         with np.errstate(all="ignore"):
@@ -160,7 +161,7 @@ class Linearised:
         if not columns.any():
             return change, np.zeros((self.terms, self.terms))
         j, slope = j.sum(axis=0), slope.sum(axis=0)
-        d = self._scaled(factor)[:, columns]
+        d = self.scaled(factor)[:, columns]
         blocks = sparse.bsr_matrix((j, np.arange(len(j)), np.arange(len(j) + 1)))
         hessian = d.T @ blocks @ d + sparse.diags(self.precision[columns])
         solver = linalg.splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A")

@@ -1,0 +1,262 @@
+r"""A model as a straight line in the random effects: conditional modes, WRES and CWRES.
+
+With the standardised effects u of all levels, eta = A u, the predictions of the records of a subject at a place are f,
+their slopes in u are G, the variances of the measurements around them R:
+
+.. math:: E[y] = f - G u, \qquad V = G G' + R, \qquad V^{-1/2} (y - E[y])
+
+with the symmetric root. At u = 0 these are NONMEM's WRES, at the conditional modes CWRES (FOCE, interaction: R at the
+modes). Slopes are those of the graph, exact. Source: Hooker, Staatz and Karlsson (2007), Pharm. Res. 24, 2187-2197,
+doi:10.1007/s11095-007-9361-x.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, singledispatch
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from nlmebayes.criticism.decorrelation import by_symmetric_root
+from nlmebayes.criticism.npde import places
+from nlmebayes.evaluation.evaluator import differentiator
+from nlmebayes.evaluation.measurement import parts_at
+from nlmebayes.inference.gauss_newton import GaussNewton
+from nlmebayes.inference.pilot import tried
+from nlmebayes.model.build import by_node
+from nlmebayes.model.model import Model, ModelError
+from nlmebayes.outcomes.autocorrelation import Autoregressive, order_of
+from nlmebayes.outcomes.residual import LogNormal, Residual
+from nlmebayes.summaries.moments import residual_moments
+
+ROUNDS, CLOSE = 50, 1e-7  # steps towards the modes, and the last one, in SDs of the effects
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Effects ``u`` (column,) of one population, and the predictions (record,) by outcome there, with their slopes
+    (record, column), sparse."""
+
+    u: np.ndarray
+    f: dict
+    slopes: dict
+
+
+class Linearised:
+    """A model on a design under one population, a `Draws` of size one."""
+
+    def __init__(self, model: Model, design, population):
+        self.stated = model
+        self.model, self.design = _with_nodes(model, design)
+        self.problem = GaussNewton(self.model, self.design)
+        self.factor = {level.name: population.cholesky(level.name)[0] for level in design.levels}
+        self.sigma = {o.name: {k: v[0] for k, v in population.sigma.get(o.name, {}).items()} for o in design.outcomes}
+        self.fixed = np.concatenate([np.zeros(0), *(population.theta[name][0] for name in self.problem.names)])
+        self.differentiate = differentiator(self.model, self.design)
+
+    @cached_property
+    def loads(self):
+        """Slopes of the linear predictors in u, sparse (unit and parameter, column)."""
+        return self.problem.scaled(self.factor)[:, self.problem.terms :].tocsr()
+
+    @cached_property
+    def typical(self):
+        """The `Place` without effects."""
+        return self.at(np.zeros(self.loads.shape[1]))
+
+    @cached_property
+    def modes(self):
+        """The `Place` of the most probable effects of all groups, given the population and all records.
+
+        Raises
+        ------
+        ModelError
+            They are not found.
+        """
+        x, change = self._x(self.typical.u), np.zeros(len(self.fixed) + self.loads.shape[1])
+        if not len(self.typical.u):
+            return self.typical
+        x = tried(self.problem, x, self.factor, self.sigma, np.random.default_rng(0))
+        for _ in range(ROUNDS):
+            change[self.problem.terms :] = self._step(self.at(x[self.problem.terms :]))
+            x = self.problem.best(x, self.factor, self.sigma, change)
+            if np.abs(change).max() < CLOSE:
+                return self.at(x[self.problem.terms :])
+        if np.abs(change).max() < np.sqrt(CLOSE):  # the density tells no more of where it is highest
+            return self.at(x[self.problem.terms :])
+        raise ModelError(
+            f"residuals: the most probable effects were not found in {ROUNDS} steps, so that there are no "
+            "conditional residuals; look at the fit with check"
+        )
+
+    def at(self, u):
+        """The `Place` of effects u (column,)."""
+        linear = self.problem.linear(self._x(u)[None], self.factor)[0].T
+        rows, weights = self._rows
+        f, slope = self.differentiate(np.repeat(linear[None], rows, axis=0), weights)
+        each = self._of_records(slope)
+        return Place(u, {name: values[0] for name, values in f.items()}, {k: (g @ self.loads) for k, g in each.items()})
+
+    def effects(self, u):
+        """eta by level, (group, effect)."""
+        return self.problem.effects(self._x(u), self.factor)
+
+    def compared(self, place, name):
+        """The `Scattered` records of an outcome around the predictions of a `Place`."""
+        (observed,) = (o for o in self.design.outcomes if o.name == name)
+        return scattered(self.stated.residual_of(name), place.f[name], self.sigma[name], observed)
+
+    def _x(self, u):
+        return np.concatenate([self.fixed, u])
+
+    def _step(self, place):
+        """Newton's step of all effects, with the expected curvature of each record: (column,)."""
+        slope, information = -place.u, sparse.eye(len(place.u))
+        for o in self.design.outcomes:
+            _, s, w = self.problem.density(o, place.f[o.name], self.sigma)
+            known = np.isfinite(s) & np.isfinite(w)
+            g = place.slopes[o.name].multiply(known[:, None]).tocsr()
+            s, w = np.where(known, s, 0.0), sparse.diags(np.where(known, w, 0.0))
+            if self.stated.residual_of(o.name).correlated:
+                w = self.compared(place, o.name).information
+            slope, information = slope + g.T @ s, information + g.T @ w @ g
+        return linalg.spsolve(information.tocsc(), slope)
+
+    @cached_property
+    def _blocks(self):
+        """The block of each unit, (unit,): units on whose parameters the same records may depend."""
+        alone = self.model.structure.recordwise
+        return np.arange(len(self.design.labels)) if alone else self.problem.subject
+
+    @cached_property
+    def _ranks(self):
+        """The rank of each record among those of its block, by outcome: records of one rank share no block."""
+        blocks = np.concatenate([self._blocks[o.unit] for o in self.design.outcomes])
+        order = np.argsort(blocks, kind="stable")
+        starts = np.flatnonzero(np.diff(blocks[order], prepend=-1))
+        rank = np.empty(len(blocks), dtype=int)
+        rank[order] = np.arange(len(blocks)) - np.repeat(starts, np.diff(np.append(starts, len(blocks))))
+        ends = np.cumsum([len(o.unit) for o in self.design.outcomes])[:-1]
+        return dict(zip([o.name for o in self.design.outcomes], np.split(rank, ends), strict=True))
+
+    @cached_property
+    def _rows(self):
+        """How many rows of predictions are differentiated, and which record each row tells of, by outcome."""
+        rows = 1 + max(int(rank.max(initial=0)) for rank in self._ranks.values())
+        return rows, {name: (rank == np.arange(rows)[:, None]).astype(float) for name, rank in self._ranks.items()}
+
+    def _of_records(self, slope):
+        """Slopes of each record in the linear predictors, sparse (record, unit and parameter), by outcome, from those
+        of rows (row, parameter, unit)."""
+        found, parameters = {}, slope.shape[1]
+        order = np.argsort(self._blocks, kind="stable")
+        ends = np.searchsorted(self._blocks[order], np.arange(self._blocks.max() + 2))
+        for o in self.design.outcomes:
+            block = self._blocks[o.unit]
+            many = ends[block + 1] - ends[block]
+            record = np.repeat(np.arange(len(o.unit)), many)
+            within = np.arange(len(record)) - np.repeat(np.cumsum(many) - many, many)
+            unit = order[ends[block][record] + within]
+            values = slope[self._ranks[o.name][record], :, unit]
+            columns = unit[:, None] * parameters + np.arange(parameters)
+            shape = len(o.unit), len(self._blocks) * parameters
+            rows = np.repeat(record, parameters)
+            found[o.name] = sparse.csr_array((values.ravel(), (rows, columns.ravel())), shape)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Scattered:
+    """Measurements y, predictions f, the slope of the scale on which both are compared, the SD there, (record,) each;
+    and the correlation of the records within a series, or None."""
+
+    y: np.ndarray
+    f: np.ndarray
+    slope: np.ndarray
+    sd: np.ndarray
+    correlation: sparse.csr_array
+
+    @property
+    def information(self):
+        """Inverse of the covariance, sparse (record, record)."""
+        inverse = linalg.spsolve(self.correlation.tocsc(), sparse.eye(len(self.sd), format="csc"))
+        return sparse.diags(1 / self.sd) @ inverse @ sparse.diags(1 / self.sd)
+
+
+def _with_nodes(model, design):
+    """Model and design in which the nodes of event times are records of their own; correlated residuals stay."""
+    apart, rows = by_node(model, design)
+    own = {o.name: model.residual_of(o.name) for o in design.outcomes if o.nodes is None}
+    return apart.but(residual={o.name: apart.residual_of(o.name) for o in design.outcomes} | own), rows
+
+
+def _independent(n):
+    return sparse.eye_array(n, format="csr")
+
+
+@singledispatch
+def scattered(residual: Residual, f, s, observed):
+    """`Scattered` records of an `ObservedOutcome` around predictions ``f`` (record,); ``s`` are the residual's parts.
+
+    Raises
+    ------
+    ModelError
+        The residual has no variance, or its outcomes no place on the scale of the prediction.
+    """
+    mean, variance = residual_moments(residual, f[None], _parts(residual, s, observed))
+    y = residual.of_one(observed.values, observed.columns)
+    return Scattered(y, mean[0], np.ones(len(f)), np.sqrt(variance[0]), _independent(len(f)))
+
+
+@scattered.register
+def _(residual: LogNormal, f, s, observed):
+    with np.errstate(all="ignore"):  # where the prediction is not positive there is no residual
+        sd = np.broadcast_to(_parts(residual, s, observed)["a"][0], f.shape)
+        return Scattered(np.log(observed.values), np.log(f), 1 / f, sd, _independent(len(f)))
+
+
+@scattered.register
+def _(residual: Autoregressive, f, s, observed):
+    inside = scattered(residual.residual, f, s, observed)
+    gap, before = observed.columns["gap"], observed.columns["before"].astype(int)
+    rho = float(np.ravel(s["rho"])[0])
+    r = np.where(gap < 0, 0.0, rho ** np.where(residual.over is None, 1.0, np.maximum(gap, 0.0)))
+    found = np.eye(len(gap))
+    for now, last in order_of(gap, before):
+        for i, j in zip(now, last, strict=True):
+            found[i, :] = found[:, i] = r[i] * found[j]
+            found[i, i] = 1.0
+    return replace(inside, correlation=sparse.csr_array(found))
+
+
+def _parts(residual, s, observed):
+    return parts_at(residual, {part: np.asarray(x, dtype=float)[None] for part, x in s.items()}, observed)
+
+
+def weighted(linearised, place):
+    """Weighted residuals around a `Place`, by outcome (record,), of measurements that are comparable with their
+    predictions and not censored; all of a subject together. Missing where a record is none of these or has no scatter.
+    """
+    design, subject = linearised.design, linearised.problem.subject
+    names = [o.name for o in design.outcomes if linearised.stated.residual_of(o.name).comparable and o.nodes is None]
+    each = [linearised.compared(place, name) for name in names]
+    if not each:
+        return {}
+    y, f, slope, sd = (np.concatenate([getattr(x, part) for x in each]) for part in ("y", "f", "slope", "sd"))
+    g = sparse.vstack([place.slopes[name] for name in names]).tocsr().multiply(slope[:, None]).tocsr()
+    correlation = sparse.block_diag([x.correlation for x in each]).tocsr()
+    observed = [o for o in design.outcomes if o.name in names]
+    used = np.concatenate([~o.censored & np.isfinite(o.values) for o in observed]) & np.isfinite(y) & np.isfinite(f)
+    used &= np.isfinite(sd) & (sd > 0)
+    mean, found = f - g @ place.u, np.full(len(y), np.nan)
+    for label, here in places(np.concatenate([subject[o.unit] for o in observed])).items():
+        here = here[used[here]]
+        if not len(here):
+            continue
+        own, around = g[here], sd[here, None] * correlation[here][:, here].toarray() * sd[here]
+        try:
+            found[here] = by_symmetric_root(y[here], mean[here], (own @ own.T).toarray() + around)
+        except ModelError as error:
+            raise ModelError(f"residuals: {design.outcomes[0].name} of subject number {label + 1}: {error}") from None
+    ends = np.cumsum([len(x.y) for x in each])[:-1]
+    return dict(zip(names, np.split(found, ends), strict=True))

@@ -1,0 +1,206 @@
+"""`residuals`: every residual of every record, in one table; docs/criticism.md says what each is."""
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from nlmebayes.arguments import Count, Seed, Share, Tree, checked
+from nlmebayes.criticism import limits
+from nlmebayes.criticism.limits import Limit
+from nlmebayes.criticism.linearised import Linearised, weighted
+from nlmebayes.criticism.loo import loo_pit
+from nlmebayes.criticism.npde import ABOVE, MEASURED, errors, inside, randomised
+from nlmebayes.criticism.replicates import case_of, spread
+from nlmebayes.criticism.tad import since_dose
+from nlmebayes.data.validate import RESERVED
+from nlmebayes.errors import ModelError, warn
+from nlmebayes.evaluation.evaluator import effects
+from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.tails import tails
+from nlmebayes.model.model import Data, Model
+from nlmebayes.outcomes.hazards import SEEN, WITHIN
+
+DRAWS = 1000  # of a posterior, from which bands and LOO-PIT are computed
+OF_SIMULATION = ("EPRED", "ERES", "EWRES", "npd", "npde")
+COLUMNS = (
+    "PRED", "RES", "WRES", "IPRED", "IPRED_eti_lb", "IPRED_eti_ub", "IRES", "IWRES", "CWRES", *OF_SIMULATION, "LOO_PIT",
+    "LOO_khat", "cox_snell", "martingale",
+)  # fmt: skip
+
+
+@checked
+def residuals(
+    tree: Tree, data: Data | None = None, *, replicates: Count = 1000, lloq: Limit | None = None,
+    uloq: Limit | None = None, ci_prob: Share = 0.9, random_seed: Seed | None = 0, model: Model | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Every residual of every record.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
+    data : Dataset, optional
+        By default those that the tree was made on. They may be new: then `population` serves external evaluation.
+    replicates : int
+        Studies that are simulated with other individuals; more than any subject has records.
+    lloq, uloq : float, str or dict of outcome -> float or str, optional
+        Limits of quantification of all records, a number or a column; by default what censored records have in common.
+    ci_prob : float
+        Of the bands of IPRED over the draws of a posterior.
+    random_seed : int, optional
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
+
+    Returns
+    -------
+    DataFrame
+        One row per record and outcome: ``row``, the levels, the time, ``outcome``, ``DV``, ``CENS`` (1 below, -1 above
+        quantification, 0 measured), the covariates and inputs, ``tad`` (time after dose) and ``dose_number``; then
+
+        ========================== =============================================================================
+        PRED, RES, WRES            at no effects, under the mean of the posterior
+        IPRED, IRES, IWRES, CWRES  at the conditional modes of the effects under that mean; FOCE with interaction
+        IPRED_eti_lb, IPRED_eti_ub of the posterior of groups that the tree knows
+        EPRED, ERES, EWRES         by simulation from the posterior, with new individuals
+        npd, npde                  prediction discrepancies and prediction distribution errors, see `npde`
+        LOO_PIT, LOO_khat          share of the posterior predictive below a record, given all others; k-hat, above 0.7
+                                   of which it is not to be trusted
+        cox_snell, martingale      of times to an event: cumulative hazard at the time, and event minus it
+        ========================== =============================================================================
+
+        What a record does not have is missing: RES, IRES, IWRES, WRES and CWRES of a censored one; IWRES where the
+        residual has no variance; WRES, CWRES and EWRES of counts and categories, whose npd are randomised quantile
+        residuals; everything but PRED and IPRED (cumulative hazards), npd and the last two of times to an event.
+        Predictions and the residuals from them are per trial and per unit of exposure.
+
+    Raises
+    ------
+    ModelError
+        Fewer replicates than records of a subject; limits that are not those of all records.
+    """
+    case = case_of(fitted(tree, model), data)
+    rng = np.random.default_rng(random_seed)
+    if case.data.blq == "M1":
+        warn(
+            "residuals: records below quantification were left out (M1), which simulated ones are not; read the data "
+            "with blq='M3'"
+        )
+    linearised = Linearised(case.model, case.design, case.middle)
+    typical, modes = case.at(), case.at(linearised.effects(linearised.modes.u))
+    places = {"WRES": linearised.typical, "CWRES": linearised.modes}
+    weights = {name: weighted(linearised, place) for name, place in places.items()}
+    simulated, posterior = case.replicated(replicates, rng), _posterior(case, rng)
+    tables = []
+    for o in case.design.outcomes:
+        residual, frame = case.model.residual_of(o.name), case.frame(o.name)
+        found = {"PRED": typical[o.name], "IPRED": modes[o.name]}
+        if residual.folds:
+            found |= _event(o, modes[o.name], simulated[o.name], rng)
+        else:
+            flags, *limit = limits.quantified(o, frame, lloq, uloq)
+            found |= {"CENS": flags} | _plain(residual, o, linearised, typical[o.name], modes[o.name])
+            found |= {name: each[o.name] for name, each in weights.items() if o.name in each}
+            found |= _simulated(residual, o, flags, limit, simulated[o.name], rng)
+        found |= _bands(case, posterior, o, found["CENS"], ci_prob, rng)
+        tables.append(_labelled(case.data, frame, found))
+    return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _labelled(data, frame, found):
+    """The table of an outcome: what a record is, then its residuals."""
+    first = ["row", *data.levels, *filter(None, [data.time]), "outcome"]
+    rest = [c for c in frame.columns if c not in RESERVED and c not in first]
+    doses = dict(zip(("tad", "dose_number"), since_dose(data, frame), strict=True)) if len(data.doses) else {}
+    none = np.full(len(frame), np.nan)
+    return pd.concat([
+        frame[first].assign(DV=frame["value"], CENS=found["CENS"]),
+        frame[rest].rename(columns={c: f"{c}_data" for c in rest if c in COLUMNS}),
+        pd.DataFrame({c: x for c, x in doses.items() if c not in rest}, index=frame.index),
+        pd.DataFrame({c: found.get(c, none) for c in COLUMNS}, index=frame.index),
+    ], axis=1)  # fmt: skip
+
+
+def _plain(residual, o, linearised, typical, modes):
+    """RES, IRES and IWRES of measurements that have a place on the scale of the prediction."""
+    try:
+        y = np.where(o.censored, np.nan, residual.of_one(o.values, o.columns))
+    except ModelError:  # of an ordered category
+        return {}
+    found = {"RES": y - typical, "IRES": y - modes}
+    try:
+        each = linearised.compared(linearised.modes, o.name)
+    except ModelError:  # no variance is known of it
+        return found
+    with np.errstate(all="ignore"):
+        scaled = (each.y - each.f) / each.sd
+    return found | {"IWRES": np.where(o.censored | ~np.isfinite(scaled), np.nan, scaled)}
+
+
+def _simulated(residual, o, flags, limit, simulated, rng):
+    """EPRED, ERES, EWRES, npd and npde of records that vary between replicates and were measured or censored."""
+    found = {name: np.full(len(o.row), np.nan) for name in OF_SIMULATION}
+    seen = np.isfinite(o.values) | o.censored
+    varies = np.ptp(simulated, axis=0) > 0
+    if (seen & ~varies).any():
+        known = o.row[seen & ~varies]
+        warn(
+            f"residuals: {len(known)} records of {o.name} are the same in all replicates, so that they have no npd and "
+            f"npde (row {known[0]})"
+        )
+    used = seen & varies
+    try:
+        y, every = (residual.of_one(x, o.columns) for x in (o.values, simulated))
+    except ModelError:
+        y, every = o.values, simulated
+    else:
+        found["EPRED"] = every.mean(axis=0)
+        found["ERES"] = np.where(seen, y - found["EPRED"], np.nan)
+    if not used.any():
+        return found
+    y, every = y[used], every[:, used]
+    if residual.discrete:
+        y, every = (special.ndtri(randomised(x, every, rng)) for x in (y, every))
+    own = [None if x is None else x[used] for x in limit]
+    each = errors(y, every, o.subject[used], flags[used], *own, rng=rng)
+    found["npd"][used], found["npde"][used] = each["npd"], each["npde"]
+    if not residual.discrete:
+        found["EWRES"][used], found["ERES"][used] = each["ewres"], each["eres"]
+    return found
+
+
+def _event(o, hazard, simulated, rng):
+    """What times to an event have: discrepancies, Cox-Snell and martingale residuals."""
+    seen, many = o.nodes.seen, len(simulated)
+    value, lower, upper = o.values, o.lower, o.upper
+    exact, within, left = seen == SEEN, seen == WITHIN, o.censored & np.isposinf(upper)
+    low = np.where(exact, randomised(value, simulated, rng), (simulated <= lower).mean(axis=0))
+    high = np.where(exact, low, np.where(within, (simulated <= upper).mean(axis=0), 1.0))
+    share = inside(low + rng.random(len(low)) * (high - low), many, True, rng)
+    known = exact | within | left
+    return {
+        "CENS": np.where(left, ABOVE, MEASURED),
+        "npd": np.where(known, special.ndtri(share), np.nan),
+        "cox_snell": np.where(exact | left, hazard, np.nan),
+        "martingale": np.where(exact | left, exact - hazard, np.nan),
+    }
+
+
+def _posterior(case, rng):
+    """Draws of the posterior, predictions at the effects that it knows, and measurements around them; None of one draw,
+    and where it knows none."""
+    if case.draws.size < 2 or not any(here.any() for here in case.known().values()):
+        return None
+    draws = spread(case.draws, min(DRAWS, case.draws.size))
+    f = case.predictions(draws, effects(case.design, draws, rng))
+    return draws, f, case.measured(f, draws, rng)
+
+
+def _bands(case, posterior, o, flags, ci_prob, rng):
+    """IPRED_eti_lb, IPRED_eti_ub and LOO_PIT of the records whose groups the posterior knows."""
+    if posterior is None:
+        return {}
+    draws, f, drawn = posterior
+    low, high = np.quantile(o.read(f[o.name]), tails(ci_prob), axis=0)
+    share, khat = loo_pit(case, o, draws, f[o.name], drawn[o.name], flags, rng)
+    found = {"IPRED_eti_lb": low, "IPRED_eti_ub": high, "LOO_PIT": share, "LOO_khat": khat}
+    return {name: np.where(case.known()[o.name], x, np.nan) for name, x in found.items()}

@@ -1,0 +1,233 @@
+"""Visual predictive checks in numbers: tidyvpc's, closed forms, strata, corrections, censoring; own statistics."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from trees import stated
+
+import nlmebayes as nb
+from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes.criticism.bins import binned
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.external
+def test_a_stratified_corrected_check_has_the_numbers_of_tidyvpc(reference):
+    folder = reference / "criticism"
+    data, simulated = pd.read_csv(folder / "vpc_obs.csv.gz"), pd.read_csv(folder / "vpc_sim.csv.gz")
+    told = pd.read_csv(folder / "vpc_predcor_strat_stats.csv")
+    seen = (data["MDV"] == 0).to_numpy()
+    data["PRED"] = simulated["PRED"].to_numpy().reshape(100, -1)[0]
+    drawn = simulated["DV"].to_numpy().reshape(100, -1)[:, seen]
+    table = nb.vpc(
+        observed=data[seen], simulated=drawn, outcome="DV", x="TIME", by="GENDER", bins="NTIME", pred="PRED",
+        correct="prediction", ci_prob=0.95,
+    )  # fmt: skip
+    names = {"q0.05": "5 %", "q0.5": "50 %", "q0.95": "95 %"}
+    told = told.assign(statistic=told["qname"].map(names), x=told["xbin"]).set_index(["GENDER", "x", "statistic"])
+    both = table.set_index(["GENDER", "x", "statistic"]).join(told[["y", "lo", "md", "hi"]])
+    assert len(both) == len(told) == 66
+    for ours, theirs in (("observed", "y"), ("eti_lb", "lo"), ("median", "md"), ("eti_ub", "hi")):
+        assert both[ours].to_numpy() == pytest.approx(both[theirs].to_numpy(), rel=1e-12)
+
+
+def frame(n=60):
+    """Two sexes with predictions of their own, at three times."""
+    rng = np.random.default_rng(1)
+    found = pd.DataFrame({"t": np.tile([1.0, 2.0, 4.0], n), "sex": np.repeat(["f", "m"], 3 * n // 2)})
+    found["pred"] = np.where(found["sex"] == "f", 10.0, 20.0) * found["t"]
+    return found.assign(y=found["pred"] * rng.lognormal(0, 0.3, 3 * n))
+
+
+def drawn(frame, many=400, seed=2):
+    return frame["pred"].to_numpy() * np.random.default_rng(seed).lognormal(0, 0.3, (many, len(frame)))
+
+
+def checked(frame, simulated, **options):
+    return nb.vpc(observed=frame, simulated=simulated, outcome="y", x="t", **options)
+
+
+def test_percentiles_are_those_of_numpy_by_bin():
+    data = frame()
+    simulated = drawn(data)
+    table = checked(data, simulated, percentiles=[10, 50], ci_prob=0.8)
+    for t in (1.0, 2.0, 4.0):
+        here = (data["t"] == t).to_numpy()
+        row = table[(table["x"] == t) & (table["statistic"] == "10 %")].iloc[0]
+        each = np.percentile(simulated[:, here], 10, axis=1)
+        assert row["observed"] == pytest.approx(np.percentile(data["y"][here], 10))
+        assert [row["eti_lb"], row["median"], row["eti_ub"]] == pytest.approx(np.percentile(each, [10, 50, 90]))
+        assert row["n"] == 60 and row["observed_lb"] < row["observed"] < row["observed_ub"]
+
+
+def test_the_interval_of_an_observed_percentile_covers_as_often_as_it_says():
+    rng, inside = np.random.default_rng(4), 0
+    for _ in range(300):
+        one = pd.DataFrame({"t": np.ones(40), "y": rng.normal(size=40)})
+        row = checked(one, rng.normal(size=(3, 40)), percentiles=[50]).iloc[0]
+        inside += row["observed_lb"] <= 0 <= row["observed_ub"]
+    low, high = stats.binom.ppf([0.001, 0.999], 300, 0.92)
+    assert low <= inside <= high
+
+
+def test_a_correction_takes_out_what_predictions_tell():
+    """After it the two sexes and all times have the law of the scatter around the median prediction."""
+    data = frame(4000)
+    table = checked(data, drawn(data, 30), correct="prediction", pred="pred")
+    spread = np.exp(0.3 * stats.norm.ppf([0.05, 0.5, 0.95]))
+    for t, middle in ((1.0, 15.0), (2.0, 30.0), (4.0, 60.0)):
+        assert table.loc[table["x"] == t, "observed"].to_numpy() == pytest.approx(middle * spread, rel=0.03)
+    logged = data.assign(y=np.log(data["y"]), pred=np.log(data["pred"]))
+    other = checked(logged, np.log(drawn(data, 30)), correct="prediction", pred="pred", logged=True, percentiles=[50])
+    expected = np.log(data["pred"].groupby(data["t"]).median()) + np.median(np.log(data["y"] / data["pred"]))
+    assert other["observed"].to_numpy() == pytest.approx(expected.to_numpy(), abs=0.36)
+
+
+def test_a_variance_correction_makes_scatters_alike():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"t": 1.0, "sd": np.repeat([1.0, 2.0, 4.0], 2000), "pred": 10.0}, index=range(6000))
+    data["y"], simulated = (
+        10 + data["sd"] * rng.normal(size=6000),
+        10 + data["sd"].to_numpy() * rng.normal(size=(60, 6000)),
+    )
+    table = checked(data, simulated, correct="variance", pred="pred", percentiles=[5, 95])
+    assert table["observed"].to_numpy() == pytest.approx(10 + 2 * stats.norm.ppf([0.05, 0.95]), abs=0.2)
+
+
+def test_strata_stand_apart_and_have_one_check_each():
+    data = frame()
+    simulated = drawn(data)
+    whole = checked(data, simulated, by="sex")
+    for sex in "fm":
+        here = (data["sex"] == sex).to_numpy()
+        alone = checked(data[here], simulated[:, here])
+        same = whole[whole["sex"] == sex].drop(columns="sex").reset_index(drop=True)
+        pd.testing.assert_frame_equal(same, alone)
+
+
+def test_censored_records_have_a_share_and_stand_at_their_limit():
+    data = frame()
+    table = checked(data, drawn(data), lloq=9.0)
+    censored = table[table["statistic"] == "censored"].set_index("x")
+    expected = (data["y"] < 9.0).groupby(data["t"]).mean()
+    assert censored["observed"].to_numpy() == pytest.approx(expected.to_numpy())
+    interval = stats.binomtest(round(60 * expected[1.0]), 60).proportion_ci(0.9)
+    assert censored.loc[1.0, ["observed_lb", "observed_ub"]].tolist() == pytest.approx([interval.low, interval.high])
+    assert table[(table["x"] == 1) & (table["statistic"] == "5 %")]["observed"].item() == 9.0
+
+
+def test_a_corrected_percentile_below_quantification_is_missing_not_guessed():
+    data = frame()
+    table = checked(data, drawn(data), lloq=9.0, correct="prediction", pred="pred")
+    first = table[(table["x"] == 1) & (table["statistic"] == "5 %")].iloc[0]
+    assert np.isnan(first[["observed", "median"]].astype(float)).all()
+    free = checked(data, drawn(data), correct="prediction", pred="pred")
+    same = (table["x"] == 4) & (table["statistic"] == "95 %")
+    expected = free[(free["x"] == 4) & (free["statistic"] == "95 %")]
+    assert table[same][["observed", "eti_ub"]].to_numpy() == pytest.approx(expected[["observed", "eti_ub"]].to_numpy())
+
+
+def test_bins_by_count_by_clusters_by_edges_and_by_a_column():
+    at = np.concatenate([np.arange(20) / 100, 5 + np.arange(20) / 100, 9 + np.arange(20) / 100])
+    nominal = pd.DataFrame({"nominal": np.repeat([9.0, 5.0, 0.0], 20)[::-1].copy()})
+    for bins, binning in ((3, "count"), (3, "k-means"), ([0.0, 4.0, 8.0, 10.0], "count"), ("nominal", "count")):
+        which = binned(at, nominal, bins, binning)
+        assert which.tolist() == np.repeat([0, 1, 2], 20).tolist()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bins": [0.0, 2.0]}, "60 records lie outside the edges 0 and 2, the first at 4"),
+        ({"bins": [2.0, 1.0]}, "edges must be two or more numbers that increase"),
+        ({"bins": "no"}, "bins: no column 'no'; there are t, sex"),
+        ({"by": "no"}, "by: no column 'no'; there are t, sex"),
+        ({"by": "y"}, "by: y has 180 values, 0 are missing"),
+        ({"correct": "prediction"}, "needs the column of predictions, pred="),
+        ({"outcome": "sex"}, "observed has no column 'sex' of numbers"),
+        ({"simulated": np.ones((3, 2))}, r"must be \(replicate, record\) of 180 records"),
+        ({"tree": None, "observed": None, "simulated": None}, "give a tree, or observed= and simulated="),
+        ({"binning": "kmeans"}, "binning must be 'count' or 'k-means'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_by_name(given, message):
+    data = frame()
+    with pytest.raises(nb.ModelError, match=message):
+        nb.vpc(**{"observed": data, "simulated": drawn(data), "outcome": "y", "x": "t"} | given)
+
+
+@pytest.fixture(scope="module")
+def oral():
+    times = np.array([1.0, 4.0, 9.0, 13.0, 16.0])
+    data = pd.DataFrame({"id": np.repeat(np.arange(30), 5), "time": np.tile(times, 30)})
+    data = data.assign(y=5.0, sex=np.where(data["id"] % 2, "m", "f"))
+    doses = pd.DataFrame({"id": np.repeat(np.arange(30), 2), "time": np.tile([0.0, 12.0], 30), "amt": 100.0})
+    data = nb.Dataset.from_frame(data, outcome="y", time="time", levels="id", doses=doses)
+    model = nb.Model(OneCompartment(), "cl ~ 1 + (1|id)", "v ~ 1", residual=nb.Proportional())
+    tree = nb.simulate(
+        model, data, draws=1, random_seed=4,
+        values={"theta_cl": [0.7], "theta_v": [2.5], "omega_id": [0.3], "sigma_y_b": 0.2},
+    )  # fmt: skip
+    data = data.with_values(y=tree["prior_predictive"]["y"].to_numpy().ravel())
+    return stated(model, data, theta_cl=[0.7], theta_v=[2.5], omega_id=[0.3], sigma_y_b=0.2)
+
+
+def test_a_check_over_time_after_dose_joins_the_doses(oral):
+    table = nb.vpc(oral, x="tad", replicates=200, percentiles=[50])
+    assert table["x"].tolist() == [1.0, 4.0, 9.0] and table["n"].tolist() == [60, 60, 30]
+    assert ((table["observed"] > table["eti_lb"] - 0.5) & (table["observed"] < table["eti_ub"] + 0.5)).all()
+
+
+def test_a_picture_draws_the_table_with_a_panel_for_each_stratum(oral):
+    figure = nb.plot.vpc(oral, by="sex", correct="prediction", replicates=100)
+    table = nb.vpc(oral, by="sex", correct="prediction", replicates=100)
+    assert [axis.get_title() for axis in figure.axes] == ["sex f", "sex m"]
+    for axis, sex in zip(figure.axes, "fm", strict=True):
+        (shown,) = [k for k in axis.lines if k.get_label() == "observed 50 %"]
+        own = table[(table["sex"] == sex) & (table["statistic"] == "50 %")]
+        assert shown.get_xydata() == pytest.approx(own[["x", "observed"]].to_numpy())
+    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert {"simulated, 90 % interval", "observed, 90 % interval"} <= set(words)
+
+
+def test_events_have_a_survival_curve_in_each_stratum():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"id": np.arange(80), "arm": np.repeat(["a", "b"], 40), "t": rng.exponential(3, 80) + 0.1})
+    data = nb.Dataset.from_frame(data.assign(seen=1), outcome="t", levels="id", status="seen")
+    tree = stated(nb.Model(ParametricSurvival("exponential"), residual=nb.TimeToEvent()), data)
+    table = nb.vpc(tree, by="arm", replicates=50)
+    own = data.observations.query("arm == 'a'")["value"]
+    expected = [(own > t).mean() for t in table.loc[table["arm"] == "a", "x"]]
+    assert table.loc[table["arm"] == "a", "observed"].to_numpy() == pytest.approx(expected)
+    assert len(nb.plot.vpc(tree, by="arm", replicates=20).axes) == 2
+    with pytest.raises(nb.ModelError, match="correct: times to an event have no correction"):
+        nb.vpc(tree, correct="prediction", replicates=20)
+
+
+def linear(y):
+    rows = pd.DataFrame({"id": np.repeat(np.arange(40), 3), "time": np.tile([0.0, 1.0, 2.0], 40), "y": y})
+    data = nb.Dataset.from_frame(rows, outcome="y", time="time", levels="id")
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    return stated(model, data, theta_mu=[1.0], omega_id=[0.6], sigma_y_a=0.8)
+
+
+def test_a_statistic_of_ones_own_has_its_law():
+    """The mean of 120 records of 40 subjects: variance 0.36 / 40 + 0.64 / 120."""
+    sd = np.sqrt(0.36 / 40 + 0.64 / 120)
+    tree = linear(np.full(120, 1.0 + sd))
+    table = nb.ppc(tree, lambda rows: pd.Series({"mean": rows["DV"].mean(), "n": len(rows)}), replicates=4000)
+    assert table.loc["mean", ["observed", "mean", "sd"]].tolist() == pytest.approx([1 + sd, 1, sd], abs=0.006)
+    assert table.loc["mean", "p"] == pytest.approx(1 - stats.norm.cdf(1), abs=0.03)
+    assert table.loc["n", "p"] == 0.5
+
+
+def test_a_statistic_that_is_no_number_is_refused():
+    with pytest.raises(nb.ModelError, match="ppc: the statistic must give a number, or a Series of them; got nan"):
+        nb.ppc(linear(np.ones(120)), lambda rows: np.nan, replicates=20)
