@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nlmebayes.forecasting.modes import QUICK, SPREAD, Mode, climb, joined, modes
+from nlmebayes.forecasting.climbing import climb
+from nlmebayes.forecasting.modes import QUICK, Mode, joined, modes
 from nlmebayes.forecasting.proposals import Proposal, log_normal
+from nlmebayes.forecasting.starts import SPREAD
 from nlmebayes.model import ModelError
 from nlmebayes.weights import KHAT, smoothed, systematic
 
