@@ -6,14 +6,17 @@ compares them all.
 
 import json
 import warnings
+from dataclasses import replace
 
 import multimodal
 import numpy as np
+import pandas as pd
 import pytest
 
 import nlmebayes as nb
 from nlmebayes.forecasting import exact, particles
-from nlmebayes.forecasting.modes import Mode, climb, modes
+from nlmebayes.forecasting.climbing import climb
+from nlmebayes.forecasting.modes import Mode, modes
 from nlmebayes.forecasting.particles import Particles
 from nlmebayes.forecasting.proposals import Proposal, log_normal
 
@@ -161,3 +164,29 @@ def test_a_forecast_of_one_mode_says_nothing():
         warnings.simplefilter("error")
         tree = nb.forecast(population.tree, population.patient([4.0], [4.0]), method="map")
     assert len(said(tree)["modes"]) == 1
+
+
+@pytest.mark.parametrize(("name", "number"), [("lag", 52), ("lag", 128), ("outlier", 70), ("outlier", 137)])
+def test_a_narrow_mode_is_found(name, number):
+    """A lag that ends just before a sample; samples far off that one far place of the population explains."""
+    row, population = multimodal.known(name)[number], multimodal.POPULATIONS[name]
+    found, _ = population.ready.mode(population.patient(*(multimodal.numbers(row[x]) for x in ("times", "values"))))
+    assert found.value[0] > float(row["mode"]) - multimodal.OBJECTIVE_WITHIN
+
+
+@pytest.mark.parametrize("name", ["lag", "outlier", "wide_omegas"])
+def test_patients_together_have_the_modes_that_each_has_alone(name):
+    """And the probability of others; one warning counts those whom it concerns."""
+    population, rows = multimodal.POPULATIONS[name], multimodal.known(name)[:20]
+    each = [[multimodal.numbers(row[x]) for x in ("times", "values")] for row in rows]
+    alone = [population.ready.mode(population.patient(*x))[0] for x in each]
+    parts = [population.patient(*x, label=f"p{i:02d}") for i, x in enumerate(each)]
+    frames = {k: pd.concat([getattr(p, k) for p in parts], ignore_index=True) for k in ("observations", "doses")}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        table = nb.forecast_each(population.tree, replace(parts[0], **frames), unusual="warn").table
+    assert table["log_density"].to_numpy() == pytest.approx([m.value[0] for m in alone], abs=1e-4)
+    others = np.array([1 - np.exp(m.mass[0] - np.logaddexp.reduce(m.mass)) for m in alone])
+    assert table["other_modes"].to_numpy() == pytest.approx(others, abs=0.05)  # on a curved ridge climbs end apart
+    words = f"forecast_each: of {np.sum(others > 0.05)} of 20 patients the most probable effects are one of several"
+    assert sum(words in str(w.message) for w in told) == 1

@@ -9,16 +9,19 @@ import pandas as pd
 
 from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
-from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.errors import warn
+from nlmebayes.evaluation import evaluator
 from nlmebayes.forecasting import charts
-from nlmebayes.forecasting.forecaster import forecaster
-from nlmebayes.forecasting.modes import climbed
+from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
+from nlmebayes.forecasting.modes import climbed_soon, climbed_well, elsewhere
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
 from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.populations import stated
 
 TOGETHER = 100  # patients whose modes are climbed to at once
+OTHERS = "other_modes"  # column of the probability of other modes
+NAMED = 5  # patients that a warning names
 LOOKED_AT = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
 
 
@@ -37,14 +40,19 @@ REFUSED = (ModelError, DataError, FormulaError)
 class Forecasts:
     """What `forecast_each` found.
 
-    ``table``: one row per unit, with the patient, the unit, its individual parameters (of the mode, or posterior means)
-    and the patient's log-density at the mode or log evidence. ``trees``: patient -> DataTree, for methods other than
-    "map". ``failures``: patient -> why.
+    ``table``: one row per unit, with the patient, the unit and its individual parameters, of the mode or posterior
+    means; of a mode also its effects, the patient's ``log_density`` there, and in ``other_modes`` the probability that
+    other modes have by Laplace's approximation, of which a warning tells where it is above 5 %.
+
+    ``trees``: patient -> DataTree, for methods other than "map". ``failures``: patient -> why.
     """
 
     table: pd.DataFrame
     trees: dict
     failures: dict
+
+
+NONE = Forecasts(pd.DataFrame(), {}, {})
 
 
 @checked
@@ -90,12 +98,9 @@ def forecast_each(
     else:
         pieces = [data.sel(**{data.subject: part}) for part in parts]
         found = client.gather(client.map(partial(_sent, ready.model, tree, method, options), pieces, parts, seeds))
-    tables = [each.table for each in found if len(each.table)]
-    return Forecasts(
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
-        {k: v for each in found for k, v in each.trees.items()},
-        {k: v for each in found for k, v in each.failures.items()},
-    )
+    found = _joined(found)
+    _tell_of_others(found.table, data.subject)
+    return found
 
 
 def _sent(model, tree, method, options, data, labels, seed):
@@ -158,41 +163,72 @@ def _far(target):
     return found
 
 
-def _modes(ready, data, options, labels):
-    """The most probable effects of some patients, together; one by one where they fail."""
+def _modes(ready, data, options, labels, *, soon=True):
+    """The most probable effects of some patients, together; those who take more places or steps again, and one by one
+    where they fail. ``soon``: few places and steps first."""
     try:
         part = data.sel(**{data.subject: labels})
         _, target = ready.target(part, options, several=True)
         refused = _refused(ready, part, target, options)
         if refused:
             others = [label for label in labels if label not in refused]
-            found = _modes(ready, data, options, others) if others else Forecasts(pd.DataFrame(), {}, {})
+            found = _modes(ready, data, options, others) if others else NONE
             return replace(found, failures=refused | found.failures)
-        found = climbed(target)
+        found, unsettled = climbed_soon(target) if soon else (climbed_well(target), np.zeros(len(labels), dtype=bool))
+        again = [label for label, more in zip(target.labels, unsettled, strict=True) if more]
+        table, failures = _tabled(part, target, found, ~unsettled)
     except Exception as error:  # as above
         if len(labels) == 1:
-            return Forecasts(pd.DataFrame(), {}, {labels[0]: why(error)})
-        each = [_modes(ready, data, options, [label]) for label in labels]
-        tables = [x.table for x in each if len(x.table)]
-        failures = {k: v for x in each for k, v in x.failures.items()}
-        return Forecasts(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), {}, failures)
-    best = np.argmax(found.value, axis=0)
-    value = np.take_along_axis(found.value, best[None], axis=0)[0]
-    z = np.take_along_axis(found.z, best[None, :, None], axis=0)
+            return replace(NONE, failures={labels[0]: why(error)})
+        return _joined([_modes(ready, data, options, [label], soon=soon) for label in labels])
+    found = Forecasts(table, {}, failures)
+    if not again:
+        return found
+    found = _joined([found, _modes(ready, data, options, again, soon=False)])
+    place = {label: i for i, label in enumerate(target.labels)}
+    order = found.table[part.subject].map(place).argsort(kind="stable") if len(found.table) else []
+    return replace(found, table=found.table.iloc[order].reset_index(drop=True))
+
+
+def _joined(each):
+    """`Forecasts` of all."""
+    tables = [found.table for found in each if len(found.table)]
+    return Forecasts(
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
+        {k: v for found in each for k, v in found.trees.items()},
+        {k: v for found in each for k, v in found.failures.items()},
+    )
+
+
+def _tabled(part, target, found, shown):
+    """The rows of the patients who are ``shown`` (subject,) at the best of the places found, and failures."""
+    value, z = found.value.max(axis=0), found.best[None]
     eta = target.effects(z, np.zeros(1, dtype=int))
-    shown = target.recorded
-    phi, _, _ = evaluator(target.model, shown.design)(target.population.theta, eta)
-    owner = shown.of_unit
+    recorded = target.recorded
+    phi, _, _ = evaluator(target.model, recorded.design)(target.population.theta, eta)
+    owner = recorded.of_unit
     table = pd.DataFrame(
-        {part.subject: np.array(target.labels, dtype=object)[owner], "unit": list(shown.design.labels)}
+        {part.subject: np.array(target.labels, dtype=object)[owner], "unit": list(recorded.design.labels)}
         | {name: x[0] for name, x in phi.items()}
         | {
             f"eta_{level.name}_{effect.name}": eta[level.name][0, level.of_unit, k]
-            for level, _ in shown.unknown
+            for level, _ in recorded.unknown
             for k, effect in enumerate(level.effects)
         }
-        | {"log_density": value[owner]}
+        | {"log_density": value[owner], OTHERS: elsewhere(target, found)[owner]}
     )
-    lost = ~np.isfinite(value)
+    lost = shown & ~np.isfinite(value)
     failures = {target.labels[i]: "no place gives the samples a finite density" for i in np.flatnonzero(lost)}
-    return Forecasts(table[~lost[owner]].reset_index(drop=True), {}, failures)
+    return table[(shown & ~lost)[owner]].reset_index(drop=True), failures
+
+
+def _tell_of_others(table, subject):
+    """Warn once of patients with another mode that may be the right one."""
+    several = table.loc[table[OTHERS] > ELSEWHERE, subject].drop_duplicates().tolist() if OTHERS in table else []
+    if several:
+        named = ", ".join(map(str, several[:NAMED])) + (", ..." if len(several) > NAMED else "")
+        warn(
+            f"forecast_each: of {len(several)} of {table[subject].nunique()} patients the most probable effects are "
+            f"one of several modes, and others hold more than {100 * ELSEWHERE:.0f} % (column {OTHERS}): {named}; "
+            'method="importance" weighs them exactly'
+        )
