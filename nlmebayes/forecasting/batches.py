@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.errors import warn
-from nlmebayes.evaluation import evaluator
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.forecasting import charts
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
 from nlmebayes.forecasting.modes import climbed_soon, climbed_well, elsewhere
