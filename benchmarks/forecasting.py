@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import optimize
 
 import nlmebayes as nb
-from nlmebayes.forecasting import particles
-from nlmebayes.forecasting.modes import QUICK, modes
+from nlmebayes.individuals import particles
+from nlmebayes.individuals.modes import QUICK, modes
 
 
 def best(function, times=15):

@@ -29,7 +29,7 @@ from scipy.stats import qmc
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment, TwoCompartment
 from nlmebayes.evaluation.evaluator import evaluator
-from nlmebayes.forecasting.climbing import climb
+from nlmebayes.individuals.climbing import climb
 
 FOLDER = Path(__file__).parent / "multimodal"
 PATIENTS = 200

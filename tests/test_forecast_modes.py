@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 
 import nlmebayes as nb
-from nlmebayes.forecasting import exact, particles
-from nlmebayes.forecasting.climbing import climb
-from nlmebayes.forecasting.modes import Mode, modes
-from nlmebayes.forecasting.particles import Particles
-from nlmebayes.forecasting.proposals import Proposal, log_normal
+from nlmebayes.individuals import nuts as exact
+from nlmebayes.individuals import particles
+from nlmebayes.individuals.climbing import climb
+from nlmebayes.individuals.modes import Mode, modes
+from nlmebayes.individuals.particles import Particles
+from nlmebayes.individuals.proposals import Proposal, log_normal
 
 FLIP = multimodal.POPULATIONS["flip_flop"]
 EVIDENCE, FLIPPED, ETA_V, ETA_V_SD = -3.395, 0.317, 0.72, 1.06  # from three million draws of the prior

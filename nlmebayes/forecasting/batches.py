@@ -13,9 +13,9 @@ from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.forecasting import charts
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
-from nlmebayes.forecasting.modes import climbed_soon, climbed_well, elsewhere
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
+from nlmebayes.individuals.modes import climbed_soon, climbed_well, elsewhere
 from nlmebayes.model.model import Data, Model, ModelError
 from nlmebayes.populations import stated
 

@@ -22,13 +22,15 @@ from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
-from nlmebayes.forecasting import charts, exact, particles
+from nlmebayes.forecasting import charts
 from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
-from nlmebayes.forecasting.modes import QUICK, modes
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.forecasting.sampling_times import with_nodes
-from nlmebayes.forecasting.target import Target
 from nlmebayes.formula.design import resolve
+from nlmebayes.individuals import nuts as exact
+from nlmebayes.individuals import particles
+from nlmebayes.individuals.density import Target
+from nlmebayes.individuals.modes import QUICK, modes
+from nlmebayes.individuals.sampling_times import with_nodes
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.build import by_node
 from nlmebayes.model.model import Data, Model, ModelError

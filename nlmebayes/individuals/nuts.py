@@ -26,7 +26,7 @@ from pytensor.graph.traversal import ancestors
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
 from nlmebayes.evaluation.weights import KHAT
-from nlmebayes.forecasting.particles import Particles
+from nlmebayes.individuals.particles import Particles
 from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import barrier

@@ -17,8 +17,8 @@ import pytensor.tensor as pt
 from scipy import special
 from scipy.stats import qmc
 
-from nlmebayes.forecasting.climbing import climb
-from nlmebayes.forecasting.target import LOG_2PI
+from nlmebayes.individuals.climbing import climb
+from nlmebayes.individuals.density import LOG_2PI
 from nlmebayes.structure.structure import Named
 
 SCATTERED, MOST = 64, 1024  # places, and where few of them explain the samples

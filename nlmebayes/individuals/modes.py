@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nlmebayes.forecasting.climbing import CLOSE, ROUNDS, Climb, climb
-from nlmebayes.forecasting.starts import (
+from nlmebayes.individuals.climbing import CLOSE, ROUNDS, Climb, climb
+from nlmebayes.individuals.starts import (
     CLOSER,
     SCATTERED,
     before_samples,

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nlmebayes.evaluation.weights import KHAT, smoothed, systematic
-from nlmebayes.forecasting.climbing import climb
-from nlmebayes.forecasting.modes import QUICK, Mode, joined, modes
-from nlmebayes.forecasting.proposals import Proposal, log_normal
-from nlmebayes.forecasting.starts import SPREAD
+from nlmebayes.individuals.climbing import climb
+from nlmebayes.individuals.modes import QUICK, Mode, joined, modes
+from nlmebayes.individuals.proposals import Proposal, log_normal
+from nlmebayes.individuals.starts import SPREAD
 from nlmebayes.model.model import ModelError
 
 WIDER = 1.1  # scale of the covariance of a proposal at a mode
