@@ -46,7 +46,7 @@ _HOME = {
     "outcomes.residual": ("Additive", "Combined", "LogNormal", "Power", "Proportional", "Residual", "StudentT"),
     "dosing.search": ("optimise",),
     "forecasting.updating": ("update",),
-    "forecasting.validation": ("Retrospect", "retrospect"),
+    "forecasting.retrospect": ("Retrospect", "retrospect"),
     "evaluation.storage": ("training_dataset",),
     "summaries.variation": ("intervals", "new_unit", "partition"),
     "solver.ode.cases": ("seamless",),

@@ -12,10 +12,11 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes.dosing import doubts, regimen
+from nlmebayes.dosing import plausibility as doubts
+from nlmebayes.dosing import regimen
 from nlmebayes.dosing.prospect import Case, course, curves, prospect
 from nlmebayes.evaluation import storage
-from nlmebayes.forecasting import charts
+from nlmebayes.forecasting import plausibility as charts
 
 
 def known(model, training, patient, values, draws, **effects):

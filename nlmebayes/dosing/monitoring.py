@@ -12,7 +12,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, Tree, checked
 from nlmebayes.dosing import regimen
-from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target

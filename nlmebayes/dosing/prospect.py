@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.validate import DataError
-from nlmebayes.dosing import outlook, regimen
+from nlmebayes.dosing import future_covariates as outlook
+from nlmebayes.dosing import regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import Draws, effects, evaluator

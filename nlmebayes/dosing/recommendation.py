@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import NotNegative, Number, Share, Text, Tree, checked
-from nlmebayes.dosing import doubts, inheritance
-from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing import inheritance
+from nlmebayes.dosing import plausibility as doubts
+from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.tails import tails
-from nlmebayes.forecasting import charts
+from nlmebayes.forecasting import plausibility as charts
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.populations.stated import outside
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
-from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied

@@ -11,7 +11,7 @@ from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import evaluator
-from nlmebayes.forecasting import charts
+from nlmebayes.forecasting import plausibility as charts
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError

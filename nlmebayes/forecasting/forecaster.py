@@ -22,9 +22,9 @@ from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
-from nlmebayes.forecasting import charts
-from nlmebayes.forecasting.labelled import Labelled, alternatives, distance, prior_of, surprise, times
+from nlmebayes.forecasting import plausibility as charts
 from nlmebayes.forecasting.options import Method, Options
+from nlmebayes.forecasting.posterior import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.formula.design import resolve
 from nlmebayes.individuals import nuts as exact
 from nlmebayes.individuals import particles

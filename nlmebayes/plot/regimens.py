@@ -7,7 +7,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, instance
 from nlmebayes.dosing import recommendation
-from nlmebayes.dosing.outlook import Coming
+from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, TimeAbove, Trough
