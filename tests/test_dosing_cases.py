@@ -12,8 +12,7 @@ from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment
-from nlmebayes.dosing import plausibility as doubts
-from nlmebayes.dosing import regimen
+from nlmebayes.dosing import plausibility, regimen
 from nlmebayes.dosing.prospect import Case, course, curves, prospect
 from nlmebayes.evaluation import storage
 from nlmebayes.forecasting import plausibility as charts
@@ -378,7 +377,7 @@ def test_doubts_about_recorded_doses():
     })  # fmt: skip
     patient = nb.Dataset.from_nonmem(frame)
     training = replace(patient, doses=patient.doses[patient.doses["amount"] == 100.0])
-    first, second = doubts.doubts(training, patient, [])
+    first, second = plausibility.doubts(training, patient, [])
     assert first.endswith(
         "row 2, column amount: 100000 is 1e+03 times the largest of the doses known, 100; is it in another unit?"
     )

@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 import nlmebayes as nb
-from nlmebayes.individuals import nuts as exact
-from nlmebayes.individuals import particles
+from nlmebayes.individuals import nuts, particles
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import Mode, modes
 from nlmebayes.individuals.particles import Particles
@@ -94,22 +93,21 @@ def guide(khat):
 
 
 def test_chains_that_stay_apart_weigh_what_importance_sampling_says():
-    found = exact._pooled(chains(-1.0, 1.0), guide(0.3), [0, 1])
+    found = nuts._pooled(chains(-1.0, 1.0), guide(0.3), [0, 1])
     assert found.weight[found.z[:, 0] > 0].sum() == pytest.approx(0.2) and found.doubt is None
     assert found.weight.sum() == pytest.approx(1.0)
 
 
 def test_chains_that_stay_apart_are_not_called_exact_where_nothing_weighs_them():
-    found = exact._pooled(chains(-1.0, 1.0), guide(0.9), [0, 1])
+    found = nuts._pooled(chains(-1.0, 1.0), guide(0.9), [0, 1])
     assert "chains of NUTS stay in 2 modes apart" in found.doubt
     assert (
-        "chains of NUTS disagree (R-hat"
-        in exact._pooled(chains(-1.0, 1.0).reshape(1, 4, 200, 1), guide(0.3), [0]).doubt
+        "chains of NUTS disagree (R-hat" in nuts._pooled(chains(-1.0, 1.0).reshape(1, 4, 200, 1), guide(0.3), [0]).doubt
     )
 
 
 def test_chains_that_meet_count_alike():
-    found = exact._pooled(chains(0.0, 0.0), guide(0.9), [0, 1])
+    found = nuts._pooled(chains(0.0, 0.0), guide(0.9), [0, 1])
     assert found.doubt is None and np.ptp(found.weight) == 0
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.forecasting.options import Options
-from nlmebayes.individuals import nuts as exact
+from nlmebayes.individuals import nuts
 
 CL, V, OMEGA, SIGMA = 5.0, 20.0, 0.4, 0.1
 DOSES = [0.0, 12.0]
@@ -97,8 +97,8 @@ def test_a_column_says_which_times_are_uncertain(tree):
 
 def test_nuts_samples_the_same_density(tree):
     target = nb.forecaster(tree).target(chart([6.0, 13.0], [0.8, 4.9], sd=[1.0, 0.0]), Options(time_sd="sd"))[1]
-    vector = exact._Vector(target)
-    built = exact._built(target, vector, exact._data(target, vector))
+    vector = nuts._Vector(target)
+    built = nuts._built(target, vector, nuts._data(target, vector))
     value = built.compile_logp(mode="FAST_COMPILE")
     for z in (-1.0, 0.0, 0.7):
         assert value({"z": [z]}) == pytest.approx(target.log_density(np.full((1, 1, 1), z), [0])[0, 0], abs=1e-9)

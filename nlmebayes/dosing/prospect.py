@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.validate import DataError
-from nlmebayes.dosing import future_covariates as outlook
-from nlmebayes.dosing import regimen
+from nlmebayes.dosing import future_covariates, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
@@ -67,7 +66,7 @@ class Case:
         size = independent(forecast)
         draws = known.draws_of(patient.outcomes)
         drift = known.report.get("drift")
-        coming = outlook.checked(covariates, patient, training.units.columns)
+        coming = future_covariates.checked(covariates, patient, training.units.columns)
         size = min(draws.size, size)
         given = Dispensing.of(forecast)
         return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming, given)
@@ -122,7 +121,7 @@ class Course:
 
 def course(case, plan, times):
     """The `Course` of a plan, read at ``times``; an exposure at the time of a dose is that before it."""
-    data = outlook.with_covariates(regimen.kept(case.patient, plan, case.history), plan, case.covariates)
+    data = future_covariates.with_covariates(regimen.kept(case.patient, plan, case.history), plan, case.covariates)
     starts = regimen.beginnings(data, plan, case.occasions)
     data = replace(data, outcomes=(case.outcome,))
     data = regimen.with_doses(data.over(**{data.time: np.concatenate([times, starts])}), plan)
@@ -227,7 +226,9 @@ def prospect(case, plan, targets, largest=None):
                 f"{plan.start:g}, and history='none' leaves out all doses before; count its times from the start"
             )
     kept = regimen.kept(case.patient, plan, case.history)
-    breaks = np.union1d(regimen.acts(kept, plan), [time for time, *_ in outlook.changes(case.covariates, plan)])
+    breaks = np.union1d(
+        regimen.acts(kept, plan), [time for time, *_ in future_covariates.changes(case.covariates, plan)]
+    )
     grids = {w: _grid(*w, breaks, regimen.restarts(kept, plan)) for w in windows}
     amounts = np.asarray([part.amount for part in plan.parts] if largest is None else largest, dtype=float)
     curve, seen = _curve(case, plan, {w: grid for w, grid in grids.items() if not w[2]}, amounts, largest)

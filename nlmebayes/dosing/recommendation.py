@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import NotNegative, Number, Share, Text, Tree, checked
-from nlmebayes.dosing import inheritance
-from nlmebayes.dosing import plausibility as doubts
+from nlmebayes.dosing import inheritance, plausibility
 from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
@@ -16,7 +15,7 @@ from nlmebayes.dosing.targets import Target
 from nlmebayes.errors import warn
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.tails import tails
-from nlmebayes.forecasting import plausibility as charts
+from nlmebayes.forecasting.plausibility import not_yet
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.populations.stated import outside
 
@@ -133,7 +132,7 @@ def recommend(
     doubted(case, forecast, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
-        doubt = doubts.other_unit(target, [np.median(x) for x in column])
+        doubt = plausibility.other_unit(target, [np.median(x) for x in column])
         if doubt:
             warn(doubt)
     return ranked(tabled(plans, targets, each, loss or Loss(), case.size, ci_prob), loss)
@@ -161,7 +160,7 @@ def check(case, plans, now=None):
     for plan in plans:
         if now is not None and plan.start < now and case.history != NONE:
             raise ModelError(f"the regimen {plan} starts at {plan.start:g}, and now is {now:g}; give a later start=")
-        late = None if now is None else charts.not_yet(kept(case.patient, plan, case.history), now)
+        late = None if now is None else not_yet(kept(case.patient, plan, case.history), now)
         if late:
             raise ModelError(late)
         for part in plan.parts:
@@ -182,7 +181,7 @@ def _last_change(patient):
 
 def doubted(case, forecast, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
-    for doubt in doubts.doubts(storage.training_dataset(forecast), case.patient, plans):
+    for doubt in plausibility.doubts(storage.training_dataset(forecast), case.patient, plans):
         warn(doubt)
     for name, said in case.covariates.items():
         values = list(said.values()) if isinstance(said, dict) else [said]

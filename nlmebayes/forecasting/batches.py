@@ -11,7 +11,7 @@ from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import evaluator
-from nlmebayes.forecasting import plausibility as charts
+from nlmebayes.forecasting import plausibility
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
@@ -22,7 +22,7 @@ from nlmebayes.populations import stated
 TOGETHER = 100  # patients whose modes are climbed to at once
 OTHERS = "other_modes"  # column of the probability of other modes
 NAMED = 5  # patients that a warning names
-LOOKED_AT = charts.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
+LOOKED_AT = plausibility.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
 
 
 def _client(value):
@@ -142,9 +142,9 @@ def _refused(ready, part, target, options):
     every = options.now is not None or stated.outside(ready.known.tree, part)
     for label in target.labels if every else sorted(far):
         patient = part.sel(**{part.subject: label})
-        charts.warn_outside(ready.known.tree, patient)
+        plausibility.warn_outside(ready.known.tree, patient)
         try:
-            charts.check_now(patient, options.now)
+            plausibility.check_now(patient, options.now)
             if label in far:
                 ready.check_samples(patient, options)
         except REFUSED as error:

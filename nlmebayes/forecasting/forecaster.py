@@ -4,7 +4,7 @@
 
 over population draws s and standardised random effects z of the groups that the tree does not know (the patient, its
 occasions, an unseen site), so population uncertainty is included, and population draws that explain the patient better
-count for more. `target` is this density, `modes` finds its modes, `particles` draws from it.
+count for more. The density is in the room of `individuals`, with its modes and the draws from it.
 """
 
 import json
@@ -22,13 +22,12 @@ from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
-from nlmebayes.forecasting import plausibility as charts
+from nlmebayes.forecasting import plausibility
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.posterior import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.formula.design import resolve
-from nlmebayes.individuals import nuts as exact
-from nlmebayes.individuals import particles
-from nlmebayes.individuals.density import Target
+from nlmebayes.individuals import nuts, particles
+from nlmebayes.individuals.density import Density
 from nlmebayes.individuals.modes import QUICK, modes
 from nlmebayes.individuals.sampling_times import with_nodes
 from nlmebayes.model.agreement import check_names
@@ -64,7 +63,7 @@ def forecast(
         ``"map"``: the most probable effects under the mean population, one draw. ``"laplace"``: normal draws around
         the conditional mode of each population draw; its k-hat is reported without a warning. ``"importance"``: exact
         up to Monte Carlo error, with k-hat to tell. ``"nuts"``: a compiled sampler, the reference; exact for one
-        population (`exact` says what becomes of several, and of chains that stay in modes apart). ``"auto"``:
+        population (`nuts` says what becomes of several, and of chains that stay in modes apart). ``"auto"``:
         importance, and NUTS where k-hat is above 0.7.
     draws : int
         Draws of the result, resampled by weight.
@@ -158,7 +157,7 @@ class Forecaster:
 
     @checked
     def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):
-        """The `Target` of a patient's records under all draws, and under the mean population."""
+        """The `Density` of a patient's records under all draws, and under the mean population."""
         self.known.same_outcomes(patient)
         patient, law, _ = self._complete(patient, options.missing)
         nodes, plain = {}, None
@@ -189,7 +188,7 @@ class Forecaster:
                 omega = {name: value * np.sqrt(options.flatten) for name, value in known.omega.items()}
                 known = replace(known, omega=omega)
             parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
-            found.append(Target(model, *parts))
+            found.append(Density(model, *parts))
         return tuple(found)
 
     def _complete(self, patient, missing):
@@ -213,7 +212,7 @@ class Forecaster:
         """The design of a patient's records, and its groups that the tree does not know."""
         design = resolve(self.model, patient, self.training)
         check_names(self.model, design)
-        return design, charts.unknown_groups(design, self.population, patient, several=several)
+        return design, plausibility.unknown_groups(design, self.population, patient, several=several)
 
     @checked
     def mode(self, patient: Data, **options: Options):
@@ -228,18 +227,18 @@ class Forecaster:
         """Refuse, or warn of, samples that `forecast` would not take."""
         target = self.target(patient, options)[0].recorded
         expected = prior_of(target, 1000, np.random.default_rng(0)).f
-        charts.check_samples(target, patient, expected, refuse=options.unusual == "error")
+        plausibility.check_samples(target, patient, expected, refuse=options.unusual == "error")
 
     @checked
     def forecast(self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
         """As `forecast`."""
         options = Options(**options)
-        charts.warn_outside(self.known.tree, patient)
-        charts.check_now(patient, options.now)
+        plausibility.warn_outside(self.known.tree, patient)
+        plausibility.check_now(patient, options.now)
         target, central = self.target(patient, options)
         rng = np.random.default_rng(random_seed)
         prior = prior_of(target, options.draws, rng)
-        charts.check_samples(target.recorded, patient, prior.f, refuse=options.unusual == "error")
+        plausibility.check_samples(target.recorded, patient, prior.f, refuse=options.unusual == "error")
         whole, found = _drawn(method, target, central, options, rng)
         modes_ = alternatives(central, found)
         for doubt in _doubts(method, found, modes_):
@@ -262,7 +261,7 @@ class Forecaster:
         }  # fmt: skip
         report |= distance(posterior, found) | {"prior_p": surprise(prior, rng)}
         report |= {} if exact else {"sampling_times": times(posterior)}
-        report["unseen"] = charts.unseen(target.unknown, self.population.groups, patient)
+        report["unseen"] = plausibility.unseen(target.unknown, self.population.groups, patient)
         if report["prior_p"] is not None and report["prior_p"] < SURPRISING:
             warn(
                 f"forecast of {patient.subject} {posterior.target.labels[0]}: {RARE} "
@@ -324,5 +323,5 @@ def _drawn(method, target, central, options, rng):
     unsure = method == "auto" and found.khat > KHAT and not (drifts or imputed)
     if target.size and (method == "nuts" or unsure):
         log.info("NUTS (k-hat of importance sampling: %.2f) compiles the model once", found.khat)
-        return exact.sampled(target, options.draws, rng, found)
+        return nuts.sampled(target, options.draws, rng, found)
     return target, found

@@ -9,7 +9,7 @@ from scipy import special, stats
 from nlmebayes.evaluation import prediction
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.measurement import measure
-from nlmebayes.individuals.density import Target
+from nlmebayes.individuals.density import Density
 
 FEW = 500  # draws that are looked at where sampling times are uncertain
 TELLING = 100  # draws without which there is no p-value
@@ -19,7 +19,7 @@ TELLING = 100  # draws without which there is no p-value
 class Labelled:
     """Draws of a target with what follows from them."""
 
-    target: Target
+    target: Density
     which: np.ndarray
     z: np.ndarray
 

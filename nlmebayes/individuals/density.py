@@ -73,12 +73,12 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class Density:
     """A model, the design of the patients, the populations, the unknown groups of each level, the level of patients.
 
     ``unknown``: (level, positions of its unknown groups); ``weights``: by outcome the weight of each record's
-    log-density, 1 where nothing is said; ``nodes``: by outcome the `sampling_times.Nodes`, and then ``plain`` is the
-    design without them, with its unknown groups.
+    log-density, 1 where nothing is said; ``nodes``: by outcome the `sampling_times.TimeNodes`, and then ``plain`` is
+    the design without them, with its unknown groups.
     """
 
     model: Model

@@ -22,7 +22,7 @@ WIDE = 4  # SDs that the nodes cover on either side
 
 
 @dataclass(frozen=True, eq=False)
-class Nodes:
+class TimeNodes:
     """Of one outcome, by node: position of its prediction, position of its sample, time, log of its weight. The nodes
     of a sample stand together."""
 
@@ -33,7 +33,7 @@ class Nodes:
 
 
 def with_nodes(patient, time_sd):
-    """The data with the nodes as times to predict, and `Nodes` by outcome.
+    """The data with the nodes as times to predict, and `TimeNodes` by outcome.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def with_nodes(patient, time_sd):
             found[name].append((place, np.full(len(place), position[i]), known, log_weight))
     added = pd.concat(added, ignore_index=True).astype(frame.dtypes.to_dict())
     added = added.assign(row=int(last_position(patient)) + 1 + np.arange(len(added)))
-    nodes = {name: Nodes(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items() if parts}
+    nodes = {name: TimeNodes(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items() if parts}
     return replace(patient, observations=pd.concat([frame, added], ignore_index=True)), nodes
 
 
