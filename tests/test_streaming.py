@@ -1,6 +1,7 @@
 """Fits whose draws go to disk: the same draws, read lazily; refused where there is something else."""
 
 import _thread
+import signal
 import subprocess
 import sys
 import threading
@@ -166,7 +167,15 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_compiled(fits, tmp_
         nb.fit(MODEL, data, resume=memory, store=tmp_path / "more")
 
 
-def test_an_interrupted_fit_leaves_its_draws_on_disk(tmp_path, ready):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C arrives, also where a shell started the tests in its background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_fit_leaves_its_draws_on_disk(tmp_path, ready, interruptible):
     folder, begun = tmp_path / "fit", threading.Event()
 
     def interrupt(chains):
