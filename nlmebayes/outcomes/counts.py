@@ -8,9 +8,11 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Positive, Text, checked, instance
-from nlmebayes.outcomes.families import Family, _not_whole, _square
+from nlmebayes.outcomes.families import Family, not_whole, square
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.structure.stable import stirling
+
+STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
 
 
 class Counts(Family):
@@ -21,13 +23,10 @@ class Counts(Family):
     values = "whole numbers from 0, with a positive exposure"
 
     def outside(self, y, s):
-        return _not_whole(y) | (_exposure_of(s) <= 0)
+        return not_whole(y) | (_exposure_of(s) <= 0)
 
     def of_one(self, y, s):
         return y / _exposure_of(s)
-
-
-STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
 
 
 @checked
@@ -87,7 +86,7 @@ class NegativeBinomial(Counts):
 
     def log_zero(self, f, s):
         """Log-probability of no event, and its slope in f."""
-        e, u = _exposure(s), _square(s.a)
+        e, u = _exposure(s), square(s.a)
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
 
 
@@ -151,7 +150,7 @@ def _log_counts(y, mean, a):
 
     With r = 1/a^2, log Gamma(y + r) - log Gamma(r) - y log r is taken from the series of log Gamma where r is large.
     """
-    r = 1 / _square(a)
+    r = 1 / square(a)
     large = pt.gt(r, STIRLING)
     far, near = pt.switch(large, r, STIRLING), pt.switch(large, STIRLING, r)
     rise = (y + far - 0.5) * pt.log1p(y / far) - y + stirling(y + far) - stirling(far)
@@ -162,5 +161,5 @@ def _log_counts(y, mean, a):
 
 
 def _draw_counts(mean, a, size):
-    rate = pm.Gamma.dist(alpha=1 / _square(a), beta=1 / (_square(a) * mean))
+    rate = pm.Gamma.dist(alpha=1 / square(a), beta=1 / (square(a) * mean))
     return pm.Poisson.dist(pt.switch(pt.gt(a, 1e-7), rate, mean))

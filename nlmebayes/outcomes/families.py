@@ -56,7 +56,7 @@ class Family(Residual):
         )
 
 
-def _not_whole(y):
+def not_whole(y):
     return (y < 0) | (y != np.round(y))
 
 
@@ -116,7 +116,7 @@ class Binomial(Family):
         return s.n / (_probability(f) * (1 - _probability(f)))
 
     def outside(self, y, s):
-        return _not_whole(y) | (y > s["n"]) | _not_whole(s["n"])
+        return not_whole(y) | (y > s["n"]) | not_whole(s["n"])
 
     def of_one(self, y, s):
         return y / s["n"]
@@ -138,11 +138,11 @@ class Gamma(Family):
         return {"a": Prior("HalfNormal", sigma=0.5)}
 
     def likelihood(self, f, s):
-        shape = 1 / _square(s.a)
+        shape = 1 / square(s.a)
         return pm.Gamma.dist(alpha=shape + pt.zeros_like(f), beta=shape / f)
 
     def information(self, f, s):
-        return 1 / (_square(s.a) * f**2)
+        return 1 / (square(s.a) * f**2)
 
     def outside(self, y, s):
         return y <= 0
@@ -164,7 +164,7 @@ class Beta(Family):
         return {"a": Prior("Beta", alpha=1.0, beta=3.0)}
 
     def _shapes(self, f, s):
-        precision = 1 / _square(s.a) - 1
+        precision = 1 / square(s.a) - 1
         return precision * _probability(f), precision * (1 - _probability(f))
 
     def likelihood(self, f, s):
@@ -173,7 +173,7 @@ class Beta(Family):
 
     def information(self, f, s):
         alpha, beta = self._shapes(f, s)
-        return (1 / _square(s.a) - 1) ** 2 * (trigamma(alpha) + trigamma(beta))
+        return (1 / square(s.a) - 1) ** 2 * (trigamma(alpha) + trigamma(beta))
 
     def log_precision(self, f, s):
         return -pt.log(s.a) - 0.5 * pt.log(_probability(f) * (1 - _probability(f)))  # that of the variance: cheaper
@@ -258,8 +258,8 @@ class OrderedLogistic(Family):
         return sum(each)
 
     def outside(self, y, s):
-        return _not_whole(y) | (y < 1) | (y > self.categories)
+        return not_whole(y) | (y < 1) | (y > self.categories)
 
 
-def _square(a):
+def square(a):
     return pt.maximum(a**2, LEAST)

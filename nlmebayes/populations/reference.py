@@ -12,7 +12,7 @@ from nlmebayes.formula.design import resolve
 from nlmebayes.parameter.variables import ModelError
 
 
-def _reference_data(model, levels, outcomes, reference, domain):
+def reference_data(model, levels, outcomes, reference, domain):
     """Two subjects with every level in twos, at the reference covariates."""
     formulas = [parse(text) for text in model.formulas]
     read = {name for f in formulas for name in f.columns[0]}
@@ -53,7 +53,7 @@ def _centres(formulas, names):
     return {name: value for name, value in found.items() if name in names and value > 0}
 
 
-def _resolved(model, data, reference):
+def reference_design(model, data, reference):
     """The design of the reference; a formula that has no value there asks for another one."""
     try:
         return resolve(model, data)

@@ -21,7 +21,7 @@ from nlmebayes.model.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
 from nlmebayes.parameter.variables import ModelError
 from nlmebayes.populations import spreads
-from nlmebayes.populations.reference import _reference_data, _resolved
+from nlmebayes.populations.reference import reference_data, reference_design
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 
@@ -109,8 +109,8 @@ def population(
     omega, levels = _levels(model, formulas, omega, levels)
     outcomes = _outcomes(model, sigma, outcome)
     model = _stated(model, formulas, theta, omega, sigma, residual, outcomes)
-    data = _reference_data(model, levels, outcomes, reference or {}, domain or {})
-    design = _resolved(model, data, reference or {})
+    data = reference_data(model, levels, outcomes, reference or {}, domain or {})
+    design = reference_design(model, data, reference or {})
     check_names(model, design)
     rng = np.random.default_rng(random_seed)
     size = draws or (1000 if uncertainty else 1)
