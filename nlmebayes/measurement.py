@@ -57,6 +57,8 @@ def measure(residual, f, s, rng, positive=False, observed=None):
     parts = parts_at(residual, s, observed)
     compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
+    if positive and len(f) == 1:  # PyMC's truncated laws take a first axis of one, that of a single sample, for another
+        return compute(np.repeat(f, 2, axis=0), *parts.values())[:1].astype(float)
     return compute(f, *parts.values()).astype(float)
 
 
