@@ -228,6 +228,13 @@ def test_a_statistic_of_ones_own_has_its_law():
     assert table.loc["n", "p"] == 0.5
 
 
-def test_a_statistic_that_is_no_number_is_refused():
-    with pytest.raises(nb.ModelError, match="ppc: the statistic must give a number, or a Series of them; got nan"):
-        nb.ppc(linear(np.ones(120)), lambda rows: np.nan, replicates=20)
+@pytest.mark.parametrize(
+    ("statistic", "message"),
+    [
+        (lambda rows: np.nan, "must give a number, or a Series of them; got nan"),
+        (lambda rows: rows["dv"].max(), "failed with KeyError: 'dv'"),
+    ],
+)
+def test_a_statistic_that_is_no_number_is_refused(statistic, message):
+    with pytest.raises(nb.ModelError, match=f"ppc: the statistic {message}"):
+        nb.ppc(linear(np.ones(120)), statistic, replicates=20)

@@ -63,7 +63,11 @@ def ppc(
 
 def _numbers(statistic, rows):
     """Numbers by name."""
-    found = statistic(rows)
+    try:
+        found = statistic(rows)
+    except Exception as error:  # of a function that is not ours, with rows that are
+        said = " ".join(str(error).split())
+        raise ModelError(f"ppc: the statistic failed with {type(error).__name__}: {said}") from error
     found = found if isinstance(found, pd.Series) else pd.Series({getattr(statistic, "__name__", "statistic"): found})
     try:
         values = found.astype(float)

@@ -1,12 +1,12 @@
 """`vpc`: data that the model simulates beside the data, percentile by percentile."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Array, Count, Names, Number, Seed, Share, Switch, Text, Tree, checked
+from nlmebayes.arguments import Array, Count, Names, Seed, Share, Switch, Text, Tree, checked, number
 from nlmebayes.criticism import comparison, limits
 from nlmebayes.criticism.bins import Binning, Bins, binned
 from nlmebayes.criticism.comparison import Records
@@ -21,6 +21,7 @@ from nlmebayes.model import Data, Model
 OWN = ("row", "value", "lower", "upper")  # columns of observations that are no place
 PERCENTILES = (5.0, 50.0, 95.0)
 Correction = Literal["prediction", "variance"]
+Percentile = Annotated[float, number("a number between 0 and 100, both excluded", 0.0, 100.0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Options:
     binning: Binning = "count"
     correct: Correction | None = None
     logged: Switch = False
-    percentiles: list[Number] = PERCENTILES
+    percentiles: list[Percentile] = PERCENTILES
     ci_prob: Share = 0.9
 
 
@@ -91,9 +92,10 @@ def vpc(
     DataFrame
         One row per stratum, bin and ``statistic`` (a percentile, ``"censored"``, a share, ``"survival"``): the columns
         ``by``, ``bin``, ``x`` (the median of the bin), ``n`` records, ``observed`` with ``observed_lb`` and
-        ``observed_ub``, as of independent records, and ``median``, ``eti_lb``, ``eti_ub`` of the replicates'. Counts
-        are per unit of exposure; of trials and categories there are shares, of times to an event the Kaplan-Meier
-        curve. Percentiles among censored records stand at the limit, or are missing where there is a correction.
+        ``observed_ub`` (as of independent records; infinite where these are too few), and ``median``, ``eti_lb``,
+        ``eti_ub`` of the replicates'. Counts are per unit of exposure; of trials and categories there are shares, of
+        times to an event the Kaplan-Meier curve. Percentiles among censored records stand at the limit, or are missing
+        where there is a correction.
 
     Raises
     ------

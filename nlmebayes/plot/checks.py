@@ -99,7 +99,8 @@ def _percentiles(axis, part, outcome, ci_prob):
         )
         style, own = "-" if middle else "--", None if name != levels[0] else f"observed, {100 * ci_prob:g} % interval"
         axis.plot(here["x"], here["observed"], color="black", linestyle=style, label=f"observed {name}")
-        axis.vlines(here["x"], here["observed_lb"], here["observed_ub"], color="black", linewidth=0.6, label=own)
+        ends = here[["observed_lb", "observed_ub"]].replace([-np.inf, np.inf], np.nan).to_numpy().T
+        axis.vlines(here["x"], *ends, color="black", linewidth=0.6, label=own)
     axis.set(ylabel=outcome)
 
 
