@@ -10,6 +10,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes.criticism import linearised
 from nlmebayes.criticism.linearised import Linearised
 from nlmebayes.criticism.replicates import case_of
 from nlmebayes.evaluation import evaluator
@@ -199,6 +200,15 @@ def test_slopes_are_exact_where_the_state_is_carried_into_the_next_occasion():
     place = found.at(u)
     assert place.f["y"] == pytest.approx(f(u), rel=1e-12)
     assert place.slopes["y"].toarray() == pytest.approx(expected, abs=1e-7 * np.abs(expected).max())
+
+
+def test_of_many_records_slopes_by_differences_agree(monkeypatch):
+    _, tree = rates(nb.Proportional(), np.linspace(1.0, 3.0, 24), sigma_y_b=0.2)
+    exact = nb.residuals(tree, replicates=20)
+    monkeypatch.setattr(linearised, "MANY", 2)
+    monkeypatch.setattr(Linearised, "_exact", None)
+    other = nb.residuals(tree, replicates=20)
+    assert other["CWRES"].to_numpy() == pytest.approx(exact["CWRES"].to_numpy(), abs=1e-6)
 
 
 def test_modes_are_those_of_the_density_where_the_state_is_carried_on():
