@@ -154,6 +154,7 @@ def test_bins_by_count_by_clusters_by_edges_and_by_a_column():
         ({"outcome": "sex"}, "observed has no column 'sex' of numbers"),
         ({"simulated": np.ones((3, 2))}, r"must be \(replicate, record\) of 180 records"),
         ({"tree": None, "observed": None, "simulated": None}, "give a tree, or observed= and simulated="),
+        ({"lloq": {"y": 1.0}}, "lloq= and uloq= of numbers from anywhere are a number, or a column"),
         ({"binning": "kmeans"}, "binning must be 'count' or 'k-means'"),
     ],
 )
@@ -183,6 +184,25 @@ def test_a_check_over_time_after_dose_joins_the_doses(oral):
     table = nb.vpc(oral, x="tad", replicates=200, percentiles=[50])
     assert table["x"].tolist() == [1.0, 4.0, 9.0] and table["n"].tolist() == [60, 60, 30]
     assert ((table["observed"] > table["eti_lb"] - 0.5) & (table["observed"] < table["eti_ub"] + 0.5)).all()
+
+
+def test_records_without_a_place_are_counted(oral):
+    data = nb.training_dataset(oral)
+    early = data.observations.assign(time=data.observations["time"] - 2.0)
+    frame = early.rename(columns={"value": "y"})[["id", "time", "y", "sex"]]
+    doses = data.doses[["id", "time"]].assign(amt=100.0)
+    moved = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
+    with pytest.warns(UserWarning, match=r"vpc: 30 records of y have no tad \(row 1\) and are left out"):
+        table = nb.vpc(oral, moved, x="tad", replicates=20, percentiles=[50])
+    assert table["n"].sum() == 120
+
+
+def test_records_that_m1_left_out_are_told():
+    frame = pd.DataFrame({"id": np.repeat(np.arange(10), 2), "y": np.linspace(0, 3, 20)})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id", lloq=1.0, blq="M1")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + (1|id)"), data)
+    with pytest.warns(UserWarning, match=r"were left out \(M1\), which simulated ones are not"):
+        nb.ppc(tree, lambda rows: rows["DV"].min(), replicates=20)
 
 
 def test_a_picture_draws_the_table_with_a_panel_for_each_stratum(oral):

@@ -14,7 +14,7 @@ from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.npde import ABOVE, BELOW, MEASURED
 from nlmebayes.criticism.replicates import case_of
 from nlmebayes.criticism.tad import since_dose
-from nlmebayes.errors import ModelError
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.fitted import fitted
 from nlmebayes.model import Data, Model
 
@@ -105,6 +105,11 @@ def vpc(
     options = Options(**options)
     if (tree is None) == (observed is None and simulated is None):
         raise ModelError("vpc: give a tree, or observed= and simulated=")
+    for name, given in (("pred", pred if tree is not None else None), ("data", data if tree is None else None)):
+        if given is not None:
+            raise ModelError(
+                f"vpc: {name}= does not go with {'a tree' if name == 'pred' else 'observed='}; leave it out"
+            )
     if tree is None:
         return of_frame(observed, simulated, outcome, x, pred, lloq, uloq, options).table
     case = case_of(fitted(tree, model), data)
@@ -124,7 +129,12 @@ def of_case(case, simulated, outcome, x, lloq=None, uloq=None, options=None):
         return _of_events(residual, o, frame, simulated[outcome], options)
     x = axis_of(case.model, case.data, x, ("tad", "dose_number") if len(case.data.doses) else ())
     at, known = frame[x].to_numpy(dtype=float), np.isfinite(o.values) | o.censored
+    nowhere = known & ~np.isfinite(at)
+    if nowhere.any():
+        warn(f"vpc: {nowhere.sum()} records of {outcome} have no {x} (row {o.row[nowhere][0]}) and are left out")
     kept = np.flatnonzero(known & np.isfinite(at))
+    if not len(kept):
+        raise ModelError(f"vpc: no measurement of {outcome} has a value of {x}")
     flags, *limit = limits.quantified(o, frame, lloq, uloq)
     pred = case.at()[outcome] if options.correct else np.ones(len(at))
     records = _binned(frame, at, o.values, simulated[outcome], flags, limit, pred, kept, options)
@@ -135,6 +145,8 @@ def of_frame(frame, simulated, outcome, x, pred, lloq, uloq, options):
     """The `Comparison` of the rows of a frame with their replicates (replicate, record)."""
     if frame is None or simulated is None or outcome is None or x is None:
         raise ModelError("vpc: of numbers from anywhere give observed=, simulated=, outcome= and x=")
+    if isinstance(lloq, dict) or isinstance(uloq, dict):
+        raise ModelError("vpc: lloq= and uloq= of numbers from anywhere are a number, or a column of observed")
     if options.correct and pred is None:
         raise ModelError("vpc: a correction needs the column of predictions, pred=")
     wanted = [outcome, x, *filter(None, [pred]), *(n for n in (lloq, uloq) if isinstance(n, str))]

@@ -91,6 +91,11 @@ class Case:
 def case_of(known, data=None):
     """The `Case` of a tree that was read, a `Fitted`, on some data, by default its own."""
     data = known.data if data is None else known.completed(data)
+    if data.blq == "M1":
+        warn(
+            f"{data.source}: records below quantification were left out (M1), which simulated ones are not; read the "
+            "data with blq='M3'"
+        )
     return Case(known.model, data, known.design(data), known.draws_of(data.outcomes))
 
 

@@ -80,11 +80,6 @@ def residuals(
     """
     case = case_of(fitted(tree, model), data)
     rng = np.random.default_rng(random_seed)
-    if case.data.blq == "M1":
-        warn(
-            "residuals: records below quantification were left out (M1), which simulated ones are not; read the data "
-            "with blq='M3'"
-        )
     linearised = Linearised(case.model, case.design, case.middle)
     typical, modes = case.at(), case.at(linearised.effects(linearised.modes.u))
     places = {"WRES": linearised.typical, "CWRES": linearised.modes}
