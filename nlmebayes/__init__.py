@@ -14,6 +14,7 @@ _HOME = {
     "autocorrelation": ("Autoregressive",),
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
+    "criticism.npc": ("npc",),
     "criticism.npde": ("npde",),
     "criticism.ppc": ("ppc",),
     "criticism.predictive": ("vpc",),

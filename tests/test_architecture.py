@@ -27,8 +27,8 @@ ROOMS = (
 # Top to bottom within rooms of several floors.
 FLOORS = {
     "criticism": (
-        "residuals", "ppc", "predictive", "comparison", "shares", "survival", "bins", "loo", "linearised", "limits",
-        "replicates", "tad", "npde", "decorrelation",
+        "residuals", "ppc", "npc", "predictive", "comparison", "shares", "survival", "bins", "loo", "linearised",
+        "limits", "replicates", "tad", "npde", "decorrelation",
     ),
     "dosing": (
         "monitoring", "search", "recommendation", "doubts", "inheritance", "prospect", "targets", "exposure", "outlook",

@@ -231,6 +231,25 @@ def test_events_have_a_survival_curve_in_each_stratum():
         nb.vpc(tree, correct="prediction", replicates=20)
 
 
+def test_a_numerical_check_counts_what_lies_outside_of_each_interval():
+    """Records at quantiles of their law, which is normal with variance 0.36 + 0.64."""
+    tree = linear(1.0 + stats.norm.ppf((np.arange(120) + 0.5) / 120))
+    table = nb.npc(tree, replicates=4000, intervals=[0.0, 0.5, 0.9])
+    assert table["observed"].to_numpy() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.05, 0.05], abs=0.018)
+    assert table["expected"].to_numpy() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.05, 0.05])
+    assert table["median"].to_numpy() == pytest.approx(table["expected"].to_numpy(), abs=0.01)
+    # of one subject's three records, with correlation 0.36, 40 subjects
+    each = stats.multivariate_normal(cov=0.36 + 0.64 * np.eye(2)).cdf(np.zeros(2))
+    sd = np.sqrt((0.25 * 3 + 6 * (each - 0.25)) / 9 / 40)
+    assert table.loc[0, "eti_ub"] - 0.5 == pytest.approx(stats.norm.ppf(0.95) * sd, abs=0.01)
+
+
+def test_logarithmic_axes_are_those_asked_for(oral):
+    figure = nb.plot.vpc(oral, by="sex", log="y", replicates=20)
+    assert [axis.get_yscale() for axis in figure.axes] == ["log", "log"]
+    assert [axis.get_xscale() for axis in figure.axes] == ["linear", "linear"]
+
+
 def linear(y):
     rows = pd.DataFrame({"id": np.repeat(np.arange(40), 3), "time": np.tile([0.0, 1.0, 2.0], 40), "y": y})
     data = nb.Dataset.from_frame(rows, outcome="y", time="time", levels="id")
