@@ -29,6 +29,7 @@ from nlmebayes.residual import LogNormal, Residual
 from nlmebayes.variances import residual_moments
 
 ROUNDS, CLOSE = 50, 1e-6  # steps towards the modes, and the last one, in SDs of the effects
+EVEN = 1e-9  # of a log-density that is as high
 MANY = 60  # records of a block from which on central differences of its parameters take much less time
 
 
@@ -79,7 +80,7 @@ class Linearised:
         x = tried(self.problem, x, self.factor, self.sigma, np.random.default_rng(0))
         for _ in range(ROUNDS):
             change[self.problem.terms :] = self._step(self.at(x[self.problem.terms :]))
-            x = self.problem.best(x, self.factor, self.sigma, change)
+            x = self._moved(x, change)
             if np.abs(change).max() < CLOSE:
                 return self.at(x[self.problem.terms :])
         if np.abs(change).max() < np.sqrt(CLOSE):  # the density tells no more of where it is highest
@@ -88,6 +89,13 @@ class Linearised:
             f"residuals: the most probable effects were not found in {ROUNDS} steps, so that there are no "
             "conditional residuals; look at the fit with check"
         )
+
+    def _moved(self, x, change):
+        """x after a step, or after the best part of it where the whole one leads some subject down."""
+        own, rest = self.problem.log_density(np.stack([x, x + change]), self.factor, self.sigma)
+        if (own[1] >= own[0] - EVEN).all() and rest[1] >= rest[0] - EVEN:
+            return x + change
+        return self.problem.best(x, self.factor, self.sigma, change)
 
     def at(self, u):
         """The `Place` of effects u (column,)."""
