@@ -31,12 +31,12 @@ def vpc(
     """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones,
     of probability ``ci_prob``. The numbers are those of `nlmebayes.vpc`, which says what the arguments are.
 
-    Individuals are drawn anew in every replicate. Each stratum of ``by`` has a panel, ``log`` names axes with logarithms.
-    Up to 12 distinct values of ``x`` have a bin each; more are binned into ``bins``. Vertical lines are intervals of the
-    observed percentiles. Where measurements are censored, a second panel has the fraction of them, observed over the
-    band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are shown per unit of
-    exposure; of successes and of ordered categories the picture has shares instead of percentiles, of times to an event
-    the Kaplan-Meier curve over the band of the simulated ones.
+    Individuals are drawn anew in every replicate. Each stratum of ``by`` has a panel; ``log`` names axes with
+    logarithms. Up to 12 distinct values of ``x`` have a bin each; more are binned into ``bins``. Vertical lines are
+    intervals of the observed percentiles. Where measurements are censored, a second panel has the fraction of them,
+    observed over the band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are
+    shown per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of
+    times to an event the Kaplan-Meier curve over the band of the simulated ones.
     """
     case = case_of(fitted(tree, model))
     options = Options(by=by, bins=bins, binning=binning, correct=correct, logged=logged, ci_prob=ci_prob)
