@@ -107,6 +107,34 @@ class Rate(nb.Curve):
         return p.rate + 0.0 * x.time
 
 
+class Twice(nb.Curve):
+    """A level, and its double, which another assay measures."""
+
+    parameters = (nb.Parameter("level", typical=2.0, spread=1.0, link="identity"),)
+    inputs = ("time",)
+    outcomes = ("one", "two")
+
+    def curve(self, p, x):
+        return {"one": p.level + 0.0 * x.time, "two": 2.0 * p.level + 0.0 * x.time}
+
+
+def test_all_outcomes_of_a_subject_are_decorrelated_together():
+    rng = np.random.default_rng(2)
+    frame = study().drop(columns="y").assign(one=rng.normal(2, 1, 24), two=rng.normal(4, 1, 24))
+    data = nb.Dataset.from_frame(frame, outcome=("one", "two"), time="time", levels="id")
+    model = nb.Model(Twice(), residual={"one": nb.Additive(), "two": nb.Additive()})
+    values = {"theta_level": [2.0], "omega_id": [0.7], "sigma_one_a": 0.5, "sigma_two_a": 0.9}
+    table = nb.residuals(stated(model, data, **values), replicates=50)
+    loads = np.repeat([1.0, 2.0], 4)
+    variance = 0.49 * np.outer(loads, loads) + np.diag(np.repeat([0.25, 0.81], 4))
+    away = np.hstack([frame[name].to_numpy().reshape(-1, 4) - mean for name, mean in (("one", 2.0), ("two", 4.0))])
+    expected = by_root(variance, away)
+    for name, here in (("one", slice(0, 4)), ("two", slice(4, 8))):
+        own = table[table["outcome"] == name]
+        assert own["CWRES"].to_numpy().reshape(-1, 4) == pytest.approx(expected[:, here])
+    assert table["outcome"].tolist()[:4] == data.observations["outcome"].tolist()[:4]
+
+
 def rates(residual, y, **sigma):
     frame = study().assign(y=y)
     model = nb.Model(Rate(), "rate ~ 1 + (1|id)", residual=residual)
@@ -209,6 +237,16 @@ def test_of_many_records_slopes_by_differences_agree(monkeypatch):
     monkeypatch.setattr(Linearised, "_exact", None)
     other = nb.residuals(tree, replicates=20)
     assert other["CWRES"].to_numpy() == pytest.approx(exact["CWRES"].to_numpy(), abs=1e-6)
+
+
+def test_effects_that_are_not_found_are_told_and_their_residuals_missing(monkeypatch):
+    _, tree = rates(nb.Proportional(), np.linspace(1.0, 3.0, 24), sigma_y_b=0.2)
+    monkeypatch.setattr(Linearised, "_lost", lambda *_: (1, 4))
+    with pytest.warns(UserWarning, match="the most probable effects of id 1, 4 were not found"):
+        table = nb.residuals(tree, replicates=20)
+    lost = table["id"].isin(["1", "4"])
+    assert (np.isnan(table[["IPRED", "IRES", "IWRES", "CWRES"]]).all(axis=1) == lost).all()
+    assert np.isfinite(table[["PRED", "WRES", "npde"]]).all(axis=None)
 
 
 def test_modes_are_those_of_the_density_where_the_state_is_carried_on():

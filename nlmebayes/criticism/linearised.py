@@ -29,6 +29,7 @@ from nlmebayes.residual import LogNormal, Residual
 from nlmebayes.variances import residual_moments
 
 ROUNDS, CLOSE = 50, 1e-6  # steps towards the modes, and the last one, in SDs of the effects
+MOVING = 1e-3  # a last step that shows that they were not found
 EVEN = 1e-9  # of a log-density that is as high
 MANY = 60  # records of a block from which on central differences of its parameters take much less time
 
@@ -36,11 +37,12 @@ MANY = 60  # records of a block from which on central differences of its paramet
 @dataclass(frozen=True, eq=False)
 class Place:
     """Effects ``u`` (column,) of one population, and the predictions (record,) by outcome there, with their slopes
-    (record, column), sparse."""
+    (record, column), sparse; the numbers of subjects whose effects were sought and ``lost``."""
 
     u: np.ndarray
     f: dict
     slopes: dict
+    lost: tuple = ()
 
 
 class Linearised:
@@ -67,13 +69,7 @@ class Linearised:
 
     @cached_property
     def modes(self):
-        """The `Place` of the most probable effects of all groups, given the population and all records.
-
-        Raises
-        ------
-        ModelError
-            They are not found.
-        """
+        """The `Place` of the most probable effects of all groups, given the population and all records."""
         x, change = self._x(self.typical.u), np.zeros(len(self.fixed) + self.loads.shape[1])
         if not len(self.typical.u):
             return self.typical
@@ -82,13 +78,15 @@ class Linearised:
             change[self.problem.terms :] = self._step(self.at(x[self.problem.terms :]))
             x = self._moved(x, change)
             if np.abs(change).max() < CLOSE:
-                return self.at(x[self.problem.terms :])
-        if np.abs(change).max() < np.sqrt(CLOSE):  # the density tells no more of where it is highest
-            return self.at(x[self.problem.terms :])
-        raise ModelError(
-            f"residuals: the most probable effects were not found in {ROUNDS} steps, so that there are no "
-            "conditional residuals; look at the fit with check"
-        )
+                break
+        return replace(self.at(x[self.problem.terms :]), lost=self._lost(change))
+
+    def _lost(self, change):
+        """Numbers of the subjects whose effects would still move: all of them where those of an outer level do."""
+        moving = np.abs(change) > MOVING
+        if moving[~self.problem.own].any():
+            return tuple(range(self.problem.count))
+        return tuple(np.unique(self.problem.of_column[moving]).tolist())
 
     def _moved(self, x, change):
         """x after a step, or after the best part of it where the whole one leads some subject down."""
@@ -146,6 +144,7 @@ class Linearised:
             _, s, w = self.problem.density(o, place.f[o.name], self.sigma)
             known = np.isfinite(s) & np.isfinite(w)
             g = place.slopes[o.name].multiply(known[:, None]).tocsr()
+            g.data = np.nan_to_num(g.data)  # of records without a prediction
             s, w = np.where(known, s, 0.0), sparse.diags(np.where(known, w, 0.0))
             if self.stated.residual_of(o.name).correlated:
                 w = self.compared(place, o.name).information
@@ -267,19 +266,21 @@ def weighted(linearised, place):
     """Weighted residuals around a `Place`, by outcome (record,), of measurements that are comparable with their
     predictions and not censored; all of a subject together. Missing where a record is none of these or has no scatter.
     """
-    design, subject = linearised.design, linearised.problem.subject
-    names = [o.name for o in design.outcomes if linearised.stated.residual_of(o.name).comparable and o.nodes is None]
-    each = [linearised.compared(place, name) for name in names]
+    each = _comparable(linearised, place)
     if not each:
         return {}
-    y, f, slope, sd = (np.concatenate([getattr(x, part) for x in each]) for part in ("y", "f", "slope", "sd"))
-    g = sparse.vstack([place.slopes[name] for name in names]).tocsr().multiply(slope[:, None]).tocsr()
-    correlation = sparse.block_diag([x.correlation for x in each]).tocsr()
-    observed = [o for o in design.outcomes if o.name in names]
-    used = np.concatenate([~o.censored & np.isfinite(o.values) for o in observed]) & np.isfinite(y) & np.isfinite(f)
-    used &= np.isfinite(sd) & (sd > 0)
-    mean, found = f - g @ place.u, np.full(len(y), np.nan)
-    for label, here in places(np.concatenate([subject[o.unit] for o in observed])).items():
+    observed = [o for o in linearised.design.outcomes if o.name in each]
+    y, f, slope, sd = (
+        np.concatenate([getattr(each[o.name], part) for o in observed]) for part in ("y", "f", "slope", "sd")
+    )
+    correlation = sparse.block_diag([each[o.name].correlation for o in observed]).tocsr()
+    with np.errstate(all="ignore"):  # of records without a prediction, which are not used
+        g = sparse.vstack([place.slopes[o.name] for o in observed]).tocsr().multiply(slope[:, None]).tocsr()
+        mean, finite = f - g @ place.u, np.isfinite(g.sum(axis=1)).ravel()
+    used = np.concatenate([~o.censored & np.isfinite(o.values) for o in observed]) & finite & (sd > 0)
+    used &= np.isfinite([y, f, sd]).all(axis=0)
+    found = np.full(len(y), np.nan)
+    for label, here in places(np.concatenate([o.subject for o in observed])).items():
         here = here[used[here]]
         if not len(here):
             continue
@@ -287,6 +288,19 @@ def weighted(linearised, place):
         try:
             found[here] = by_symmetric_root(y[here], mean[here], (own @ own.T).toarray() + around)
         except ModelError as error:
-            raise ModelError(f"residuals: {design.outcomes[0].name} of subject number {label + 1}: {error}") from None
-    ends = np.cumsum([len(x.y) for x in each])[:-1]
-    return dict(zip(names, np.split(found, ends), strict=True))
+            raise ModelError(f"residuals: {label}: {error}") from None
+    ends = np.cumsum([len(o.row) for o in observed])[:-1]
+    return dict(zip([o.name for o in observed], np.split(found, ends), strict=True))
+
+
+def _comparable(linearised, place):
+    """`Scattered` records by outcome, of measurements near their predictions whose variance is known."""
+    found = {}
+    for o in linearised.design.outcomes:
+        residual = linearised.stated.residual_of(o.name)
+        if residual.comparable and not residual.folds:
+            try:
+                found[o.name] = linearised.compared(place, o.name)
+            except ModelError:  # a residual of one's own, without moments
+                continue
+    return found

@@ -22,6 +22,7 @@ from nlmebayes.tails import tails
 
 DRAWS = 1000  # of a posterior, from which bands and LOO-PIT are computed
 OF_SIMULATION = ("EPRED", "ERES", "EWRES", "npd", "npde")
+CONDITIONAL = {"IPRED", "IRES", "IWRES", "CWRES", "cox_snell", "martingale"}
 COLUMNS = (
     "PRED", "RES", "WRES", "IPRED", "IPRED_eti_lb", "IPRED_eti_ub", "IRES", "IWRES", "CWRES", *OF_SIMULATION, "LOO_PIT",
     "LOO_khat", "cox_snell", "martingale",
@@ -84,6 +85,7 @@ def residuals(
     typical, modes = case.at(), case.at(linearised.effects(linearised.modes.u))
     places = {"WRES": linearised.typical, "CWRES": linearised.modes}
     weights = {name: weighted(linearised, place) for name, place in places.items()}
+    lost = _lost(case, linearised.modes)
     simulated, posterior = case.replicated(replicates, rng), _posterior(case, rng)
     tables = []
     for o in case.design.outcomes:
@@ -97,8 +99,22 @@ def residuals(
             found |= {name: each[o.name] for name, each in weights.items() if o.name in each}
             found |= _simulated(residual, o, flags, limit, simulated[o.name], rng)
         found |= _bands(case, posterior, o, found["CENS"], ci_prob, rng)
+        for name in CONDITIONAL & found.keys():
+            found[name] = np.where(np.isin(o.subject_number, lost), np.nan, found[name])
         tables.append(_labelled(case.data, frame, found))
     return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _lost(case, modes):
+    """Numbers of the subjects without conditional modes, of whom a warning tells."""
+    if modes.lost:
+        names = {n: label for o in case.design.outcomes for n, label in zip(o.subject_number, o.subject, strict=True)}
+        named = ", ".join(str(names[n]) for n in modes.lost if n in names)
+        warn(
+            f"residuals: the most probable effects of {case.data.subject} {named} were not found, and so no IPRED, "
+            "IRES, IWRES and CWRES of theirs; look at their records"
+        )
+    return modes.lost
 
 
 def _labelled(data, frame, found):
