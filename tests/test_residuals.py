@@ -345,6 +345,21 @@ def test_leave_one_out_shares_are_those_of_the_conjugate_posterior():
     assert table["IPRED_eti_lb"].to_numpy() == pytest.approx(np.quantile(drawn, 0.05))
 
 
+def test_bands_of_npd_are_those_over_populations():
+    """Means drawn from a posterior of SD 0.5, measurements of SD 1: npd y - mean."""
+    rng = np.random.default_rng(5)
+    frame = study().assign(y=np.linspace(0.0, 2.0, 24))
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1"), dataset(frame), draws=400, sigma_y_a=1.0)
+    drawn = rng.normal(1.0, 0.5, 400)
+    tree["posterior"] = (
+        tree["posterior"].to_dataset().assign(theta_mu=(("chain", "draw", "mu_term"), drawn[None, :, None]))
+    )
+    table, y = nb.residuals(tree, replicates=800, populations=100), frame["y"].to_numpy()
+    for column, p in (("npd_eti_lb", 0.05), ("npd_eti_ub", 0.95)):
+        assert table[column].to_numpy() == pytest.approx(y - 1 + 0.5 * stats.norm.ppf(p), abs=0.3)
+    assert (table["npd_eti_lb"] < table["npd"]).all() and (table["npd"] < table["npd_eti_ub"]).all()
+
+
 @pytest.mark.external
 def test_run_504_has_the_cwres_of_nonmem(reference):
     folder = reference / "criticism"
