@@ -207,7 +207,6 @@ CALLS = {
     },
     "residuals": lambda: {
         "tree": tree(), "data": None, "replicates": 50, "lloq": {"conc": 0.1}, "uloq": 1000.0, "ci_prob": 0.8,
-        "populations": 2,
         "random_seed": 3, "model": model(),
     },
     "vpc": lambda: {

@@ -75,8 +75,10 @@ class Case:
         Raises
         ------
         ModelError
-            There are none left.
+            There are none left, or one was asked for.
         """
+        if many < 2:
+            raise ModelError("replicates must be two or more; a thousand serve most data")
         draws = spread(self.draws, many)
         f = self.predictions(draws, effects(self.design, replace(draws, eta={}, groups={}), rng))
         whole = np.all([np.isfinite(x.reshape(len(x), -1)).all(axis=1) for x in f.values()], axis=0)
