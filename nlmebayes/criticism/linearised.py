@@ -28,7 +28,7 @@ from nlmebayes.pilot import Problem, tried
 from nlmebayes.residual import LogNormal, Residual
 from nlmebayes.variances import residual_moments
 
-ROUNDS, CLOSE = 50, 1e-6  # steps towards the modes, and the last one, in SDs of the effects
+ROUNDS, CLOSE = 50, 1e-5  # steps towards the modes, and the last one, in SDs of the effects
 MOVING = 1e-3  # a last step that shows that they were not found
 EVEN = 1e-9  # of a log-density that is as high
 MANY = 60  # records of a block from which on central differences of its parameters take much less time
