@@ -199,6 +199,19 @@ def test_of_event_times_there_are_cox_snell_and_martingale_residuals():
     assert (share > 1 - survival - 0.12)[frame["seen"] == 0].all()
 
 
+def test_of_events_in_an_interval_only_discrepancies_remain():
+    frame = pd.DataFrame({"id": np.arange(60), "t": np.repeat([2.0, 3.0, 5.0], 20), "cens": 1, "low": np.nan})
+    frame.loc[:29, "low"], frame.loc[30:, "cens"] = 1.0, 0
+    data = nb.Dataset.from_frame(frame, outcome="t", levels="id", censored="cens", limit="low")
+    model = nb.Model(ParametricSurvival("exponential"), "rate ~ 1", residual=nb.TimeToEvent())
+    tree = stated(model, data, draws=200, theta_rate=[-1.0])
+    table, within = nb.residuals(tree, replicates=400), frame["low"].notna()
+    assert (np.isnan(table[["LOO_PIT", "cox_snell", "martingale"]]).all(axis=1) == within).all()
+    share = stats.norm.cdf(table["npd"])[within]
+    low, high = (1 - np.exp(-np.exp(-1.0) * t) for t in (1.0, frame["t"][within]))
+    assert (share > low - 0.1).all() and (share < high + 0.1).all()
+
+
 def occasions():
     """Two doses, the second while much of the first is left, with a clearance that changes between occasions."""
     times = np.array([1.0, 6.0, 9.0, 13.0, 18.0])
