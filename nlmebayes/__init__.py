@@ -15,6 +15,7 @@ _HOME = {
     "forecasting.averaging": ("Average", "average"),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "criticism.check": ("Report", "check"),
+    "criticism.npc": ("npc",),
     "criticism.npde": ("npde",),
     "criticism.ppc": ("ppc",),
     "criticism.predictive": ("vpc",),

@@ -216,7 +216,11 @@ CALLS = {
     },
     "ppc": lambda: {
         "tree": tree(), "statistic": lambda rows: rows["DV"].max(), "data": None, "outcome": "conc", "replicates": 50,
-        "ci_prob": 0.8, "random_seed": 3, "model": model(),
+        "lloq": 0.1, "uloq": {"conc": 1000.0}, "ci_prob": 0.8, "random_seed": 3, "model": model(),
+    },
+    "npc": lambda: {
+        "tree": tree(), "data": None, "outcome": "conc", "by": ["wt"], "intervals": [0.0, 0.9], "replicates": 50,
+        "lloq": 0.1, "uloq": {"conc": 1000.0}, "ci_prob": 0.8, "random_seed": 3, "model": model(),
     },
     "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
     "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
@@ -282,7 +286,7 @@ CALLS = {
     "plot.vpc": lambda: {
         "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1, "ci_prob": 0.8,
         "by": ["wt"], "binning": "count", "correct": "prediction", "logged": True, "replicates": 30, "lloq": 0.1,
-        "uloq": 1000.0,
+        "uloq": 1000.0, "log": "xy",
     },
     "plot.prior": lambda: {
         "tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8, "by": ["wt"], "binning": "count"

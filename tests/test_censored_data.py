@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from nlmebayes.measurement import measure
 from scipy import integrate, stats
 
 import nlmebayes as nb
@@ -96,6 +97,15 @@ def test_the_predictive_check_shows_the_censored_fraction():
     fraction = figure.axes[1].lines[0].get_ydata()
     below = frame.groupby("t")["y"].apply(lambda y: (y < LLOQ).mean())
     assert fraction == pytest.approx(below.to_numpy())
+
+
+@pytest.mark.parametrize("residual", [nb.Additive(), nb.Combined(), nb.StudentT()])
+@pytest.mark.parametrize("draws", [1, 2])
+def test_positive_measurements_are_drawn_from_the_truncated_law_of_any_number_of_samples(residual, draws):
+    parts = {"a": 1.0, "b": 0.0, "nu": 1e6}
+    s = {part: np.full(draws, parts[part]) for part in residual.priors(1.0)}
+    drawn = measure(residual, np.full((draws, 4000), 0.5), s, np.random.default_rng(1), positive=True)
+    assert stats.kstest(drawn.ravel(), stats.truncnorm(-0.5, np.inf, loc=0.5).cdf).pvalue > 0.001
 
 
 def test_other_measurements_keep_their_limits():

@@ -60,6 +60,13 @@ def test_the_system_of_its_page_is_a_model():
     assert central == pytest.approx([5.0 - 0.5 * 30, -0.1 * 10])
 
 
+def test_the_page_of_criticism_runs_as_printed():
+    names = {}
+    for code in blocks("docs/criticism.md"):
+        exec(compile(code, "docs/criticism.md", "exec"), names)
+    assert np.isfinite(names["late"][["CWRES", "npde"]]).all(axis=None)
+
+
 def test_the_page_of_dosing_runs_as_printed():
     names = {}
     for code in blocks("docs/dosing.md"):

@@ -154,6 +154,7 @@ def test_bins_by_count_by_clusters_by_edges_and_by_a_column():
         ({"outcome": "sex"}, "observed has no column 'sex' of numbers"),
         ({"simulated": np.ones((3, 2))}, r"must be \(replicate, record\) of 180 records"),
         ({"tree": None, "observed": None, "simulated": None}, "give a tree, or observed= and simulated="),
+        ({"lloq": {"y": 1.0}}, "lloq= and uloq= of numbers from anywhere are a number, or a column"),
         ({"binning": "kmeans"}, "binning must be 'count' or 'k-means'"),
     ],
 )
@@ -185,6 +186,25 @@ def test_a_check_over_time_after_dose_joins_the_doses(oral):
     assert ((table["observed"] > table["eti_lb"] - 0.5) & (table["observed"] < table["eti_ub"] + 0.5)).all()
 
 
+def test_records_without_a_place_are_counted(oral):
+    data = nb.training_dataset(oral)
+    early = data.observations.assign(time=data.observations["time"] - 2.0)
+    frame = early.rename(columns={"value": "y"})[["id", "time", "y", "sex"]]
+    doses = data.doses[["id", "time"]].assign(amt=100.0)
+    moved = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id", doses=doses)
+    with pytest.warns(UserWarning, match=r"vpc: 30 records of y have no tad \(row 1\) and are left out"):
+        table = nb.vpc(oral, moved, x="tad", replicates=20, percentiles=[50])
+    assert table["n"].sum() == 120
+
+
+def test_records_that_m1_left_out_are_told():
+    frame = pd.DataFrame({"id": np.repeat(np.arange(10), 2), "y": np.linspace(0, 3, 20)})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id", lloq=1.0, blq="M1")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + (1|id)"), data)
+    with pytest.warns(UserWarning, match=r"were left out \(M1\), which simulated ones are not"):
+        nb.ppc(tree, lambda rows: rows["DV"].min(), replicates=20)
+
+
 def test_a_picture_draws_the_table_with_a_panel_for_each_stratum(oral):
     figure = nb.plot.vpc(oral, by="sex", correct="prediction", replicates=100)
     table = nb.vpc(oral, by="sex", correct="prediction", replicates=100)
@@ -211,6 +231,25 @@ def test_events_have_a_survival_curve_in_each_stratum():
         nb.vpc(tree, correct="prediction", replicates=20)
 
 
+def test_a_numerical_check_counts_what_lies_outside_of_each_interval():
+    """Records at quantiles of their law, which is normal with variance 0.36 + 0.64."""
+    tree = linear(1.0 + stats.norm.ppf((np.arange(120) + 0.5) / 120))
+    table = nb.npc(tree, replicates=4000, intervals=[0.0, 0.5, 0.9])
+    assert table["observed"].to_numpy() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.05, 0.05], abs=0.018)
+    assert table["expected"].to_numpy() == pytest.approx([0.5, 0.5, 0.25, 0.25, 0.05, 0.05])
+    assert table["median"].to_numpy() == pytest.approx(table["expected"].to_numpy(), abs=0.01)
+    # of one subject's three records, with correlation 0.36, 40 subjects
+    each = stats.multivariate_normal(cov=0.36 + 0.64 * np.eye(2)).cdf(np.zeros(2))
+    sd = np.sqrt((0.25 * 3 + 6 * (each - 0.25)) / 9 / 40)
+    assert table.loc[0, "eti_ub"] - 0.5 == pytest.approx(stats.norm.ppf(0.95) * sd, abs=0.01)
+
+
+def test_logarithmic_axes_are_those_asked_for(oral):
+    figure = nb.plot.vpc(oral, by="sex", log="y", replicates=20)
+    assert [axis.get_yscale() for axis in figure.axes] == ["log", "log"]
+    assert [axis.get_xscale() for axis in figure.axes] == ["linear", "linear"]
+
+
 def linear(y):
     rows = pd.DataFrame({"id": np.repeat(np.arange(40), 3), "time": np.tile([0.0, 1.0, 2.0], 40), "y": y})
     data = nb.Dataset.from_frame(rows, outcome="y", time="time", levels="id")
@@ -228,6 +267,13 @@ def test_a_statistic_of_ones_own_has_its_law():
     assert table.loc["n", "p"] == 0.5
 
 
-def test_a_statistic_that_is_no_number_is_refused():
-    with pytest.raises(nb.ModelError, match="ppc: the statistic must give a number, or a Series of them; got nan"):
-        nb.ppc(linear(np.ones(120)), lambda rows: np.nan, replicates=20)
+@pytest.mark.parametrize(
+    ("statistic", "message"),
+    [
+        (lambda rows: np.nan, "must give a number, or a Series of them; got nan"),
+        (lambda rows: rows["dv"].max(), "failed with KeyError: 'dv'"),
+    ],
+)
+def test_a_statistic_that_is_no_number_is_refused(statistic, message):
+    with pytest.raises(nb.ModelError, match=f"ppc: the statistic {message}"):
+        nb.ppc(linear(np.ones(120)), statistic, replicates=20)

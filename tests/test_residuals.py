@@ -10,6 +10,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes.criticism import linearised
 from nlmebayes.criticism.linearised import Linearised
 from nlmebayes.criticism.replicates import case_of
 from nlmebayes.evaluation.evaluator import evaluator
@@ -106,6 +107,34 @@ class Rate(nb.Curve):
         return p.rate + 0.0 * x.time
 
 
+class Twice(nb.Curve):
+    """A level, and its double, which another assay measures."""
+
+    parameters = (nb.Parameter("level", typical=2.0, spread=1.0, link="identity"),)
+    inputs = ("time",)
+    outcomes = ("one", "two")
+
+    def curve(self, p, x):
+        return {"one": p.level + 0.0 * x.time, "two": 2.0 * p.level + 0.0 * x.time}
+
+
+def test_all_outcomes_of_a_subject_are_decorrelated_together():
+    rng = np.random.default_rng(2)
+    frame = study().drop(columns="y").assign(one=rng.normal(2, 1, 24), two=rng.normal(4, 1, 24))
+    data = nb.Dataset.from_frame(frame, outcome=("one", "two"), time="time", levels="id")
+    model = nb.Model(Twice(), residual={"one": nb.Additive(), "two": nb.Additive()})
+    values = {"theta_level": [2.0], "omega_id": [0.7], "sigma_one_a": 0.5, "sigma_two_a": 0.9}
+    table = nb.residuals(stated(model, data, **values), replicates=50)
+    loads = np.repeat([1.0, 2.0], 4)
+    variance = 0.49 * np.outer(loads, loads) + np.diag(np.repeat([0.25, 0.81], 4))
+    away = np.hstack([frame[name].to_numpy().reshape(-1, 4) - mean for name, mean in (("one", 2.0), ("two", 4.0))])
+    expected = by_root(variance, away)
+    for name, here in (("one", slice(0, 4)), ("two", slice(4, 8))):
+        own = table[table["outcome"] == name]
+        assert own["CWRES"].to_numpy().reshape(-1, 4) == pytest.approx(expected[:, here])
+    assert table["outcome"].tolist()[:4] == data.observations["outcome"].tolist()[:4]
+
+
 def rates(residual, y, **sigma):
     frame = study().assign(y=y)
     model = nb.Model(Rate(), "rate ~ 1 + (1|id)", residual=residual)
@@ -170,6 +199,19 @@ def test_of_event_times_there_are_cox_snell_and_martingale_residuals():
     assert (share > 1 - survival - 0.12)[frame["seen"] == 0].all()
 
 
+def test_of_events_in_an_interval_only_discrepancies_remain():
+    frame = pd.DataFrame({"id": np.arange(60), "t": np.repeat([2.0, 3.0, 5.0], 20), "cens": 1, "low": np.nan})
+    frame.loc[:29, "low"], frame.loc[30:, "cens"] = 1.0, 0
+    data = nb.Dataset.from_frame(frame, outcome="t", levels="id", censored="cens", limit="low")
+    model = nb.Model(ParametricSurvival("exponential"), "rate ~ 1", residual=nb.TimeToEvent())
+    tree = stated(model, data, draws=200, theta_rate=[-1.0])
+    table, within = nb.residuals(tree, replicates=400), frame["low"].notna()
+    assert (np.isnan(table[["LOO_PIT", "cox_snell", "martingale"]]).all(axis=1) == within).all()
+    share = stats.norm.cdf(table["npd"])[within]
+    low, high = (1 - np.exp(-np.exp(-1.0) * t) for t in (1.0, frame["t"][within]))
+    assert (share > low - 0.1).all() and (share < high + 0.1).all()
+
+
 def occasions():
     """Two doses, the second while much of the first is left, with a clearance that changes between occasions."""
     times = np.array([1.0, 6.0, 9.0, 13.0, 18.0])
@@ -199,6 +241,25 @@ def test_slopes_are_exact_where_the_state_is_carried_into_the_next_occasion():
     place = found.at(u)
     assert place.f["y"] == pytest.approx(f(u), rel=1e-12)
     assert place.slopes["y"].toarray() == pytest.approx(expected, abs=1e-7 * np.abs(expected).max())
+
+
+def test_of_many_records_slopes_by_differences_agree(monkeypatch):
+    _, tree = rates(nb.Proportional(), np.linspace(1.0, 3.0, 24), sigma_y_b=0.2)
+    exact = nb.residuals(tree, replicates=20)
+    monkeypatch.setattr(linearised, "MANY", 2)
+    monkeypatch.setattr(Linearised, "_exact", None)
+    other = nb.residuals(tree, replicates=20)
+    assert other["CWRES"].to_numpy() == pytest.approx(exact["CWRES"].to_numpy(), abs=1e-6)
+
+
+def test_effects_that_are_not_found_are_told_and_their_residuals_missing(monkeypatch):
+    _, tree = rates(nb.Proportional(), np.linspace(1.0, 3.0, 24), sigma_y_b=0.2)
+    monkeypatch.setattr(Linearised, "_lost", lambda *_: (1, 4))
+    with pytest.warns(UserWarning, match="the most probable effects of id 1, 4 were not found"):
+        table = nb.residuals(tree, replicates=20)
+    lost = table["id"].isin(["1", "4"])
+    assert (np.isnan(table[["IPRED", "IRES", "IWRES", "CWRES"]]).all(axis=1) == lost).all()
+    assert np.isfinite(table[["PRED", "WRES", "npde"]]).all(axis=None)
 
 
 def test_modes_are_those_of_the_density_where_the_state_is_carried_on():
@@ -295,6 +356,21 @@ def test_leave_one_out_shares_are_those_of_the_conjugate_posterior():
     others = (y.sum() - y) / 23
     assert table["LOO_PIT"].to_numpy() == pytest.approx(stats.norm.cdf(y, others, 2 * np.sqrt(1 + 1 / 23)), abs=0.06)
     assert table["IPRED_eti_lb"].to_numpy() == pytest.approx(np.quantile(drawn, 0.05))
+
+
+def test_bands_of_npd_are_those_over_populations():
+    """Means drawn from a posterior of SD 0.5, measurements of SD 1: npd y - mean."""
+    rng = np.random.default_rng(5)
+    frame = study().assign(y=np.linspace(0.0, 2.0, 24))
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1"), dataset(frame), draws=400, sigma_y_a=1.0)
+    drawn = rng.normal(1.0, 0.5, 400)
+    tree["posterior"] = (
+        tree["posterior"].to_dataset().assign(theta_mu=(("chain", "draw", "mu_term"), drawn[None, :, None]))
+    )
+    table, y = nb.residuals(tree, replicates=800, populations=100), frame["y"].to_numpy()
+    for column, p in (("npd_eti_lb", 0.05), ("npd_eti_ub", 0.95)):
+        assert table[column].to_numpy() == pytest.approx(y - 1 + 0.5 * stats.norm.ppf(p), abs=0.3)
+    assert (table["npd_eti_lb"] < table["npd"]).all() and (table["npd"] < table["npd_eti_ub"]).all()
 
 
 @pytest.mark.external

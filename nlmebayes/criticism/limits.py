@@ -35,6 +35,12 @@ def quantified(observed, frame, lloq=None, uloq=None):
     return flags, low, high
 
 
+def clipped(observed, frame, simulated, lloq=None, uloq=None):
+    """Replicates (replicate, record) with those beyond a limit at it, as observations are."""
+    _, low, high = quantified(observed, frame, lloq, uloq)
+    return simulated if low is None and high is None else np.clip(simulated, low, high)
+
+
 def _own(stated, name):
     return stated.get(name) if isinstance(stated, dict) else stated
 

@@ -6,8 +6,9 @@ their slopes in u are G, the variances of the measurements around them R:
 .. math:: E[y] = f - G u, \qquad V = G G' + R, \qquad V^{-1/2} (y - E[y])
 
 with the symmetric root. At u = 0 these are NONMEM's WRES, at the conditional modes CWRES (FOCE, interaction: R at the
-modes). Slopes are those of the graph, exact. Source: Hooker, Staatz and Karlsson (2007), Pharm. Res. 24, 2187-2197,
-doi:10.1007/s11095-007-9361-x.
+modes). Slopes are those of the graph, exact, but of subjects with very many records.
+
+Source: Hooker, Staatz and Karlsson (2007), Pharm. Res. 24, 2187-2197, doi:10.1007/s11095-007-9361-x.
 """
 
 from dataclasses import dataclass, replace
@@ -29,17 +30,21 @@ from nlmebayes.outcomes.autocorrelation import Autoregressive, order_of
 from nlmebayes.outcomes.residual import LogNormal, Residual
 from nlmebayes.summaries.moments import residual_moments
 
-ROUNDS, CLOSE = 50, 1e-7  # steps towards the modes, and the last one, in SDs of the effects
+ROUNDS, CLOSE = 50, 1e-5  # steps towards the modes, and the last one, in SDs of the effects
+MOVING = 1e-3  # a last step that shows that they were not found
+EVEN = 1e-9  # of a log-density that is as high
+MANY = 60  # records of a block from which on central differences of its parameters take much less time
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
     """Effects ``u`` (column,) of one population, and the predictions (record,) by outcome there, with their slopes
-    (record, column), sparse."""
+    (record, column), sparse; the numbers of subjects whose effects were sought and ``lost``."""
 
     u: np.ndarray
     f: dict
     slopes: dict
+    lost: tuple = ()
 
 
 class Linearised:
@@ -66,36 +71,61 @@ class Linearised:
 
     @cached_property
     def modes(self):
-        """The `Place` of the most probable effects of all groups, given the population and all records.
-
-        Raises
-        ------
-        ModelError
-            They are not found.
-        """
+        """The `Place` of the most probable effects of all groups, given the population and all records."""
         x, change = self._x(self.typical.u), np.zeros(len(self.fixed) + self.loads.shape[1])
         if not len(self.typical.u):
             return self.typical
         x = tried(self.problem, x, self.factor, self.sigma, np.random.default_rng(0))
         for _ in range(ROUNDS):
             change[self.problem.terms :] = self._step(self.at(x[self.problem.terms :]))
-            x = self.problem.best(x, self.factor, self.sigma, change)
+            x = self._moved(x, change)
             if np.abs(change).max() < CLOSE:
-                return self.at(x[self.problem.terms :])
-        if np.abs(change).max() < np.sqrt(CLOSE):  # the density tells no more of where it is highest
-            return self.at(x[self.problem.terms :])
-        raise ModelError(
-            f"residuals: the most probable effects were not found in {ROUNDS} steps, so that there are no "
-            "conditional residuals; look at the fit with check"
-        )
+                break
+        return replace(self.at(x[self.problem.terms :]), lost=self._lost(change))
+
+    def _lost(self, change):
+        """Numbers of the subjects whose effects would still move: all of them where those of an outer level do."""
+        moving = np.abs(change) > MOVING
+        if moving[~self.problem.own].any():
+            return tuple(range(self.problem.count))
+        return tuple(np.unique(self.problem.of_column[moving]).tolist())
+
+    def _moved(self, x, change):
+        """x after a step, or after the best part of it where the whole one leads some subject down."""
+        own, rest = self.problem.log_density(np.stack([x, x + change]), self.factor, self.sigma)
+        if (own[1] >= own[0] - EVEN).all() and rest[1] >= rest[0] - EVEN:
+            return x + change
+        return self.problem.best(x, self.factor, self.sigma, change)
 
     def at(self, u):
         """The `Place` of effects u (column,)."""
-        linear = self.problem.linear(self._x(u)[None], self.factor)[0].T
+        linear = self.problem.linear(self._x(u)[None], self.factor)
+        f, slopes = self._differences(linear) if self._by_differences else self._exact(linear[0].T)
+        return Place(u, f, {name: g @ self.loads for name, g in slopes.items()})
+
+    def _exact(self, linear):
+        """Predictions by outcome (record,), and their slopes in the linear predictors (parameter, unit), sparse."""
         rows, weights = self._rows
         f, slope = self.differentiate(np.repeat(linear[None], rows, axis=0), weights)
-        each = self._of_records(slope)
-        return Place(u, {name: values[0] for name, values in f.items()}, {k: (g @ self.loads) for k, g in each.items()})
+        return {name: values[0] for name, values in f.items()}, self._of_records(slope)
+
+    @cached_property
+    def _by_differences(self):
+        """Whether a block is so long that a row for each record takes too long, and has one unit only."""
+        alone = len(np.unique(self._blocks)) == len(self._blocks)
+        return alone and self._rows[0] > MANY
+
+    def _differences(self, linear):
+        """The same, by the central differences of the pilot: records depend on the parameters of their own unit."""
+        each = self.problem.around(linear, self.sigma)[2]
+        units, parameters = linear.shape[1:]
+        slopes = {}
+        for o in self.design.outcomes:
+            columns = o.unit[:, None] * parameters + np.arange(parameters)
+            rows = np.repeat(np.arange(len(o.unit)), parameters)
+            shape = len(o.unit), units * parameters
+            slopes[o.name] = sparse.csr_array((each[o.name][1].ravel(), (rows, columns.ravel())), shape)
+        return {name: f for name, (f, _) in each.items()}, slopes
 
     def effects(self, u):
         """eta by level, (group, effect)."""
@@ -116,6 +146,7 @@ class Linearised:
             _, s, w = self.problem.density(o, place.f[o.name], self.sigma)
             known = np.isfinite(s) & np.isfinite(w)
             g = place.slopes[o.name].multiply(known[:, None]).tocsr()
+            g.data = np.nan_to_num(g.data)  # of records without a prediction
             s, w = np.where(known, s, 0.0), sparse.diags(np.where(known, w, 0.0))
             if self.stated.residual_of(o.name).correlated:
                 w = self.compared(place, o.name).information
@@ -237,19 +268,21 @@ def weighted(linearised, place):
     """Weighted residuals around a `Place`, by outcome (record,), of measurements that are comparable with their
     predictions and not censored; all of a subject together. Missing where a record is none of these or has no scatter.
     """
-    design, subject = linearised.design, linearised.problem.subject
-    names = [o.name for o in design.outcomes if linearised.stated.residual_of(o.name).comparable and o.nodes is None]
-    each = [linearised.compared(place, name) for name in names]
+    each = _comparable(linearised, place)
     if not each:
         return {}
-    y, f, slope, sd = (np.concatenate([getattr(x, part) for x in each]) for part in ("y", "f", "slope", "sd"))
-    g = sparse.vstack([place.slopes[name] for name in names]).tocsr().multiply(slope[:, None]).tocsr()
-    correlation = sparse.block_diag([x.correlation for x in each]).tocsr()
-    observed = [o for o in design.outcomes if o.name in names]
-    used = np.concatenate([~o.censored & np.isfinite(o.values) for o in observed]) & np.isfinite(y) & np.isfinite(f)
-    used &= np.isfinite(sd) & (sd > 0)
-    mean, found = f - g @ place.u, np.full(len(y), np.nan)
-    for label, here in places(np.concatenate([subject[o.unit] for o in observed])).items():
+    observed = [o for o in linearised.design.outcomes if o.name in each]
+    y, f, slope, sd = (
+        np.concatenate([getattr(each[o.name], part) for o in observed]) for part in ("y", "f", "slope", "sd")
+    )
+    correlation = sparse.block_diag([each[o.name].correlation for o in observed]).tocsr()
+    with np.errstate(all="ignore"):  # of records without a prediction, which are not used
+        g = sparse.vstack([place.slopes[o.name] for o in observed]).tocsr().multiply(slope[:, None]).tocsr()
+        mean, finite = f - g @ place.u, np.isfinite(g.sum(axis=1)).ravel()
+    used = np.concatenate([~o.censored & np.isfinite(o.values) for o in observed]) & finite & (sd > 0)
+    used &= np.isfinite([y, f, sd]).all(axis=0)
+    found = np.full(len(y), np.nan)
+    for label, here in places(np.concatenate([o.subject for o in observed])).items():
         here = here[used[here]]
         if not len(here):
             continue
@@ -257,6 +290,19 @@ def weighted(linearised, place):
         try:
             found[here] = by_symmetric_root(y[here], mean[here], (own @ own.T).toarray() + around)
         except ModelError as error:
-            raise ModelError(f"residuals: {design.outcomes[0].name} of subject number {label + 1}: {error}") from None
-    ends = np.cumsum([len(x.y) for x in each])[:-1]
-    return dict(zip(names, np.split(found, ends), strict=True))
+            raise ModelError(f"residuals: {label}: {error}") from None
+    ends = np.cumsum([len(o.row) for o in observed])[:-1]
+    return dict(zip([o.name for o in observed], np.split(found, ends), strict=True))
+
+
+def _comparable(linearised, place):
+    """`Scattered` records by outcome, of measurements near their predictions whose variance is known."""
+    found = {}
+    for o in linearised.design.outcomes:
+        residual = linearised.stated.residual_of(o.name)
+        if residual.comparable and not residual.folds:
+            try:
+                found[o.name] = linearised.compared(place, o.name)
+            except ModelError:  # a residual of one's own, without moments
+                continue
+    return found

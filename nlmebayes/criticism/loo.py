@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nlmebayes.criticism.npde import ABOVE, BELOW
+from nlmebayes.criticism.npde import ABOVE, BELOW, MEASURED
 from nlmebayes.evaluation.measurement import log_density
 from nlmebayes.evaluation.weights import smoothed
 
@@ -30,7 +30,8 @@ def loo_pit(case, observed, draws, f, drawn, flags, rng):
         return found, khat
     dense = log_density(residual, f, draws.sigma.get(observed.name, {}), observed, case.design.positive)
     at = np.where(flags == BELOW, observed.upper, np.where(flags == ABOVE, observed.lower, observed.values))
-    for r in np.flatnonzero(np.isfinite(at) & np.isfinite(dense).all(axis=0)):
+    within = observed.censored & (flags == MEASURED)  # an event that is known to an interval
+    for r in np.flatnonzero(np.isfinite(at) & np.isfinite(dense).all(axis=0) & ~within):
         with np.errstate(all="ignore"):  # of records that no draw explains; k-hat says so
             weight, khat[r] = smoothed(-dense[:, r])
         low, high = weight @ (drawn[:, r] < at[r]), weight @ (drawn[:, r] <= at[r])

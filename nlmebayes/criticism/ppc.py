@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
-from nlmebayes.criticism import limits
+from nlmebayes.criticism.limits import Limit, clipped
 from nlmebayes.criticism.predictive import OWN, outcome_of
 from nlmebayes.criticism.replicates import case_of
 from nlmebayes.errors import ModelError
@@ -18,13 +18,14 @@ from nlmebayes.model.model import Data, Model
 @checked
 def ppc(
     tree: Tree, statistic: Callable, data: Data | None = None, *, outcome: Text | None = None,
-    replicates: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = 0, model: Model | None = None,
+    replicates: Count = 1000, lloq: Limit | None = None, uloq: Limit | None = None, ci_prob: Share = 0.9,
+    random_seed: Seed | None = 0, model: Model | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Predictive check of a statistic of one's own.
 
     Parameters
     ----------
-    tree, data, outcome, replicates, random_seed, model
+    tree, data, outcome, replicates, lloq, uloq, random_seed, model
         As of `vpc`.
     statistic : callable
         Takes the rows of a study, with its measurements in the column ``DV`` and everything else as in the data, and
@@ -46,9 +47,8 @@ def ppc(
     o, frame = case.outcome(outcome), case.frame(outcome)
     if case.model.residual_of(outcome).folds:
         raise ModelError(f"ppc: {outcome} is the time of an event; vpc has its Kaplan-Meier curve")
-    _, low, high = limits.quantified(o, frame)
     drawn = case.replicated(replicates, np.random.default_rng(random_seed))[outcome]
-    drawn = np.clip(drawn, low, high) if low is not None or high is not None else drawn
+    drawn = clipped(o, frame, drawn, lloq, uloq)
     kept = np.isfinite(o.values)
     rows = frame[kept].drop(columns=list(OWN[1:]))
     observed, *every = (_numbers(statistic, rows.assign(DV=y)) for y in (o.values[kept], *drawn[:, kept]))
@@ -63,7 +63,11 @@ def ppc(
 
 def _numbers(statistic, rows):
     """Numbers by name."""
-    found = statistic(rows)
+    try:
+        found = statistic(rows)
+    except Exception as error:  # of a function that is not ours, with rows that are
+        said = " ".join(str(error).split())
+        raise ModelError(f"ppc: the statistic failed with {type(error).__name__}: {said}") from error
     found = found if isinstance(found, pd.Series) else pd.Series({getattr(statistic, "__name__", "statistic"): found})
     try:
         values = found.astype(float)

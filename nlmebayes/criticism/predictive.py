@@ -1,12 +1,12 @@
 """`vpc`: data that the model simulates beside the data, percentile by percentile."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Array, Count, Names, Number, Seed, Share, Switch, Text, Tree, checked
+from nlmebayes.arguments import Array, Count, Names, Seed, Share, Switch, Text, Tree, checked, number
 from nlmebayes.criticism import comparison, limits
 from nlmebayes.criticism.bins import Binning, Bins, binned
 from nlmebayes.criticism.comparison import Records
@@ -14,13 +14,14 @@ from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.npde import ABOVE, BELOW, MEASURED
 from nlmebayes.criticism.replicates import case_of
 from nlmebayes.criticism.tad import since_dose
-from nlmebayes.errors import ModelError
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.model.model import Data, Model
 
 OWN = ("row", "value", "lower", "upper")  # columns of observations that are no place
 PERCENTILES = (5.0, 50.0, 95.0)
 Correction = Literal["prediction", "variance"]
+Percentile = Annotated[float, number("a number between 0 and 100, both excluded", 0.0, 100.0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Options:
     binning: Binning = "count"
     correct: Correction | None = None
     logged: Switch = False
-    percentiles: list[Number] = PERCENTILES
+    percentiles: list[Percentile] = PERCENTILES
     ci_prob: Share = 0.9
 
 
@@ -91,9 +92,10 @@ def vpc(
     DataFrame
         One row per stratum, bin and ``statistic`` (a percentile, ``"censored"``, a share, ``"survival"``): the columns
         ``by``, ``bin``, ``x`` (the median of the bin), ``n`` records, ``observed`` with ``observed_lb`` and
-        ``observed_ub``, as of independent records, and ``median``, ``eti_lb``, ``eti_ub`` of the replicates'. Counts
-        are per unit of exposure; of trials and categories there are shares, of times to an event the Kaplan-Meier
-        curve. Percentiles among censored records stand at the limit, or are missing where there is a correction.
+        ``observed_ub`` (as of independent records; infinite where these are too few), and ``median``, ``eti_lb``,
+        ``eti_ub`` of the replicates'. Counts are per unit of exposure; of trials and categories there are shares, of
+        times to an event the Kaplan-Meier curve. Percentiles among censored records stand at the limit, or are missing
+        where there is a correction.
 
     Raises
     ------
@@ -103,6 +105,11 @@ def vpc(
     options = Options(**options)
     if (tree is None) == (observed is None and simulated is None):
         raise ModelError("vpc: give a tree, or observed= and simulated=")
+    for name, given in (("pred", pred if tree is not None else None), ("data", data if tree is None else None)):
+        if given is not None:
+            raise ModelError(
+                f"vpc: {name}= does not go with {'a tree' if name == 'pred' else 'observed='}; leave it out"
+            )
     if tree is None:
         return of_frame(observed, simulated, outcome, x, pred, lloq, uloq, options).table
     case = case_of(fitted(tree, model), data)
@@ -122,7 +129,12 @@ def of_case(case, simulated, outcome, x, lloq=None, uloq=None, options=None):
         return _of_events(residual, o, frame, simulated[outcome], options)
     x = axis_of(case.model, case.data, x, ("tad", "dose_number") if len(case.data.doses) else ())
     at, known = frame[x].to_numpy(dtype=float), np.isfinite(o.values) | o.censored
+    nowhere = known & ~np.isfinite(at)
+    if nowhere.any():
+        warn(f"vpc: {nowhere.sum()} records of {outcome} have no {x} (row {o.row[nowhere][0]}) and are left out")
     kept = np.flatnonzero(known & np.isfinite(at))
+    if not len(kept):
+        raise ModelError(f"vpc: no measurement of {outcome} has a value of {x}")
     flags, *limit = limits.quantified(o, frame, lloq, uloq)
     pred = case.at()[outcome] if options.correct else np.ones(len(at))
     records = _binned(frame, at, o.values, simulated[outcome], flags, limit, pred, kept, options)
@@ -133,6 +145,8 @@ def of_frame(frame, simulated, outcome, x, pred, lloq, uloq, options):
     """The `Comparison` of the rows of a frame with their replicates (replicate, record)."""
     if frame is None or simulated is None or outcome is None or x is None:
         raise ModelError("vpc: of numbers from anywhere give observed=, simulated=, outcome= and x=")
+    if isinstance(lloq, dict) or isinstance(uloq, dict):
+        raise ModelError("vpc: lloq= and uloq= of numbers from anywhere are a number, or a column of observed")
     if options.correct and pred is None:
         raise ModelError("vpc: a correction needs the column of predictions, pred=")
     wanted = [outcome, x, *filter(None, [pred]), *(n for n in (lloq, uloq) if isinstance(n, str))]

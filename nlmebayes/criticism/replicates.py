@@ -75,8 +75,10 @@ class Case:
         Raises
         ------
         ModelError
-            There are none left.
+            There are none left, or one was asked for.
         """
+        if many < 2:
+            raise ModelError("replicates must be two or more; a thousand serve most data")
         draws = spread(self.draws, many)
         f = self.predictions(draws, effects(self.design, replace(draws, eta={}, groups={}), rng))
         whole = np.all([np.isfinite(x.reshape(len(x), -1)).all(axis=1) for x in f.values()], axis=0)
@@ -91,6 +93,11 @@ class Case:
 def case_of(known, data=None):
     """The `Case` of a tree that was read, a `Fitted`, on some data, by default its own."""
     data = known.data if data is None else known.completed(data)
+    if data.blq == "M1":
+        warn(
+            f"{data.source}: records below quantification were left out (M1), which simulated ones are not; read the "
+            "data with blq='M3'"
+        )
     return Case(known.model, data, known.design(data), known.draws_of(data.outcomes))
 
 

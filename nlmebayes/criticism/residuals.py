@@ -1,5 +1,7 @@
 """`residuals`: every residual of every record, in one table; docs/criticism.md says what each is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy import special
@@ -22,16 +24,18 @@ from nlmebayes.outcomes.hazards import SEEN, WITHIN
 
 DRAWS = 1000  # of a posterior, from which bands and LOO-PIT are computed
 OF_SIMULATION = ("EPRED", "ERES", "EWRES", "npd", "npde")
+CONDITIONAL = {"IPRED", "IRES", "IWRES", "CWRES", "cox_snell", "martingale"}
 COLUMNS = (
     "PRED", "RES", "WRES", "IPRED", "IPRED_eti_lb", "IPRED_eti_ub", "IRES", "IWRES", "CWRES", *OF_SIMULATION, "LOO_PIT",
-    "LOO_khat", "cox_snell", "martingale",
+    "LOO_khat", "npd_eti_lb", "npd_eti_ub", "cox_snell", "martingale",
 )  # fmt: skip
 
 
 @checked
 def residuals(
     tree: Tree, data: Data | None = None, *, replicates: Count = 1000, lloq: Limit | None = None,
-    uloq: Limit | None = None, ci_prob: Share = 0.9, random_seed: Seed | None = 0, model: Model | None = None,
+    uloq: Limit | None = None, populations: Count | None = None, ci_prob: Share = 0.9, random_seed: Seed | None = 0,
+    model: Model | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Every residual of every record.
 
@@ -45,8 +49,10 @@ def residuals(
         Studies that are simulated with other individuals; more than any subject has records.
     lloq, uloq : float, str or dict of outcome -> float or str, optional
         Limits of quantification of all records, a number or a column; by default what censored records have in common.
+    populations : int, optional
+        How many draws of a posterior have replicates of their own, for bands of npd; it takes so many times longer.
     ci_prob : float
-        Of the bands of IPRED over the draws of a posterior.
+        Of the bands of IPRED and npd over the draws of a posterior.
     random_seed : int, optional
     model : Model, optional
         That of the tree, where its structure cannot be imported again; by default the one stored in it.
@@ -63,6 +69,7 @@ def residuals(
         IPRED_eti_lb, IPRED_eti_ub of the posterior of groups that the tree knows
         EPRED, ERES, EWRES         by simulation from the posterior, with new individuals
         npd, npde                  prediction discrepancies and prediction distribution errors, see `npde`
+        npd_eti_lb, npd_eti_ub     of the npd of measurements under each of some ``populations``
         LOO_PIT, LOO_khat          share of the posterior predictive below a record, given all others; k-hat, above 0.7
                                    of which it is not to be trusted
         cox_snell, martingale      of times to an event: cumulative hazard at the time, and event minus it
@@ -80,16 +87,13 @@ def residuals(
     """
     case = case_of(fitted(tree, model), data)
     rng = np.random.default_rng(random_seed)
-    if case.data.blq == "M1":
-        warn(
-            "residuals: records below quantification were left out (M1), which simulated ones are not; read the data "
-            "with blq='M3'"
-        )
     linearised = Linearised(case.model, case.design, case.middle)
     typical, modes = case.at(), case.at(linearised.effects(linearised.modes.u))
     places = {"WRES": linearised.typical, "CWRES": linearised.modes}
     weights = {name: weighted(linearised, place) for name, place in places.items()}
+    lost = _lost(case, linearised.modes)
     simulated, posterior = case.replicated(replicates, rng), _posterior(case, rng)
+    bands = _npd(case, populations, replicates, ci_prob, rng) if populations else {}
     tables = []
     for o in case.design.outcomes:
         residual, frame = case.model.residual_of(o.name), case.frame(o.name)
@@ -101,9 +105,23 @@ def residuals(
             found |= {"CENS": flags} | _plain(residual, o, linearised, typical[o.name], modes[o.name])
             found |= {name: each[o.name] for name, each in weights.items() if o.name in each}
             found |= _simulated(residual, o, flags, limit, simulated[o.name], rng)
-        found |= _bands(case, posterior, o, found["CENS"], ci_prob, rng)
+        found |= _bands(case, posterior, o, found["CENS"], ci_prob, rng) | bands.get(o.name, {})
+        for name in CONDITIONAL & found.keys():
+            found[name] = np.where(np.isin(o.subject_number, lost), np.nan, found[name])
         tables.append(_labelled(case.data, frame, found))
     return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _lost(case, modes):
+    """Numbers of the subjects without conditional modes, of whom a warning tells."""
+    if modes.lost:
+        names = {n: label for o in case.design.outcomes for n, label in zip(o.subject_number, o.subject, strict=True)}
+        named = ", ".join(str(names[n]) for n in modes.lost if n in names)
+        warn(
+            f"residuals: the most probable effects of {case.data.subject} {named} were not found, and so no IPRED, "
+            "IRES, IWRES and CWRES of theirs; look at their records"
+        )
+    return modes.lost
 
 
 def _labelled(data, frame, found):
@@ -114,7 +132,7 @@ def _labelled(data, frame, found):
     none = np.full(len(frame), np.nan)
     return pd.concat([
         frame[first].assign(DV=frame["value"], CENS=found["CENS"]),
-        frame[rest].rename(columns={c: f"{c}_data" for c in rest if c in COLUMNS}),
+        frame[rest].rename(columns={c: f"{c}_data" for c in rest if c in (*COLUMNS, "DV", "CENS")}),
         pd.DataFrame({c: x for c, x in doses.items() if c not in rest}, index=frame.index),
         pd.DataFrame({c: found.get(c, none) for c in COLUMNS}, index=frame.index),
     ], axis=1)  # fmt: skip
@@ -204,3 +222,22 @@ def _bands(case, posterior, o, flags, ci_prob, rng):
     share, khat = loo_pit(case, o, draws, f[o.name], drawn[o.name], flags, rng)
     found = {"IPRED_eti_lb": low, "IPRED_eti_ub": high, "LOO_PIT": share, "LOO_khat": khat}
     return {name: np.where(case.known()[o.name], x, np.nan) for name, x in found.items()}
+
+
+def _npd(case, populations, replicates, ci_prob, rng):
+    """npd_eti_lb and npd_eti_ub by outcome, of measurements that are no counts: of npd under each of some draws."""
+    measured = [
+        o for o in case.design.outcomes
+        if not (case.model.residual_of(o.name).folds or case.model.residual_of(o.name).discrete)
+    ]  # fmt: skip
+    every = {o.name: [] for o in measured}
+    for b in range(populations):
+        simulated = replace(case, draws=spread(case.draws, populations).take(np.array([b]))).replicated(replicates, rng)
+        for o in measured:
+            every[o.name].append(inside((simulated[o.name] < o.values).mean(axis=0), replicates, True, rng))
+    found = {}
+    for o in measured:
+        low, high = np.quantile(special.ndtri(every[o.name]), tails(ci_prob), axis=0)
+        seen = np.isfinite(o.values) & ~o.censored
+        found[o.name] = {"npd_eti_lb": np.where(seen, low, np.nan), "npd_eti_ub": np.where(seen, high, np.nan)}
+    return found

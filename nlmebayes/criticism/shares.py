@@ -20,14 +20,14 @@ def quantile(values, p):
 def of_percentile(y, simulated, level, ci_prob):
     """Columns of a percentile of records (record,) and of replicates (replicate, record).
 
-    The interval of the observed one is that of order statistics of independent records, that of the simulated ones over
-    replicates.
+    The interval of the observed one is that of order statistics of independent records, infinite on the side where
+    there are too few; that of the simulated ones is over replicates.
     """
     p, n = level / 100, len(y)
     low, high = stats.binom.ppf(tails(ci_prob), n, p)
     ordered = np.concatenate([[-np.inf], np.sort(y), [np.inf]])
-    found = {"observed": quantile(y, p), "observed_lb": ordered[int(low)], "observed_ub": ordered[int(high) + 1]}
-    return _finite(found | _of_replicates(quantile(simulated, p), ci_prob))
+    found = _finite({"observed": quantile(y, p)} | _of_replicates(quantile(simulated, p), ci_prob))
+    return found | {"observed_lb": ordered[int(low)], "observed_ub": ordered[int(high) + 1]}
 
 
 def of_share(counted, trials, simulated, of, ci_prob):

@@ -57,12 +57,14 @@ def measure(residual, f, s, rng, positive=False, observed=None):
     parts = parts_at(residual, s, observed)
     compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
+    if positive and len(f) == 1:  # PyMC's truncated laws take a first axis of one, that of a single sample, for another
+        return compute(np.repeat(f, 2, axis=0), *parts.values())[:1].astype(float)
     return compute(f, *parts.values()).astype(float)
 
 
 def _series(residual, f, s, rng, observed):
     """Draws of whole series of correlated residuals."""
-    scatter = np.exp(-_heights(residual.residual, f, parts_at(residual, s, observed))) / np.sqrt(2 * np.pi)
+    scatter = np.exp(-_log_precisions(residual.residual, f, parts_at(residual, s, observed))) / np.sqrt(2 * np.pi)
     return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
 
 
@@ -116,7 +118,9 @@ def slopes(residual, f, s, observed, positive=False):
             own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
-                scatter = np.exp(-_heights(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(2 * np.pi)
+                scatter = np.exp(-_log_precisions(residual, at, dict(zip(parts, own, strict=True)))) / np.sqrt(
+                    2 * np.pi
+                )
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
@@ -142,10 +146,10 @@ def log_precisions(residual, f, s, observed=None):
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
     # of a part with a formula the mean is that on the formula's scale
     mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
-    return _heights(residual, f[None], mean)[0]
+    return _log_precisions(residual, f[None], mean)[0]
 
 
-def _heights(residual, f, parts):
+def _log_precisions(residual, f, parts):
     return _height(residual, _shapes(parts))(f, *parts.values())
 
 
@@ -172,7 +176,7 @@ def distances(residual, f, s, observed, positive=False):
     share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
     parts = parts_at(residual, _one(s), observed)
-    each = np.exp(_heights(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
+    each = np.exp(_log_precisions(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 

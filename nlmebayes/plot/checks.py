@@ -1,5 +1,7 @@
 """Do data that the model simulates look like the data? Visual predictive check, prior predictive check."""
 
+from typing import Literal
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -14,6 +16,7 @@ from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model, ModelError
 from nlmebayes.plot.panels import CI_PROB
 
+Axes = Literal["x", "y", "xy"]
 COLOURS = ("#7fa7d1", "#d18a7f")  # of outer percentiles, and of the median
 MIDDLE = 50  # the percentile that is drawn as a whole line
 
@@ -22,25 +25,28 @@ MIDDLE = 50  # the percentile that is drawn as a whole line
 def vpc(
     tree: Tree, *, x: Text | None = None, outcome: Text | None = None, by: Names = (), bins: Bins = 8,
     binning: Binning = "count", correct: Correction | None = None, logged: Switch = False, replicates: Count = 1000,
-    lloq: Limit | None = None, uloq: Limit | None = None, ci_prob: Share = CI_PROB, random_seed: Seed | None = 0,
-    model: Model | None = None,
+    lloq: Limit | None = None, uloq: Limit | None = None, log: Axes | None = None, ci_prob: Share = CI_PROB,
+    random_seed: Seed | None = 0, model: Model | None = None,
 ):  # fmt: skip
     """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones,
     of probability ``ci_prob``. The numbers are those of `nlmebayes.vpc`, which says what the arguments are.
 
-    Individuals are drawn anew in every replicate. Each stratum of ``by`` has a panel. Up to 12 distinct values of ``x``
-    have a bin each; more are binned into ``bins``. Vertical lines are intervals of the observed percentiles. Where
-    measurements are censored, a second panel has the fraction of them, observed over the band of the simulated one, and
-    percentiles are drawn with the censored at their limits. Counts are shown per unit of exposure; of successes and of
-    ordered categories the picture has shares instead of percentiles, of times to an event the Kaplan-Meier curve over
-    the band of the simulated ones.
+    Individuals are drawn anew in every replicate. Each stratum of ``by`` has a panel; ``log`` names axes with
+    logarithms. Up to 12 distinct values of ``x`` have a bin each; more are binned into ``bins``. Vertical lines are
+    intervals of the observed percentiles. Where measurements are censored, a second panel has the fraction of them,
+    observed over the band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are
+    shown per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of
+    times to an event the Kaplan-Meier curve over the band of the simulated ones.
     """
     case = case_of(fitted(tree, model))
     options = Options(by=by, bins=bins, binning=binning, correct=correct, logged=logged, ci_prob=ci_prob)
     simulated = case.replicated(replicates, np.random.default_rng(random_seed))
     title = "Visual predictive check" + (f", {correct}-corrected" if correct else "")
     found = of_case(case, simulated, outcome, x, lloq, uloq, options)
-    return _picture(found, outcome_of(case.data, outcome), ci_prob, title)
+    figure = _picture(found, outcome_of(case.data, outcome), ci_prob, title)
+    for axis in log or "":
+        getattr(figure.axes[0], f"set_{axis}scale")("log")
+    return figure
 
 
 @checked
@@ -99,7 +105,8 @@ def _percentiles(axis, part, outcome, ci_prob):
         )
         style, own = "-" if middle else "--", None if name != levels[0] else f"observed, {100 * ci_prob:g} % interval"
         axis.plot(here["x"], here["observed"], color="black", linestyle=style, label=f"observed {name}")
-        axis.vlines(here["x"], here["observed_lb"], here["observed_ub"], color="black", linewidth=0.6, label=own)
+        ends = here[["observed_lb", "observed_ub"]].replace([-np.inf, np.inf], np.nan).to_numpy().T
+        axis.vlines(here["x"], *ends, color="black", linewidth=0.6, label=own)
     axis.set(ylabel=outcome)
 
 
