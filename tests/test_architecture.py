@@ -32,7 +32,7 @@ FLOORS = {
     ),
     "forecasting": (
         "validation", "averaging", "updating", "batches", "forecaster", "labelled", "exact", "charts", "particles",
-        "proposals", "modes", "starts", "climbing", "target", "sampling_times", "options",
+        "proposals", "ridges", "modes", "starts", "climbing", "target", "sampling_times", "options",
     ),
     "formula": ("matrix", "evaluate", "parse", "terms", "arithmetic", "functions", "smooth", "scan"),
     "files": ("trees", "whole", "containers", "versions", "text", "errors"),
