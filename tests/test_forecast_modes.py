@@ -7,12 +7,13 @@ compares them all.
 import json
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import multimodal
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 import nlmebayes as nb
 from nlmebayes.forecasting import exact, particles
@@ -147,6 +148,16 @@ def test_forecasts_are_exact(name):
         assert found["mode"] < multimodal.OBJECTIVE_WITHIN
 
 
+def test_cells_give_the_evidence_of_a_thin_ridge():
+    """A normal law of three effects, one direction of which is a thousandth as wide; its evidence is 1."""
+    q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    law = stats.multivariate_normal([0.5, -1.0, 0.3], q @ np.diag([1.0, 0.3, 0.001]) ** 2 @ q.T)
+    target = SimpleNamespace(log_density=lambda z, _: np.atleast_1d(law.logpdf(z[:, 0]))[:, None])
+    z, mass, _ = multimodal.on_cells(target)
+    assert np.logaddexp.reduce(mass) == pytest.approx(0.0, abs=0.01)
+    assert np.exp(mass) @ z == pytest.approx(law.mean, abs=0.01)
+
+
 def test_the_exact_answers_know_their_errors():
     for name in multimodal.POPULATIONS:
         errors = np.array([float(row["error"]) for row in multimodal.known(name)])
@@ -226,3 +237,10 @@ def test_draws_are_spread_over_the_modes():
     found = Particles(np.zeros(6000, dtype=int), z, np.full(6000, 1 / 6000), 0.1, 0.0)
     share = [(z[found.draws(2000, np.random.default_rng(i)), 0] > 0).mean() for i in range(50)]
     assert np.mean(share) == pytest.approx(0.5, abs=1e-3) and np.std(share) < np.sqrt(0.25 / 2000) / 3
+
+
+def test_draws_that_are_worth_little_are_doubted():
+    population, row = multimodal.POPULATIONS["wide_omegas"], multimodal.known("wide_omegas")[55]
+    patient = population.patient(*(multimodal.numbers(row[x]) for x in ("times", "values")))
+    with pytest.warns(UserWarning, match=r"draws (are worth \d+, so posterior means )?may be off"):
+        population.ready.forecast(patient, method="importance", random_seed=1, rounds=0)

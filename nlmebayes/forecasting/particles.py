@@ -30,6 +30,7 @@ EVEN = 0.1  # share of the proposals that is the same for all modes, whatever th
 GOOD = 0.4  # k-hat below which no round is added: the variance of the weights is finite, not just about to be
 ENOUGH = 2000  # effective sample size beyond which no round is added
 BEYOND = 0.2  # share of the proposals beyond the modes
+UNEVEN = 1.5  # standard error of a mean beside that of as many independent draws, above which rounds are added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each
 NEW = 0.3  # share of those
@@ -59,6 +60,14 @@ class Particles:
     def size(self):
         """Effective number of particles, 1 / sum of squared weights."""
         return float(1 / np.sum(self.weight**2)) if self.independent is None else self.independent
+
+    @property
+    def error(self):
+        """Largest Monte Carlo standard error of the mean of an effect, in posterior SDs."""
+        if self.independent is not None or not self.z.shape[1]:
+            return 1 / np.sqrt(self.size)
+        square = (self.z - self.weight @ self.z) ** 2
+        return float(np.sqrt((self.weight**2 @ square / np.maximum(self.weight @ square, 1e-300)).max()))
 
     def draws(self, n, rng):
         """Positions of n particles. They stand in the order of their widest axis when every n-th part of the weight is
@@ -105,7 +114,7 @@ def importance(target, central, n, rounds, enough, rng):
         found = further
     best = pool.weighted()
     for i in range(rounds):
-        if best.khat < GOOD and best.size >= enough:
+        if best.khat < GOOD and best.size >= enough and best.error < UNEVEN / np.sqrt(enough):
             break
         shift, proposal = proposal.centre[0] - found.z[0], _adapted(pool, proposal)
         if i == 0:
