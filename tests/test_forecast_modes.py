@@ -7,11 +7,13 @@ compares them all.
 import json
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import multimodal
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize, stats
 
 import nlmebayes as nb
 from nlmebayes.individuals import nuts, particles
@@ -19,6 +21,7 @@ from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import Mode, modes
 from nlmebayes.individuals.particles import Particles
 from nlmebayes.individuals.proposals import Proposal, log_normal
+from nlmebayes.individuals.ridges import HELD, ridges
 
 FLIP = multimodal.POPULATIONS["flip_flop"]
 EVIDENCE, FLIPPED, ETA_V, ETA_V_SD = -3.395, 0.317, 0.72, 1.06  # from three million draws of the prior
@@ -144,6 +147,16 @@ def test_forecasts_are_exact(name):
         assert found["mode"] < multimodal.OBJECTIVE_WITHIN
 
 
+def test_cells_give_the_evidence_of_a_thin_ridge():
+    """A normal law of three effects, one direction of which is a thousandth as wide; its evidence is 1."""
+    q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    law = stats.multivariate_normal([0.5, -1.0, 0.3], q @ np.diag([1.0, 0.3, 0.001]) ** 2 @ q.T)
+    target = SimpleNamespace(log_density=lambda z, _: np.atleast_1d(law.logpdf(z[:, 0]))[:, None])
+    z, mass, _ = multimodal.on_cells(target)
+    assert np.logaddexp.reduce(mass) == pytest.approx(0.0, abs=0.01)
+    assert np.exp(mass) @ z == pytest.approx(law.mean, abs=0.01)
+
+
 def test_the_exact_answers_know_their_errors():
     for name in multimodal.POPULATIONS:
         errors = np.array([float(row["error"]) for row in multimodal.known(name)])
@@ -189,3 +202,44 @@ def test_patients_together_have_the_modes_that_each_has_alone(name):
     assert table["other_modes"].to_numpy() == pytest.approx(others, abs=0.05)  # on a curved ridge climbs end apart
     words = f"forecast_each: of {np.sum(others > 0.05)} of 20 patients the most probable effects are one of several"
     assert sum(words in str(w.message) for w in told) == 1
+
+
+def test_ridges_are_the_profile_of_the_density():
+    """A place with one effect held is the best one there, as SciPy finds it; few steps come close enough to propose."""
+    population, row = multimodal.POPULATIONS["wide_omegas"], multimodal.known("wide_omegas")[76]
+    _, target = population.ready.target(population.patient(*(multimodal.numbers(row[x]) for x in ("times", "values"))))
+    places = ridges(target, modes(target))
+    which = np.zeros(1, dtype=int)
+    assert len(places.z) > 4
+    for z in places.z:
+        column = np.argmin(np.abs(z[:, None] - HELD).min(axis=1))
+        others = np.arange(len(z)) != column
+
+        def objective(x, z=z, others=others):
+            full = z.copy()
+            full[others] = x
+            return -target.log_density(full[None, None], which)[0, 0]
+
+        best = optimize.minimize(objective, z[others], method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
+        assert -objective(z[others]) == pytest.approx(-best.fun, abs=0.6)
+
+
+def test_a_ridge_is_part_of_the_forecast():
+    """One per cent of this posterior is a ridge of small volumes, four SDs of the population long."""
+    found = multimodal.compared("wide_omegas", multimodal.known("wide_omegas")[76], seed=3)
+    assert found["mean"] < 0.06 and multimodal.right(found)
+
+
+def test_draws_are_spread_over_the_modes():
+    """Shares of 2,000 draws on either side of 0 vary by less than a third of what those of a coin do."""
+    z = np.random.default_rng(1).normal(size=(6000, 1)) + np.repeat([[-3.0], [3.0]], 3000, axis=0)
+    found = Particles(np.zeros(6000, dtype=int), z, np.full(6000, 1 / 6000), 0.1, 0.0)
+    share = [(z[found.draws(2000, np.random.default_rng(i)), 0] > 0).mean() for i in range(50)]
+    assert np.mean(share) == pytest.approx(0.5, abs=1e-3) and np.std(share) < np.sqrt(0.25 / 2000) / 3
+
+
+def test_draws_that_are_worth_little_are_doubted():
+    population, row = multimodal.POPULATIONS["wide_omegas"], multimodal.known("wide_omegas")[55]
+    patient = population.patient(*(multimodal.numbers(row[x]) for x in ("times", "values")))
+    with pytest.warns(UserWarning, match=r"draws (are worth \d+, so posterior means )?may be off"):
+        population.ready.forecast(patient, method="importance", random_seed=1, rounds=0)

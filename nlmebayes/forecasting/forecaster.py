@@ -41,6 +41,7 @@ log = logging.getLogger("nlmebayes")
 DEFAULTS = Options()
 RARE = "samples like these are rare in this population"
 ELSEWHERE = 0.05  # probability of other modes of which the mode and Laplace's approximation tell
+UNSURE = 0.05  # standard error of a posterior mean, in posterior SDs, above which draws are doubted
 SURPRISING = 0.001  # prior predictive p-value below which a patient is not of this population
 
 
@@ -241,7 +242,7 @@ class Forecaster:
         plausibility.check_samples(target.recorded, patient, prior.f, refuse=options.unusual == "error")
         whole, found = _drawn(method, target, central, options, rng)
         modes_ = alternatives(central, found)
-        for doubt in _doubts(method, found, modes_):
+        for doubt in _doubts(method, found, modes_, options.draws):
             warn(f"forecast of {patient.subject} {target.labels[0]}: {doubt}")
         chosen = np.zeros(1, dtype=int) if method == "map" else found.draws(options.draws, rng)
         posterior = Labelled(whole, found.which[chosen], found.z[chosen])
@@ -276,12 +277,17 @@ class Forecaster:
         return tree
 
 
-def _doubts(method, found, others):
+def _doubts(method, found, others, draws):
     """Why not to trust the draws, in words."""
     if found.khat > KHAT and method != "laplace":
         yield (
             f"k-hat {found.khat:.2f} is above {KHAT}, so the draws may be off; take more proposals, or check the "
             "patient's records"
+        )
+    elif method in ("auto", "importance", "nuts") and found.error > max(UNSURE, particles.UNEVEN / np.sqrt(draws)):
+        yield (
+            f"the draws are worth {found.size:.0f}, so posterior means may be off by {2 * found.error:.2g} posterior "
+            "SDs; take more proposals or rounds"
         )
     if found.doubt:
         yield found.doubt

@@ -34,7 +34,7 @@ class Climb:
     @property
     def best(self):
         """The best place of each subject, (subject, column)."""
-        return self.at(np.argmax(self.value, axis=0)[None]).z[0]
+        return np.take_along_axis(self.z, np.argmax(self.value, axis=0)[None, :, None], axis=0)[0]
 
     def at(self, first):
         """The places at positions (place, subject)."""
@@ -51,10 +51,12 @@ def _as(which, x):
     return which.reshape(*which.shape, *(1,) * (x.ndim - 2))
 
 
-def climb(target, z, which, close=CLOSE, rounds=ROUNDS, slopes=None):
+def climb(target, z, which, close=CLOSE, rounds=ROUNDS, slopes=None, free=None):
     """`Climb` from z (place, subject, column) under the populations ``which`` (place,), until steps are ``close``.
-    ``slopes`` says what the records tell, as `record_slopes` does."""
+    ``slopes`` says what the records tell, as `record_slopes` does; columns that are not ``free`` (place, column) stay
+    where they are."""
     slopes = slopes or record_slopes
+    free = np.ones((len(z), z.shape[2]), dtype=bool) if free is None else free
     value, slope, information = probe(target, z, which, slopes)
     damping = np.zeros(value.shape)
     closed = np.zeros(value.shape, dtype=bool)
@@ -65,7 +67,7 @@ def climb(target, z, which, close=CLOSE, rounds=ROUNDS, slopes=None):
             break
         diagonal = np.diagonal(information[on], axis1=2, axis2=3)
         damped = information[on] + damping[on, :, None, None] * diagonal[..., None] * np.eye(z.shape[2])
-        step = _solved(damped, slope[on])
+        step = _solved(damped, slope[on], free[on])
         step *= np.minimum(1.0, 4.0 / np.maximum(np.abs(step).max(axis=2, initial=1e-9), 1e-9))[..., None]
         step[closed[on]] = 0.0
         found = z[on] + step, *probe(target, z[on] + step, which[on], slopes)
@@ -76,13 +78,17 @@ def climb(target, z, which, close=CLOSE, rounds=ROUNDS, slopes=None):
             kept[on] = np.where(better.reshape(better.shape + (1,) * (new.ndim - 2)), new, kept[on])
         less = damping[on] * 0.1 * (damping[on] > 1e-3)
         damping[on] = np.where(better, less, np.maximum(4 * damping[on], 0.3))
-    short = np.abs(_solved(information, slope)).max(axis=2, initial=0.0) < 2 * close
+    short = np.abs(_solved(information, slope, free)).max(axis=2, initial=0.0) < 2 * close
     return Climb(z, value, information, short)
 
 
-def _solved(information, slope):
+def _solved(information, slope, free):
     """Newton's steps, on the scale of each column: where one record tells 1e8 times what the prior does, the matrix
     itself is singular in double precision."""
+    if not free.all():
+        slope = slope * free[:, None]
+        held = np.eye(slope.shape[2]) * ~free[:, None, None]
+        information = information * (free[:, None, :, None] & free[:, None, None]) + held
     scale = 1 / np.sqrt(np.diagonal(information, axis1=2, axis2=3))
     scaled = information * scale[..., None] * scale[..., None, :] + SMALLEST * np.eye(slope.shape[2])
     return scale * np.linalg.solve(scaled, (scale * slope)[..., None])[..., 0]

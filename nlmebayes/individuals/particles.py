@@ -5,11 +5,12 @@ The first round proposes Student t distributions at the conditional modes, with 
 slopes of the predictions there, so that a thousand populations cost two evaluations each.
 
 Particles that only the population explains, though they explain the samples, show a mode that the search has missed:
-it is climbed to from there, and proposals are made anew. Where particles are too few still, proposals adapt: each
-round moves and shapes the components by the weights so far (Cappe, Douc, Guillin, Marin and Robert 2008, Stat. Comput.
-18, 447-459), and adds some at the heaviest particles (Raftery and Bao 2010, Biometrics 66, 1162-1173). Every particle
-is weighted by the mixture of all rounds (Cornuet, Marin, Mira and Robert 2012, Scand. J. Stat. 39, 798-812). Weights
-are Pareto-smoothed (Vehtari, Simpson, Gelman, Yao and Gabry 2024, JMLR 25(72)).
+it is climbed to from there, and proposals are made anew. Where particles are too few still, proposals reach along the
+ridges of the log-density (`ridges`) and adapt: each round moves and shapes the components by the weights so far (Cappe,
+Douc, Guillin, Marin and Robert 2008, Stat. Comput. 18, 447-459), and adds some at the heaviest particles (Raftery and
+Bao 2010, Biometrics 66, 1162-1173). Every particle is weighted by the mixture of all rounds (Cornuet, Marin, Mira and
+Robert 2012, Scand. J. Stat. 39, 798-812). Weights are Pareto-smoothed (Vehtari, Simpson, Gelman, Yao and Gabry 2024,
+JMLR 25(72)).
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from nlmebayes.evaluation.weights import KHAT, smoothed, systematic
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import QUICK, Mode, joined, modes
 from nlmebayes.individuals.proposals import Proposal, log_normal
+from nlmebayes.individuals.ridges import ridges
 from nlmebayes.individuals.starts import SPREAD
 from nlmebayes.model.model import ModelError
 
@@ -27,6 +29,8 @@ WIDER = 1.1  # scale of the covariance of a proposal at a mode
 EVEN = 0.1  # share of the proposals that is the same for all modes, whatever their mass
 GOOD = 0.4  # k-hat below which no round is added: the variance of the weights is finite, not just about to be
 ENOUGH = 2000  # effective sample size beyond which no round is added
+BEYOND = 0.2  # share of the proposals beyond the modes
+UNEVEN = 1.5  # standard error of a mean beside that of as many independent draws, above which rounds are added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each
 NEW = 0.3  # share of those
@@ -57,9 +61,21 @@ class Particles:
         """Effective number of particles, 1 / sum of squared weights."""
         return float(1 / np.sum(self.weight**2)) if self.independent is None else self.independent
 
+    @property
+    def error(self):
+        """Largest Monte Carlo standard error of the mean of an effect, in posterior SDs."""
+        if self.independent is not None or not self.z.shape[1]:
+            return 1 / np.sqrt(self.size)
+        square = (self.z - self.weight @ self.z) ** 2
+        return float(np.sqrt((self.weight**2 @ square / np.maximum(self.weight @ square, 1e-300)).max()))
+
     def draws(self, n, rng):
-        """Positions of n particles."""
-        return systematic(self.weight, n, rng)
+        """Positions of n particles. They stand in the order of their widest axis when every n-th part of the weight is
+        drawn, so that each mode, and each end, has the draws that it deserves."""
+        deviation = self.z - self.weight @ self.z
+        _, axes = np.linalg.eigh((self.weight[:, None] * deviation).T @ deviation)
+        order = np.argsort(deviation @ axes[:, -1], kind="stable") if self.z.shape[1] else np.arange(len(self.z))
+        return order[systematic(self.weight[order], n, rng)]
 
 
 def weighted(which, z, log_weight):
@@ -86,10 +102,12 @@ def importance(target, central, n, rounds, enough, rng):
             break
         found = further
     best = pool.weighted()
-    for _ in range(rounds):
-        if best.khat < GOOD and best.size >= enough:
+    for i in range(rounds):
+        if best.khat < GOOD and best.size >= enough and best.error < UNEVEN / np.sqrt(enough):
             break
-        proposal = _adapted(pool, proposal)
+        shift, proposal = proposal.centre[0] - found.z[0], _adapted(pool, proposal)
+        if i == 0:
+            proposal = _with_ridges(proposal, ridges(central, found), shift)
         pool = pool.more(proposal, LATER, rng)
         best = max(best, pool.weighted(), key=lambda x: (x.khat < KHAT, x.size))
     return replace(best, mode=found, probabilities=np.bincount(found.nearest(best.z), best.weight, len(found.z)))
@@ -145,9 +163,26 @@ def _log_sum(proposals, z, position):
 
 def _at(target, central, found, used):
     """The `Proposal` at the conditional modes."""
-    share = np.exp(found.mass - np.logaddexp.reduce(found.mass))
-    share = (1 - EVEN) * share + EVEN / len(share)
-    return Proposal(_centres(target, central, found, used), np.linalg.cholesky(WIDER * found.covariance), share)
+    return Proposal(
+        _centres(target, central, found, used), np.linalg.cholesky(WIDER * found.covariance), _shares(found)
+    )
+
+
+def _with_ridges(proposal, places, shift):
+    """The `Proposal` with a part at the places (`ridges`), which move from population to population by ``shift``
+    (population, column), as the best mode does."""
+    if not len(places.z):
+        return proposal
+    return Proposal(
+        np.concatenate([proposal.centre, places.z[:, None] + shift]),
+        np.concatenate([proposal.factor, np.linalg.cholesky(WIDER * places.covariance)]),
+        np.concatenate([(1 - BEYOND) * proposal.share, BEYOND * _shares(places)]),
+    )
+
+
+def _shares(found):
+    """Shares of proposals by their mass, a part of them even."""
+    return (1 - EVEN) * np.exp(found.mass - np.logaddexp.reduce(found.mass)) + EVEN / len(found.mass)
 
 
 def _glimpsed(pool, proposal, found):
