@@ -118,8 +118,8 @@ def slopes(residual, f, s, observed, positive=False):
             own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
-                here = dict(zip(parts, own, strict=True))
-                scatter = np.exp(-_log_precisions(residual, at, here)) / np.sqrt(2 * np.pi)
+                named = dict(zip(parts, own, strict=True))
+                scatter = np.exp(-_log_precisions(residual, at, named)) / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
