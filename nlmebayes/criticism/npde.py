@@ -68,8 +68,8 @@ def npde(
     --------
     >>> import numpy as np
     >>> simulated = np.random.default_rng(1).standard_normal((1000, 4))
-    >>> npde([2.0, 1.0, -1.0, 0.5], simulated, by=["a", "a", "b", "b"])["npd"].round(1).tolist()
-    [2.0, 1.0, -1.0, 0.5]
+    >>> npde([1.5, 1.0, -1.0, 0.5], simulated, by=["a", "a", "b", "b"])["npd"].round(1).tolist()
+    [1.5, 1.0, -1.0, 0.5]
     """
     simulated = _replicates(observed, simulated)
     labels = _each(by if by is not None else ["all"] * len(observed), observed, "by")
