@@ -10,8 +10,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
+from nlmebayes.errors import ModelError
 from nlmebayes.inference import approximation, trace
-from nlmebayes.model.model import ModelError
 
 RNG = np.random.default_rng(4)
 SIZE = 8

@@ -11,10 +11,10 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, optimize, special, stats
 
+from nlmebayes.errors import ModelError
 from nlmebayes.inference import compilation
 from nlmebayes.outcomes.censoring import limits, log_density, measurement, register
 from nlmebayes.outcomes.residual import Additive, Combined, LogNormal, Power, Proportional, Residual, StudentT
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.structure.structure import Named
 
 INF, NAN = np.inf, np.nan

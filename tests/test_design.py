@@ -10,9 +10,10 @@ import nlmebayes as nb
 from model_zoo import Emax, Gompertz, LinearMixed, OneCompartment
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
+from nlmebayes.errors import ModelError
 from nlmebayes.formula import FormulaError
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 
 
 def tidy(sites=2, subjects=2, records=3, **columns):

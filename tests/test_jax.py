@@ -17,9 +17,9 @@ from test_system_events import predictions
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import ModelError
 from nlmebayes.solver.ode import expressions, numbers, traced
 
 OWN = (

@@ -12,10 +12,11 @@ from scipy.linalg import expm
 from nlmebayes import Drive, LinearSystem, Parameter, Route
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.build import build
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.linear import _kind
 

@@ -12,8 +12,8 @@ import xarray as xr
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
+from nlmebayes.errors import ModelError
 from nlmebayes.inference import compilation, streaming
-from nlmebayes.model.model import ModelError
 
 MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
 SETTINGS = {"draws": 30, "tune": 200, "chains": 2, "random_seed": 4, "progressbar": False}

@@ -15,11 +15,11 @@ from twin import Twin
 
 import nlmebayes as nb
 from model_zoo import IndirectResponse, OneCompartment
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference.starts import typical_start
 from nlmebayes.model.build import assemble, build
-from nlmebayes.model.model import ModelError
 
 
 class Saturable(nb.System):

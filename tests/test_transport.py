@@ -12,11 +12,11 @@ from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.measurement import distances, log_precisions
 from nlmebayes.formula.design import resolve
 from nlmebayes.inference import compilation, parametrisation, starts
 from nlmebayes.model.build import assemble
-from nlmebayes.model.model import ModelError
 from nlmebayes.solver.normal import conjugate
 
 RNG = np.random.default_rng(1)

@@ -9,11 +9,12 @@ from arviz_stats import loo
 
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.criticism import convergence, sensitivity
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted, said
 from nlmebayes.inference import accuracy
 from nlmebayes.model.hierarchy import doubts
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
 from nlmebayes.summaries.summary import shrinkage, summarised

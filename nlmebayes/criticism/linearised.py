@@ -20,12 +20,13 @@ from scipy.sparse import linalg
 
 from nlmebayes.criticism.decorrelation import by_symmetric_root
 from nlmebayes.criticism.npde import places
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import differentiator
 from nlmebayes.evaluation.measurement import parts_at
 from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.inference.pilot import tried
 from nlmebayes.model.build import by_node
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.outcomes.autocorrelation import Autoregressive, order_of
 from nlmebayes.outcomes.residual import LogNormal, Residual
 from nlmebayes.summaries.moments import residual_moments

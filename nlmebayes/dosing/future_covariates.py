@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Number, Text
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 Coming = dict[Text, Number | Text | dict[Number, Number | Text]]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nlmebayes.dosing.regimen import FOLLOW, NONE, REPLACE, Plan, each_time
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 
 def stated(plan, chart, history=FOLLOW, now=None):

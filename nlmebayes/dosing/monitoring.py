@@ -16,10 +16,11 @@ from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course, only, prospect
 from nlmebayes.dosing.recommendation import completed
 from nlmebayes.dosing.targets import Target
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.evaluation.prediction import predicted
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 
 
 @dataclass(frozen=True, eq=False)

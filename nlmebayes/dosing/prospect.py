@@ -13,12 +13,12 @@ import pandas as pd
 from nlmebayes.data.validate import DataError
 from nlmebayes.dosing import future_covariates, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
 from nlmebayes.evaluation.fitted import REPORT, fitted, said
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.formula.design import Design, resolve
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.structure.area import area_of
 

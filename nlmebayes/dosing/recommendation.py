@@ -12,11 +12,11 @@ from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting.plausibility import not_yet
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.populations.stated import outside
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Number, Positive, Switch, Text, arguments, checked, whole
 from nlmebayes.data.ties import ROUNDING
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 FOLLOW, REPLACE, NONE = HISTORY = "follow", "replace", "none"
 NEW, LAST, EACH = OCCASIONS = "new", "last", "each"

@@ -12,7 +12,8 @@ from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
 from nlmebayes.dosing.targets import Target
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.errors import ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.populations.dispensing import Dispensing
 
 Optimum = Literal["in range", "loss", "at least", "at most"]

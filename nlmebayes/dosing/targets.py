@@ -13,7 +13,7 @@ import numpy as np
 
 from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, number
 from nlmebayes.dosing import exposure
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 Fraction = Annotated[float, number("a fraction above 0, at most 1", 0.0, 1.0, "(]")]
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it

@@ -14,9 +14,9 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import get_mode
 
+from nlmebayes.errors import ModelError
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import BARRIER, barrier
-from nlmebayes.model.model import ModelError
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
 

@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import draws_of
 from nlmebayes.evaluation.imputation import filled, missing
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.model.build import coordinates
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
 

@@ -17,7 +17,7 @@ from scipy.stats import qmc
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Text, kind_of, read
 from nlmebayes.data.lines import continuous
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 COUNT = 1000  # least number of values drawn
 SAME = 1e-9  # linear predictors that differ by less do not

@@ -10,10 +10,10 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 import nlmebayes
+from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Link, Prior
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.structure.structure import Structure
 
 GROUP = "nlmebayes.models"

@@ -14,14 +14,14 @@ import xarray as xr
 from pytensor.graph.replace import clone_replace
 
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.model.agreement import check_doses, check_names
 from nlmebayes.model.build import assemble, coordinates, designed
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 from nlmebayes.runtime.threads import in_turns
 
 NAMED = 5  # subjects without a prediction that are named

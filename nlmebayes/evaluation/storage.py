@@ -15,11 +15,12 @@ import xarray as xr
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.tidy import MEASUREMENT
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import nouns
 from nlmebayes.files import versions
 from nlmebayes.files.text import read_json
 from nlmebayes.model.build import assemble
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.laws import Law
 from nlmebayes.parameter.parameter import Link, Prior

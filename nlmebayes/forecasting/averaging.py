@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import REPORT
 from nlmebayes.evaluation.prediction import predict
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.model.model import Data, ModelError
+from nlmebayes.model.model import Data
 
 Scheme = Literal["evidence", "ofv"]
 

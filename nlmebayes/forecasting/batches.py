@@ -9,14 +9,14 @@ import pandas as pd
 
 from nlmebayes.arguments import Kind, Seed, Tree, checked
 from nlmebayes.data.validate import DataError
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.forecasting import plausibility
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.formula import FormulaError
 from nlmebayes.individuals.modes import climbed_soon, climbed_well, elsewhere
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 from nlmebayes.populations import stated
 
 TOGETHER = 100  # patients whose modes are climbed to at once

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from nlmebayes.arguments import Seed, Switch, Tree, checked
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
@@ -32,7 +32,7 @@ from nlmebayes.individuals.modes import QUICK, modes
 from nlmebayes.individuals.sampling_times import with_nodes
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.build import by_node
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.measurement import log_precisions
-from nlmebayes.model.model import ModelError
 from nlmebayes.populations.stated import outside
 
 FOLD = 200.0  # a sample this many times off the population's is a matter of units

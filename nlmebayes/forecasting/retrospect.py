@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, Whole, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.forecasting.batches import why
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 
 NEAR = 0.2  # relative, of a prediction that pharmacists call right
 

@@ -13,13 +13,14 @@ import xarray as xr
 
 from nlmebayes.arguments import Seed, Tree, checked
 from nlmebayes.data.grid import last_position
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import REPORT, fitted, said
 from nlmebayes.evaluation.imputation import filled
 from nlmebayes.evaluation.imputation import known as known_values
 from nlmebayes.forecasting.forecaster import forecast
 from nlmebayes.forecasting.options import DENSITY, Method, Options
-from nlmebayes.model.model import Data, ModelError
+from nlmebayes.model.model import Data
 
 
 @checked

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import Draws, predictor
 from nlmebayes.evaluation.imputation import Imputed
 from nlmebayes.evaluation.measurement import log_density
 from nlmebayes.formula.design import Design, ObservedOutcome
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 
 LOG_2PI = np.log(2 * np.pi)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nlmebayes.errors import ModelError
 from nlmebayes.individuals.climbing import CLOSE, ROUNDS, Climb, climb
 from nlmebayes.individuals.starts import (
     CLOSER,
@@ -20,7 +21,6 @@ from nlmebayes.individuals.starts import (
     some_missed,
     through_samples,
 )
-from nlmebayes.model.model import ModelError
 
 NEGLIGIBLE = 1e-6  # step of Newton's method
 QUICK = 2e-3  # the same where the curvature may be one of a step before: the next step is about the square of this one

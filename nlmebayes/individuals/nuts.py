@@ -23,6 +23,7 @@ import pytensor.tensor as pt
 from arviz_stats.base import array_stats
 from pytensor.graph.traversal import ancestors
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
 from nlmebayes.evaluation.weights import KHAT
@@ -30,7 +31,6 @@ from nlmebayes.individuals.particles import Particles
 from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import barrier
-from nlmebayes.model.model import ModelError
 from nlmebayes.outcomes import censoring
 from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.runtime.threads import in_turns

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.weights import KHAT, smoothed, systematic
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import QUICK, Mode, joined, modes
 from nlmebayes.individuals.proposals import Proposal, log_normal
 from nlmebayes.individuals.ridges import ridges
 from nlmebayes.individuals.starts import SPREAD
-from nlmebayes.model.model import ModelError
 
 WIDER = 1.1  # scale of the covariance of a proposal at a mode
 EVEN = 0.1  # share of the proposals that is the same for all modes, whatever their mass

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.grid import last_position
-from nlmebayes.model.model import ModelError
+from nlmebayes.errors import ModelError
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(6)  # of a panel
 WIDE = 4  # SDs that the nodes cover on either side

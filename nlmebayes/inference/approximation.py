@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, optimize
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.weights import KHAT, smoothed, systematic
-from nlmebayes.parameter.variables import ModelError
 
 METHODS = ("map", "laplace", "pathfinder")
 MOST = 3000  # coordinates of a normal law with all its correlations

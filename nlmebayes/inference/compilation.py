@@ -23,8 +23,8 @@ from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_re
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 
+from nlmebayes.errors import ModelError
 from nlmebayes.inference import callback
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.runtime import caches
 from nlmebayes.runtime.threads import in_turns
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.measurement import log_precisions
 from nlmebayes.formula.grouping import (
     AUTO,
@@ -23,7 +24,6 @@ from nlmebayes.formula.grouping import (
 )
 from nlmebayes.inference.pilot import marginal
 from nlmebayes.model.transport import MOST, Information
-from nlmebayes.parameter.variables import ModelError
 
 STAND = (np.arange(16) + 0.5) / 16  # ranks of the predictions of an outcome that stand for all
 ROOM = 100_000  # slopes of transported groups in the effects of levels beside them

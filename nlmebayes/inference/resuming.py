@@ -5,9 +5,9 @@ import json
 import numpy as np
 import xarray as xr
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.inference import accuracy
-from nlmebayes.parameter.variables import ModelError
 
 
 def same_fit(model, data, tree):

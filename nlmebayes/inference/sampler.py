@@ -15,7 +15,7 @@ import xarray as xr
 
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
 from nlmebayes.data.dataset import Dataset
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
@@ -26,7 +26,7 @@ from nlmebayes.inference.recalibration import recalibrated
 from nlmebayes.inference.starts import check_scatter, initial_points, pilot
 from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.censoring import limits
 from nlmebayes.runtime.threads import in_turns
 

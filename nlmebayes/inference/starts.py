@@ -11,6 +11,7 @@ from pymc.pytensorf import join_nonshared_inputs, rewrite_pregrad
 from pytensor.compile.mode import get_mode
 from scipy import linalg, optimize
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import UNCOMPILED, improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
@@ -18,7 +19,7 @@ from nlmebayes.inference import pilot as piloting
 from nlmebayes.inference.compilation import quietly
 from nlmebayes.model.build import assemble, by_node
 from nlmebayes.model.hierarchy import location_of
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Combined
 
 log = logging.getLogger("nlmebayes")

@@ -18,9 +18,9 @@ import nutpie
 import xarray as xr
 from numcodecs import Blosc
 
+from nlmebayes.errors import ModelError
 from nlmebayes.files import trees, whole
 from nlmebayes.files.errors import FileError
-from nlmebayes.parameter.variables import ModelError
 
 NUMBERS = 2_000_000  # in the arrays of one block of draws, about
 ABOUT, TREE = "about.nc", "tree"

@@ -7,6 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import checked
+from nlmebayes.errors import ModelError
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.formula.sigma import link_of, scale_prior
 from nlmebayes.model import hierarchy, transport
@@ -15,7 +16,7 @@ from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes import censoring
 from nlmebayes.outcomes.hazards import Rows
 from nlmebayes.outcomes.residual import scale_of
-from nlmebayes.parameter.variables import ModelError, Variables
+from nlmebayes.parameter.variables import Variables
 from nlmebayes.structure.structure import Named
 
 LARGE = 20_000  # numbers in an array that is never made a constant

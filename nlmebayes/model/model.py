@@ -5,6 +5,7 @@ from typing import Annotated
 
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.errors import ModelError
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.formula.sigma import is_scale
@@ -12,7 +13,7 @@ from nlmebayes.model.declared import constant, declared, linked, links_of, with_
 from nlmebayes.model.probabilities import impossible
 from nlmebayes.outcomes.residual import Additive, Residual, named
 from nlmebayes.parameter.parameter import Link, Prior
-from nlmebayes.parameter.variables import ModelError, by_variable
+from nlmebayes.parameter.variables import by_variable
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 

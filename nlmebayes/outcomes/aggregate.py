@@ -6,8 +6,8 @@ import numpy as np
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Text, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.residual import Additive, Gaussian
-from nlmebayes.parameter.variables import ModelError
 
 
 @checked

@@ -18,9 +18,9 @@ import pytensor.tensor as pt
 
 from nlmebayes.arguments import Positive, Text, checked
 from nlmebayes.data.validate import DataError
+from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.residual import Additive, Gaussian, Residual
 from nlmebayes.parameter.parameter import Prior
-from nlmebayes.parameter.variables import ModelError
 
 FIRST = -1.0  # gap of the first record of a series
 

@@ -18,9 +18,9 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Count, Text, checked, whole
+from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Prior
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.structure.stable import trigamma
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit

@@ -14,7 +14,7 @@ import pandas as pd
 from nlmebayes.data.lines import between, on_lines
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.data.validate import DataError
-from nlmebayes.parameter.variables import ModelError
+from nlmebayes.errors import ModelError
 from nlmebayes.structure.timeline import in_order, places
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.validate import RESERVED, DataError
+from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.autocorrelation import series
 from nlmebayes.outcomes.hazards import AHEAD, Nodes, checked, nodes_of
 from nlmebayes.outcomes.histories import AtRisk, at_nodes, histories, table_of
-from nlmebayes.parameter.variables import ModelError
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from nlmebayes.arguments import Unfit, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.parameter.parameter import Prior
-from nlmebayes.parameter.variables import ModelError
 
 POINT = 1e-90  # a scatter below this is none: its square would underflow
 SPAN = 72.0  # the integral of a Student tail ends where its integrand has fallen to exp(-SPAN / 2)

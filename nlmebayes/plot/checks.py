@@ -10,10 +10,11 @@ from nlmebayes.criticism.bins import Binning, Bins
 from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.predictive import Correction, Options, of_case, outcome_of
 from nlmebayes.criticism.replicates import Case, case_of
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.formula.design import resolve
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.plot.panels import CI_PROB
 
 Axes = Literal["x", "y", "xy"]

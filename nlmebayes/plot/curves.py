@@ -7,9 +7,10 @@ import numpy as np
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.fitted import REPORT, fitted
-from nlmebayes.model.model import Data, Model, ModelError
+from nlmebayes.model.model import Data, Model
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
 

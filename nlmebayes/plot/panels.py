@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.tails import tails
-from nlmebayes.model.model import ModelError
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60

@@ -11,7 +11,8 @@ from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
 from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, TimeAbove, Trough
-from nlmebayes.model.model import Model, ModelError
+from nlmebayes.errors import ModelError
+from nlmebayes.model.model import Model
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import CI_PROB
 

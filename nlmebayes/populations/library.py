@@ -6,8 +6,8 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from nlmebayes.arguments import File, Text, arguments, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import nouns
-from nlmebayes.model.model import ModelError
 from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.populations.stated import population
 

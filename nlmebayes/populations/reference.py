@@ -7,9 +7,9 @@ import pandas as pd
 
 from nlmebayes.data.dataset import Dataset
 from nlmebayes.data.validate import DataError
+from nlmebayes.errors import ModelError
 from nlmebayes.formula import parse
 from nlmebayes.formula.design import resolve
-from nlmebayes.parameter.variables import ModelError
 
 
 def reference_data(model, levels, outcomes, reference, domain):

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 
 from nlmebayes.arguments import Number, Positive, Text, kind_of, number, read
-from nlmebayes.parameter.variables import ModelError
+from nlmebayes.errors import ModelError
 
 Correlation = Annotated[float, number("a number between -1 and 1, both excluded", -1.0, 1.0)]
 

@@ -10,6 +10,7 @@ import json
 import numpy as np
 
 from nlmebayes.arguments import Count, NotNegative, Number, Seed, Text, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.evaluation.fitted import said
@@ -19,7 +20,6 @@ from nlmebayes.formula.sigma import is_scale
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.model import Law, Model, Scatter
 from nlmebayes.outcomes import residual as residuals
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.populations import spreads
 from nlmebayes.populations.reference import reference_data, reference_design
 from nlmebayes.structure.compartments import outcome_names

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy import special
 from scipy.stats import qmc
 
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, draws_of, evaluator, keep_known
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.measurement import parts_at
@@ -19,7 +20,6 @@ from nlmebayes.formula.design import Design, ObservedOutcome
 from nlmebayes.outcomes.counts import NegativeBinomial, Poisson
 from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma
 from nlmebayes.outcomes.residual import Gaussian, LogNormal, Residual, StudentT
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Drawn, Number, Share, Switch, Text, Tree, checked
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.formula.grouping import contains
-from nlmebayes.parameter.variables import ModelError
 from nlmebayes.summaries.moments import scenario_of
 
 ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
