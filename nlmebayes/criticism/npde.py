@@ -5,7 +5,8 @@ With K replicates of all records, :math:`y^{(k)}_{ij}` of record j of subject i,
 .. math:: pd_{ij} = \frac1K \sum_k [y^{(k)}_{ij} < y_{ij}], \qquad npd_{ij} = \Phi^{-1}(pd_{ij})
 
 and npde the same after observations and replicates of a subject have been decorrelated by the mean and covariance
-(divisor K - 1) of its replicates. If the model is right both are standard normal, npde independent of one another too.
+(divisor K - 1) of its replicates. If the model is right both are standard normal; the decorrelated records of a subject
+are uncorrelated, and independent where replicates are normal.
 """
 
 import numpy as np
