@@ -16,12 +16,14 @@ import pytest
 from scipy import optimize, stats
 
 import nlmebayes as nb
+from model_zoo import OneCompartment
 from nlmebayes.individuals import nuts, particles
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import Mode, modes
 from nlmebayes.individuals.particles import Particles
 from nlmebayes.individuals.proposals import Proposal, log_normal
 from nlmebayes.individuals.ridges import HELD, ridges
+from nlmebayes.individuals.starts import mirrored
 
 FLIP = multimodal.POPULATIONS["flip_flop"]
 EVIDENCE, FLIPPED, ETA_V, ETA_V_SD = -3.395, 0.317, 0.72, 1.06  # from three million draws of the prior
@@ -243,3 +245,24 @@ def test_draws_that_are_worth_little_are_doubted():
     patient = population.patient(*(multimodal.numbers(row[x]) for x in ("times", "values")))
     with pytest.warns(UserWarning, match=r"draws (are worth \d+, so posterior means )?may be off"):
         population.ready.forecast(patient, method="importance", random_seed=1, rounds=0)
+
+
+@pytest.mark.parametrize("parametrisation", ["clearance", "rates", "half-lives"])
+def test_a_mirrored_place_has_the_same_predictions(parametrisation):
+    """Absorption and elimination exchanged; where the structure forbids it, there is none."""
+    own = {"clearance": {"cl": 5.0}, "rates": {"k": 0.1}, "half-lives": {"thalf": 7.0}}[parametrisation]
+    structure = OneCompartment("first-order", flip_flop=True, parametrisation=parametrisation, lag=True)
+    theta = own | {"v": 50.0, "ka": 0.8, "tlag": 0.1}
+    population = replace(FLIP, structure=structure, theta=theta, omega=dict.fromkeys(theta, 1.0))
+    _, target = population.ready.target(population.patient([1.0, 4.0, 24.0], [1.5, 1.3, 0.1]))
+    z, which = np.array([[0.3, -0.2, 0.4, 0.1]]), np.zeros(1, dtype=int)
+    other = mirrored(target, z)
+    assert np.abs(other[0] - z).max() > 1
+    assert target.at(other, which)[0]["conc"] == pytest.approx(target.at(z[None], which)[0]["conc"])
+    assert OneCompartment("first-order").mirror is None
+
+
+def test_a_mirrored_mode_is_in_the_forecast():
+    """A tenth of this posterior is four SDs of the population away: ka and cl / v exchanged."""
+    row = multimodal.known("flip_flop")[108]
+    assert all(multimodal.right(multimodal.compared("flip_flop", row, seed)) for seed in (1, 3))

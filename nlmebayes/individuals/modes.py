@@ -17,6 +17,7 @@ from nlmebayes.individuals.starts import (
     best_of,
     explored,
     few_explain,
+    mirrored,
     scattered,
     some_missed,
     through_samples,
@@ -175,6 +176,7 @@ def climbed(target):
         found = climb(target, z, np.zeros(len(z), dtype=int), NEAR, ROUGH)
         z = best_of(found.z, found.value, KEPT, CLOSER, at_middle=False)
     found = climb(target, z, np.zeros(len(z), dtype=int), NEAR)
+    found = _with(target, found, mirrored(target, found.best), NEAR)
     found = _with(target, found, before_samples(target, found.best, NEARER), NEAR)
     found = _with(target, found, through_samples(target, found), NEAR)
     return _finished(target, found, NEAR)
@@ -186,6 +188,7 @@ def climbed_soon(target):
     many, value = explored(target, SCATTERED)
     z = best_of(many, value, int(np.sqrt(len(many)) / 2))
     found = climb(target, z, np.zeros(len(z), dtype=int), NEAR, SOON)
+    found = _with(target, found, mirrored(target, found.best), NEAR, SOON)
     found = _with(target, found, before_samples(target, found.best, NEARER), NEAR, SOON)
     top, settled = _atop(target, found)
     return top, few_explain(many, value) | some_missed(target, found) | ~settled

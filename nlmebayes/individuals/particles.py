@@ -30,6 +30,7 @@ EVEN = 0.1  # share of the proposals that is the same for all modes, whatever th
 GOOD = 0.4  # k-hat below which no round is added: the variance of the weights is finite, not just about to be
 ENOUGH = 2000  # effective sample size beyond which no round is added
 BEYOND = 0.2  # share of the proposals beyond the modes
+PLAIN = 0.6  # effective size by number of first particles where the posterior has no ridge; 0.6 to 0.8 if it is normal
 UNEVEN = 1.5  # standard error of a mean beside that of as many independent draws, above which rounds are added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each
@@ -103,12 +104,14 @@ def importance(target, central, n, rounds, enough, rng):
         found = further
     best = pool.weighted()
     for i in range(rounds):
-        if best.khat < GOOD and best.size >= enough and best.error < UNEVEN / np.sqrt(enough):
+        many = LATER if best.khat >= GOOD or best.size < enough or best.error >= UNEVEN / np.sqrt(enough) else n
+        if many == n and (i > 0 or best.size >= PLAIN * len(best.z)):
             break
         shift, proposal = proposal.centre[0] - found.z[0], _adapted(pool, proposal)
         if i == 0:
-            proposal = _with_ridges(proposal, ridges(central, found), shift)
-        pool = pool.more(proposal, LATER, rng)
+            found, places = _reached(central, found)
+            proposal = _with_ridges(proposal, places, shift)
+        pool = pool.more(proposal, many, rng)
         best = max(best, pool.weighted(), key=lambda x: (x.khat < KHAT, x.size))
     return replace(best, mode=found, probabilities=np.bincount(found.nearest(best.z), best.weight, len(found.z)))
 
@@ -166,6 +169,15 @@ def _at(target, central, found, used):
     return Proposal(
         _centres(target, central, found, used), np.linalg.cholesky(WIDER * found.covariance), _shares(found)
     )
+
+
+def _reached(central, found):
+    """The modes with those that a climb from a ridge leads to, and the ridges with those."""
+    places = ridges(central, found)
+    further = joined(central, found, places.z) if len(places.z) else found
+    if len(further.z) == len(found.z):
+        return found, places
+    return further, Mode(*(np.concatenate(x) for x in zip(vars(places).values(), vars(further).values(), strict=True)))
 
 
 def _with_ridges(proposal, places, shift):

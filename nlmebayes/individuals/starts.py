@@ -1,9 +1,10 @@
 """Places to climb from.
 
 Places are scattered over the population, the more the fewer of them explain the samples, so that a patient whose
-samples meet another mode (flip-flop kinetics, a wide prior) is climbed from there too. Two kinds of modes are too
-narrow for that, and are looked for where they must be:
+samples meet another mode (flip-flop kinetics, a wide prior) is climbed from there too. Three kinds of modes are too
+narrow or too far out for that, and are looked for where they must be:
 
+- where the structure says that predictions are the same (`mirrored`: absorption and elimination exchanged);
 - where a lag ends just before a sample (`before_samples`): the prediction rises from there on, so a small measurement
   holds the lag between two close values;
 - where samples are met that heavy tails let pass (`through_samples`): wherever they are missed, their log-density has
@@ -17,6 +18,7 @@ import pytensor.tensor as pt
 from scipy import special
 from scipy.stats import qmc
 
+from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.density import LOG_2PI
 from nlmebayes.structure.structure import Named
@@ -75,6 +77,25 @@ def best_of(many, value, starts, apart=SPREAD, *, at_middle=True):
         best = np.argmax(value, axis=0)
         chosen.append(np.take_along_axis(many, best[None, :, None], axis=0)[0])
     return np.stack(chosen)
+
+
+def mirrored(target, z):
+    """The places (1, subject, column) with the same predictions as z (subject, column), as near as effects can come;
+    none where the structure has no mirror."""
+    mirror, which = target.model.structure.mirror, np.zeros(1, dtype=int)
+    if mirror is None:
+        return np.zeros((0, *z.shape))
+    phi, _, _ = evaluator(target.model, target.design)(target.population.theta, target.effects(z[None], which))
+    linear, links = target.linear(z[None], which)[0], dict(target.model.scales)
+    names = [p.name for p in target.model.structure.parameters]
+    for name, value in mirror(Named(**{name: x[0] for name, x in phi.items()})).items():
+        linear[names.index(name)] = links[name].forward(value)
+    away, found = linear - target.base[0], z.copy()
+    for subject in range(len(z)):
+        units = np.flatnonzero(target.of_unit == subject)
+        loads = target.loads[0][:, units].reshape(-1, z.shape[1])
+        found[subject] = np.linalg.lstsq(loads, away[:, units].ravel())[0]
+    return np.clip(found, -REACH, REACH)[None]
 
 
 def before_samples(target, z, most):

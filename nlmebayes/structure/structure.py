@@ -53,6 +53,7 @@ class Structure(ABC):
     closed, breaks = False, ()
     superposed, boluses, states, dosed, routes = False, False, (), None, None
     origin, scales, nonnegative, period, tolerances = None, MappingProxyType({}), (), None, ()
+    mirror = None
     backends = ("numba", "jax")
 
     def __post_init__(self):

@@ -38,6 +38,8 @@ class Traits:
         Of compartments, see `Compartments`.
     origin, scales, nonnegative, period, tolerances
         Of differential equations, see `System`.
+    mirror
+        A method of p: other values of some parameters, by name, with which the predictions are the same; or None.
     backends : tuple of str
         Samplers' backends that can take it.
     """
@@ -64,6 +66,7 @@ class Traits:
     nonnegative: object
     period: object
     tolerances: tuple
+    mirror: object
     backends: tuple
 
 
