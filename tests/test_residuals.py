@@ -12,7 +12,7 @@ import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.criticism import linearised
 from nlmebayes.criticism.linearised import Linearised
-from nlmebayes.criticism.replicates import case_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.fitted import fitted
 
@@ -223,18 +223,18 @@ def occasions():
     data = dataset(frame, ("id", "id/occ"), doses=doses, subject="id")
     model = nb.Model(OneCompartment(), "cl ~ 1 + (1|id) + (1|occ)", "v ~ 1 + (1|id)", residual=nb.Proportional())
     tree = stated(model, data, theta_cl=[0.7], theta_v=[2.5], omega_id=[0.4, 0.3], omega_occ=[0.5], sigma_y_b=0.2)
-    return case_of(fitted(tree))
+    return study_of(fitted(tree))
 
 
 def test_slopes_are_exact_where_the_state_is_carried_into_the_next_occasion():
-    case = occasions()
-    found = Linearised(case.model, case.design, case.middle)
+    study = occasions()
+    found = Linearised(study.model, study.design, study.middle)
     u = np.random.default_rng(2).normal(size=found.loads.shape[1])
-    compute = evaluator(case.model, case.design)
+    compute = evaluator(study.model, study.design)
 
     def f(u):
         eta = {name: x[None] for name, x in found.effects(u).items()}
-        return compute(case.middle.theta, eta)[1]["y"][0]
+        return compute(study.middle.theta, eta)[1]["y"][0]
 
     steps = 1e-5 * np.eye(len(u))
     expected = np.stack([(f(u + h) - f(u - h)) / 2e-5 for h in steps], axis=1)
@@ -263,9 +263,9 @@ def test_effects_that_are_not_found_are_told_and_their_residuals_missing(monkeyp
 
 
 def test_modes_are_those_of_the_density_where_the_state_is_carried_on():
-    case = occasions()
-    found = Linearised(case.model, case.design, case.middle)
-    observed = case.outcome("y").values
+    study = occasions()
+    found = Linearised(study.model, study.design, study.middle)
+    observed = study.outcome("y").values
 
     def negative(u):
         f = found.at(u).f["y"]

@@ -9,7 +9,7 @@ from nlmebayes.arguments import Count, Names, Seed, Share, Text, Tree, checked, 
 from nlmebayes.criticism import comparison
 from nlmebayes.criticism.limits import Limit, clipped
 from nlmebayes.criticism.predictive import outcome_of
-from nlmebayes.criticism.replicates import case_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
@@ -46,12 +46,12 @@ def npc(
     Source: Lindbom, Pihlgren and Jonsson (2005), Comput. Methods Programs Biomed. 79, 241-257 (PsN),
     doi:10.1016/j.cmpb.2005.04.005; Karlsson and Holford (2008), PAGE 17, abstract 1434.
     """
-    case = case_of(fitted(tree, model), data)
-    outcome = outcome_of(case.data, outcome)
-    residual, o, frame = case.model.residual_of(outcome), case.outcome(outcome), case.frame(outcome)
+    study = study_of(fitted(tree, model), data)
+    outcome = outcome_of(study.data, outcome)
+    residual, o, frame = study.model.residual_of(outcome), study.outcome(outcome), study.frame(outcome)
     if residual.folds or residual.discrete:
         raise ModelError(f"npc: {outcome} is no measurement with an interval; vpc has shares, or survival")
-    drawn = case.replicated(replicates, np.random.default_rng(random_seed))[outcome]
+    drawn = study.replicated(replicates, np.random.default_rng(random_seed))[outcome]
     kept = np.flatnonzero(np.isfinite(o.values))
     y, drawn = o.values[kept], clipped(o, frame, drawn, lloq, uloq)[:, kept]
     rows = []

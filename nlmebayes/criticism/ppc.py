@@ -8,7 +8,7 @@ import pandas as pd
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.criticism.limits import Limit, clipped
 from nlmebayes.criticism.predictive import OWN, outcome_of
-from nlmebayes.criticism.replicates import case_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
@@ -42,12 +42,12 @@ def ppc(
     Source: Gelman, Meng and Stern (1996), Stat. Sin. 6, 733-807; Yano, Beal and Sheiner (2001), J. Pharmacokinet.
     Pharmacodyn. 28, 171-192, doi:10.1023/A:1011555016423.
     """
-    case = case_of(fitted(tree, model), data)
-    outcome = outcome_of(case.data, outcome)
-    o, frame = case.outcome(outcome), case.frame(outcome)
-    if case.model.residual_of(outcome).folds:
+    study = study_of(fitted(tree, model), data)
+    outcome = outcome_of(study.data, outcome)
+    o, frame = study.outcome(outcome), study.frame(outcome)
+    if study.model.residual_of(outcome).folds:
         raise ModelError(f"ppc: {outcome} is the time of an event; vpc has its Kaplan-Meier curve")
-    drawn = case.replicated(replicates, np.random.default_rng(random_seed))[outcome]
+    drawn = study.replicated(replicates, np.random.default_rng(random_seed))[outcome]
     drawn = clipped(o, frame, drawn, lloq, uloq)
     kept = np.isfinite(o.values)
     rows = frame[kept].drop(columns=list(OWN[1:]))

@@ -12,7 +12,7 @@ from nlmebayes.criticism.bins import Binning, Bins, binned
 from nlmebayes.criticism.comparison import Records
 from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.npde import ABOVE, BELOW, MEASURED
-from nlmebayes.criticism.replicates import case_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.criticism.tad import since_dose
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.fitted import fitted
@@ -25,7 +25,7 @@ Percentile = Annotated[float, number("a number between 0 and 100, both excluded"
 
 
 @dataclass(frozen=True, eq=False)
-class Options:
+class CheckOptions:
     """How records are compared with replicates; see `vpc`."""
 
     by: Names = ()
@@ -54,7 +54,7 @@ def vpc(
     tree: Tree | None = None, data: Data | None = None, *, outcome: Text | None = None, x: Text | None = None,
     observed: pd.DataFrame | None = None, simulated: Array | None = None, pred: Text | None = None,
     replicates: Count = 1000, lloq: Limit | None = None, uloq: Limit | None = None, random_seed: Seed | None = 0,
-    model: Model | None = None, **options: Options,
+    model: Model | None = None, **options: CheckOptions,
 ) -> pd.DataFrame:  # fmt: skip
     """The numbers of a visual predictive check: of a tree, or of simulations from anywhere.
 
@@ -102,7 +102,7 @@ def vpc(
     ModelError
         Columns that are not there; limits that are not those of all records; a correction of shares.
     """
-    options = Options(**options)
+    options = CheckOptions(**options)
     if (tree is None) == (observed is None and simulated is None):
         raise ModelError("vpc: give a tree, or observed= and simulated=")
     for name, given in (("pred", pred if tree is not None else None), ("data", data if tree is None else None)):
@@ -112,22 +112,22 @@ def vpc(
             )
     if tree is None:
         return of_frame(observed, simulated, outcome, x, pred, lloq, uloq, options).table
-    case = case_of(fitted(tree, model), data)
-    drawn = case.replicated(replicates, np.random.default_rng(random_seed))
-    return of_case(case, drawn, outcome, x, lloq, uloq, options).table
+    study = study_of(fitted(tree, model), data)
+    drawn = study.replicated(replicates, np.random.default_rng(random_seed))
+    return of_study(study, drawn, outcome, x, lloq, uloq, options).table
 
 
-def of_case(case, simulated, outcome, x, lloq=None, uloq=None, options=None):
-    """The `Comparison` of the records of a `replicates.Case` with replicates by outcome (replicate, record)."""
-    options = options or Options()
-    outcome = outcome_of(case.data, outcome)
-    residual, o, frame = case.model.residual_of(outcome), case.outcome(outcome), case.frame(outcome)
-    tad, number = since_dose(case.data, frame)
+def of_study(study, simulated, outcome, x, lloq=None, uloq=None, options=None):
+    """The `Comparison` of the records of a `replicates.Study` with replicates by outcome (replicate, record)."""
+    options = options or CheckOptions()
+    outcome = outcome_of(study.data, outcome)
+    residual, o, frame = study.model.residual_of(outcome), study.outcome(outcome), study.frame(outcome)
+    tad, number = since_dose(study.data, frame)
     frame = frame if "tad" in frame else frame.assign(tad=tad)
     frame = frame if "dose_number" in frame else frame.assign(dose_number=number)
     if residual.folds:
         return _of_events(residual, o, frame, simulated[outcome], options)
-    x = axis_of(case.model, case.data, x, ("tad", "dose_number") if len(case.data.doses) else ())
+    x = axis_of(study.model, study.data, x, ("tad", "dose_number") if len(study.data.doses) else ())
     at, known = frame[x].to_numpy(dtype=float), np.isfinite(o.values) | o.censored
     nowhere = known & ~np.isfinite(at)
     if nowhere.any():
@@ -136,7 +136,7 @@ def of_case(case, simulated, outcome, x, lloq=None, uloq=None, options=None):
     if not len(kept):
         raise ModelError(f"vpc: no measurement of {outcome} has a value of {x}")
     flags, *limit = limits.quantified(o, frame, lloq, uloq)
-    pred = case.at()[outcome] if options.correct else np.ones(len(at))
+    pred = study.at()[outcome] if options.correct else np.ones(len(at))
     records = _binned(frame, at, o.values, simulated[outcome], flags, limit, pred, kept, options)
     return _compared(residual, {name: c[kept] for name, c in o.columns.items()}, records, x, options)
 

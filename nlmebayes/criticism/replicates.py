@@ -14,7 +14,7 @@ FEWEST = 20  # replicates that solve, without which nothing is said
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Study:
     """A model, the design of the records that are looked at, and the draws of its population.
 
     ``data`` are their `Dataset`.
@@ -90,15 +90,15 @@ class Case:
         return self.measured({name: x[whole] for name, x in f.items()}, draws, rng)
 
 
-def case_of(known, data=None):
-    """The `Case` of a tree that was read, a `Fitted`, on some data, by default its own."""
+def study_of(known, data=None):
+    """The `Study` of a tree that was read, a `Fitted`, on some data, by default its own."""
     data = known.data if data is None else known.completed(data)
     if data.blq == "M1":
         warn(
             f"{data.source}: records below quantification were left out (M1), which simulated ones are not; read the "
             "data with blq='M3'"
         )
-    return Case(known.model, data, known.design(data), known.draws_of(data.outcomes))
+    return Study(known.model, data, known.design(data), known.draws_of(data.outcomes))
 
 
 def spread(draws, many):

@@ -12,7 +12,7 @@ from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.linearised import Linearised, weighted
 from nlmebayes.criticism.loo import loo_pit
 from nlmebayes.criticism.npde import ABOVE, MEASURED, errors, inside, randomised
-from nlmebayes.criticism.replicates import case_of, spread
+from nlmebayes.criticism.replicates import spread, study_of
 from nlmebayes.criticism.tad import since_dose
 from nlmebayes.data.validate import RESERVED
 from nlmebayes.errors import ModelError, warn
@@ -85,18 +85,18 @@ def residuals(
     ModelError
         Fewer replicates than records of a subject; limits that are not those of all records.
     """
-    case = case_of(fitted(tree, model), data)
+    study = study_of(fitted(tree, model), data)
     rng = np.random.default_rng(random_seed)
-    linearised = Linearised(case.model, case.design, case.middle)
-    typical, modes = case.at(), case.at(linearised.effects(linearised.modes.u))
+    linearised = Linearised(study.model, study.design, study.middle)
+    typical, modes = study.at(), study.at(linearised.effects(linearised.modes.u))
     places = {"WRES": linearised.typical, "CWRES": linearised.modes}
     weights = {name: weighted(linearised, place) for name, place in places.items()}
-    lost = _lost(case, linearised.modes)
-    simulated, posterior = case.replicated(replicates, rng), _posterior(case, rng)
-    bands = _npd(case, populations, replicates, ci_prob, rng) if populations else {}
+    lost = _lost(study, linearised.modes)
+    simulated, posterior = study.replicated(replicates, rng), _posterior(study, rng)
+    bands = _npd(study, populations, replicates, ci_prob, rng) if populations else {}
     tables = []
-    for o in case.design.outcomes:
-        residual, frame = case.model.residual_of(o.name), case.frame(o.name)
+    for o in study.design.outcomes:
+        residual, frame = study.model.residual_of(o.name), study.frame(o.name)
         found = {"PRED": typical[o.name], "IPRED": modes[o.name]}
         if residual.folds:
             found |= _event(o, modes[o.name], simulated[o.name], rng)
@@ -105,20 +105,20 @@ def residuals(
             found |= {"CENS": flags} | _plain(residual, o, linearised, typical[o.name], modes[o.name])
             found |= {name: each[o.name] for name, each in weights.items() if o.name in each}
             found |= _simulated(residual, o, flags, limit, simulated[o.name], rng)
-        found |= _bands(case, posterior, o, found["CENS"], ci_prob, rng) | bands.get(o.name, {})
+        found |= _bands(study, posterior, o, found["CENS"], ci_prob, rng) | bands.get(o.name, {})
         for name in CONDITIONAL & found.keys():
             found[name] = np.where(np.isin(o.subject_number, lost), np.nan, found[name])
-        tables.append(_labelled(case.data, frame, found))
+        tables.append(_labelled(study.data, frame, found))
     return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
 
 
-def _lost(case, modes):
+def _lost(study, modes):
     """Numbers of the subjects without conditional modes, of whom a warning tells."""
     if modes.lost:
-        names = {n: label for o in case.design.outcomes for n, label in zip(o.subject_number, o.subject, strict=True)}
+        names = {n: label for o in study.design.outcomes for n, label in zip(o.subject_number, o.subject, strict=True)}
         named = ", ".join(str(names[n]) for n in modes.lost if n in names)
         warn(
-            f"residuals: the most probable effects of {case.data.subject} {named} were not found, and so no IPRED, "
+            f"residuals: the most probable effects of {study.data.subject} {named} were not found, and so no IPRED, "
             "IRES, IWRES and CWRES of theirs; look at their records"
         )
     return modes.lost
@@ -203,36 +203,37 @@ def _event(o, hazard, simulated, rng):
     }
 
 
-def _posterior(case, rng):
+def _posterior(study, rng):
     """Draws of the posterior, predictions at the effects that it knows, and measurements around them; None of one draw,
     and where it knows none."""
-    if case.draws.size < 2 or not any(here.any() for here in case.known().values()):
+    if study.draws.size < 2 or not any(here.any() for here in study.known().values()):
         return None
-    draws = spread(case.draws, min(DRAWS, case.draws.size))
-    f = case.predictions(draws, effects(case.design, draws, rng))
-    return draws, f, case.measured(f, draws, rng)
+    draws = spread(study.draws, min(DRAWS, study.draws.size))
+    f = study.predictions(draws, effects(study.design, draws, rng))
+    return draws, f, study.measured(f, draws, rng)
 
 
-def _bands(case, posterior, o, flags, ci_prob, rng):
+def _bands(study, posterior, o, flags, ci_prob, rng):
     """IPRED_eti_lb, IPRED_eti_ub and LOO_PIT of the records whose groups the posterior knows."""
     if posterior is None:
         return {}
     draws, f, drawn = posterior
     low, high = np.quantile(o.read(f[o.name]), tails(ci_prob), axis=0)
-    share, khat = loo_pit(case, o, draws, f[o.name], drawn[o.name], flags, rng)
+    share, khat = loo_pit(study, o, draws, f[o.name], drawn[o.name], flags, rng)
     found = {"IPRED_eti_lb": low, "IPRED_eti_ub": high, "LOO_PIT": share, "LOO_khat": khat}
-    return {name: np.where(case.known()[o.name], x, np.nan) for name, x in found.items()}
+    return {name: np.where(study.known()[o.name], x, np.nan) for name, x in found.items()}
 
 
-def _npd(case, populations, replicates, ci_prob, rng):
+def _npd(study, populations, replicates, ci_prob, rng):
     """npd_eti_lb and npd_eti_ub by outcome, of measurements that are no counts: of npd under each of some draws."""
     measured = [
-        o for o in case.design.outcomes
-        if not (case.model.residual_of(o.name).folds or case.model.residual_of(o.name).discrete)
+        o for o in study.design.outcomes
+        if not (study.model.residual_of(o.name).folds or study.model.residual_of(o.name).discrete)
     ]  # fmt: skip
     every = {o.name: [] for o in measured}
     for b in range(populations):
-        simulated = replace(case, draws=spread(case.draws, populations).take(np.array([b]))).replicated(replicates, rng)
+        one = spread(study.draws, populations).take(np.array([b]))
+        simulated = replace(study, draws=one).replicated(replicates, rng)
         for o in measured:
             every[o.name].append(inside((simulated[o.name] < o.values).mean(axis=0), replicates, True, rng))
     found = {}

@@ -8,8 +8,8 @@ import numpy as np
 from nlmebayes.arguments import Count, Names, Seed, Share, Switch, Text, Tree, checked
 from nlmebayes.criticism.bins import Binning, Bins
 from nlmebayes.criticism.limits import Limit
-from nlmebayes.criticism.predictive import Correction, Options, of_case, outcome_of
-from nlmebayes.criticism.replicates import Case, case_of
+from nlmebayes.criticism.predictive import CheckOptions, Correction, of_study, outcome_of
+from nlmebayes.criticism.replicates import Study, study_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted
@@ -39,12 +39,12 @@ def vpc(
     shown per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of
     times to an event the Kaplan-Meier curve over the band of the simulated ones.
     """
-    case = case_of(fitted(tree, model))
-    options = Options(by=by, bins=bins, binning=binning, correct=correct, logged=logged, ci_prob=ci_prob)
-    simulated = case.replicated(replicates, np.random.default_rng(random_seed))
+    study = study_of(fitted(tree, model))
+    options = CheckOptions(by=by, bins=bins, binning=binning, correct=correct, logged=logged, ci_prob=ci_prob)
+    simulated = study.replicated(replicates, np.random.default_rng(random_seed))
     title = "Visual predictive check" + (f", {correct}-corrected" if correct else "")
-    found = of_case(case, simulated, outcome, x, lloq, uloq, options)
-    figure = _picture(found, outcome_of(case.data, outcome), ci_prob, title)
+    found = of_study(study, simulated, outcome, x, lloq, uloq, options)
+    figure = _picture(found, outcome_of(study.data, outcome), ci_prob, title)
     for axis in log or "":
         getattr(figure.axes[0], f"set_{axis}scale")("log")
     return figure
@@ -59,9 +59,11 @@ def prior(
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)
-    case, drawn = Case(model, data, resolve(model, data), None), tree["prior_predictive"]
+    study, drawn = Study(model, data, resolve(model, data), None), tree["prior_predictive"]
     simulated = {name: drawn[name].to_numpy().reshape(-1, drawn[name].shape[-1]) for name in data.outcomes}
-    found = of_case(case, simulated, outcome, x, options=Options(by=by, bins=bins, binning=binning, ci_prob=ci_prob))
+    found = of_study(
+        study, simulated, outcome, x, options=CheckOptions(by=by, bins=bins, binning=binning, ci_prob=ci_prob)
+    )
     return _picture(found, outcome_of(data, outcome), ci_prob, "Prior predictive check")
 
 
