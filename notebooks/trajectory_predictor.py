@@ -103,7 +103,7 @@ print(nb.check(tree))
 
 # %%
 asked = ["log_odds", "per_slope"]
-one = nb.summary(tree).set_index("quantity").loc[asked, ["estimate", "sd", "eti_lb", "eti_ub"]]
+one = nb.summary(tree).set_index("quantity").loc[asked, ["mean", "sd", "eti_lb", "eti_ub"]]
 two = structure.two_stage(training).loc[asked]
 beside = one.assign(truth=[-0.4, -5.0], two_stage=two["estimate"], two_stage_se=two["se"])
 print(beside.astype(float).round(2).to_string())
