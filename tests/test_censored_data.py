@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from nlmebayes.measurement import measure
 from scipy import integrate, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed
+from nlmebayes.evaluation.measurement import measure
 
 LLOQ, MU, OMEGA, SIGMA = 1.5, 2.0, 1.2, 0.7
 VALUES = [0.4, 3.1, 2.0, 0.9, 1.7, 4.0]
