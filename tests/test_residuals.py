@@ -265,7 +265,7 @@ def test_effects_that_are_not_found_are_told_and_their_residuals_missing(monkeyp
 def test_modes_are_those_of_the_density_where_the_state_is_carried_on():
     study = occasions()
     found = Linearised(study.model, study.design, study.middle)
-    observed = study.outcome("y").values
+    observed = study.design.outcome("y").values
 
     def negative(u):
         f = found.at(u).f["y"]

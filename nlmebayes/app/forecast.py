@@ -12,7 +12,7 @@ import numpy as np
 import nlmebayes as nb
 from nlmebayes.app import doses, predict, statement, wanted
 from nlmebayes.app.words import StatementError
-from nlmebayes.evaluation import storage
+from nlmebayes.evaluation import fitted, storage
 from nlmebayes.files import trees, whole
 from nlmebayes.populations import library, stated
 
@@ -124,7 +124,7 @@ def _warned(found=None):
 
 
 def _patient(forecast, patient):
-    report = json.loads(forecast.attrs["nlmebayes_forecast"])
+    report = fitted.said(forecast, fitted.REPORT)
     seen = patient.observations["value"].notna()
     return {
         patient.subject: str(patient.observations[patient.subject].iloc[0]), "samples": int(seen.sum()),

@@ -134,7 +134,7 @@ class Linearised:
 
     def compared(self, place, name):
         """The `Scattered` records of an outcome around the predictions of a `Place`."""
-        (observed,) = (o for o in self.design.outcomes if o.name == name)
+        observed = self.design.outcome(name)
         return scattered(self.stated.residual_of(name), place.f[name], self.sigma[name], observed)
 
     def _x(self, u):

@@ -48,7 +48,7 @@ def npc(
     """
     study = study_of(fitted(tree, model), data)
     outcome = outcome_of(study.data, outcome)
-    residual, o, frame = study.model.residual_of(outcome), study.outcome(outcome), study.frame(outcome)
+    residual, o, frame = study.model.residual_of(outcome), study.design.outcome(outcome), study.frame(outcome)
     if residual.folds or residual.discrete:
         raise ModelError(f"npc: {outcome} is no measurement with an interval; vpc has shares, or survival")
     drawn = study.replicated(replicates, np.random.default_rng(random_seed))[outcome]

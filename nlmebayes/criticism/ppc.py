@@ -44,7 +44,7 @@ def ppc(
     """
     study = study_of(fitted(tree, model), data)
     outcome = outcome_of(study.data, outcome)
-    o, frame = study.outcome(outcome), study.frame(outcome)
+    o, frame = study.design.outcome(outcome), study.frame(outcome)
     if study.model.residual_of(outcome).folds:
         raise ModelError(f"ppc: {outcome} is the time of an event; vpc has its Kaplan-Meier curve")
     drawn = study.replicated(replicates, np.random.default_rng(random_seed))[outcome]

@@ -121,7 +121,7 @@ def of_study(study, simulated, outcome, x, lloq=None, uloq=None, options=None):
     """The `Comparison` of the records of a `replicates.Study` with replicates by outcome (replicate, record)."""
     options = options or CheckOptions()
     outcome = outcome_of(study.data, outcome)
-    residual, o, frame = study.model.residual_of(outcome), study.outcome(outcome), study.frame(outcome)
+    residual, o, frame = study.model.residual_of(outcome), study.design.outcome(outcome), study.frame(outcome)
     tad, number = since_dose(study.data, frame)
     frame = frame if "tad" in frame else frame.assign(tad=tad)
     frame = frame if "dose_number" in frame else frame.assign(dose_number=number)

@@ -30,10 +30,6 @@ class Study:
         """The mean population."""
         return middle(self.draws)
 
-    def outcome(self, name):
-        """The `ObservedOutcome` of that name."""
-        return next(o for o in self.design.outcomes if o.name == name)
-
     def frame(self, name):
         """The rows of the data of an outcome, in the order of its records."""
         return self.data.observations[self.data.observations["outcome"] == name]

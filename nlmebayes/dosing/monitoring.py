@@ -99,8 +99,7 @@ def next_sample(
     if plan is None and covariates:
         raise ModelError("next_sample: covariates to come need the doses to come, plan=")
     if plan is not None:
-        case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
-                       covariates=covariates)  # fmt: skip
+        case = Case.read(known, outcome, history, occasions, covariates)
         (plan,) = completed(case, [plan])
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(known, outcome, every) if case is None else _planned(case, plan, every)

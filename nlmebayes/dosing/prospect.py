@@ -15,7 +15,7 @@ from nlmebayes.dosing import future_covariates, regimen
 from nlmebayes.dosing.exposure import Ends, Panels, panels
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
-from nlmebayes.evaluation.fitted import REPORT, fitted, said
+from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.formula.design import Design, resolve
 from nlmebayes.model.model import Model
@@ -37,8 +37,7 @@ class Case:
     ``size`` is the number of draws that count as independent, ``history`` and ``occasions`` are as in `recommend`.
     """
 
-    model: Model
-    training: Design
+    known: Fitted
     draws: Draws
     patient: object
     outcome: str
@@ -49,6 +48,16 @@ class Case:
     covariates: dict = field(default_factory=dict)  # to come, as in `recommend`
     dispensing: Dispensing = field(default_factory=Dispensing)
 
+    @property
+    def model(self):
+        """The `Model` of the forecast."""
+        return self.known.model
+
+    @property
+    def training(self):
+        """The `Design` of the data that the population was fitted to."""
+        return self.known.training
+
     @classmethod
     def of(cls, forecast, *, model=None, outcome=None, history=regimen.FOLLOW, occasions=regimen.NEW, covariates=None):
         """From the tree of a forecast.
@@ -58,18 +67,22 @@ class Case:
         ModelError
             Not a forecast, of a model without doses, or of several outcomes none of which is chosen.
         """
-        known = fitted(forecast, model)
-        model, training, patient = known.model, known.training, known.data
-        if not model.structure.doses:
-            raise ModelError(f"{model.structure.label} has no doses")
+        return cls.read(fitted(forecast, model), outcome, history, occasions, covariates)
+
+    @classmethod
+    def read(cls, known, outcome, history, occasions, covariates):
+        """The same of a forecast that was read, a `Fitted`."""
+        forecast, patient = known.tree, known.data
+        if not known.model.structure.doses:
+            raise ModelError(f"{known.model.structure.label} has no doses")
         outcome = only(patient, outcome)
         size = independent(forecast)
         draws = known.draws_of(patient.outcomes)
         drift = known.report.get("drift")
-        coming = future_covariates.checked(covariates, patient, training.units.columns)
+        coming = future_covariates.checked(covariates, patient, known.training.units.columns)
         size = min(draws.size, size)
         given = Dispensing.of(forecast)
-        return cls(model, training, draws, patient, outcome, size, history, occasions, drift, coming, given)
+        return cls(known, draws, patient, outcome, size, history, occasions, drift, coming, given)
 
 
 def only(patient, outcome=None):

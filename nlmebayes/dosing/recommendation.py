@@ -13,7 +13,6 @@ from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.errors import ModelError, warn
-from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting.plausibility import not_yet
 from nlmebayes.model.model import Model
@@ -129,7 +128,7 @@ def recommend(
     case = Case.of(forecast, model=model, outcome=outcome, history=history, occasions=occasions,
                    covariates=covariates)  # fmt: skip
     plans = completed(case, plans, now)
-    doubted(case, forecast, plans)
+    doubted(case, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     for target, column in zip(targets, zip(*each, strict=True), strict=True):
         doubt = plausibility.other_unit(target, [np.median(x) for x in column])
@@ -179,14 +178,14 @@ def _last_change(patient):
     return patient.observations[patient.time].max() if changing else -np.inf
 
 
-def doubted(case, forecast, plans):
+def doubted(case, plans):
     """Warn of what in the chart and the plans can hardly be meant."""
-    for doubt in plausibility.doubts(storage.training_dataset(forecast), case.patient, plans):
+    for doubt in plausibility.doubts(case.known.training_data, case.patient, plans):
         warn(doubt)
     for name, said in case.covariates.items():
         values = list(said.values()) if isinstance(said, dict) else [said]
         stated = replace(case.patient, observations=pd.DataFrame({name: values}))
-        for line in outside(forecast, stated):
+        for line in outside(case.known.tree, stated):
             warn(f"covariates: {line}, the range of the published model; it extrapolates")
 
 

@@ -87,7 +87,7 @@ def optimise(
     step = case.dispensing.step if vary == "amount" else None
     values = [best, *_neighbours(best, step if given is None else given)]
     plans = [varied(regimen, vary, value) for value in values]
-    doubted(case, forecast, plans)
+    doubted(case, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
     table = tabled(plans, targets, each, aim.loss, case.size, ci_prob)
     table["rounded"] = np.repeat([i > 0 for i in range(len(values))], len(targets))

@@ -8,7 +8,6 @@ Uster, Stocker, Carland et al. (2021), Clin. Pharmacol. Ther. 109, 175-183, doi:
 large a part of the population explains the samples (log |Omega| and the curvature), so a wide prior costs it nothing.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation.fitted import REPORT
+from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.evaluation.prediction import predict
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
@@ -108,7 +107,7 @@ def average(
         ready = forecaster(tree)
         with rare_allowed():  # a patient whom one of the models has rarely is what they are compared for
             found[name] = ready.forecast(patient, method=method, random_seed=random_seed, **options)
-        evidence = json.loads(found[name].attrs[REPORT])["log_evidence"]
+        evidence = said(found[name], REPORT)["log_evidence"]
         rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, own)})
     table = pd.DataFrame(rows).assign(prior=[prior[name] for name in trees])
     score = table["log_evidence"] if scheme == "evidence" else -0.5 * table["ofv"]

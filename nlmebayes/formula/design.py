@@ -42,6 +42,10 @@ class Design:
     nested: tuple[str, ...] = ()  # levels of the data, outermost first
     unique: tuple[str, ...] = ()  # those of them whose labels say who is meant without the level above
 
+    def outcome(self, name):
+        """The `ObservedOutcome` of that name."""
+        return next(o for o in self.outcomes if o.name == name)
+
 
 def resolve(model, data, training=None):
     """The `Design` of ``model`` on ``data``; ``training`` is the design whose state new data are evaluated in."""

@@ -124,11 +124,9 @@ def _one_by_one(function):
     return locked
 
 
-def check_options(options, known):
-    """Refuse options that nutpie does not have, or has for other values, and those that are not the user's.
-
-    ``known``: names of the arguments of `fit`.
-    """
+def check_options(options, function):
+    """Refuse options that nutpie does not have, or has for other values, and those that are not the user's; what they
+    may be is what ``function`` takes beside them."""
     for name in OWN:
         if name in options:
             raise ModelError(f"{name}= is set by fit; leave it out")
@@ -139,6 +137,7 @@ def check_options(options, known):
         try:
             settings.update({name: value})
         except AttributeError:
+            known = [each for each in inspect.signature(function).parameters if each not in ("self", "options")]
             raise ModelError(
                 f"fit: no argument {name!r}; its arguments are {', '.join(known)}, and options of nutpie"
             ) from None

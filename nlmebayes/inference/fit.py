@@ -1,6 +1,5 @@
 """`fit`: a pilot, the parametrisation that follows from it, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
-import inspect
 from typing import Literal
 
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
@@ -68,7 +67,7 @@ def fit(
     >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
     """
     check_approximable(method, backend)
-    compilation.check_options(options, KNOWN)
+    compilation.check_options(options, fit)
     streaming.check(store, method, resume)
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
@@ -80,6 +79,3 @@ def fit(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
         target_accept=target_accept, resume=resume, store=store, **options,
     )  # fmt: skip
-
-
-KNOWN = tuple(name for name in inspect.signature(fit).parameters if name != "options")

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import inspect
 import itertools
 import json
 import math
@@ -138,7 +137,7 @@ class Sampler:
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
         streaming.check(store, resume=resume)
-        compilation.check_options(options, OWN)
+        compilation.check_options(options, Sampler.sample)
         rng = np.random.default_rng(random_seed)
         even = bool(self.chosen) and all(row["parametrisation"] == TRANSPORT for row in self.chosen)
         if self.model.structure.fallible:
@@ -327,9 +326,6 @@ class Sampler:
         tree.attrs |= attrs | {name: json.dumps(value) for name, value in own.items()}
         tree.attrs[storage.LAWS] = storage.written_laws(self.laws)
         return tree
-
-
-OWN = tuple(name for name in inspect.signature(Sampler.sample).parameters if name not in ("self", "options"))
 
 
 def check_approximable(method, backend):

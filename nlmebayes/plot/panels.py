@@ -10,11 +10,6 @@ CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60
 
 
-def records(known, data, outcome):
-    """The `ObservedOutcome` of data, evaluated in the state of the training design of a `Fitted`."""
-    return next(o for o in known.design(data).outcomes if o.name == outcome)
-
-
 def of_one(known, data, outcome, y=None):
     """Measurements of the records of an outcome, or others ``y`` of the same records, on the scale of the prediction.
 
@@ -23,7 +18,7 @@ def of_one(known, data, outcome, y=None):
     ModelError
         They have no place there.
     """
-    o = records(known, data, outcome)
+    o = known.design(data).outcome(outcome)
     try:
         return known.model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
     except ModelError as error:

@@ -80,7 +80,7 @@ def scenario_of(tree, data, outcome, draws, new):
     posterior = posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).astype(int))
     design = known.design(data)
     found = draws_of(posterior, known.training, model, data.outcomes)
-    (observed,) = (o for o in design.outcomes if o.name == outcome)
+    observed = design.outcome(outcome)
     groups = {level.name: [] if new else found.groups.get(level.name, []) for level in design.levels}
     none = {level.name: np.zeros((found.size, 0, len(level.effects))) for level in design.levels}
     eta = {k: v[:, : len(groups[k])] for k, v in (none | found.eta).items() if k in groups}
