@@ -4,14 +4,17 @@ Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788): the rank of 
 posterior is uniform. One replicate is a dataset simulated from the prior and fitted by 2 chains of 400 + 380 draws, of
 which 19 that are nearly independent are kept. Replicates are shared out among processes, each of which compiles once.
 
-Run: python tests/recovery.py [CASE ...] [-n WORKERS] [--replicates 200]
+Run: python tests/recovery.py [CASE ...] [-n WORKERS] [--replicates 200] [--folder FOLDER]
+Each replicate is a file of the folder; a run goes on from those that are there.
 """
 
 import argparse
+import json
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -321,15 +324,21 @@ CALIBRATED = [one_compartment, three_levels, saturable, threshold, trajectory_pr
 BINS = 20
 
 
-def ranks(case, replicates, which=None, **settings):
-    """Ranks of the truth among 19 draws, 0 to 19, by variable and coordinate: a list with one for each replicate."""
-    found = {}
+def each_ranked(case, replicates, which=None, **settings):
+    """Ranks of the truth among 19 draws, 0 to 19, by variable and coordinate, of each replicate."""
     for truth, drawn in refitted(case, replicates, 7, which, draws=380, tune=400, **settings):
         few = drawn.stack(s=("chain", "draw")).isel(s=slice(20, None, 40))
-        for name in truth:
-            for i, rank in enumerate(np.atleast_1d((few[name] < truth[name]).sum("s").to_numpy())):
-                found.setdefault((name, i), []).append(int(rank))
-    return found
+        below = {name: np.atleast_1d((few[name] < truth[name]).sum("s").to_numpy()).ravel() for name in truth}
+        yield {f"{name}[{i}]": int(rank) for name, all_of in below.items() for i, rank in enumerate(all_of)}
+
+
+def gathered(each):
+    """Lists of ranks by variable and coordinate."""
+    return pd.DataFrame(each).to_dict("list")
+
+
+def ranks(case, replicates):
+    return gathered(each_ranked(case, replicates))
 
 
 def p_values(found):
@@ -340,9 +349,22 @@ def p_values(found):
     return {k: float(stats.chisquare(counts[k], len(found[k]) * widths[k]).pvalue) for k in found}
 
 
-def _share(name, replicates, which):
-    """The ranks that one process finds."""
-    return ranks(globals()[name], replicates, which, cores=1)
+def _share(name, replicates, which, folder):
+    """Write the ranks that one process finds, a file a replicate."""
+    for k, found in zip(which, each_ranked(globals()[name], replicates, which, cores=1), strict=True):
+        (folder / f"{k}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def resumed(name, replicates, workers, folder):
+    """Ranks of so many replicates, by variable and coordinate; those that a file holds are not found anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    left = [k for k in range(replicates) if not (folder / f"{k}.json").exists()]
+    shares = [left[i::workers] for i in range(workers) if left[i::workers]]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(_share, name, replicates, which, folder) for which in shares]
+        for each in running:
+            each.result()
+    return gathered(json.loads((folder / f"{k}.json").read_text(encoding="utf-8")) for k in range(replicates))
 
 
 def main():
@@ -351,23 +373,19 @@ def main():
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(names))
     parser.add_argument("-n", "--workers", type=int, default=2)
     parser.add_argument("--replicates", type=int, default=200)
+    parser.add_argument("--folder", type=Path, default=Path("build/ranks"))
     given = parser.parse_args()
     if set(given.cases) - set(names):
         parser.error(f"no such case; there are {', '.join(names)}")
     passed = True
-    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        for name in given.cases or names:
-            began, found = time.perf_counter(), {}
-            shares = [range(i, given.replicates, given.workers) for i in range(given.workers)]
-            n = len(shares)
-            for part in pool.map(_share, [name] * n, [given.replicates] * n, shares):
-                for key, each in part.items():
-                    found.setdefault(key, []).extend(each)
-            p = p_values(found)
-            passed &= min(p.values()) > 0.01 / len(p)
-            took = time.perf_counter() - began
-            print(f"{name}: {given.replicates} replicates, {given.workers} processes, {took:.0f} s; p-values of ranks:")
-            print("  " + ", ".join(f"{v}[{i}] {x:.3f}" for (v, i), x in p.items()), flush=True)
+    for name in given.cases or names:
+        began = time.perf_counter()
+        found = resumed(name, given.replicates, given.workers, given.folder / f"{name}-{given.replicates}")
+        p = p_values(found)
+        passed &= min(p.values()) > 0.01 / len(p)
+        took = time.perf_counter() - began
+        print(f"{name}: {given.replicates} replicates, {given.workers} processes, {took:.0f} s; p-values of ranks:")
+        print("  " + ", ".join(f"{key} {x:.3f}" for key, x in p.items()), flush=True)
     return 0 if passed else 1
 
 
