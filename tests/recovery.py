@@ -317,7 +317,7 @@ class Shedding(nb.System):
 
 def threshold():
     """An event of the state in every subject, at a time that depends on all its parameters."""
-    return mechanistic(Shedding(), [0.5, 2, 4, 8, 24], ("fast", "threshold"), doses(amt=100.0), subjects=10)
+    return mechanistic(Shedding(), [0.5, 2, 4, 8, 24], ("fast", "threshold"), doses(amt=100.0), subjects=5)
 
 
 CALIBRATED = [one_compartment, three_levels, saturable, threshold, trajectory_predictor]

@@ -67,6 +67,33 @@ def test_predict_says_whose_records_have_no_solution(power, k, exact):
     assert np.isfinite(found["posterior"]["f_size"].to_numpy()[0, 0, :10]).all()
 
 
+class Guarded(Ending):
+    def rhs(self, t, y, p):
+        return {"y": -p.k * pt.maximum(y.y, 0) ** self.power}
+
+
+class Sliding(Ending):
+    """Production that stops above the level at which it starts below."""
+
+    def rhs(self, t, y, p):
+        return {"y": pt.switch(y.y > 0.5, -p.k, p.k)}
+
+
+def test_the_mend_that_is_named_of_an_empty_state_under_a_root():
+    model = nb.Model(Guarded(), "k ~ 1")
+    found = evaluator(model, designed(model, study()))({"k": np.array([[1.0]])}, {})[1]["size"][0, :6]
+    assert found == pytest.approx(np.maximum(1 - TIMES / 2, 0) ** 2, rel=1e-4, abs=1e-9)
+
+
+def test_slopes_that_lead_back_to_a_threshold_have_no_solution_and_it_is_said():
+    model = nb.Model(Sliding(), "k ~ 1")
+    design = designed(model, study())
+    f = evaluator(model, design)({"k": np.array([[1.0]])}, {})[1]
+    assert f["size"][0, :2] == pytest.approx([1.0, 0.5]) and np.isnan(f["size"][0, 2:6]).all()
+    (line,) = unsolved(design, f)
+    assert "a from 0.9 on" in line and "slopes lead back to a threshold from both sides" in line
+
+
 def test_what_is_missing_is_counted_by_draw_and_subject():
     model = nb.Model(Ending(), "k ~ 1")
     f = np.zeros((3, 12))

@@ -99,8 +99,9 @@ def unsolved(design, f):
         more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
         yield (
             f"{bad.sum()} of {bad.size} predictions of {o.name} are missing, in {bad.any(axis=1).sum()} of {len(bad)} "
-            f"draws: {'; '.join(lost[:NAMED])}{more}. The solution ends there (it grows without bound, or a state that "
-            "is empty stands under a root or a logarithm), it takes more than max_steps, or there is none; records "
+            f"draws: {'; '.join(lost[:NAMED])}{more}. The solution ends there (it grows without bound; a state that "
+            "is empty stands under a root or a logarithm: write pt.maximum(state, 0); slopes lead back to a threshold "
+            "from both sides), it takes more than max_steps, or there is none; records "
             "before keep their values"
         )
 
