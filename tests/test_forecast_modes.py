@@ -16,7 +16,7 @@ import pytest
 from scipy import optimize, stats
 
 import nlmebayes as nb
-from model_zoo import OneCompartment
+from model_zoo import OneCompartment, ThreeCompartment, TwoCompartment
 from nlmebayes.individuals import nuts, particles
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import Mode, modes
@@ -247,19 +247,25 @@ def test_draws_that_are_worth_little_are_doubted():
         population.ready.forecast(patient, method="importance", random_seed=1, rounds=0)
 
 
+@pytest.mark.parametrize("kind", ["first-order", "parallel"])
 @pytest.mark.parametrize("parametrisation", ["clearance", "rates", "half-lives"])
-def test_a_mirrored_place_has_the_same_predictions(parametrisation):
-    """Absorption and elimination exchanged; where the structure forbids it, there is none."""
-    own = {"clearance": {"cl": 5.0}, "rates": {"k": 0.1}, "half-lives": {"thalf": 7.0}}[parametrisation]
-    structure = OneCompartment("first-order", flip_flop=True, parametrisation=parametrisation, lag=True)
-    theta = own | {"v": 50.0, "ka": 0.8, "tlag": 0.1}
+@pytest.mark.parametrize("compartments", [OneCompartment, TwoCompartment, ThreeCompartment])
+def test_a_mirrored_place_has_the_same_predictions(compartments, parametrisation, kind):
+    """Absorption and a rate of disposition exchanged, two rates of absorption each in its turn."""
+    structure = compartments(kind, flip_flop=True, parametrisation=parametrisation, lag=True)
+    theta = {p.name: p.typical for p in structure.parameters}
     population = replace(FLIP, structure=structure, theta=theta, omega=dict.fromkeys(theta, 1.0))
     _, target = population.ready.target(population.patient([1.0, 4.0, 24.0], [1.5, 1.3, 0.1]))
-    z, which = np.array([[0.3, -0.2, 0.4, 0.1]]), np.zeros(1, dtype=int)
-    other = mirrored(target, z)
-    assert np.abs(other[0] - z).max() > 1
-    assert target.at(other, which)[0]["conc"] == pytest.approx(target.at(z[None], which)[0]["conc"])
-    assert OneCompartment("first-order").mirror is None
+    z, which = np.linspace(0.3, -0.2, len(theta))[None], np.zeros(1, dtype=int)
+    exact = target.at(z[None], which)[0]["conc"]
+    same = [other for other in mirrored(target, z) if target.at(other[None], which)[0]["conc"] == pytest.approx(exact)]
+    assert same and all(np.abs(other - z).max() > 0.01 for other in same)
+
+
+def test_what_tells_absorption_from_elimination_leaves_no_mirror():
+    """A structure that orders them, and another outcome."""
+    assert OneCompartment("first-order").mirror is OneCompartment("bolus").mirror is None
+    assert TwoCompartment("first-order", urine=True).mirror is TwoCompartment("mixed").mirror is None
 
 
 def test_a_mirrored_mode_is_in_the_forecast():

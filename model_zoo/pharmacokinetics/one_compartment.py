@@ -46,16 +46,3 @@ class OneCompartment(Mammillary):
 
     def disposition_order(self):
         return ()
-
-    @property
-    def mirror(self):
-        """``ka`` and ``k`` exchanged and V scaled, so that the clearance stays."""
-        if not self.flip_flop or self.absorption != "first-order" or self.metabolite or self.urine:
-            return None
-
-        def exchanged(p):
-            d = self.disposition(p)
-            own = {"clearance": {}, "rates": {"k": p.ka}, "half-lives": {"thalf": np.log(2) / p.ka}}
-            return {"ka": d.k10, "v": d.volume * d.k10 / p.ka} | own[self.parametrisation]
-
-        return exchanged

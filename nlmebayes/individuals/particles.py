@@ -31,6 +31,7 @@ GOOD = 0.4  # k-hat below which no round is added: the variance of the weights i
 ENOUGH = 2000  # effective sample size beyond which no round is added
 BEYOND = 0.2  # share of the proposals beyond the modes
 PLAIN = 0.6  # effective size by number of first particles where the posterior has no ridge; 0.6 to 0.8 if it is normal
+THIN = 0.25  # the same after a further round, below which the moments that shaped it were not yet right
 UNEVEN = 1.5  # standard error of a mean beside that of as many independent draws, above which rounds are added
 SUPPORT = 20  # particles per dimension that the moments of a proposal must rest on
 ADDED, NEIGHBOURS = 2, 0.02  # components that a round adds at the heaviest particles, and whose part shapes each
@@ -105,7 +106,7 @@ def importance(target, central, n, rounds, enough, rng):
     best = pool.weighted()
     for i in range(rounds):
         many = LATER if best.khat >= GOOD or best.size < enough or best.error >= UNEVEN / np.sqrt(enough) else n
-        if many == n and (i > 0 or best.size >= PLAIN * len(best.z)):
+        if many == n and best.size >= (PLAIN if i == 0 else THIN) * len(best.z):
             break
         shift, proposal = proposal.centre[0] - found.z[0], _adapted(pool, proposal)
         if i == 0:

@@ -80,22 +80,30 @@ def best_of(many, value, starts, apart=SPREAD, *, at_middle=True):
 
 
 def mirrored(target, z):
-    """The places (1, subject, column) with the same predictions as z (subject, column), as near as effects can come;
+    """Places (place, subject, column) with the same predictions as z (subject, column), as near as effects can come;
     none where the structure has no mirror."""
     mirror, which = target.model.structure.mirror, np.zeros(1, dtype=int)
     if mirror is None:
         return np.zeros((0, *z.shape))
     phi, _, _ = evaluator(target.model, target.design)(target.population.theta, target.effects(z[None], which))
-    linear, links = target.linear(z[None], which)[0], dict(target.model.scales)
-    names = [p.name for p in target.model.structure.parameters]
-    for name, value in mirror(Named(**{name: x[0] for name, x in phi.items()})).items():
-        linear[names.index(name)] = links[name].forward(value)
-    away, found = linear - target.base[0], z.copy()
+    linear = target.linear(z[None], which)[0]
+    phi = Named(**{name: np.broadcast_to(x[0], linear.shape[1:]) for name, x in phi.items()})
+    return np.stack([_nearest(target, z, linear, values) for values in mirror(phi)])
+
+
+def _nearest(target, z, linear, values):
+    """Effects (subject, column) that come nearest to values of some parameters (unit,) by name, the others as they
+    are, ``linear`` (parameter, unit)."""
+    links, names = dict(target.model.scales), [p.name for p in target.model.structure.parameters]
+    wanted, found = linear.copy(), z.copy()
+    for name, value in values.items():
+        wanted[names.index(name)] = links[name].forward(value)
+    away = wanted - target.base[0]
     for subject in range(len(z)):
         units = np.flatnonzero(target.of_unit == subject)
         loads = target.loads[0][:, units].reshape(-1, z.shape[1])
         found[subject] = np.linalg.lstsq(loads, away[:, units].ravel())[0]
-    return np.clip(found, -REACH, REACH)[None]
+    return np.clip(found, -REACH, REACH)
 
 
 def before_samples(target, z, most):

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Literal
 
@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from nlmebayes.arguments import checked
 from nlmebayes.structure.absorption import Absorption, Elimination, Kind, Transits
 from nlmebayes.structure.linear import LinearSystem
+from nlmebayes.structure.mirror import mirrors
 from nlmebayes.structure.stable import Expression
 
 
@@ -102,6 +103,12 @@ class Mammillary(LinearSystem):
         oral = (ka_above_k,) if self.input.first_order and not self.flip_flop else ()
         both = (ka_above_ka2,) if self.absorption == "parallel" else ()
         return oral + both + self.disposition_order()
+
+    @property
+    def mirror(self):
+        """Absorption and a rate of disposition exchanged (`mirrors`), where no other outcome tells them apart."""
+        exchangeable = self.input.first_order and self.absorption != "mixed" and (self.flip_flop or self.peripherals)
+        return partial(mirrors, self) if exchangeable and not (self.metabolite or self.urine) else None
 
     @abstractmethod
     def disposition_order(self):
