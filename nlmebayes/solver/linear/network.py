@@ -10,7 +10,7 @@ import numpy as np
 
 from nlmebayes.solver.linear import dense, events, modal, single, system
 from nlmebayes.solver.shared import schedule
-from nlmebayes.solver.shared.kernel import cached
+from nlmebayes.solver.shared.kernel import cached, inlined
 from nlmebayes.solver.shared.link import keep, lend
 
 
@@ -95,6 +95,35 @@ def forward(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
     keep(owner)
 
 
+@inlined
+def _undo_one(h, unit, depot, central, row, basis, tape, factors, state, slopes):
+    """The adjoint of a step of one mode without infusions, from what `single` kept of it."""
+    g = tape[depot, row] if depot >= 0 else 0.0
+    wg = state[modal.W, depot] if depot >= 0 else 0.0
+    wg, w, slope, flow, loss = single.adjoint(
+        h, basis[unit, 0], g, tape[central, row], wg, state[modal.W, central], factors[single.EA, row],
+        factors[single.E, row], factors[single.AL, row], factors[single.AAL, row],
+    )  # fmt: skip
+    state[modal.W, central] = w
+    slopes[unit, 0, 0] += slope
+    if depot >= 0:
+        state[modal.W, depot] = wg
+        slopes[unit, 1, 0] += flow
+        slopes[unit, 1, 1] += loss
+
+
+@inlined
+def _slope_in_length(n, unit, a, state):
+    """w . dx/dt, which is constant along a step: the slope of the outcome in its length."""
+    total = 0.0
+    for i in range(n):
+        flow = state[modal.R, i]
+        for j in range(n):
+            flow += a[unit, i, j] * state[modal.X, j]
+        total += state[modal.W, i] * flow
+    return total
+
+
 @cached
 def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given, ybar, steps, tape, timed, ratesbar,
             givenbar):  # fmt: skip
@@ -126,18 +155,7 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
                   modal_slopes, slopes, work, givenbar)  # fmt: skip
         fed = steps[events.FED, row] == 1.0
         if modes == 1 and not fed and not timed and what <= events.STOP:
-            g = tape[depot, row] if depot >= 0 else 0.0
-            wg = state[modal.W, depot] if depot >= 0 else 0.0
-            wg, w, slope, flow, loss = single.adjoint(
-                h, basis[unit, 0], g, tape[central, row], wg, state[modal.W, central], factors[single.EA, row],
-                factors[single.E, row], factors[single.AL, row], factors[single.AAL, row],
-            )  # fmt: skip
-            state[modal.W, central] = w
-            modal_slopes[unit, 0, 0] += slope
-            if depot >= 0:
-                state[modal.W, depot] = wg
-                modal_slopes[unit, 1, 0] += flow
-                modal_slopes[unit, 1, 1] += loss
+            _undo_one(h, unit, depot, central, row, basis, tape, factors, state, modal_slopes)
         else:
             for i in range(n):
                 state[modal.X, i] = tape[i, row]
@@ -147,15 +165,9 @@ def reverse(edges, routes, reads, kind, of_record, doses, of_dose, rates, given,
             elif h > 0.0:
                 dense.adjoint(h, a[unit], state, slopes[unit], work)
         if timed:
-            # w . dx/dt is constant along a step: the slope of the outcome in its length. The step after a steady
-            # state starts at the time of the next event, whatever the parameters.
-            earlier = 0.0
-            if not (row > 0 and steps[events.WHAT, row - 1] == events.PERIODIC):
-                for i in range(n):
-                    flow = state[modal.R, i]
-                    for j in range(n):
-                        flow += a[unit, i, j] * state[modal.X, j]
-                    earlier += state[modal.W, i] * flow
+            # the step after a steady state starts at the time of the next event, whatever the parameters
+            settled = row > 0 and steps[events.WHAT, row - 1] == events.PERIODIC
+            earlier = 0.0 if settled else _slope_in_length(n, unit, a, state)
             if what in (events.START, events.STOP):
                 givenbar[3, which] += earlier - later
             if what in (events.STOP, events.PHASE):

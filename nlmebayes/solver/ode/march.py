@@ -136,11 +136,44 @@ def _bounded(pb, b, time, y, i, unit):
     return b.slope[i] >= 0.0
 
 
+@inlined
+def _shorter(error):
+    """By how much a step is shorter after one whose squared error was too large, or no number."""
+    return 0.1 if error != error or error > 1e24 else max(0.2, 0.9 * error**-0.1)
+
+
+@inlined
+def _longer(size, before, rejected):
+    """By how much the next step is longer, from the log squared errors of the last two (a controller with memory:
+    Gustafsson 1991, ACM Trans. Math. Softw. 17, 533-554)."""
+    return min(1.0 if rejected else 10.0, max(0.2, rough.exp2(SAFETY + 0.02 * before - 0.085 * size)))
+
+
+@inlined
+def _strained(kind, strain, stiffness):
+    """How many steps in a row stood at the limit of stability; or of stiff ones, need not have been stiff."""
+    if kind == EXPLICIT:
+        strain = strain + 1.0 if stiffness > LIMIT else max(0.0, strain - 0.25)
+    else:
+        strain = strain + 1.0 if stiffness < SMOOTH else 0.0
+    return strain
+
+
+@inlined
+def _taped(tape, row, kind, time, h, unit, first, last, state, rate):
+    """Write a step into the tape, whose stages are there."""
+    n = len(state)
+    tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
+    tape[row, FIRST], tape[row, LAST] = first, last
+    for i in range(n):
+        tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
+
+
 @cached
 def steps(pb, b, end, unit, here, last, y, tape, row, one):
     """Steps until the end, a failure, or the end of the tape; returns the next row and record, and which it was.
 
-    ``one``: whether to return after one step.
+    ``one``: whether to return after one step. Arrays have names of their own, since each reading of a field is counted.
     """
     law, par, tol, records, of_record, reads = pb.law, pb.par, b.tol, pb.records, pb.of_record, pb.reads
     state, rate, control, k, new, found = b.state, b.rate, b.control, b.k, b.new, b.found
@@ -164,15 +197,12 @@ def steps(pb, b, end, unit, here, last, y, tape, row, one):
         if kind == EXPLICIT:
             if not fresh:
                 call.field(law, time, state, rate, par, unit, k)
-                fresh = True
             call.explicit(law, time, h, state, rate, k, stages, offset, par, unit, new, tol, found)
         else:
             call.stiff(law, time, h, state, rate, stages, offset, par, unit, new, tol, found)
-            fresh = False
-        error, stiffness = found[0], found[1]
+        error, stiffness, fresh = found[0], found[1], kind == EXPLICIT
         if not error <= 1.0:
-            h *= 0.1 if error != error or error > 1e24 else max(0.2, 0.9 * error**-0.1)
-            rejected = True
+            h, rejected = h * _shorter(error), True
             continue
         below = False
         for i in range(n):
@@ -187,24 +217,17 @@ def steps(pb, b, end, unit, here, last, y, tape, row, one):
             dense, first = (k, 0) if kind == EXPLICIT else (stages, offset)
             between(y, kind, time, h, state, new, dense, first, records, of_record, reads, start, here)
         if room > 0:
-            tape[row, KIND], tape[row, TIME], tape[row, LENGTH], tape[row, UNIT] = kind, time, h, unit
-            tape[row, FIRST], tape[row, LAST] = start, here
-            for i in range(n):
-                tape[row, HEADER + i], tape[row, HEADER + n + i] = state[i], rate[i]
+            _taped(tape, row, kind, time, h, unit, start, here, state, rate)
         row += 1
         for i in range(n):
             state[i], k[0, i] = new[i], k[EXPLICIT_STAGES - 1, i]
-        time = at
-        size = rough.log2(max(error, 1e-20))
-        h *= min(1.0 if rejected else 10.0, max(0.2, rough.exp2(SAFETY + 0.02 * before - 0.085 * size)))
+        time, size = at, rough.log2(max(error, 1e-20))
+        h *= _longer(size, before, rejected)
         before, rejected = max(size, FLAT), False
         if one:
             end = at
         if tol[2] == 0.0:
-            if kind == EXPLICIT:
-                strain = strain + 1.0 if stiffness > LIMIT else max(0.0, strain - 0.25)
-            else:
-                strain = strain + 1.0 if stiffness < SMOOTH else 0.0
+            strain = _strained(kind, strain, stiffness)
             if strain >= STEPS:
                 kind, strain = STIFF if kind == EXPLICIT else EXPLICIT, 0.0
     control[NOW], control[NEXT] = time, max(h, wanted)
