@@ -108,7 +108,9 @@ class Autoregressive(Residual):
         steps = [_positions(x).reshape((2, -1)) for name, x in vars(s).items() if name.startswith(RUN)]
         value = value + pt.zeros_like(f)
         censored = pt.lt(lower, upper) & pt.ones_like(f, dtype=bool) if steps else pt.zeros_like(f, dtype=bool)
-        z = self.residual.score(f, s, value)
+        # One call for the limits too keeps the compilation short.
+        each = self.residual.score(f, s, pt.stack([x + pt.zeros_like(f) for x in (value, lower, upper)]) if steps else value)
+        z = each[0] if steps else each
         proper = ~(pt.isinf(z) | pt.isnan(z))
         z = pt.switch(proper, z, 0.0)
         before, after = ((_positions(where), power(s.rho, d)) for where, d in ((s.before, s.gap), (s.after, s.until)))
@@ -120,9 +122,8 @@ class Autoregressive(Residual):
         found = pt.switch(proper, own, -np.inf)
         if not steps:
             return found
-        bottom, top = (self.residual.score(f, s, x + pt.zeros_like(f)) for x in (lower, upper))
-        possible = pt.lt(bottom, top)  # not so where there is no law
-        bottom, top = pt.switch(possible, bottom, -np.inf), pt.switch(possible, top, np.inf)
+        possible = pt.lt(each[1], each[2])  # not so where there is no law
+        bottom, top = pt.switch(possible, each[1], -np.inf), pt.switch(possible, each[2], np.inf)
         for here, each in runs.log_probabilities(z, bottom, top, before, after, steps):
             found = found[..., here].set(pt.switch(possible[..., here], each, -np.inf))
         return found

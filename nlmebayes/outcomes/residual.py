@@ -261,7 +261,7 @@ class StudentT(Continuous):
 
     def score(self, f, s, y):
         below, above = self.log_tails(f, s, y)
-        return pt.switch(pt.lt(below, above), -_normal_quantile(below), _normal_quantile(above))
+        return pt.switch(pt.lt(below, above), -1.0, 1.0) * _normal_quantile(pt.minimum(below, above))
 
     def at_score(self, f, s, z):
         nu = s.nu + pt.zeros_like(f)
