@@ -252,17 +252,17 @@ def _(residual: Autoregressive, f, s, observed):
     place, correlation = observed.series.place, sparse.lil_array((len(f), len(f)))
     for here in places(observed.series.label).values():
         distance = np.abs(np.subtract.outer(place[here], place[here]))
-        correlation[np.ix_(here, here)] = _of_measurements(residual.alone, rho**distance, s)
+        correlation[np.ix_(here, here)] = of_measurements(residual.alone, rho**distance, s)
     return replace(inside, correlation=correlation.tocsr())
 
 
 @singledispatch
-def _of_measurements(residual: Residual, r, s):
+def of_measurements(residual: Residual, r, s):
     """Correlations of measurements whose normal scores have the correlations r: the same where they are linear."""
     return r
 
 
-@_of_measurements.register
+@of_measurements.register
 def _(residual: StudentT, r, s):
     """By Mehler's formula, sum of c_k^2 r^k / k! over the variance, with c_k the mean of He_k(z) y(z) (Mehler 1866, J.
     reine angew. Math. 66, 161-176); what is left beyond the last order goes with it."""

@@ -33,6 +33,7 @@ from nlmebayes.individuals.sampling_times import with_nodes
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.build import by_node
 from nlmebayes.model.model import Data, Model
+from nlmebayes.outcomes.autocorrelation import shared
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
 
@@ -179,11 +180,8 @@ class Forecaster:
                     f"forecast: {o.name} has an event known to an interval, which it does not know; fit all patients "
                     "together"
                 )
-            if o.series is not None and options.half_life is not None:
-                raise ModelError(
-                    f"forecast: {self.model.residual_of(o.name)} says what samples of {o.name} tell together, which "
-                    "half_life= does not know; leave it out"
-                )
+            if o.series is not None:
+                self._check_series(o, options)
         weights, drift = _weights(asked, options.half_life), options.drift
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
@@ -200,6 +198,21 @@ class Forecaster:
             parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
             found.append(Density(model, *parts))
         return tuple(found)
+
+    def _check_series(self, observed, options):
+        """A patient's series are none of another's, whose measurements would be their past too, and count whole."""
+        if options.half_life is not None:
+            raise ModelError(
+                f"forecast: {self.model.residual_of(observed.name)} says what samples of {observed.name} tell "
+                "together, which half_life= does not know; leave it out"
+            )
+        for each in (observed, self.training.outcome(observed.name)):
+            label = shared(each)
+            if label is not None:
+                raise ModelError(
+                    f"forecast: the series {label} of {observed.name} is one of several patients, which a forecast "
+                    "does not know: fit all of them together"
+                )
 
     def _complete(self, patient, missing):
         """The patient with every covariate, the law of missing ones (`imputation`) or None, their medians by column."""

@@ -59,7 +59,7 @@ def _refuse_zeros(model, design, found):
     proportional scatter together could then have no additive part at all, with a density without bound.
     """
     for o in design.outcomes:
-        if isinstance(model.residual_of(o.name), Combined):
+        if isinstance(model.residual_of(o.name).alone, Combined):
             zero = np.flatnonzero((found.f[o.name] == 0) & ~o.censored)
             if len(zero) and (o.values[zero] == 0).all():
                 raise ModelError(

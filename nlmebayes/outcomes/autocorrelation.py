@@ -106,18 +106,18 @@ class Autoregressive(Residual):
     def log_density(self, f, s, value, lower, upper):
         """Log-density of all records of some series, with the shape of ``f``; see the first lines of the module."""
         steps = [_positions(x).reshape((2, -1)) for name, x in vars(s).items() if name.startswith(RUN)]
-        value = value + pt.zeros_like(f)
         censored = pt.lt(lower, upper) & pt.ones_like(f, dtype=bool) if steps else pt.zeros_like(f, dtype=bool)
         # One call for the limits too keeps the compilation short.
-        each = self.residual.score(f, s, pt.stack([x + pt.zeros_like(f) for x in (value, lower, upper)]) if steps else value)
-        z = each[0] if steps else each
+        limits = [x + pt.zeros_like(f) for x in ((value, lower, upper) if steps else (value,))]
+        each = self.residual.score(f, s, pt.stack(limits))
+        z = each[0]
         proper = ~(pt.isinf(z) | pt.isnan(z))
         z = pt.switch(proper, z, 0.0)
         before, after = ((_positions(where), power(s.rho, d)) for where, d in ((s.before, s.gap), (s.after, s.until)))
         r = before[1]
         # away from zero scatter, for what is thrown away
         own = pm.logp(
-            self.residual.likelihood(pt.switch(censored, 1.0, f), s), pt.switch(censored, 1.0, value)
+            self.residual.likelihood(pt.switch(censored, 1.0, f), s), pt.switch(censored, 1.0, limits[0])
         ) + 0.5 * (z**2 - (z - r * z[..., before[0]]) ** 2 / (1 - r**2) - pt.log(1 - r**2))
         found = pt.switch(proper, own, -np.inf)
         if not steps:
@@ -213,6 +213,13 @@ def among(observed, series):
     """An `ObservedOutcome` with its series and what the likelihood reads of them."""
     measured = np.isfinite(observed.values) & ~observed.censored
     return replace(observed, series=series, columns=linked(series, measured, observed.censored))
+
+
+def shared(observed):
+    """Label of a series that several subjects share, or None."""
+    pairs = pd.DataFrame({"series": observed.series.label, "subject": observed.subject}).drop_duplicates()
+    twice = pairs["series"][pairs["series"].duplicated()]
+    return twice.iloc[0] if len(twice) else None
 
 
 def series_of(residual, data, frame, observed):
