@@ -129,9 +129,9 @@ def test_replicates_of_a_fitted_tree_are_whole_series():
     assert (y[:, 1] * y[:, 0]).mean() == pytest.approx(0.8 * 9, rel=0.25)
 
 
-@pytest.mark.parametrize("inside", [nb.Poisson(), nb.StudentT(), nb.LogNormal()], ids=str)
-def test_only_normal_residuals_remember(inside):
-    with pytest.raises(nb.ModelError, match="Autoregressive: residual must be a normal residual"):
+@pytest.mark.parametrize("inside", [nb.Poisson(), nb.TimeToEvent(), nb.Aggregate(n="n")], ids=str)
+def test_only_measurements_remember(inside):
+    with pytest.raises(nb.ModelError, match="Autoregressive: residual must be a residual of measurements"):
         nb.Autoregressive(inside)
 
 
@@ -140,6 +140,6 @@ def test_what_has_no_series_is_named():
         outcome(nb.Autoregressive(over="t"), pd.DataFrame({"id": ["a", "a"], "t": [0.0, 0.0], "y": [1.0, 2.0]}))
     with pytest.raises(nb.DataError, match="reads the column 'visit', which the data do not have"):
         outcome(nb.Autoregressive(over="visit"))
-    data = nb.Dataset.from_frame(FRAME, outcome="y", levels="id", lloq=0.5, inputs=("t",))
-    with pytest.raises(nb.ModelError, match="no exact likelihood of censored measurements"):
+    data = nb.Dataset.from_frame(FRAME, outcome="y", levels="id", lloq=0.5, inputs=("t",), blq="M4")
+    with pytest.raises(nb.ModelError, match=r"Autoregressive.*does not know blq='M4'.*use blq='M3', or LogNormal"):
         nb.build(nb.Model(LinearMixed(), "mu ~ 1", residual=nb.Autoregressive()), data)

@@ -32,6 +32,12 @@ def oral():
     return nb.Model(structure, *formulas, residual=nb.Combined()), values | {"sigma_y_a": 0.1, "sigma_y_b": 0.15}
 
 
+def remembered():
+    model, values = oral()
+    residual = nb.Autoregressive(nb.LogNormal(), over="time", unit=4.0)
+    return model.but(residual=residual), {k: v for k, v in values.items() if k != "sigma_y_b"} | {"sigma_y_rho": 0.8}
+
+
 def counts():
     return nb.Model(Rate(), "rate ~ 1 + (1|id)", residual=nb.Poisson()), {"theta_rate": [0.4], "omega_id": [0.6]}
 
@@ -75,7 +81,7 @@ def judged(stating, share, many):
     )
 
 
-CASES = [(oral, 0.0), (oral, 0.2), (oral, 0.5), (counts, 0.0), (categories, 0.0)]
+CASES = [(oral, 0.0), (oral, 0.2), (oral, 0.5), (counts, 0.0), (categories, 0.0), (remembered, 0.2)]
 
 
 @pytest.mark.recovery

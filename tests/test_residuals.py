@@ -11,7 +11,7 @@ from trees import stated
 import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.criticism import linearised
-from nlmebayes.criticism.linearised import Linearised
+from nlmebayes.criticism.linearised import Linearised, of_measurements
 from nlmebayes.criticism.replicates import study_of
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.fitted import fitted
@@ -95,6 +95,59 @@ def test_a_residual_with_a_memory_is_decorrelated():
     blup = away @ linalg.inv(variance) @ z @ np.diag([0.64, 0.09]) @ z.T
     assert values(table, "IPRED") == pytest.approx(MEAN + blup)
     assert np.isnan(table["LOO_PIT"]).all()
+
+
+def test_a_log_normal_residual_with_a_memory_is_decorrelated_as_logarithms():
+    frame = study().assign(y=lambda x: np.exp(0.2 * (x["y"] - MEAN.mean()) + 1.0))
+    given = {"theta_mu": [np.e], "omega_id": [0.3], "sigma_y_a": 0.15, "sigma_y_rho": 0.6}
+    tree = linear(frame, "mu ~ 1 + (1|id)", residual=nb.Autoregressive(nb.LogNormal(), over="time"), **given)
+    scatter = 0.15**2 * 0.6 ** np.abs(TIMES[:, None] - TIMES)
+    table, inverse = nb.residuals(tree, replicates=50), np.linalg.inv(scatter)
+    for y, ipred, cwres in zip(*(values(table, c) for c in ("DV", "IPRED", "CWRES")), strict=True):
+
+        def objective(eta, y=y):
+            away = np.log(y) - np.log(np.e + eta)
+            return away @ inverse @ away + eta**2 / 0.09
+
+        eta = optimize.minimize_scalar(objective, bounds=(-2, 2), method="bounded", options={"xatol": 1e-9}).x
+        slope = np.ones((4, 1)) / (np.e + eta)
+        away = np.log(y) - np.log(np.e + eta) + slope[:, 0] * eta
+        assert ipred == pytest.approx(np.full(4, np.e + eta), abs=1e-4)
+        assert cwres == pytest.approx(by_root(0.09 * slope @ slope.T + scatter, away), abs=1e-3)
+
+
+def test_modes_of_a_series_that_ends_below_quantification_are_those_of_its_likelihood():
+    y = np.array([[3.1, 3.4, 2.9, 1.4], [2.2, 2.0, 1.6, 1.4], [4.0, 3.2, 2.6, 2.4]])
+    frame = study(3).assign(y=y.ravel())
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)", residual=nb.Autoregressive(nb.LogNormal(), over="time"))
+    given = {"theta_mu": [np.e], "omega_id": [0.3], "sigma_y_a": 0.15, "sigma_y_rho": 0.6}
+    table = nb.residuals(stated(model, dataset(frame, lloq=1.5), **given), replicates=50)
+    law, r = stats.multivariate_normal(cov=0.6 ** np.abs(TIMES[:3, None] - TIMES[:3])), 0.6**3
+    for values_, ipred in zip(y, values(table, "IPRED"), strict=True):
+
+        def objective(eta, y=values_):
+            z = (np.log(np.maximum(y, 1.5)) - np.log(np.e + eta)) / 0.15
+            last = stats.norm.logpdf if y[3] > 1.5 else stats.norm.logcdf
+            return eta**2 / 0.18 - law.logpdf(z[:3]) - last((z[3] - r * z[2]) / np.sqrt(1 - r**2))
+
+        eta = optimize.minimize_scalar(objective, bounds=(-2, 2), method="bounded", options={"xatol": 1e-9}).x
+        assert ipred == pytest.approx(np.full(4, np.e + eta), abs=1e-4)
+    assert (table["CENS"].to_numpy().reshape(3, 4)[:, 3] == [1, 1, 0]).all()
+    assert np.isnan(table["CWRES"].to_numpy()[3]) and np.isfinite(table["npde"]).all()
+
+
+def test_student_measurements_are_correlated_a_little_less_than_their_scores():
+    x, w = np.polynomial.hermite_e.hermegauss(80)
+    w, nu = w / w.sum(), 6.0
+
+    def measurement(z):
+        return np.sign(z) * stats.t.isf(stats.norm.sf(np.abs(z)), nu)
+
+    for r in (0.3, 0.9, -0.9):
+        second = measurement(r * x[:, None] + np.sqrt(1 - r**2) * x)
+        exact = (w * measurement(x)) @ second @ w * (nu - 2) / nu
+        assert of_measurements(nb.StudentT(), np.array([[r]]), {"nu": nu})[0, 0] == pytest.approx(exact, abs=1e-4)
+    assert of_measurements(nb.StudentT(), np.array([[1.0]]), {"nu": nu}) == pytest.approx(1.0)
 
 
 class Rate(nb.Curve):

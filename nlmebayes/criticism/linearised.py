@@ -15,24 +15,26 @@ from dataclasses import dataclass, replace
 from functools import cached_property, singledispatch
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, special
 from scipy.sparse import linalg
 
 from nlmebayes.criticism.decorrelation import by_symmetric_root
 from nlmebayes.criticism.npde import places
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import differentiator
-from nlmebayes.evaluation.measurement import parts_at
+from nlmebayes.evaluation.measurement import parts_at, whitening
 from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.inference.pilot import tried
 from nlmebayes.model.build import by_node
 from nlmebayes.model.model import Model
-from nlmebayes.outcomes.autocorrelation import Autoregressive, order_of
-from nlmebayes.outcomes.residual import LogNormal, Residual
+from nlmebayes.outcomes.autocorrelation import Autoregressive
+from nlmebayes.outcomes.residual import LogNormal, Residual, StudentT
 from nlmebayes.summaries.moments import residual_moments
 
 ROUNDS, CLOSE = 50, 1e-5  # steps towards the modes, and the last one, in SDs of the effects
 MOVING = 1e-3  # a last step that shows that they were not found
+POINTS, ORDERS = np.linspace(-10.0, 10.0, 2001), np.arange(1, 42, 2)  # scores, and odd Hermite polynomials of them
+MASS = np.exp(-0.5 * POINTS**2) / np.sqrt(2 * np.pi) * (POINTS[1] - POINTS[0])
 EVEN = 1e-9  # of a log-density that is as high
 MANY = 60  # records of a block from which on central differences of its parameters take much less time
 
@@ -53,7 +55,7 @@ class Linearised:
 
     def __init__(self, model: Model, design, population):
         self.stated = model
-        self.model, self.design = _with_nodes(model, design)
+        self.model, self.design = by_node(model, design)
         self.problem = GaussNewton(self.model, self.design)
         self.factor = {level.name: population.cholesky(level.name)[0] for level in design.levels}
         self.sigma = {o.name: {k: v[0] for k, v in population.sigma.get(o.name, {}).items()} for o in design.outcomes}
@@ -144,15 +146,25 @@ class Linearised:
         """Newton's step of all effects, with the expected curvature of each record: (column,)."""
         slope, information = -place.u, sparse.eye(len(place.u))
         for o in self.design.outcomes:
-            _, s, w = self.problem.density(o, place.f[o.name], self.sigma)
+            dense, s, w = self.problem.density(o, place.f[o.name], self.sigma)
             known = np.isfinite(s) & np.isfinite(w)
             g = place.slopes[o.name].multiply(known[:, None]).tocsr()
             g.data = np.nan_to_num(g.data)  # of records without a prediction
             s, w = np.where(known, s, 0.0), sparse.diags(np.where(known, w, 0.0))
-            if self.stated.residual_of(o.name).correlated:
-                w = self.compared(place, o.name).information
+            if o.series is not None:
+                w = self._information(o, place.f[o.name], dense)
             slope, information = slope + g.T @ s, information + g.T @ w @ g
         return linalg.spsolve(information.tocsc(), slope)
+
+    def _information(self, observed, f, dense):
+        """Expected information of correlated records on their predictions, sparse (record, record)."""
+        s = {part: np.asarray(x, dtype=float)[None] for part, x in self.sigma[observed.name].items()}
+        with np.errstate(all="ignore"):
+            own, other = whitening(self.stated.residual_of(observed.name), f[None], s, observed, dense[None])
+        own, other = (np.where(np.isfinite(own + other), x, 0.0)[0] for x in (own, other))
+        n, before = np.arange(len(f)), observed.columns["before"].astype(int)
+        root = sparse.csr_array((np.append(own, other), (np.append(n, n), np.append(n, before))), shape=(len(n),) * 2)
+        return root.T @ root
 
     @cached_property
     def _blocks(self):
@@ -208,19 +220,6 @@ class Scattered:
     sd: np.ndarray
     correlation: sparse.csr_array
 
-    @property
-    def information(self):
-        """Inverse of the covariance, sparse (record, record)."""
-        inverse = linalg.spsolve(self.correlation.tocsc(), sparse.eye(len(self.sd), format="csc"))
-        return sparse.diags(1 / self.sd) @ inverse @ sparse.diags(1 / self.sd)
-
-
-def _with_nodes(model, design):
-    """Model and design in which the nodes of event times are records of their own; correlated residuals stay."""
-    apart, rows = by_node(model, design)
-    own = {o.name: model.residual_of(o.name) for o in design.outcomes if o.nodes is None}
-    return apart.but(residual={o.name: apart.residual_of(o.name) for o in design.outcomes} | own), rows
-
 
 def _independent(n):
     return sparse.eye_array(n, format="csr")
@@ -249,16 +248,32 @@ def _(residual: LogNormal, f, s, observed):
 
 @scattered.register
 def _(residual: Autoregressive, f, s, observed):
-    inside = scattered(residual.residual, f, s, observed)
-    gap, before = observed.columns["gap"], observed.columns["before"].astype(int)
-    rho = float(np.ravel(s["rho"])[0])
-    r = np.where(gap < 0, 0.0, rho ** np.where(residual.over is None, 1.0, np.maximum(gap, 0.0)))
-    found = np.eye(len(gap))
-    for now, last in order_of(gap, before):
-        for i, j in zip(now, last, strict=True):
-            found[i, :] = found[:, i] = r[i] * found[j]
-            found[i, i] = 1.0
-    return replace(inside, correlation=sparse.csr_array(found))
+    inside, rho = scattered(residual.alone, f, s, observed), float(np.ravel(s["rho"])[0])
+    place, correlation = observed.series.place, sparse.lil_array((len(f), len(f)))
+    for here in places(observed.series.label).values():
+        distance = np.abs(np.subtract.outer(place[here], place[here]))
+        correlation[np.ix_(here, here)] = of_measurements(residual.alone, rho**distance, s)
+    return replace(inside, correlation=correlation.tocsr())
+
+
+@singledispatch
+def of_measurements(residual: Residual, r, s):
+    """Correlations of measurements whose normal scores have the correlations r: the same where they are linear."""
+    return r
+
+
+@of_measurements.register
+def _(residual: StudentT, r, s):
+    """By Mehler's formula, sum of c_k^2 r^k / k! over the variance, with c_k the mean of He_k(z) y(z) (Mehler 1866, J.
+    reine angew. Math. 66, 161-176); what is left beyond the last order goes with it."""
+    nu = float(np.ravel(s["nu"])[0])
+    if nu <= 2:  # no variance, and so no residuals
+        return r
+    t = -np.sign(POINTS) * special.stdtrit(nu, special.ndtr(-np.abs(POINTS)))
+    hermite = special.eval_hermitenorm(ORDERS[:, None], POINTS)
+    share = (hermite @ (MASS * t)) ** 2 / special.factorial(ORDERS) * (nu - 2) / nu
+    share[-1] += 1 - share.sum()
+    return sum(c * r**k for c, k in zip(share, ORDERS, strict=True))
 
 
 def _parts(residual, s, observed):

@@ -103,6 +103,11 @@ def next_sample(
         (plan,) = completed(case, [plan])
     value = _quantity(of, forecast, model, case, plan)
     f = _curve(known, outcome, every) if case is None else _planned(case, plan, every)
+    if model.residual_of(outcome).correlated:
+        raise ModelError(
+            f"next_sample: {model.residual_of(outcome)} says what a sample of {outcome} tells beside the last ones, "
+            "which it does not know"
+        )
     sigma = known.draws_of(patient.outcomes).sigma[outcome]
     view = _View(model.residual_of(outcome), f, sigma, value, patient.blq == "M4", lloq, replicates, random_seed)
     rows = [view.row(each, np.searchsorted(every, each)) for each in candidates]

@@ -8,11 +8,14 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.pytensorf import reseed_rngs
 from pytensor.tensor.random.type import RandomType
+from scipy import special
 
 from nlmebayes.errors import ModelError
+from nlmebayes.evaluation import series
 from nlmebayes.evaluation.evaluator import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
 from nlmebayes.formula.sigma import link_of, values_of
-from nlmebayes.outcomes import censoring
+from nlmebayes.outcomes import censoring, runs
+from nlmebayes.outcomes.autocorrelation import RUN, Series
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
 
@@ -48,12 +51,16 @@ def _shapes(parts):
 
 
 @in_turns
-def measure(residual, f, s, rng, positive=False, observed=None):
-    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`."""
+def measure(residual, f, s, rng, positive=False, observed=None, past=None):
+    """Draws of the measurement, (sample, record); ``s`` holds the residual's parts, see `parts_at`.
+
+    ``past``: an `ObservedOutcome` and its predictions, given whose measurements those without one are drawn where they
+    go on with a series of it.
+    """
     if residual.folds:
         return residual.draw(f, observed.nodes, rng)
     if residual.correlated:
-        return _series(residual, f, s, rng, observed)
+        return _of_series(residual, f, s, rng, observed, past)
     parts = parts_at(residual, s, observed)
     compute, generators = _measured(residual, _shapes(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
@@ -62,10 +69,50 @@ def measure(residual, f, s, rng, positive=False, observed=None):
     return compute(f, *parts.values()).astype(float)
 
 
-def _series(residual, f, s, rng, observed):
-    """Draws of whole series of correlated residuals."""
-    scatter = np.exp(-_log_precisions(residual.residual, f, parts_at(residual, s, observed))) / np.sqrt(2 * np.pi)
-    return residual.draw(f, scatter, observed.columns, np.ravel(s["rho"]), rng)
+def _of_series(residual, f, s, rng, observed, past):
+    """Draws of correlated measurements: new series, but what was not measured goes on with the past."""
+    parts = parts_at(residual, s, observed)
+    rho, unseen = np.broadcast_to(parts["rho"], (len(f), 1)), ~np.isfinite(observed.values) & ~observed.censored
+    z = series.fresh(observed.series, rho, rng)
+    if past is not None and unseen.any():
+        earlier = _seen(past[0])
+        both = Series(*(np.concatenate(x) for x in zip(
+            vars(earlier[0].series).values(), vars(observed.series.at(unseen)).values(), strict=True)))  # fmt: skip
+        known = np.arange(len(both.place)) < len(earlier[1])
+        scores = _scores(residual, past[1][:, earlier[1]], s, earlier[0], rho, rng)
+        scores = np.concatenate([scores, np.zeros((len(f), unseen.sum()))], axis=1)
+        z[:, unseen] = series.given(both, known, scores, rho, rng)[:, ~known]
+    return _at_score(residual.alone, _shapes(parts))(z, f, *parts.values())
+
+
+def _seen(observed):
+    """An `ObservedOutcome` of the records that are measured or censored, and their positions."""
+    places = np.flatnonzero(np.isfinite(observed.values) | observed.censored)
+    return observed.at(places), places
+
+
+def _scores(residual, f, s, observed, rho, rng):
+    """Scores (sample, record) of the records of series; those of censored ones are drawn."""
+    parts = parts_at(residual, s, observed)
+    limits = censoring.limits(observed.values, observed.lower, observed.upper)
+    compute = _score(residual.alone, _shapes(parts))
+    z, bottom, top = (compute(x[None], f, *parts.values()) for x in limits)
+    return series.filled(observed.columns, z, bottom, top, rho, rng)
+
+
+@remembered
+def _at_score(residual, parts):
+    prediction, tensors = _given(residual, parts)
+    z = pt.dmatrix("z")
+    return function([z, prediction, *tensors.values()], residual.at_score(prediction, Named(**tensors), z), UNCHECKED)
+
+
+@remembered
+def _score(residual, parts):
+    prediction, tensors = _given(residual, parts)
+    y = pt.drow("y")
+    score = residual.score(prediction, Named(**tensors), y + pt.zeros_like(prediction))
+    return function([y, prediction, *tensors.values()], score, UNCHECKED)
 
 
 @remembered
@@ -81,6 +128,8 @@ def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
     parts = parts_at(residual, s, observed)
+    if residual.correlated:
+        return _together(_density(residual, _shapes(parts), True, False), limits, f, parts, observed)[0]
     special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
     f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
     if not special.any():
@@ -98,14 +147,55 @@ def log_density(residual, f, s, observed, positive=False):
     return found
 
 
+def _together(compute, limits, f, parts, observed):
+    """What a function of limits, predictions and parts gives for records that depend on one another: a few samples at a
+    time, for censored ones take room."""
+    size = len(observed.row) + sum(len(runs.NODES) ** 2 * x.shape[1] for k, x in observed.columns.items() if RUN in k)
+    found = []
+    for i in range(0, len(f), max(1, CHUNK // size)):
+        rows = slice(i, i + max(1, CHUNK // size))
+        own = [x[rows] if len(x) > 1 else x for x in parts.values()]
+        found.append(np.atleast_1d(compute(*(x[None] for x in limits), f[rows], *own)).reshape(-1, *f[rows].shape))
+    return np.concatenate(found, axis=1)
+
+
+def gradients(residual, f, s, observed):
+    """Log-densities of correlated measurements, (sample, record), and the slopes of their sum in each prediction."""
+    limits, parts = censoring.limits(observed.values, observed.lower, observed.upper), parts_at(residual, s, observed)
+    return _together(_gradient(residual, _shapes(parts)), limits, f, parts, observed)
+
+
+def whitening(residual, f, s, observed, dense):
+    """Two numbers (sample, record) that make of slopes g of correlated measurements those of independent ones of SD 1,
+    own * g + other * g[..., before], of which the products sum up to the expected information.
+
+    A censored record, of the log-density ``dense``, tells what the probability of its limit does: -(log Phi(x))''.
+    """
+    scale = np.exp(_log_precisions(residual.alone, f, parts_at(residual.alone, s, observed))) * np.sqrt(2 * np.pi)
+    r = series.correlations(np.reshape(s["rho"], (-1, 1)), observed.columns["gap"])
+    hidden = dense[:, observed.censored]
+    x = special.ndtri_exp(np.minimum(hidden, -1e-12))
+    hazard = np.exp(-0.5 * x**2 - hidden) / np.sqrt(2 * np.pi)
+    share = np.ones(f.shape)
+    share[:, observed.censored] = np.sqrt(np.clip(hazard * (hazard + x), 0.0, 1.0))
+    share = share / np.sqrt(1 - r**2)
+    return share * scale, -share * r * scale[:, observed.columns["before"].astype(int)]
+
+
 def slopes(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, its slope in the prediction and minus its curvature,
     (record,) or (draw, record) as the predictions ``f``. ``s`` holds the residual's parts, numbers or (term,).
 
     The curvature is the expected one where the residual gives it. Otherwise it is the mean of those at measurements one
     scatter above and below the prediction, which is the expected one of a normal residual; of censored records it is
-    their own. The scatter follows from the precision.
+    their own. The scatter follows from the precision. Where records depend on one another, the slope is that of the sum
+    of all, and the curvature that of each record alone.
     """
+    if residual.correlated:
+        every = np.atleast_2d(f)
+        value, slope = gradients(residual, every, _one(s), observed)
+        _, _, curvature = slopes(residual.alone, every, s, observed)
+        return np.stack([value, slope, curvature]).reshape(3, *np.shape(f))
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
     every = np.atleast_2d(f)
@@ -165,7 +255,7 @@ def distances(residual, f, s, observed, positive=False):
     The integral of 1 / scatter from one to the other, which is the logarithm of a ratio where the scatter is
     proportional; 0 for censored records.
     """
-    found = np.zeros(len(f))
+    found, residual = np.zeros(len(f)), residual.alone
     if _expects(residual):
         return found
     here = ~(observed.censored | positive) & np.isfinite(f) & np.isfinite(observed.values)
@@ -178,6 +268,14 @@ def distances(residual, f, s, observed, positive=False):
     each = np.exp(_log_precisions(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
+
+
+@remembered
+def _gradient(residual, parts):
+    prediction, tensors, limits, density = _terms(residual, parts, True, False)
+    outputs = [density, pt.grad(density.sum(), prediction)]
+    mode = FILLED.including("local_remove_check_parameter")
+    return function([*limits, prediction, *tensors.values()], outputs, mode)
 
 
 @remembered

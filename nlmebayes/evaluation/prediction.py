@@ -84,8 +84,36 @@ def predicted(known, data=None, *, redraw=False, random_seed=None):
     for line in unsolved(design, f):
         warn(f"predict: {line}")
     posterior = labelled(design, draws, eta, phi, f, sizes)
-    groups = observe(known.model, design, f, draws.sigma, sizes, rng)
+    past = {} if redraw else _past(known, draws, data, f)
+    groups = observe(known.model, design, f, draws.sigma, sizes, rng, past=past)
     return storage.attach(as_tree({"posterior": posterior} | groups), known.model, data, known.training_data)
+
+
+def _past(known, draws, data, f):
+    """What is measured of the series of correlated residuals, by outcome: an `ObservedOutcome` of records whose groups
+    the draws know, and the predictions of these.
+
+    In other data than the tree's own there is none where records are merely in order: nobody says after how many.
+    """
+    own = data is known.data
+    design = known.design(known.data)
+    here = {level.name: np.isin(np.asarray(level.labels, dtype=object), list(draws.groups.get(level.name, ())))
+            for level in design.levels}  # fmt: skip
+    found = {}
+    for o in design.outcomes:
+        residual = known.model.residual_of(o.name)
+        if o.name not in f or not residual.correlated or not (own or residual.over):
+            continue
+        chosen = np.ones(len(o.unit), dtype=bool)
+        for level in design.levels:
+            chosen &= here[level.name][level.of_unit[o.unit]]
+        if chosen.any():
+            found[o.name] = o, chosen
+    if not found:
+        return {}
+    if not own:
+        f = evaluator(known.model, design)(draws.theta, effects(design, draws, np.random.default_rng(0)))[1]
+    return {name: (o.at(chosen), f[name][:, chosen]) for name, (o, chosen) in found.items()}
 
 
 def unsolved(design, f):
@@ -249,15 +277,19 @@ def with_chains(found, coords, sizes):
     return xr.Dataset(variables, coords={"chain": np.arange(sizes[0]), "draw": np.arange(sizes[1]), **used})
 
 
-def observe(model, design, f, sigma, sizes, rng, *, density=True):
-    """Groups ``posterior_predictive``, ``log_likelihood``, ``observed_data`` and ``constant_data``."""
+def observe(model, design, f, sigma, sizes, rng, *, density=True, past=None):
+    """Groups ``posterior_predictive``, ``log_likelihood``, ``observed_data`` and ``constant_data``.
+
+    ``past``, by outcome: as `measure` takes it.
+    """
     coords = coordinates(design)
     drawn, dense, seen = {}, {}, {}
     for observed in design.outcomes:
         name, dims = observed.name, (f"{observed.name}_obs",)
         known = np.isfinite(observed.values).all()
         residual = model.residual_of(name)
-        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive, observed), dims)
+        before = (past or {}).get(name)
+        drawn[name] = (measure(residual, f[name], sigma[name], rng, design.positive, observed, before), dims)
         if known:
             seen[name] = (dims, observed.values)
         if known and density:

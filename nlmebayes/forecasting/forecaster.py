@@ -33,6 +33,7 @@ from nlmebayes.individuals.sampling_times import with_nodes
 from nlmebayes.model.agreement import check_names
 from nlmebayes.model.build import by_node
 from nlmebayes.model.model import Data, Model
+from nlmebayes.outcomes.autocorrelation import shared
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
 
@@ -164,17 +165,23 @@ class Forecaster:
         nodes, plain = {}, None
         if options.time_sd is not None:
             for name in patient.outcomes:
-                if self.model.residual_of(name).folds:
-                    raise ModelError(f"forecast: {name} is the time of an event, whose error time_sd= does not know")
+                residual = self.model.residual_of(name)
+                if residual.folds or residual.correlated:
+                    what = f"has {residual}" if residual.correlated else "is the time of an event"
+                    raise ModelError(f"forecast: {name} {what}, and time_sd= does not know an error of its times")
             plain = self._designed(patient, several)
             patient, nodes = with_nodes(patient, options.time_sd)
         design, unknown = self._designed(patient, several)
         labels = {level.name: level.labels for level in design.levels}
         model, asked = by_node(self.model, design)
         for o in design.outcomes:
-            if self.model.residual_of(o.name).correlated or (o.nodes is not None and (o.nodes.seen == WITHIN).any()):
-                what = "an event known to an interval" if o.nodes is not None else "a residual with a memory"
-                raise ModelError(f"forecast: {o.name} has {what}, which it does not know; fit all patients together")
+            if o.nodes is not None and (o.nodes.seen == WITHIN).any():
+                raise ModelError(
+                    f"forecast: {o.name} has an event known to an interval, which it does not know; fit all patients "
+                    "together"
+                )
+            if o.series is not None:
+                self._check_series(o, options)
         weights, drift = _weights(asked, options.half_life), options.drift
         if drift is not None and drift not in patient.levels[patient.levels.index(patient.subject) + 1 :]:
             raise ModelError(f"forecast: drift={drift!r} is no level below {patient.subject}")
@@ -191,6 +198,21 @@ class Forecaster:
             parts = asked, known, unknown, patient.subject, weights, drift, nodes, plain, imputed, design
             found.append(Density(model, *parts))
         return tuple(found)
+
+    def _check_series(self, observed, options):
+        """A patient's series are none of another's, whose measurements would be their past too, and count whole."""
+        if options.half_life is not None:
+            raise ModelError(
+                f"forecast: {self.model.residual_of(observed.name)} says what samples of {observed.name} tell "
+                "together, which half_life= does not know; leave it out"
+            )
+        for each in (observed, self.training.outcome(observed.name)):
+            label = shared(each)
+            if label is not None:
+                raise ModelError(
+                    f"forecast: the series {label} of {observed.name} is one of several patients, which a forecast "
+                    "does not know: fit all of them together"
+                )
 
     def _complete(self, patient, missing):
         """The patient with every covariate, the law of missing ones (`imputation`) or None, their medians by column."""
@@ -252,7 +274,10 @@ class Forecaster:
         target, model, n = posterior.target, self.model, len(posterior.which)
         sigma, exact = posterior.population.sigma, not target.nodes
         groups = {"posterior": posterior.dataset(moved=True)}
-        groups |= prediction.observe(model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact)
+        past = {o.name: (o, posterior.f[o.name]) for o in target.recorded.reported.outcomes if o.series is not None}
+        groups |= prediction.observe(
+            model, target.recorded.reported, posterior.f, sigma, (1, n), rng, density=exact, past=past
+        )
         for line in prediction.unsolved(target.recorded.reported, posterior.f):
             warn(f"forecast of {patient.subject} {target.labels[0]}: {line}")
         groups["prior"] = prior.dataset(moved=False)

@@ -126,7 +126,7 @@ def check_samples(target, patient, f, *, refuse=True):
 def _reached(target, name, value, f):
     """Whether a value lies within the scatter of one of the predictions ``f`` (draw,) above it; what scatters as other
     columns or a formula say is taken to."""
-    residual, sigma = target.model.residual_of(name), target.population.sigma.get(name, {})
+    residual, sigma = target.model.residual_of(name).alone, target.population.sigma.get(name, {})
     if residual.columns or any(np.ndim(x) > 1 for x in sigma.values()):
         return True
     scatter = np.exp(-log_precisions(residual, f, {part: np.mean(x) for part, x in sigma.items()})) / np.sqrt(2 * np.pi)

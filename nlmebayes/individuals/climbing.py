@@ -121,22 +121,31 @@ def probe(target, z, which, slopes):
         known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
         if not known.all():
             g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
+        told = g
+        if samples.records.series is not None:
+            told, w = target.whitened(samples, here[:, 0], which, dense, g), np.ones_like(w)
         if subjects == 1:
             value = value + dense.sum(axis=1, keepdims=True)
             slope += (g @ s[..., None])[:, None, :, 0]
-            information += ((g * w[:, None]) @ g.transpose(0, 2, 1))[:, None]
+            information += ((told * w[:, None]) @ told.transpose(0, 2, 1))[:, None]
         else:
             sums = samples.sums
             value = value + dense @ sums
             both = (g * s[:, None]).reshape(-1, g.shape[2]) @ sums
             slope += both.reshape(places, size, subjects).transpose(0, 2, 1)
-            both = (g[:, :, None] * g[:, None] * w[:, None, None]).reshape(-1, g.shape[2]) @ sums
+            both = (told[:, :, None] * told[:, None] * w[:, None, None]).reshape(-1, g.shape[2]) @ sums
             information += both.reshape(places, size, size, subjects).transpose(0, 3, 1, 2)
     return np.where(np.isnan(value), -np.inf, value), slope, information
 
 
 def record_slopes(target, samples, f, which):
-    """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each."""
+    """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each.
+
+    Of correlated records the slope is that of the sum of all; the information of `probe` is then not by record.
+    """
+    if samples.records.series is not None:
+        dense, slope = target.gradients(samples, f, which)
+        return dense, slope, np.zeros_like(f)
     n, h = len(f), 1e-4 * (np.abs(f) + 0.01 * samples.size)
     three = target.densities(samples, np.concatenate([f, f + h, f - h]), np.concatenate([which] * 3))
     dense, up, down = three[:n], three[n : 2 * n], three[2 * n :]

@@ -19,7 +19,7 @@ from scipy import sparse
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import Draws, predictor
 from nlmebayes.evaluation.imputation import Imputed
-from nlmebayes.evaluation.measurement import log_density
+from nlmebayes.evaluation.measurement import gradients, log_density, whitening
 from nlmebayes.formula.design import Design, ObservedOutcome
 from nlmebayes.model.model import Model
 
@@ -232,13 +232,39 @@ class Density:
 
     def densities(self, samples, f, which):
         """Log-densities of an entry of `observed` at predictions, (row, place)."""
-        name = samples.name
-        sigma = {part: x[which if len(x) > 1 else np.zeros_like(which)] for part, x in self._sigma(name).items()}
+        residual, sigma = self._scatter(samples, which)
         with np.errstate(all="ignore"):
-            return log_density(self.model.residual_of(name), f, sigma, samples.records, self.design.positive)
+            return log_density(residual, f, sigma, samples.records, self.design.positive)
 
-    def _sigma(self, name):
-        return self.population.sigma.get(name, {})
+    def gradients(self, samples, f, which):
+        """The same of correlated records, and the slopes of the sum of each row, (row, place)."""
+        residual, sigma = self._scatter(samples, which)
+        with np.errstate(all="ignore"):
+            return gradients(residual, f, sigma, samples.records)
+
+    def slopes(self, samples, f, which):
+        """Slopes of the sum of the log-densities of each row in the predictions, (row, place)."""
+        if samples.records.series is not None:
+            return self.gradients(samples, f, which)[1]
+        h = 1e-4 * (np.abs(f) + 1e-3 * np.abs(f).mean() + 1e-12)
+        up, down = (self.densities(samples, x, which) for x in (f + h, f - h))
+        return (up - down) / (2 * h) * samples.counted((up + down) / 2)[1]
+
+    def whitened(self, samples, f, which, dense, g):
+        """Slopes g (row, column, place) of predictions, whitened as `measurement.whitening` says."""
+        residual, sigma = self._scatter(samples, which)
+        before = samples.records.columns["before"].astype(int)
+        with np.errstate(all="ignore"):
+            own, other = whitening(residual, f, sigma, samples.records, dense)
+            found = own[:, None] * g + other[:, None] * g[..., before]
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _scatter(self, samples, which):
+        """The residual of samples and its parts by row."""
+        sigma = self.population.sigma.get(samples.name, {})
+        return self.model.residual_of(samples.name), {
+            part: x[which if len(x) > 1 else np.zeros_like(which)] for part, x in sigma.items()
+        }
 
     def total(self, f, order, z, which):
         """Log-density by subject, (row, subject), of predictions and barriers from `at`."""

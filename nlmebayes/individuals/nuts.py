@@ -208,6 +208,7 @@ def _data(target, vector):
         name, records = samples.name, samples.records
         limits = censoring.limits(records.values, records.lower, records.upper)
         found |= {f"{name}_{kind}": x for kind, x in zip(("value", "lower", "upper"), limits, strict=True)}
+        found |= {f"{name}_column_{column}": x for column, x in records.columns.items()}
         found |= {f"{name}_seen": samples.places, f"{name}_weight": samples.weights[samples.first]}
         if samples.starts is not None:
             found |= {f"{name}_nodes": _of_samples(samples), f"{name}_log_weight": samples.log_weight}
@@ -288,16 +289,15 @@ def _plain(sigma):
 
 
 def _add_samples(target, name, f, s, x, censored):
-    residual = target.model.residual_of(name)
-    if residual.columns:
-        raise ModelError(f"forecast: {residual} reads columns of the data, which method='nuts' does not know")
+    residual, start = target.model.residual_of(name), f"{name}_column_"
+    s = Named(**vars(s), **{column.removeprefix(start): v for column, v in x.items() if column.startswith(start)})
     f = f[x[f"{name}_seen"]]
     if target.model.structure.fallible:
         known = ~pt.isnan(f)
         pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
         f = pt.switch(known, f, 1.0)
     value, lower, upper = (x[f"{name}_{kind}"] for kind in ("value", "lower", "upper"))
-    if censored or target.design.positive:
+    if censored or target.design.positive or residual.correlated:
         dense = censoring.log_density(residual, f, s, value, lower, upper, target.design.positive)
     else:
         dense = pm.logp(residual.likelihood(f, s), value)

@@ -289,10 +289,7 @@ def _centres(target, central, found, used):
             f, _ = target.at(here[:, None], used)
             slope = -here
             for samples in target.observed:
-                at = f[samples.name][:, samples.places]
-                h = 1e-4 * (np.abs(at) + 1e-3 * np.abs(at).mean() + 1e-12)
-                up, down = (target.densities(samples, x, used) for x in (at + h, at - h))
-                each = (up - down) / (2 * h) * samples.counted((up + down) / 2)[1]
+                each = target.slopes(samples, f[samples.name][:, samples.places], used)
                 slope = slope + np.where(np.isfinite(each), each, 0.0) @ slopes[samples.name]
             step = slope @ found.covariance[k]
             length = np.sqrt((step @ np.linalg.inv(found.covariance[k]) * step).sum(axis=1, keepdims=True))

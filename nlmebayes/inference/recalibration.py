@@ -15,7 +15,7 @@ import numpy as np
 
 from nlmebayes.evaluation.evaluator import CHUNK
 from nlmebayes.inference.gauss_newton import GaussNewton
-from nlmebayes.model.build import by_node
+from nlmebayes.model.build import independent
 
 MOST = 40  # draws that derivatives are taken at
 
@@ -33,7 +33,7 @@ def recalibrated(model, design, found, draws):
     -------
     Pilot
     """
-    problem = GaussNewton(*by_node(model, design))
+    problem = GaussNewton(*independent(model, design))
     few = draws.take(np.unique(np.linspace(0, draws.size - 1, MOST).astype(int)))
     one = {level.name: np.eye(len(level.effects)) for level in design.levels}
     linear = problem.linear(_columns(problem, few), one)

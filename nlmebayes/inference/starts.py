@@ -17,7 +17,7 @@ from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.inference import pilot as piloting
 from nlmebayes.inference.compilation import quietly
-from nlmebayes.model.build import assemble, by_node
+from nlmebayes.model.build import assemble, independent
 from nlmebayes.model.hierarchy import location_of
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Combined
@@ -47,9 +47,9 @@ def pilot(model: Model, design):
         theta[p.name] = np.atleast_1d(start.get(f"theta_{p.name}", np.zeros(0)))
     sigma = {}
     for o in design.outcomes:
-        parts = by_node(model, design)[0].residual_of(o.name).priors(1.0)
+        parts = independent(model, design)[0].residual_of(o.name).priors(1.0)
         sigma[o.name] = {part: np.asarray(start[f"sigma_{o.name}_{part}"]) for part in parts}
-    found = piloting.run(*by_node(model, design), theta, sigma, prior)
+    found = piloting.run(*independent(model, design), theta, sigma, prior)
     _refuse_zeros(model, design, found)
     return found
 
@@ -59,7 +59,7 @@ def _refuse_zeros(model, design, found):
     proportional scatter together could then have no additive part at all, with a density without bound.
     """
     for o in design.outcomes:
-        if isinstance(model.residual_of(o.name), Combined):
+        if isinstance(model.residual_of(o.name).alone, Combined):
             zero = np.flatnonzero((found.f[o.name] == 0) & ~o.censored)
             if len(zero) and (o.values[zero] == 0).all():
                 raise ModelError(

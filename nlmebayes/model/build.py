@@ -89,17 +89,21 @@ def assemble(model: Model, design: Design, information=None, *, fixed=False):
 
 
 def by_node(model, design):
-    """A model and design as a pilot takes them: the nodes of event times are records of their own, and correlated
-    residuals independent."""
+    """A model and design in which the nodes of event times are records of their own."""
     each = {o.name: model.residual_of(o.name) for o in design.outcomes}
-    if not any(residual.folds or residual.correlated for residual in each.values()):
+    if not any(residual.folds for residual in each.values()):
         return model, design
-    residuals = {}
-    for o in design.outcomes:
-        residual = each[o.name]
-        residuals[o.name] = Rows() if o.nodes is not None else residual.residual if residual.correlated else residual
     rows = replace(design, outcomes=tuple(o.fitted.asked for o in design.outcomes))
-    return model.but(residual=residuals), rows
+    return model.but(residual={k: Rows() if residual.folds else residual for k, residual in each.items()}), rows
+
+
+def independent(model, design):
+    """The same, with every record alone: as a pilot takes them."""
+    model, design = by_node(model, design)
+    each = {o.name: model.residual_of(o.name) for o in design.outcomes}
+    if not any(residual.correlated for residual in each.values()):
+        return model, design
+    return model.but(residual={name: residual.alone for name, residual in each.items()}), design
 
 
 def _data(name, value, dims, fixed):
@@ -188,11 +192,12 @@ def _add_outcome(model, design, observed, f, s):
         known = ~pt.isnan(f)
         pm.Potential(f"solved_{name}", pt.switch(pt.all(known), 0.0, -np.inf))
         f = pt.switch(known, f, 1.0)
-    if not residual.folds and (observed.censored.any() or design.positive):
-        limits = observed.values, observed.lower, observed.upper
+    # missing ones are only simulated, never fitted
+    known = np.where(np.isnan(observed.values) & (~observed.censored | residual.folds), 1.0, observed.values)
+    if residual.correlated or (not residual.folds and (observed.censored.any() or design.positive)):
+        limits = known, observed.lower, observed.upper
         censoring.register(residual, f, s, *limits, name, f"{name}_obs", design.positive)
         return
-    known = np.where(np.isnan(observed.values), 1.0, observed.values)  # missing ones are only simulated, never fitted
     values = pm.Data(f"{name}_observed", known, dims=f"{name}_obs")
     pm.modelcontext(None).register_rv(residual.likelihood(f, s), name, observed=values, dims=(f"{name}_obs",))
 

@@ -79,13 +79,15 @@ def log_density(residual, f, s, value, lower, upper, positive=False):
     array([0.7979, 0.5   ])
     """
     value, lower, upper = (pt.as_tensor_variable(x) + pt.zeros_like(f) for x in (value, lower, upper))
+    if residual.correlated:
+        return residual.log_density(f, s, value, lower, upper)
     censored = pt.lt(lower, upper)
     if positive:
         lower, upper = pt.maximum(lower, 0.0), pt.maximum(upper, 0.0)
     bottom, top = pt.switch(censored, lower, -np.inf), pt.switch(censored, upper, np.inf)
     # One call for all the limits, not one each, keeps the compilation short.
     below, above = residual.log_tails(f, s, pt.stack([bottom, top, pt.zeros_like(f)][: 3 if positive else 2]))
-    inside, narrow = _log_interval(below, above)
+    inside, narrow = log_interval(below, above)
     # One density serves the measured records and the narrow intervals; the others are computed, away from zero scatter,
     # and thrown away.
     read = pt.invert(censored) | narrow
@@ -99,7 +101,7 @@ def log_density(residual, f, s, value, lower, upper, positive=False):
     return pt.switch(possible, found - pt.switch(possible, above[2], 0.0), -np.inf)
 
 
-def _log_interval(below, above):
+def log_interval(below, above):
     """log(F(top) - F(bottom)) from the log-tails at (bottom, top, ...), and where the interval is too narrow for that.
 
     The difference is taken in the tail in which the interval lies.
@@ -128,8 +130,9 @@ def measurement(residual, f, s, positive=False):
 def register(residual, f, s, values, lower, upper, name, dim, positive=False):
     """Add the records of an outcome to the PyMC model in context, as one observed variable ``name``.
 
-    Its log-density is `log_density`; its draws are of `measurement`. What differs between datasets is the data
-    ``<name>_observed``, ``<name>_lower`` and ``<name>_upper``, in the encoding of `limits`.
+    Its log-density is `log_density`; its draws are of `measurement`, new series where records are correlated. What
+    differs between datasets is the data ``<name>_observed``, ``<name>_lower`` and ``<name>_upper``, in the encoding of
+    `limits`.
 
     Returns
     -------

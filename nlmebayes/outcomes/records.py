@@ -7,7 +7,7 @@ import pandas as pd
 
 from nlmebayes.data.validate import RESERVED, DataError
 from nlmebayes.errors import ModelError
-from nlmebayes.outcomes.autocorrelation import series
+from nlmebayes.outcomes.autocorrelation import Series, among, series_of
 from nlmebayes.outcomes.hazards import AHEAD, Nodes, checked, nodes_of
 from nlmebayes.outcomes.histories import AtRisk, at_nodes, histories, table_of
 
@@ -32,6 +32,7 @@ class ObservedOutcome:
     columns: dict = field(default_factory=dict)
     scales: dict = field(default_factory=dict)
     nodes: Nodes | None = None  # of times to an event: where the hazard is asked for
+    series: Series | None = None  # of correlated residuals
 
     @property
     def censored(self):
@@ -39,15 +40,15 @@ class ObservedOutcome:
         return ~np.isnan(self.lower)
 
     def at(self, chosen):
-        """The records where ``chosen`` is true."""
-        if "before" in self.columns and not (chosen.dtype == bool and chosen.all()):
-            raise ModelError(f"{self.name}: records with correlated residuals cannot be taken apart")
+        """The records where ``chosen``; of a series the others are as if they had not been taken."""
+        whole = self if self.series is None else replace(self, columns={})
         values = {
             name: {k: v[chosen] for k, v in value.items()} if isinstance(value, dict) else value[chosen]
-            for name, value in vars(self).items()
-            if name not in ("name", "nodes")
+            for name, value in vars(whole).items()
+            if name not in ("name", "nodes", "series")
         }
-        return replace(self, **values, nodes=self.nodes and self.nodes.at(chosen))
+        found = replace(self, **values, nodes=self.nodes and self.nodes.at(chosen))
+        return found if self.series is None else among(found, self.series.at(chosen))
 
     @property
     def asked(self):
@@ -97,7 +98,7 @@ def observed(model, data, name, of_record, scales, nodes=None):
         {part: matrix.values for (outcome, part), matrix in scales.items() if outcome == name},
     )  # fmt: skip
     if residual.correlated:
-        return series(residual, data, frame, found)
+        return among(found, series_of(residual, data, frame, found))
     if nodes is None:
         return found
     inputs = found.inputs | ({"time": nodes.end} if "time" in model.structure.inputs else {})

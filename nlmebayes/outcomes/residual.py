@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 
 from nlmebayes.arguments import Unfit, checked
 from nlmebayes.errors import ModelError
@@ -20,6 +21,7 @@ from nlmebayes.parameter.parameter import Prior
 POINT = 1e-90  # a scatter below this is none: its square would underflow
 SPAN = 72.0  # the integral of a Student tail ends where its integrand has fallen to exp(-SPAN / 2)
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
+QUANTILE = 6  # steps to a normal quantile: errors below 1e-14 for any tail
 
 
 class Residual(ABC):
@@ -42,6 +44,11 @@ class Residual(ABC):
     def columns(self):
         """Columns of the data (or numbers) that the law reads at each record, by their name in ``s``."""
         return {}
+
+    @property
+    def alone(self):
+        """The law of one record alone."""
+        return self
 
     @abstractmethod
     def priors(self, scale) -> dict[str, Prior]:
@@ -98,7 +105,21 @@ class Residual(ABC):
         raise ModelError(f"{type(self).__name__} has no log_tails(f, s, y), which censored measurements need")
 
 
-class Gaussian(Residual):
+class Continuous(Residual):
+    """A measurement that is a rising function of a standard normal score z, Phi(z) = F(y)."""
+
+    ARGUMENT = "a residual of measurements (Additive, Proportional, Combined, Power, LogNormal, StudentT)"
+
+    @abstractmethod
+    def score(self, f, s, y):
+        """The score z of a measurement ``y``: infinite without scatter and at the ends, not a number without a law."""
+
+    @abstractmethod
+    def at_score(self, f, s, z):
+        """The measurement whose score is ``z``."""
+
+
+class Gaussian(Continuous):
     """y ~ Normal(f, w), where w is the scatter at the prediction."""
 
     ARGUMENT = "a normal residual (Additive, Proportional, Combined, Power)"
@@ -110,8 +131,14 @@ class Gaussian(Residual):
     def likelihood(self, f, s):
         return pm.Normal.dist(f, self.scatter(f, s))
 
+    def score(self, f, s, y):
+        return _standardised(y, f, self.scatter(f, s))
+
+    def at_score(self, f, s, z):
+        return f + self.scatter(f, s) * z
+
     def log_tails(self, f, s, y):
-        return _normal_tails(_standardised(y, f, self.scatter(f, s)))
+        return normal_tails(self.score(f, s, y))
 
 
 def _additive(scale):
@@ -188,7 +215,7 @@ class Power(Gaussian):
 
 @checked
 @dataclass(frozen=True)
-class LogNormal(Residual):
+class LogNormal(Continuous):
     """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
 
     positive = True
@@ -200,15 +227,24 @@ class LogNormal(Residual):
         # No density where the prediction is not positive.
         return pm.LogNormal.dist(_log(f), s.a + pt.zeros_like(f))
 
+    def score(self, f, s, y):
+        return pt.switch(pt.lt(f, 0.0), np.nan, self._standardised(f, s, y))
+
+    def at_score(self, f, s, z):
+        return f * pt.exp(s.a * z)
+
     def log_tails(self, f, s, y):
         # All measurements are 0 where the prediction is 0; there are none where it is negative.
-        below, above = _normal_tails(_standardised(_log(y), _log(f), s.a + pt.zeros_like(f)))
+        below, above = normal_tails(self._standardised(f, s, y))
         return pt.switch(pt.lt(f, 0.0), -np.inf, below), pt.switch(pt.lt(f, 0.0), -np.inf, above)
+
+    def _standardised(self, f, s, y):
+        return _standardised(_log(y), _log(f), s.a + pt.zeros_like(f))
 
 
 @checked
 @dataclass(frozen=True)
-class StudentT(Residual):
+class StudentT(Continuous):
     """y ~ StudentT(nu, f, a): additive with heavy tails. Priors: a as `Additive`, nu ~ Gamma(2, 0.1).
 
     The prior of nu is that of Juárez and Steel (2010), J. Bus. Econ. Stat. 28, 52-66.
@@ -222,6 +258,15 @@ class StudentT(Residual):
 
     def information(self, f, s):
         return (s.nu + 1) / ((s.nu + 3) * s.a**2) + pt.zeros_like(f)
+
+    def score(self, f, s, y):
+        below, above = self.log_tails(f, s, y)
+        return pt.switch(pt.lt(below, above), -1.0, 1.0) * _normal_quantile(pt.minimum(below, above))
+
+    def at_score(self, f, s, z):
+        nu = s.nu + pt.zeros_like(f)
+        tail = pm.icdf(pm.StudentT.dist(nu=nu, mu=pt.zeros_like(f), sigma=pt.ones_like(f)), _normal_tail(pt.abs(z)))
+        return f - pt.sign(z) * s.a * tail
 
     def log_tails(self, f, s, y):
         return _student_tails(_standardised(y, f, s.a + pt.zeros_like(f)), s.nu)
@@ -244,13 +289,35 @@ def _standardised(y, f, scale):
     return pt.switch(proper, z, pt.switch(pt.gt(y, f), np.inf, -np.inf))
 
 
-def _normal_tails(z):
+def normal_tails(z):
     """log Phi(z) and log Phi(-z): the smaller from the scaled complementary error function, the other from it."""
+    return _tails(z, _log_normal_tail)
 
-    def smaller(size):
-        return pt.log(0.5 * pt.erfcx(size / np.sqrt(2))) - 0.5 * size**2
 
-    return _tails(z, smaller)
+def _log_normal_tail(size):
+    """log Phi(-size), for size >= 0."""
+    return pt.log(0.5 * pt.erfcx(size / np.sqrt(2))) - 0.5 * size**2
+
+
+def _normal_tail(size):
+    """Phi(-size), for size >= 0."""
+    return 0.5 * pt.erfcx(size / np.sqrt(2)) * pt.exp(-0.5 * size**2)
+
+
+def _normal_quantile(tail):
+    """The z >= 0 with log Phi(-z) = ``tail``, which is at most log 1/2; infinite where the tail is none.
+
+    Newton's method from sqrt(-2 (tail + log 2)), which is never below it; the logarithm of the tail is concave, so that
+    it comes down to it and never past it. The last two steps carry the slopes, the first ones none.
+    """
+    none = pt.isinf(tail)
+    tail = pt.switch(none, -1.0, pt.minimum(tail, -np.log(2)))
+    z = pt.sqrt(-2 * (tail + np.log(2)))
+    for i in range(QUANTILE):
+        z = disconnected_grad(z) if i <= QUANTILE - 2 else z
+        hazard = 1 / (pt.erfcx(z / np.sqrt(2)) * np.sqrt(np.pi / 2))
+        z = z + (_log_normal_tail(z) - tail) / hazard
+    return pt.switch(none, np.inf, z)
 
 
 def _student_tails(z, nu):
