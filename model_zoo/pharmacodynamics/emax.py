@@ -32,6 +32,10 @@ class Emax(Curve):
         hill = Parameter("gamma", "", typical=1.0, spread=0.5, varies=False)
         return (*hyperbola, hill) if self.sigmoid else hyperbola
 
+    @property
+    def larger(self):
+        return None if self.sigmoid else "Emax(sigmoid=True)"
+
     def curve(self, p, x):
         if not self.sigmoid:
             return p.e0 + p.emax * x.concentration / (p.ec50 + x.concentration)

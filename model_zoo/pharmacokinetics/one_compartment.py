@@ -31,6 +31,10 @@ class OneCompartment(Mammillary):
     Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., eqs. 1.9 and 1.95.
     """
 
+    @property
+    def larger(self):
+        return self.label.replace(type(self).__name__, "TwoCompartment", 1)
+
     def disposition_parameters(self):
         v = Parameter("v", "L", typical=30.0)
         return {

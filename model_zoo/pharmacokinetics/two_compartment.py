@@ -38,6 +38,10 @@ class TwoCompartment(Mammillary):
 
     peripherals = ("peripheral",)
 
+    @property
+    def larger(self):
+        return self.label.replace(type(self).__name__, "ThreeCompartment", 1)
+
     def disposition_parameters(self):
         v1 = Parameter("v1", "L", typical=20.0)
         return {

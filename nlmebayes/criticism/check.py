@@ -8,12 +8,13 @@ import pandas as pd
 from arviz_stats import loo
 
 from nlmebayes.arguments import Tree, checked
-from nlmebayes.criticism import convergence, sensitivity
+from nlmebayes.criticism import convergence, doubts, sensitivity
+from nlmebayes.criticism.examination import examined
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted, said
 from nlmebayes.inference import accuracy
-from nlmebayes.model.hierarchy import doubts
+from nlmebayes.model import hierarchy
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.censoring import quantified
 from nlmebayes.parameter.laws import quantiles
@@ -38,6 +39,9 @@ class Report:
         Shrinkage % of each random effect, ``1 - sd(posterior mean of eta) / omega``.
     predictive : DataFrame
         Posterior predictive p-values of mean, SD, minimum and maximum of each outcome.
+    tests : DataFrame
+        Independence and exchangeability: by test of what, against what, the size of the effect (share explained, R²;
+        correlation; W) and the p-value adjusted for all tests. Empty where chains disagree. docs/criticism.md.
     loo : DataFrame
         PSIS-LOO by outcome: elpd, its SE, effective number of parameters, records with k above 0.7.
     parametrisation : DataFrame
@@ -50,6 +54,7 @@ class Report:
     population: pd.DataFrame
     shrinkage: pd.DataFrame
     predictive: pd.DataFrame
+    tests: pd.DataFrame
     loo: pd.DataFrame
     parametrisation: pd.DataFrame
     divergences: int
@@ -61,21 +66,25 @@ class Report:
         return not self.findings
 
     def __str__(self):
-        parts = ["Population", _table(self.population)]
+        parts = ["Findings", *(f"  - {f}" for f in self.findings)] if self.findings else ["No findings."]
+        parts += ["", "Population", _table(self.population)]
         if len(self.shrinkage):
             parts += ["", "Random effects", _table(self.shrinkage)]
         parts += [
             "",
             "Posterior predictive p-values",
             _table(self.predictive),
+        ]
+        if len(self.tests):  # of each kind the one that says most
+            parts += ["", "Independence and exchangeability", _table(self.tests.groupby("test", sort=False).head(1))]
+        parts += [
             "",
             "PSIS-LOO",
             _table(self.loo),
         ]
         if len(self.parametrisation):
             parts += ["", "Parametrisation", _table(self.parametrisation)]
-        parts += ["", f"Divergences: {self.divergences}", ""]
-        parts += ["Findings", *(f"  - {f}" for f in self.findings)] if self.findings else ["No findings."]
+        parts += ["", f"Divergences: {self.divergences}"]
         return "\n".join(parts)
 
     __repr__ = __str__
@@ -124,16 +133,21 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
     predictive = _predictive(tree)
     cross = _cross_validation(tree)
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
+    tests = examined(known) if converged else []
     findings = [
-        *doubts(model, design),
         *convergence.findings(tree, design, population, divergences),
+        *hierarchy.doubts(model, design),
+        *doubts.findings(tests),
         *_misfit(predictive),
         *_influence(cross),
         *_told(storage.laws_of(tree, model, design), design, tree, converged),
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
-    return Report(population, shrunk, predictive, cross.drop(columns="rows"), chosen, divergences, tuple(findings))
+    return Report(
+        population, shrunk, predictive, doubts.table(tests), cross.drop(columns="rows"), chosen, divergences,
+        tuple(findings),
+    )  # fmt: skip
 
 
 STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}

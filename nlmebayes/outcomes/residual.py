@@ -39,6 +39,7 @@ class Residual(ABC):
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
     probability = False  # whether ``f`` is one, which must lie between 0 and 1
+    freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
     @property
     def columns(self):
@@ -153,6 +154,8 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
 
+    freer = property(lambda self: Combined())
+
     def priors(self, scale):
         return {"a": _additive(scale)}
 
@@ -164,6 +167,8 @@ class Additive(Gaussian):
 @dataclass(frozen=True)
 class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
+
+    freer = property(lambda self: Combined())
 
     def priors(self, scale):
         return {"b": _PROPORTIONAL}
@@ -184,6 +189,8 @@ class Combined(Gaussian):
     """
 
     form: str = "sd"
+
+    freer = property(lambda self: Power())
 
     def __post_init__(self):
         if self.form not in ("sd", "variance"):
@@ -219,6 +226,7 @@ class LogNormal(Continuous):
     """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
 
     positive = True
+    freer = property(lambda self: Combined())
 
     def priors(self, scale):
         return {"a": _PROPORTIONAL}

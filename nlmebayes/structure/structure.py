@@ -54,6 +54,7 @@ class Structure(ABC):
     superposed, boluses, states, dosed, routes = False, False, (), None, None
     origin, scales, nonnegative, period, tolerances = None, MappingProxyType({}), (), None, ()
     mirror = None
+    larger = None  # one that holds it, as it is written, to try where its curve has another shape than the data
     backends = ("numba", "jax")
 
     def __post_init__(self):
