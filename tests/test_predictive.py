@@ -155,7 +155,7 @@ def test_bins_by_count_by_clusters_by_edges_and_by_a_column():
         ({"simulated": np.ones((3, 2))}, r"must be \(replicate, record\) of 180 records"),
         ({"tree": None, "observed": None, "simulated": None}, "give a tree, or observed= and simulated="),
         ({"lloq": {"y": 1.0}}, "lloq= and uloq= of numbers from anywhere are a number, or a column"),
-        ({"binning": "kmeans"}, "binning must be 'count' or 'k-means'"),
+        ({"binning": "kmeans"}, "binning must be 'count', 'k-means' or 'rolling'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_by_name(given, message):
@@ -277,3 +277,39 @@ def test_a_statistic_of_ones_own_has_its_law():
 def test_a_statistic_that_is_no_number_is_refused(statistic, message):
     with pytest.raises(nb.ModelError, match=f"ppc: the statistic {message}"):
         nb.ppc(linear(np.ones(120)), statistic, replicates=20)
+
+
+def spread_out(n=300, seed=5):
+    """Records at times of their own, whose spread grows with the time."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.uniform(0, 10, n))
+    return pd.DataFrame({"t": t, "pred": 5 + t, "y": 5 + t + (0.2 + 0.1 * t) * rng.standard_normal(n)})
+
+
+def test_rolling_percentiles_are_those_of_the_nearest_records():
+    data = spread_out()
+    simulated = data["pred"].to_numpy() + np.random.default_rng(1).standard_normal((50, 300))
+    table = checked(data, simulated, binning="rolling", bins=10, percentiles=[50])
+    assert len(table) == 40 and (table["n"] == 30).all() and table["x"].is_monotonic_increasing
+    centres = np.quantile(data["t"], np.linspace(0, 1, 40), method="nearest")
+    for centre, row in zip(centres, table.itertuples(), strict=True):
+        near = np.argsort(np.abs(data["t"].to_numpy() - centre))[:30]
+        assert row.observed == pytest.approx(np.median(data["y"].iloc[near]))
+        assert row.median == pytest.approx(np.median(np.median(simulated[:, near], axis=1)))
+
+
+def test_a_rolling_window_does_not_reach_over_a_gap_and_takes_a_number():
+    data = pd.concat([spread_out(60), spread_out(60, 6).assign(t=lambda x: x["t"] + 100)])
+    table = checked(data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=4)
+    assert (table["x"] < 15).sum() + (table["x"] > 95).sum() == len(table)
+    with pytest.raises(nb.ModelError, match="rolling windows take a number"):
+        checked(data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=[0.0, 200.0])
+
+
+def test_a_rolling_correction_is_that_of_the_window():
+    """Of predictions that are linear in the time and no scatter, corrected values are the median of the window."""
+    data = spread_out().assign(y=lambda x: x["pred"])
+    table = checked(
+        data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=10, pred="pred", correct="prediction"
+    )
+    assert (table["observed"] - 5 - table["x"]).abs().max() < 1e-9

@@ -12,7 +12,8 @@ from nlmebayes.errors import ModelError
 FEW = 12  # distinct values that have a bin each
 GAP = 0.2  # of the axis without a record, which no bin reaches over
 Bins = Count | list[Number] | Text  # how many, their edges, or a column whose values they are
-Binning = Literal["count", "k-means"]
+WINDOWS = 40  # that roll along an axis
+Binning = Literal["count", "k-means", "rolling"]
 
 
 def binned(at, frame, bins, binning):
@@ -26,7 +27,8 @@ def binned(at, frame, bins, binning):
     bins : int, list of float or str
         How many bins; their edges, all records between the first and the last; the column whose values are the bins.
     binning : {"count", "k-means"}
-        Bins with as many records each, or around clusters. Up to 12 distinct values have a bin each.
+        Bins with as many records each, or around clusters; see `rolling` for the third. Up to 12 distinct values have a
+        bin each.
 
     Raises
     ------
@@ -78,3 +80,36 @@ def _clustered(at, bins):
         warnings.simplefilter("ignore", UserWarning)  # a cluster that lost its records: there is one fewer
         which = kmeans2(at[:, None], start[:, None], iter=100, minit="matrix")[1]
     return _along(at, np.unique(which, return_inverse=True)[1])
+
+
+def rolling(at, bins):
+    """Windows along the axis, each with the nearest records to its centre, one in ``bins`` of all and those as near.
+
+    A window does not reach over a fifth of the axis without a record. Centres are evenly spaced among the records.
+
+    Returns
+    -------
+    tuple of array (member,)
+        The positions of their records, the window of each, and whether no other window's centre is nearer.
+
+    Raises
+    ------
+    ModelError
+        ``bins`` is not a number.
+    """
+    if not isinstance(bins, int):
+        raise ModelError("bins: rolling windows take a number, one in how many records a window holds")
+    order = np.argsort(at, kind="stable")
+    wide = np.flatnonzero(np.diff(at[order]) > GAP * np.ptp(at)) + 1
+    size = max(2, round(len(at) / bins))
+    centre = np.unique(np.quantile(at, np.linspace(0, 1, WINDOWS), method="nearest"))
+    nearest = np.abs(at[:, None] - centre).argmin(axis=1)
+    members, window = [], []
+    for part in np.split(order, wide):
+        for k in np.flatnonzero((centre >= at[part[0]]) & (centre <= at[part[-1]])):
+            distance = np.abs(at[part] - centre[k])
+            reach = np.partition(distance, min(size, len(part)) - 1)[min(size, len(part)) - 1]
+            members.append(part[distance <= reach])
+            window.append(np.full(len(members[-1]), k))
+    members, window = np.concatenate(members), np.concatenate(window)
+    return members, np.unique(window, return_inverse=True)[1], nearest[members] == window

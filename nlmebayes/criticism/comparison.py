@@ -21,7 +21,8 @@ class Records:
     """Measurements ``y`` (record,) at places ``at``, in ``bins``, beside ``simulated`` (replicate, record).
 
     ``frame`` holds the rows of the data, ``pred`` the predictions without effects, ``flags`` what a record is, as CENS,
-    ``lloq`` and ``uloq`` the limits of all records or None.
+    ``lloq`` and ``uloq`` the limits of all records or None. Where windows overlap, records stand here several times,
+    and ``own`` says in which one they are at home.
     """
 
     frame: pd.DataFrame
@@ -33,6 +34,7 @@ class Records:
     lloq: np.ndarray | None = None
     uloq: np.ndarray | None = None
     pred: np.ndarray | None = None
+    own: np.ndarray | None = None
 
     def take(self, here):
         """The records at ``here``."""

@@ -1,6 +1,6 @@
 """`vpc`: data that the model simulates beside the data, percentile by percentile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Array, Count, Names, Seed, Share, Switch, Text, Tree, checked, number
 from nlmebayes.criticism import comparison, limits
-from nlmebayes.criticism.bins import Binning, Bins, binned
+from nlmebayes.criticism.bins import Binning, Bins, binned, rolling
 from nlmebayes.criticism.comparison import Records
 from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.npde import ABOVE, BELOW, MEASURED
@@ -72,8 +72,9 @@ def vpc(
         Columns that make strata.
     bins : int, list of float or str
         How many bins, their edges, or the column whose values they are.
-    binning : {"count", "k-means"}
-        Of a number of bins.
+    binning : {"count", "k-means", "rolling"}
+        Of a number of bins. ``"rolling"`` has none: each of up to 40 windows holds the nearest records to its centre,
+        one in ``bins`` of all, and a correction is that of the window.
     correct : {"prediction", "variance"}, optional
         Removes what doses, covariates and times within a bin explain; see `comparison.corrected`.
     logged : bool
@@ -173,7 +174,10 @@ def _whole(column):
 def _binned(frame, at, y, simulated, flags, limit, pred, kept, options):
     """`Records` of those that are kept."""
     found = Records(frame, at, np.zeros(len(at), dtype=int), y, simulated, flags, *limit, pred).take(kept)
-    return found.binned(binned(found.at, found.frame, options.bins, options.binning))
+    if options.binning != "rolling":
+        return found.binned(binned(found.at, found.frame, options.bins, options.binning))
+    members, window, own = rolling(found.at, options.bins)
+    return replace(found.take(members).binned(window), own=own)
 
 
 def _compared(residual, columns, records, x, options):

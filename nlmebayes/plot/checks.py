@@ -117,6 +117,8 @@ def _points(axis, found, values):
     """The measurements of a stratum, as they were corrected, without those that are censored."""
     records = found.records
     here = (records.flags == 0) & np.isfinite(records.y)
+    if records.own is not None:
+        here &= records.own
     for name, value in zip(found.by, values, strict=True):
         here &= (records.frame[name] == value).to_numpy()
     axis.plot(records.at[here], records.y[here], "o", color="grey", markersize=2.5, alpha=0.6)
