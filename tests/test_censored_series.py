@@ -125,3 +125,14 @@ def test_the_graph_is_that_of_the_arrays_with_gradients_of_finite_differences(la
     for i, name in enumerate(v.name for v in built.value_vars):
         up, down = ({**point, name: point[name] + step} for step in (h, -h))
         assert slope[i] == pytest.approx((whole(up) - whole(down)) / (2 * h), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("pattern", [PATTERNS["the end"], PATTERNS["all of a series"]], ids=["the end", "all"])
+def test_slopes_in_each_prediction_are_finite_differences(pattern):
+    residual = nb.Autoregressive(over="t")
+    o = resolve(nb.Model(LinearMixed(), "mu ~ 1", residual=residual), data_of(pattern)).outcomes[0]
+    slope = measurement.gradients(residual, F[None], parts(0.6), o)[1][0]
+    step = 1e-5 * np.concatenate([np.eye(9), -np.eye(9)])
+    many = {name: np.repeat(value, 18) for name, value in parts(0.6).items()}
+    up, down = np.split(measurement.log_density(residual, F + step, many, o).sum(axis=1), 2)
+    assert slope == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-7)

@@ -145,3 +145,57 @@ def test_later_measurements_go_on_from_the_last_residuals(law):
     assert np.quantile(again, [0.1, 0.5, 0.9], axis=0) == pytest.approx(
         np.quantile(drawn, [0.1, 0.5, 0.9], axis=0), rel=0.03
     )
+
+
+def test_a_retrospect_judges_a_visit_by_what_the_last_residual_lets_expect():
+    """The predicted measurement of the last sample, which is that of a forecast from those before."""
+    found = nb.retrospect(tree_of("combined"), patient_of(), draws=4000, random_seed=1).table.iloc[-1]
+    times, seen = TIMES, Y[:4]
+    f, r = curve(times), correlation(times)
+    z, slope = scored("combined", seen, f[:, :4])
+    weight = stats.multivariate_normal(np.zeros(4), r[:4, :4]).logpdf(z) + slope.sum(axis=1)
+    weight = np.exp(weight - weight.max()) * stats.norm.pdf(ETA, 0, OMEGA)
+    weight = weight / weight.sum()
+    centre = f[:, 4] + (0.3 + 0.1 * f[:, 4]) * RHO**5 * z[:, 3]
+    spread = (0.3 + 0.1 * f[:, 4]) * np.sqrt(1 - RHO**10)
+    assert found["pit"] == pytest.approx(weight @ stats.norm.cdf((Y[4] - centre) / spread), abs=0.03)
+
+
+def test_an_update_is_the_forecast_from_all_samples():
+    both = nb.forecast(tree_of("combined"), patient_of(), method="map")
+    frame = pd.DataFrame({"id": "p", "time": TIMES, "conc": Y})
+    doses = pd.DataFrame({"id": ["p"], "time": [0.0], "amt": [DOSE]})
+    early = nb.Dataset.from_frame(frame[:3], outcome="conc", time="time", levels="id", doses=doses)
+    late = nb.Dataset.from_frame(frame[3:], outcome="conc", time="time", levels="id")
+    updated = nb.update(nb.forecast(tree_of("combined"), early, method="map"), late, method="map")
+    assert effects_of(updated) == pytest.approx(effects_of(both), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"half_life": 12.0}, "which half_life= does not know; leave it out"),
+        ({"time_sd": 0.1}, r"conc has Autoregressive.*time_sd= does not know"),
+    ],
+)
+def test_options_that_take_samples_one_by_one_are_refused(options, words):
+    with pytest.raises(nb.ModelError, match=words):
+        nb.forecast(tree_of("combined"), patient_of(), method="map", **options)
+
+
+def test_series_that_patients_share_and_a_next_sample_are_refused():
+    frame = pd.DataFrame(
+        {"id": ["p", "q"] * 2, "time": [1.0, 1.5, 2.0, 2.5], "conc": [9.0, 9.5, 8.0, 8.5], "device": "d"}
+    )
+    frame = frame.sort_values(["id", "time"])
+    doses = pd.DataFrame({"id": ["p", "q"], "time": 0.0, "amt": DOSE})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", inputs="device", doses=doses)
+    tree = nb.population(
+        OneCompartment(), "v ~ 1", theta={"cl": CL, "v": V}, omega={"sd": {"cl": OMEGA}},
+        sigma=PARTS["combined"] | {"rho": RHO}, residual=nb.Autoregressive(nb.Combined(), within="device", over="time"),
+    )  # fmt: skip
+    with pytest.raises(nb.ModelError, match="the series d of conc is one of several patients"):
+        nb.forecaster(tree).target(data, several=True)
+    forecast = nb.forecast(tree_of("combined"), patient_of(), method="map")
+    with pytest.raises(nb.ModelError, match=r"next_sample: Autoregressive.*tells beside the last ones"):
+        nb.next_sample(forecast, [20.0], "cl")

@@ -80,8 +80,9 @@ def _onward(low, high, mean, sd, share):
     ``mean`` and ``share`` (..., m, part) are the means of its parts and the logarithms of what each has within.
     """
     a, b = _standardised(low, mean, sd), _standardised(high, mean, sd)
-    start = mean + sd * pt.maximum(a, -pt.sqrt(pt.minimum(b, 0.0) ** 2 + REACH))
-    end = mean + sd * pt.minimum(b, pt.sqrt(pt.maximum(a, 0.0) ** 2 + REACH))
+    # Only the limits themselves carry slopes; where these ends are theirs, rounding would decide.
+    start = mean - sd * pt.sqrt(pt.minimum(b, 0.0) ** 2 + REACH)
+    end = mean + sd * pt.sqrt(pt.maximum(a, 0.0) ** 2 + REACH)
     counts = pt.gt(share, share.max(axis=-1, keepdims=True) - FAINT)
     first = pt.switch(counts, start, np.inf).min(axis=-1, keepdims=True)
     last = pt.switch(counts, end, -np.inf).max(axis=-1, keepdims=True)

@@ -28,9 +28,17 @@ def reference_data(model, levels, outcomes, reference, domain):
     frame = pd.DataFrame(groups, columns=list(levels)).astype(str).radd("reference ")
     for name, values in columns.items():
         frame[name] = [values[group[0] % len(values)] for group in groups]
-    frame = frame.assign(time=1.0, **dict.fromkeys(outcomes, 1.0))
+    series = [c for c in _of_series(map(model.residual_of, outcomes)) if c not in (*columns, *levels)]
+    places = dict.fromkeys(series, 1.0 + np.arange(len(frame)))
+    frame = frame.assign(**{"time": 1.0} | places | dict.fromkeys(outcomes, 1.0))
     declared = ["/".join(levels[: i + 1]) for i in range(len(levels))]
     return Dataset.from_frame(frame, outcome=list(outcomes), levels=declared, time="time", source="reference")
+
+
+def _of_series(residuals):
+    """Columns that say which series a record belongs to and where it lies in it: no two lie at one place."""
+    correlated = (residual for residual in residuals if residual.correlated)
+    return [column for residual in correlated for column in (residual.within, residual.over) if column]
 
 
 def _stand_somewhere(formulas, reference):
