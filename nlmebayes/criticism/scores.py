@@ -8,13 +8,12 @@ the measurement among simulated ones, with ties broken at random, gives a number
 """
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from scipy import special
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import FILLED, function
-from nlmebayes.evaluation.measurement import measure, parts_at
+from nlmebayes.evaluation.measurement import innovations, measure, parts_at
 from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.threads import remembered
 from nlmebayes.structure.structure import Named
@@ -27,10 +26,11 @@ def scored(residual, f, sigma, observed, positive, rng):
     none in some draw."""
     known = np.isfinite(observed.values) | observed.censored
     try:
-        z = _by_tails(residual, f, parts_at(residual, sigma, observed), observed, positive, rng)
+        if residual.correlated:
+            z = innovations(residual, f, sigma, observed, rng)
+        else:
+            z = _by_tails(residual, f, parts_at(residual, sigma, observed), observed, positive, rng)
     except (ModelError, NotImplementedError):
-        if residual.correlated:  # whose simulated series are others
-            return np.full(f.shape, np.nan)
         z = _by_rank(residual, f, sigma, observed, positive, rng)
     return np.where(known & np.isfinite(z).all(axis=0), z, np.nan)
 
@@ -69,18 +69,8 @@ def _tails(residual, shapes):
     """A function of predictions, measurements and parts that gives log F and log(1 - F)."""
     f, y = pt.dmatrix("f"), pt.drow("y")
     tensors = {name: pt.tensor(name, dtype="float64", shape=shape) for name, *shape in shapes}
-    below, above = _of_law(residual, f, Named(**tensors), y + pt.zeros_like(f))
+    below, above = residual.log_tails(f, Named(**tensors), y + pt.zeros_like(f))
     return function([f, y, *tensors.values()], [below, above], FILLED)
-
-
-def _of_law(residual, f, s, y):
-    try:
-        return residual.log_tails(f, s, y)
-    except ModelError:
-        if not residual.correlated:
-            raise
-    law = residual.likelihood(f, s)  # of a record given the one before it
-    return pm.logcdf(law, y), pm.logccdf(law, y)
 
 
 def _by_rank(residual, f, sigma, observed, positive, rng):

@@ -100,6 +100,17 @@ def _scores(residual, f, s, observed, rho, rng):
     return series.filled(observed.columns, z, bottom, top, rho, rng)
 
 
+def innovations(residual, f, s, observed, rng):
+    """What is new in each correlated measurement: its score given the one before it in its series, standard normal and
+    independent, (sample, record). Scores of censored ones are drawn within their limits."""
+    seen, places = _seen(observed)
+    rho = np.broadcast_to(parts_at(residual, s, observed)["rho"], (len(f), 1))
+    z, (before, step) = _scores(residual, f[:, places], s, seen, rho, rng), seen.series.links()
+    r, found = series.correlations(rho, step), np.full(f.shape, np.nan)
+    found[:, places] = (z - r * z[:, before]) / np.sqrt(1 - r**2)
+    return found
+
+
 @remembered
 def _at_score(residual, parts):
     prediction, tensors = _given(residual, parts)
