@@ -313,3 +313,9 @@ def test_a_rolling_correction_is_that_of_the_window():
         data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=10, pred="pred", correct="prediction"
     )
     assert (table["observed"] - 5 - table["x"]).abs().max() < 1e-9
+
+
+def test_a_few_records_beyond_a_gap_go_with_their_neighbours():
+    data = pd.concat([spread_out(60), spread_out(60).assign(t=100.0).iloc[:1]])
+    table = checked(data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=4)
+    assert (table["x"] < 10).all() and (table["n"] >= 15).all()

@@ -85,7 +85,8 @@ def _clustered(at, bins):
 def rolling(at, bins):
     """Windows along the axis, each with the nearest records to its centre, one in ``bins`` of all and those as near.
 
-    A window does not reach over a fifth of the axis without a record. Centres are evenly spaced among the records.
+    A window does not reach over a fifth of the axis without a record, unless less than half a window lies beyond.
+    Centres are evenly spaced among the records.
 
     Returns
     -------
@@ -100,12 +101,11 @@ def rolling(at, bins):
     if not isinstance(bins, int):
         raise ModelError("bins: rolling windows take a number, one in how many records a window holds")
     order = np.argsort(at, kind="stable")
-    wide = np.flatnonzero(np.diff(at[order]) > GAP * np.ptp(at)) + 1
     size = max(2, round(len(at) / bins))
     centre = np.unique(np.quantile(at, np.linspace(0, 1, WINDOWS), method="nearest"))
     nearest = np.abs(at[:, None] - centre).argmin(axis=1)
     members, window = [], []
-    for part in np.split(order, wide):
+    for part in _parts(at, order, size):
         for k in np.flatnonzero((centre >= at[part[0]]) & (centre <= at[part[-1]])):
             distance = np.abs(at[part] - centre[k])
             reach = np.partition(distance, min(size, len(part)) - 1)[min(size, len(part)) - 1]
@@ -113,3 +113,16 @@ def rolling(at, bins):
             window.append(np.full(len(members[-1]), k))
     members, window = np.concatenate(members), np.concatenate(window)
     return members, np.unique(window, return_inverse=True)[1], nearest[members] == window
+
+
+def _parts(at, order, size):
+    """Positions in ``order``, cut at gaps; what is less than half a window goes with its nearer neighbour."""
+    cuts = list(np.flatnonzero(np.diff(at[order]) > GAP * np.ptp(at)) + 1)
+    while cuts:
+        lengths = np.diff([0, *cuts, len(order)])
+        small = int(lengths.argmin())
+        if lengths[small] >= size / 2:
+            break
+        sides = [k for k in (small - 1, small) if 0 <= k < len(cuts)]
+        cuts.pop(min(sides, key=lambda k: at[order][cuts[k]] - at[order][cuts[k] - 1]))
+    return np.split(order, cuts)

@@ -19,6 +19,7 @@ from nlmebayes.plot.panels import CI_PROB
 
 Axes = Literal["x", "y", "xy"]
 COLOURS = ("#7fa7d1", "#d18a7f")  # of outer percentiles, and of the median
+MANY = 13  # intervals of a line, so that each can be told from the next
 MIDDLE = 50  # the percentile that is drawn as a whole line
 
 
@@ -108,8 +109,9 @@ def _percentiles(axis, part, outcome, ci_prob):
         )
         style, own = "-" if middle else "--", None if name != levels[0] else f"observed, {100 * ci_prob:g} % interval"
         axis.plot(here["x"], here["observed"], color="black", linestyle=style, label=f"observed {name}")
-        ends = here[["observed_lb", "observed_ub"]].replace([-np.inf, np.inf], np.nan).to_numpy().T
-        axis.vlines(here["x"], *ends, color="black", linewidth=0.6, label=own)
+        some = here.iloc[:: 1 + len(here) // MANY]
+        ends = some[["observed_lb", "observed_ub"]].replace([-np.inf, np.inf], np.nan).to_numpy().T
+        axis.vlines(some["x"], *ends, color="black", linewidth=0.6, label=own)
     axis.set(ylabel=outcome)
 
 
