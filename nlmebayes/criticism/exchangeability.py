@@ -85,7 +85,8 @@ def _follows(level, effect, values, column, own, mends):
         return f"the effects of {effect.name} at level {level.name} {differs} {column.name}{lost}: {mend}"
 
     found = explained(values[:, here], column.line(x if column.labelled else x.astype(float)))
-    yield from doubt(found, "effects by column", effect.name, column.name, (effect.name, column.name), sentence)
+    name = f"{level.name} {effect.name}"
+    yield from doubt(found, "effects by column", name, column.name, (name, column.name), sentence)
 
 
 def _mended(effect, column, mends):
@@ -109,7 +110,8 @@ def _laws(level, standard, mends):
             )
 
         found = normal(standard[:, :MOST, k])
-        yield from doubt(found, "law of effects", effect.name, "normal", (effect.name, "law"), sentence)
+        name = f"{level.name} {effect.name}"
+        yield from doubt(found, "law of effects", name, "normal", (name, "law"), sentence)
 
 
 def _pairs(level, standard, mends):
@@ -127,5 +129,5 @@ def _pairs(level, standard, mends):
 
             basis = np.stack([orthonormal(x[:, None]) for x in standard[:, :, j]])
             found = explained(standard[:, :, i], basis)
-            subject = (f"{other.name}, {one.name}", "pair")
-            yield from doubt(found, "law of effects", one.name, other.name, subject, sentence)
+            subject = (level.name, other.name, one.name)
+            yield from doubt(found, "law of effects", f"{level.name} {one.name}", other.name, subject, sentence)
