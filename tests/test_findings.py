@@ -223,6 +223,17 @@ def test_effects_that_are_correlated_or_not_normal_are_found():
     assert any("of mu at level id are not normal" in text for text in doubts.findings(examined(fitted(tree))))
 
 
+def test_effects_of_occasions_that_follow_the_time_are_found():
+    frame = study(20, 12).assign(occ=np.tile(np.repeat(np.arange(4), 3), 20))
+    data = nb.Dataset.from_frame(frame, outcome="y", levels=("id", "id/occ"), time="time", subject="id")
+    model, values = nb.Model(LinearMixed(), "mu ~ 1 + (1|id/occ)"), AT | {"theta_mu": [10.0], "omega_occ": [1.0]}
+    made = nb.simulate(model, data, draws=1, values=values, random_seed=2)
+    tree = stated(model, data.with_values(y=made["prior_predictive"]["y"].to_numpy().ravel()), seed=2, **values)
+    tree["posterior"]["eta_occ"].values[0, 0, :, 0] += np.tile(np.arange(4) - 1.5, 20)
+    found = list(doubts.findings(examined(fitted(tree))))
+    assert any('follow time: "mu ~ 1 + center(time) + (1|id/occ)"' in text for text in found)
+
+
 @pytest.mark.parametrize("name", model_zoo.__all__)
 def test_the_structure_that_a_class_names_as_larger_is_one(name):
     try:
