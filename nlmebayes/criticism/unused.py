@@ -20,8 +20,8 @@ BEND = 2  # degree of what records are compared by
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Values (row,) of a column, numbers or ``labelled``; missing ones are not compared. ``dates`` are times, which have
-    no origin."""
+    """Values (row,) of a column, numbers or ``labelled``; missing ones are not compared. ``dates`` are times, without
+    an origin."""
 
     name: str
     values: np.ndarray
