@@ -1,4 +1,4 @@
-"""Seconds that residuals, npde and a visual predictive check take: 120 subjects, 2,000 records, 1,000 replicates.
+"""Seconds that `check`, residuals, npde and predictive checks take: 120 subjects, 2,000 records, 1,000 replicates.
 
 Run: python benchmarks/criticism.py
 """
@@ -50,6 +50,8 @@ def main():
     observations = nb.training_dataset(fit).observations
     y, by = observations["value"].to_numpy(), observations["id"].tolist()
     nb.residuals(fit, replicates=30)  # graphs and kernels are made once
+    draws = nb.predict(fit, random_seed=1)
+    timed("check", lambda: nb.check(draws))
     timed("npde of arrays", lambda: nb.npde(y, simulated, by=by))
     timed("npde, 20 % censored", lambda: nb.npde(y, simulated, by=by, lloq=float(np.quantile(y, 0.2))))
     timed("residuals", lambda: nb.residuals(fit, replicates=REPLICATES))

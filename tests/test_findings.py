@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from trees import stated
 
+import model_zoo
 import nlmebayes as nb
 from model_zoo import LinearMixed
 from nlmebayes.criticism import doubts, significance, unused
@@ -179,6 +180,68 @@ def test_a_column_that_a_structure_or_a_residual_reads_is_used():
     model = nb.Model(LinearMixed(), residual=nb.Autoregressive(within="visit", over="week"))
     assert {"visit", "week"} <= unused.read_by(model)
     assert "dose" in unused.read_by(nb.Model(LinearMixed(), residual=nb.Poisson("dose")))
+
+
+def wrong(model=LINE, more=0.0, **columns):
+    """Findings on data of `LINE` to which something was added (record,), at the parameters and effects of the rest."""
+    data = dataset(study(30, **columns))
+    made = nb.simulate(LINE, data, draws=1, values=AT, random_seed=2)
+    data = data.with_values(y=made["prior_predictive"]["y"].to_numpy().ravel() + more)
+    return list(doubts.findings(examined(fitted(stated(model, data, seed=2, **AT)))))
+
+
+def test_an_instrument_that_drifts_is_found_by_the_running_number():
+    run = np.random.default_rng(3).permutation(240) + 1.0
+    (found,) = wrong(more=(run - 120) / 120, run=run)
+    assert "residuals drift with run" in found and '"mu ~ 1 + time + center(run) + (1|id)"' in found
+
+
+def test_a_bend_is_found_and_the_term_that_is_named_makes_a_model():
+    bend = 0.15 * (np.tile(np.arange(8.0), 30) - 3.5) ** 2
+    found = wrong(more=bend)[0]
+    assert "the mean of residuals changes with time" in found
+    assert '"mu ~ 1 + time + I((time - 3.5)**2) + (1|id)"' in found
+
+
+def test_scatter_that_changes_with_a_column_or_the_prediction_is_found_with_its_mend():
+    lab, noise = np.random.default_rng(3).choice(["p", "q"], 240), np.random.default_rng(4).normal(size=240)
+    (found,) = wrong(more=np.where(lab == "p", 3.0, 0.0) * noise, lab=lab)
+    assert found.startswith('y: the scatter of residuals differs by lab: "sigma ~ 1 + lab" (p = ')
+    rising = wrong(more=0.1 * np.tile(np.arange(8.0), 30) ** 2 * noise)[0]
+    assert rising.startswith("y: the scatter of residuals changes with the prediction: residual=nb.Combined() (p = ")
+
+
+def test_effects_that_are_correlated_or_not_normal_are_found():
+    model, values = nb.Model(LinearMixed(), "mu ~ 1 + time + (1 + time||id)"), AT | {"omega_id": [2.0, 0.2]}
+    made = nb.simulate(model, dataset(study(40)), draws=1, values=values, random_seed=2)
+    data = dataset(study(40)).with_values(y=made["prior_predictive"]["y"].to_numpy().ravel())
+    tree = stated(model, data, seed=2, **values)
+    eta = tree["posterior"]["eta_id"].values
+    eta[0, 0, :, 1] = eta[0, 0, :, 0] / 10 + np.random.default_rng(1).normal(scale=0.05, size=40)
+    assert any("mu:time at level id are correlated" in text for text in doubts.findings(examined(fitted(tree))))
+    eta[0, 0, :, 0] = np.sign(eta[0, 0, :, 0]) * (2 + 0.1 * eta[0, 0, :, 0])
+    assert any("of mu at level id are not normal" in text for text in doubts.findings(examined(fitted(tree))))
+
+
+def test_effects_of_occasions_that_follow_the_time_are_found():
+    frame = study(20, 12).assign(occ=np.tile(np.repeat(np.arange(4), 3), 20))
+    data = nb.Dataset.from_frame(frame, outcome="y", levels=("id", "id/occ"), time="time", subject="id")
+    model, values = nb.Model(LinearMixed(), "mu ~ 1 + (1|id/occ)"), AT | {"theta_mu": [10.0], "omega_occ": [1.0]}
+    made = nb.simulate(model, data, draws=1, values=values, random_seed=2)
+    tree = stated(model, data.with_values(y=made["prior_predictive"]["y"].to_numpy().ravel()), seed=2, **values)
+    tree["posterior"]["eta_occ"].values[0, 0, :, 0] += np.tile(np.arange(4) - 1.5, 20)
+    found = list(doubts.findings(examined(fitted(tree))))
+    assert any('follow time: "mu ~ 1 + center(time) + (1|id/occ)"' in text for text in found)
+
+
+@pytest.mark.parametrize("name", model_zoo.__all__)
+def test_the_structure_that_a_class_names_as_larger_is_one(name):
+    try:
+        structure = getattr(model_zoo, name)()
+    except TypeError:  # one that wraps others, or needs names
+        return
+    if structure.larger is not None:
+        assert isinstance(eval(structure.larger, vars(model_zoo)), nb.Structure)
 
 
 def approximated(model, data):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nlmebayes.criticism.doubts import doubt
 from nlmebayes.criticism.significance import explained, normal, orthonormal
-from nlmebayes.criticism.unused import of_formula, read_by
+from nlmebayes.criticism.unused import Column, of_formula, read_by
 from nlmebayes.evaluation.fitted import Fitted
 from nlmebayes.formula.grouping import contains
 
@@ -25,11 +25,21 @@ def doubts(known: Fitted, draws, columns, mends):
         standard = draws.eta[level.name] / draws.omega[level.name][:, None]  # (draw, group, effect)
         yield from _laws(level, standard, mends)
         yield from _pairs(level, standard, mends)
+        at = _time(known, level.of_unit[of_row])
         for k, effect in enumerate(level.effects):
-            for column in _columns(known, level, effect, columns):
+            for column in _columns(known, level, effect, [*columns, *at]):
                 own = _of_groups(column, level.of_unit[of_row], len(level.labels))
                 if own is not None:
                     yield from _follows(level, effect, standard[:, :, k], column, own, mends)
+
+
+def _time(known, group):
+    """The time, as a `Column`, where groups (row,) are parts of a subject, such as occasions."""
+    data = known.training_data
+    inside = pd.DataFrame({"subject": data.observations[data.subject].to_numpy(), "group": group}).drop_duplicates()
+    if data.time is None or inside["group"].duplicated().any() or not inside["subject"].duplicated().any():
+        return []
+    return [Column(data.time, data.observations[data.time].to_numpy(dtype=float), False, True)]
 
 
 def _units(known):
@@ -85,7 +95,8 @@ def _follows(level, effect, values, column, own, mends):
         return f"the effects of {effect.name} at level {level.name} {differs} {column.name}{lost}: {mend}"
 
     found = explained(values[:, here], column.line(x if column.labelled else x.astype(float)))
-    yield from doubt(found, "effects by column", effect.name, column.name, (effect.name, column.name), sentence)
+    name = f"{level.name} {effect.name}"
+    yield from doubt(found, "effects by column", name, column.name, (name, column.name), sentence)
 
 
 def _mended(effect, column, mends):
@@ -109,7 +120,8 @@ def _laws(level, standard, mends):
             )
 
         found = normal(standard[:, :MOST, k])
-        yield from doubt(found, "law of effects", effect.name, "normal", (effect.name, "law"), sentence)
+        name = f"{level.name} {effect.name}"
+        yield from doubt(found, "law of effects", name, "normal", (name, "law"), sentence)
 
 
 def _pairs(level, standard, mends):
@@ -127,5 +139,5 @@ def _pairs(level, standard, mends):
 
             basis = np.stack([orthonormal(x[:, None]) for x in standard[:, :, j]])
             found = explained(standard[:, :, i], basis)
-            subject = (f"{other.name}, {one.name}", "pair")
-            yield from doubt(found, "law of effects", one.name, other.name, subject, sentence)
+            subject = (level.name, other.name, one.name)
+            yield from doubt(found, "law of effects", f"{level.name} {one.name}", other.name, subject, sentence)

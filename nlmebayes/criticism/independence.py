@@ -74,7 +74,7 @@ def doubts(known: Fitted, draws, f, columns, mends, rng):
         yield from _serial(each, axes, mends)
         yield from _trends(each, axes, mends)
         yield from _scatter(each, axes, mends)
-        yield from _by_column(known, each, draws, columns, mends, rng)
+        yield from _by_column(known, each, draws, columns, mends)
 
 
 def _axes(known, each):
@@ -115,14 +115,24 @@ def _serial(each, axes, mends):
 def _trends(each, axes, mends):
     """Means of residuals along what the structure takes."""
     for name, x in axes.items():
+        yield from _trend(each, name, x, polynomials(x, SHAPE), mends)
 
-        def sentence(name=name):
-            other = mends.model.structure.larger
-            mend = f"another structure, {other}" if other else "another structure, or option of it"
-            return f"{each.name}: the mean of residuals changes with {name}, so the curve has another shape: {mend}"
 
-        found = explained(each.z, polynomials(x, SHAPE), each.subject)
-        yield from doubt(found, "trend", each.name, name, (each.name, "trend"), sentence)
+def _trend(each, name, x, basis, mends):
+    """Means of residuals along a column that the model reads."""
+
+    def sentence():
+        using = [f.parameter for f in mends.design.formulas if name in unused.of_formula(f)]
+        bend = f"I(({written(name)} - {float(np.median(x)):.3g})**2)"
+        lines = [mends.with_term(parameter, bend) for parameter in using]
+        line = next(filter(None, (*lines, mends.model.structure.larger)), "or option of it")
+        other = "another term" if any(lines) else "another structure"
+        return (
+            f"{each.name}: the mean of residuals changes with {name}, so the curve has another shape: {other}, {line}"
+        )
+
+    found = explained(each.z, basis, each.subject)
+    yield from doubt(found, "trend", each.name, name, (each.name, "trend"), sentence)
 
 
 def _scatter(each, axes, mends):
@@ -142,7 +152,7 @@ def _scatter(each, axes, mends):
         yield from doubt(found, "scatter", each.name, name, (each.name, "scatter"), sentence)
 
 
-def _by_column(known, each, draws, columns, mends, rng):
+def _by_column(known, each, draws, columns, mends):
     """Means and sizes of residuals by the columns of the data that may tell them apart."""
     scattered, read = unused.of_scatter(known.model), unused.read_by(known.model)
     shown = {name for f in known.training.formulas for name in unused.of_formula(f)}
@@ -155,9 +165,10 @@ def _by_column(known, each, draws, columns, mends, rng):
         part = replace(each, z=each.z[:, here], f=each.f[:, here], at=each.at[here], of=each.of[here],
                        subject=each.subject[here])  # fmt: skip
         basis = own.curve(values)
-        if _changes(known, part, values):
-            of_column = _bent if column.name in shown else _drift
-            yield from of_column(known, part, draws, column, basis, mends, rng)
+        if _changes(known, part, values) and column.name not in shown:
+            yield from _drift(known, part, draws, column, basis, mends)
+        elif _changes(known, part, values) and not column.labelled:
+            yield from _trend(part, column.name, values, basis, mends)
         if column.name not in scattered and (not column.labelled or REPLICATES * len(set(values)) <= len(values)):
             yield from _scatter_by(part, column, basis, mends)
 
@@ -173,7 +184,7 @@ def _changes(known, each, values):
     return len(set(zip(group.tolist(), code.tolist(), strict=True))) > len(set(group.tolist()))
 
 
-def _drift(known, each, draws, column, basis, mends, rng):
+def _drift(known, each, draws, column, basis, mends):
     def sentence():
         line = _carried(known, each, draws, column, mends)
         cause = "labels differ" if column.labelled else "an instrument out of calibration, or a parameter that changes"
@@ -182,21 +193,6 @@ def _drift(known, each, draws, column, basis, mends, rng):
 
     found = explained(each.z, basis, each.subject)
     yield from doubt(found, "drift", each.name, column.name, (column.name, "drift"), sentence)
-
-
-def _bent(known, each, draws, column, basis, mends, rng):
-    if column.labelled:
-        return
-
-    def sentence():
-        middle = f"{float(np.median(column.values[column.known])):.2g}"
-        using = [f.parameter for f in known.training.formulas if column.name in unused.of_formula(f)]
-        lines = [mends.with_term(p, f"I(({written(column.name)} - {middle})**2)") for p in using]
-        line = next(filter(None, lines), "another term of it")
-        return f"{each.name}: residuals follow {column.name} in another shape than the model's: {line}"
-
-    found = explained(each.z, basis, each.subject)
-    yield from doubt(found, "trend", each.name, column.name, (each.name, "trend"), sentence)
 
 
 def _scatter_by(each, column, basis, mends):

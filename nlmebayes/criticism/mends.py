@@ -69,10 +69,9 @@ class Mends:
         """A formula of the scatter of an outcome with another term, or None."""
         parts = list(self.model.residual_of(outcome).priors(1.0))
         stated = {parse(text).parameter: parse(text) for text in self.model.formulas if is_scale(text)}
-        alone = len(self.design.outcomes) == 1 and len(parts) == 1
+        short = ["sigma"] * (len(self.design.outcomes) == 1) + [f"sigma_{outcome}"]
         for part in reversed(parts):
-            full = f"sigma_{outcome}_{part}"
-            names = ["sigma", full] if alone else [full]
+            names = [*(short if len(parts) == 1 else []), f"sigma_{outcome}_{part}"]
             name = next((n for n in names if n in stated), names[0])
             fixed = stated[name].fixed.text if name in stated else "1"
             found = self._formula(f"{name} ~ {fixed} + {term}")

@@ -11,7 +11,7 @@ Logarithms are kept, for the most important finding is that of the least p-value
 """
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 LEAST = -700.0  # log p-values below it are all alike
 SPARE = 3  # degrees of freedom that a regression leaves at least
@@ -55,33 +55,39 @@ def explained(values, basis, clusters=None):
     if not q or n - q - 1 < SPARE:
         return None
     centred = values - values.mean(axis=1, keepdims=True)
-    product = centred[..., None] * basis  # (draw, row, column)
-    of_basis, total = (product.sum(axis=1) ** 2).sum(axis=1), np.maximum((centred**2).sum(axis=1), 1e-300)
+    total = np.maximum((centred**2).sum(axis=1), 1e-300)
+    of_basis = (np.matmul(centred[:, None], basis)[:, 0] ** 2).sum(axis=1)
     rest = np.maximum(total - of_basis, 1e-300)
     log_p = _of_f(of_basis / q / (rest / (n - q - 1)), q, n - q - 1)
-    if clusters is not None and _between(product, clusters).mean() > CHANCE:
+    if clusters is not None and log_p.mean() < CHANCE and _between(centred, basis, clusters).mean() > CHANCE:
         log_p = np.zeros_like(log_p)
     return log_p, of_basis / total
 
 
-def _between(product, clusters):
-    """Logarithms of the p-values (draw,) of Hotelling's test that the sums within clusters of (draw, row, column) have
-    mean zero; the least of few clusters."""
+def _between(values, basis, clusters):
+    """Logarithms of the p-values (draw,) of Hotelling's test that the sums within clusters of ``values`` times each
+    column have mean zero; the least of few clusters."""
     number = np.unique(clusters, return_inverse=True)[1]
-    many, (draws, _, q) = number.max() + 1, product.shape
+    many, n, q = number.max() + 1, len(number), basis.shape[-1]
     if many < max(CLUSTERS, 2 * q + SPARE):
-        return np.full(draws, LEAST)
-    sums = np.zeros((many, draws, q))
-    np.add.at(sums, number, product.transpose(1, 0, 2))
-    mean, apart = sums.mean(axis=0), sums - sums.mean(axis=0)
-    spread = np.einsum("mdi,mdj->dij", apart, apart) / (many - 1)
-    spread = spread + 1e-12 * np.trace(spread, axis1=1, axis2=2)[:, None, None] * np.eye(q)
-    t = many * (mean * np.linalg.solve(spread, mean[..., None])[..., 0]).sum(axis=1)
+        return np.full(len(values), LEAST)
+    summing = sparse.csr_array((np.ones(n), (number, np.arange(n))), shape=(many, n))
+    t = np.array([
+        _hotelling(summing @ (row[:, None] * columns))
+        for row, columns in zip(values, np.broadcast_to(basis, (len(values), n, q)), strict=True)
+    ])  # fmt: skip
     return _of_f((many - q) / (q * (many - 1)) * t, q, many - q)
 
 
+def _hotelling(sums):
+    """T squared of rows (cluster, column)."""
+    spread = np.atleast_2d(np.cov(sums, rowvar=False))
+    spread = spread + 1e-12 * np.trace(spread) * np.eye(len(spread))
+    return len(sums) * sums.mean(axis=0) @ np.linalg.lstsq(spread, sums.mean(axis=0), rcond=None)[0]
+
+
 def _of_f(ratio, over, under):
-    """Logarithm of the tail of F: of the beta law of its share, which has one where F's own underflows."""
+    """Logarithm of the tail of F."""
     with np.errstate(divide="ignore"):
         return np.maximum(stats.f.logsf(ratio, over, under), LEAST)
 

@@ -12,6 +12,7 @@ from nlmebayes.formula.sigma import is_scale
 
 CODES = 12  # whole numbers so few may be labels
 MEMBERS = 2  # a label has on average, at least
+LABELS = 100  # that are compared, at most
 MANY = 5  # labels from which on their effects are random
 COPY = 0.999  # rank correlation with the measurements from which on a column is taken for them
 BEND = 2  # degree of what records are compared by
@@ -19,7 +20,8 @@ BEND = 2  # degree of what records are compared by
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Values (row,) of a column, numbers or ``labelled``; missing ones are not compared."""
+    """Values (row,) of a column, numbers or ``labelled``; missing ones are not compared. ``dates`` are times, without
+    an origin."""
 
     name: str
     values: np.ndarray
@@ -37,7 +39,7 @@ class Column:
     def enough(self, values):
         """Whether rows can be compared by ``values`` of the column."""
         count = len(np.unique(values))
-        return count > 1 and (not self.labelled or count * MEMBERS <= len(values))
+        return count > 1 and (not self.labelled or (count <= LABELS and count * MEMBERS <= len(values)))
 
     @property
     def positive(self):
