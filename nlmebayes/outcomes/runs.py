@@ -15,7 +15,9 @@ and their product is the normal rectangle of the run. A run of one is a closed f
 Gauss-Legendre nodes of the part of the interval that they reach. Each row of transitions is divided by its sum and
 multiplied by its exact probability, so that a step much shorter than the nodes are apart costs accuracy and no more.
 The logarithm of a run's probability is right to 1e-10 for correlations up to 0.9 between neighbours, to 1e-6 up to 0.99
-and to 3e-3 at 0.999, where no measured record of the series says where it is; to the last digits where one does.
+and to 3e-3 at 0.999, where no measured record of the series says where it is; to the last digits where one does. Nodes
+lie where the records before let the score be: limits that contradict those of a later record of the same run by many
+SDs (a prediction far off, as in a warm-up) have a probability, and slopes, that are rough.
 """
 
 import numpy as np
