@@ -290,6 +290,8 @@ def _plain(sigma):
 
 def _add_samples(target, name, f, s, x, censored):
     residual, start = target.model.residual_of(name), f"{name}_column_"
+    if residual.columns and not residual.correlated:
+        raise ModelError(f"forecast: {residual} reads columns of the data, which method='nuts' does not know")
     s = Named(**vars(s), **{column.removeprefix(start): v for column, v in x.items() if column.startswith(start)})
     f = f[x[f"{name}_seen"]]
     if target.model.structure.fallible:
