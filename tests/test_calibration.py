@@ -85,6 +85,9 @@ CASES = [(oral, 0.0), (oral, 0.2), (oral, 0.5), (counts, 0.0), (categories, 0.0)
 
 
 @pytest.mark.recovery
+@pytest.mark.filterwarnings(
+    "ignore:residuals. the most probable effects"
+)  # of one subject in thousands; npd needs none
 @pytest.mark.parametrize(("stating", "share"), CASES)
 def test_two_hundred_true_studies_look_true(stating, share):
     least, correlation = judged(stating, share, 200)

@@ -319,3 +319,33 @@ def test_a_few_records_beyond_a_gap_go_with_their_neighbours():
     data = pd.concat([spread_out(60), spread_out(60).assign(t=100.0).iloc[:1]])
     table = checked(data, np.tile(data["y"].to_numpy(), (30, 1)), binning="rolling", bins=4)
     assert (table["x"] < 10).all() and (table["n"] >= 15).all()
+
+
+def test_a_series_with_runs_of_censored_records_is_checked_like_any_other():
+    """The law of each record alone is that of the residual inside, so percentiles and counts are those of no memory."""
+    times = np.array([1.0, 4.0, 12.0, 24.0])
+    frame = pd.DataFrame(
+        {"id": np.repeat(np.arange(40), 4), "time": np.tile(times, 40), "y": np.tile([9.0, 7, 2, 1], 40)}
+    )
+    doses = pd.DataFrame({"id": np.arange(40), "time": 0.0, "amt": 300.0})
+    options = {"outcome": "y", "time": "time", "levels": "id", "doses": doses, "lloq": 2.5}
+    data = nb.Dataset.from_frame(frame, **options)
+    values = {"theta_cl": [1.1], "theta_v": [3.4], "omega_id": [0.3, 0.2], "sigma_y_a": 0.2}
+    plain = nb.Model(OneCompartment(), residual=nb.LogNormal())
+    series = plain.but(residual=nb.Autoregressive(nb.LogNormal(), over="time"))
+    tables = [
+        nb.vpc(stated(model, data, **values, **more), replicates=2000)
+        for model, more in ((plain, {}), (series, {"sigma_y_rho": 0.9}))
+    ]
+    same = [table.loc[table["statistic"] != "censored", "median"].to_numpy() for table in tables]
+    assert same[0] == pytest.approx(same[1], rel=0.05)
+    tree = stated(series, data, **values, sigma_y_rho=0.9)
+    assert (
+        nb.npc(tree, replicates=200)["n"].tolist()
+        == nb.npc(stated(plain, data, **values), replicates=200)["n"].tolist()
+    )
+    assert nb.ppc(tree, _last, replicates=50)["observed"].tolist() == [2.5]  # censored ones stand at their limit
+
+
+def _last(rows):
+    return rows.groupby("id")["DV"].last().mean()

@@ -139,7 +139,7 @@ def of_study(study, simulated, outcome, x, lloq=None, uloq=None, options=None):
     flags, *limit = limits.quantified(o, frame, lloq, uloq)
     pred = study.at()[outcome] if options.correct else np.ones(len(at))
     records = _binned(frame, at, o.values, simulated[outcome], flags, limit, pred, kept, options)
-    return _compared(residual, {name: c[kept] for name, c in o.columns.items()}, records, x, options)
+    return _compared(residual, o.at(kept).columns, records, x, options)
 
 
 def of_frame(frame, simulated, outcome, x, pred, lloq, uloq, options):

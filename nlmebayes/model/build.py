@@ -207,7 +207,8 @@ def _possible(observed, residual, positive):
     measured = ~observed.censored & np.isfinite(observed.values)
     bad = np.flatnonzero(measured & residual.outside(observed.values, observed.columns))
     if bad.size:
-        columns = "".join(f", {name} = {x[bad[0]]:g}" for name, x in observed.columns.items())
+        read = {} if residual.correlated else observed.columns
+        columns = "".join(f", {name} = {x[bad[0]]:g}" for name, x in read.items())
         raise ModelError(
             f"row {observed.row[bad[0]]}: {observed.name} = {observed.values[bad[0]]:g}{columns}, to which {residual} "
             f"gives no density; use another residual (this one takes {residual.values})"
