@@ -268,6 +268,14 @@ def test_what_tells_absorption_from_elimination_leaves_no_mirror():
     assert TwoCompartment("first-order", urine=True).mirror is TwoCompartment("mixed").mirror is None
 
 
+def test_a_structure_with_parameters_of_its_own_declares_none():
+    """Two compartments of one volume, whose parameters `mirrors` does not know."""
+    shared = type(
+        "Shared", (nb.Mammillary,), {"disposition_parameters": None, "disposition": None, "disposition_order": None}
+    )
+    assert shared("first-order", flip_flop=True).mirror is None
+
+
 def test_a_mirrored_mode_is_in_the_forecast():
     """A tenth of this posterior is four SDs of the population away: ka and cl / v exchanged."""
     row = multimodal.known("flip_flop")[108]

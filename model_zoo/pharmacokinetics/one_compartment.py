@@ -35,6 +35,8 @@ class OneCompartment(Mammillary):
     def larger(self):
         return self.label.replace(type(self).__name__, "TwoCompartment", 1)
 
+    canonical = True
+
     def disposition_parameters(self):
         v = Parameter("v", "L", typical=30.0)
         return {

@@ -37,6 +37,7 @@ class ThreeCompartment(Mammillary):
     """
 
     peripherals = ("peripheral1", "peripheral2")
+    canonical = True
 
     def disposition_parameters(self):
         v1 = Parameter("v1", "L", typical=10.0)

@@ -37,6 +37,7 @@ class TwoCompartment(Mammillary):
     """
 
     peripherals = ("peripheral",)
+    canonical = True
 
     @property
     def larger(self):

@@ -48,6 +48,7 @@ class Mammillary(LinearSystem):
     transits: Transits = 3
 
     peripherals = ()
+    canonical = False  # whether parameters are those that `mirrors` reads, in their order
 
     @abstractmethod
     def disposition_parameters(self):
@@ -107,8 +108,9 @@ class Mammillary(LinearSystem):
     @property
     def mirror(self):
         """Absorption and a rate of disposition exchanged (`mirrors`), where no other outcome tells them apart."""
-        exchangeable = self.input.first_order and self.absorption != "mixed" and (self.flip_flop or self.peripherals)
-        return partial(mirrors, self) if exchangeable and not (self.metabolite or self.urine) else None
+        oral = self.input.first_order and self.absorption != "mixed" and (self.flip_flop or self.peripherals)
+        exchangeable = self.canonical and oral and not (self.metabolite or self.urine)
+        return partial(mirrors, self) if exchangeable else None
 
     @abstractmethod
     def disposition_order(self):

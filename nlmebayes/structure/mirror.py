@@ -14,7 +14,11 @@ import numpy as np
 
 
 def mirrors(structure, p):
-    """Individual parameters (unit,) by name that give the same curve as ``p``: a dict for each place."""
+    """Individual parameters (unit,) by name that give the same curve as ``p``: a dict for each place.
+
+    The structure's parameters are, with clearances, cl, v, and q, v of each peripheral; with rates k10, and k1j, kj1 of
+    each, v; with half-lives these, the shares of the phases, v.
+    """
     values = [getattr(p, q.name) for q in structure.disposition_parameters()[structure.parametrisation]]
     rates, zeros, volume = _spectrum(structure.parametrisation, values)
     if structure.absorption != "parallel":
