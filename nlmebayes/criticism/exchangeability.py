@@ -27,7 +27,7 @@ def doubts(known: Fitted, draws, columns, mends):
         yield from _pairs(level, standard, mends)
         at = _time(known, level.of_unit[of_row])
         for k, effect in enumerate(level.effects):
-            for column in _columns(known, level, effect, [*columns, *at]):
+            for column in _columns(known, level, effect, [*columns, *at], of_row):
                 own = _of_groups(column, level.of_unit[of_row], len(level.labels))
                 if own is not None:
                     yield from _follows(level, effect, standard[:, :, k], column, own, mends)
@@ -50,7 +50,7 @@ def _units(known):
     return found
 
 
-def _columns(known, level, effect, columns):
+def _columns(known, level, effect, columns, of_row):
     """Columns that the formula of a parameter does not read, nor the structure; not those that groups of an outer level
     with the same effect have in common, where these tell more."""
     formula = next(f for f in known.training.formulas if f.parameter == effect.parameter)
@@ -58,7 +58,6 @@ def _columns(known, level, effect, columns):
     outer = [other for other in known.training.levels
              if other is not level and effect in other.effects and contains(other, level)
              and len(other.labels) >= FEWEST]  # fmt: skip
-    of_row = _units(known)
     for column in columns:
         if column.name not in read and not any(_constant(column, other.of_unit[of_row]) for other in outer):
             yield column

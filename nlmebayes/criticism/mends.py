@@ -95,10 +95,10 @@ class Mends:
     def with_scatter(self, outcome):
         """``residual=`` with a scatter that depends on the prediction in another way, or None."""
         residual = self.model.residual_of(outcome)
-        inside = residual.residual if residual.correlated else residual
-        if inside.freer is None:
+        freer = residual.alone.freer
+        if freer is None:
             return None
-        other = replace(residual, residual=inside.freer) if residual.correlated else inside.freer
+        other = replace(residual, residual=freer) if residual.correlated else freer
         return self._residual(outcome, other)
 
     def _residual(self, outcome, other):
@@ -113,9 +113,7 @@ class Mends:
 
     def _dense(self, outcome, residual):
         """Whether the measurements have a density, which zeros at predictions of zero may not."""
-        observed = self.design.outcome(outcome)
-        if residual.correlated:
-            residual = residual.residual
+        observed, residual = self.design.outcome(outcome), residual.alone
         parts = {part: np.full(1, PART) for part in residual.priors(1.0)}
         parts |= {part: np.zeros((1, x.shape[1])) for part, x in observed.scales.items() if part in parts}
         try:

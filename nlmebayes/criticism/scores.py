@@ -25,13 +25,13 @@ def scored(residual, f, sigma, observed, positive, rng):
     """Scores (draw, record) of an `ObservedOutcome` around predictions ``f`` (draw, record); missing where there is
     none in some draw."""
     known = np.isfinite(observed.values) | observed.censored
-    try:
-        if residual.correlated:
-            z = innovations(residual, f, sigma, observed, rng)
-        else:
+    if residual.correlated:
+        z = innovations(residual, f, sigma, observed, rng)
+    else:
+        try:
             z = _by_tails(residual, f, parts_at(residual, sigma, observed), observed, positive, rng)
-    except (ModelError, NotImplementedError):
-        z = _by_rank(residual, f, sigma, observed, positive, rng)
+        except (ModelError, NotImplementedError):  # there is no distribution function
+            z = _by_rank(residual, f, sigma, observed, positive, rng)
     return np.where(known & np.isfinite(z).all(axis=0), z, np.nan)
 
 
