@@ -43,7 +43,7 @@ class Judged:
 
     def finer(self, population, x):
         """The same with as many nodes as there may be."""
-        if not self.whole.gauss:
+        if not self.whole.gauss or not population.orders(ROWS):
             return self
         return replace(self, whole=population.quadrature(x, self.place, population.orders(ROWS)[0]))
 
@@ -68,9 +68,11 @@ def judged(population: Population, data, x, place: Place, seed, training=None):
         whole, error = _plain(population, x, place, orders)
         here = whole.log_likelihood(x)
     else:
-        whole = population.scattered(x, place, 4 * SCATTERED, rng)
+        whole = population.rule(x, place, ROWS, 4 * SCATTERED, seed)
         here = whole.log_likelihood(x)
-        error = np.maximum(np.abs(here - value) / 2, spread / 2)
+        error = np.zeros(len(here)) if whole.gauss else np.maximum(np.abs(here - value) / 2, spread / 2)
+    if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
+        return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan), place)
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
     hard = np.flatnonzero(apart | (khat > KHAT) | ~place.closed)
     own = []

@@ -42,7 +42,7 @@ def estimated(model, data, *, random_seed=None):
         warn(doubt)
     found = pilot(model, design)
     check_scatter(design, found)
-    search = Search(model, design, data)
+    search = Search(model, design, data, np.sqrt(np.maximum(np.diag(found.covariance), 0.0)))
     best = search.maximum(started(search.coordinates, found), found.eta)
     return _tree(model, data, design, best, random_seed)
 
