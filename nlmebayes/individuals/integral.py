@@ -278,6 +278,16 @@ class Weighed:
                 each = change[:, i, j] * (self.factors[name][i, i] if i == j else 1.0)
                 np.add.at(found[:, len(c.theta) + n], parent, each)
 
+    def drawn(self, rng):
+        """One draw of the conditional law of the effects by level, (group, effect); of nodes without outer ones."""
+        edges = self.share[:, 0].cumsum(axis=1)
+        chosen = (edges < rng.random((len(edges), 1)) * edges[:, -1:]).sum(axis=1)
+        found = {}
+        for name, part, _ in self.integral.moving:
+            u = self.u[name][np.arange(len(part)), 0, chosen[part]]
+            found[name] = u @ self.factors[name].T
+        return found
+
     def moments(self):
         """Conditional means (group, effect) and covariances (group, effect, effect) of the effects by level."""
         found = {}

@@ -87,7 +87,7 @@ def log_likelihood(
     centre = x.mean(axis=0)
     ready = judged(population, data, centre, population.place(centre), random_seed or 0, known.training)
     error = _far(population, ready, x)
-    if error.max(initial=0.0) > AGREED:  # more nodes, which cover more
+    if len(x) == 1 or error.max(initial=0.0) > AGREED:  # more nodes, which cover more
         ready = ready.finer(population, centre)
         error = _far(population, ready, x)
     values, error = over_draws(ready, x), np.maximum(ready.error, error)

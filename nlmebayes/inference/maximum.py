@@ -194,7 +194,7 @@ class Search:
         local = integral.local(x, self.steps)
         scores = integral.weighed(x, local.value).scores(local.slope)
         hessian = self._hessian(integral, local, x, start)
-        ready = judged(self.population, self.data, x, place, SEED)
+        ready = judged(self.population, self.data, x, place, SEED).finer(self.population, x)
         value = ready.log_likelihood(x)
         return Maximum(
             self.population, x, value, ready.error, ready.khat, hessian, scores.T @ scores, boundary, place,
