@@ -8,13 +8,13 @@ import numpy as np
 from nlmebayes.individuals.climbing import CLOSE, ROUNDS, climb, probe, record_slopes
 from nlmebayes.individuals.coordinates import Coordinates, coordinates
 from nlmebayes.individuals.integral import Integral
-from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_well, curvature, polished, positive
+from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
 from nlmebayes.individuals.rules import cubature, product, scattered
 from nlmebayes.model.model import Model
 
 MOST = 24  # effects of a group whose curvature is found by differences; of more it is Gauss-Newton's
-ROWS = 2500  # most rows of a product of nodes
+ROWS = 700  # most rows of a product of nodes
 ORDERS = (41, 21, 15, 11, 9, 7, 5)
 SCATTERED, LARGEST = 1024, 100_000  # quasi-random nodes; nodes of a product, of which some are left out
 MOST_CUBATURE, NORMAL = 4000, 1e-4  # nodes, and how far their shares may differ, each beside their mean
@@ -50,7 +50,7 @@ class Population:
             square = np.zeros((len(none), 0, 0))
             return Place(target, none, square, square, ~none.any(axis=1))
         if start is None:
-            top = climbed_well(target)
+            top = climbed_soon(target)[0]
             z, information, closed = top.z[0], top.information[0], top.closed[0]
         else:
             top = climb(target, _standardised(target, start)[None], np.zeros(1, dtype=int), NEAR)

@@ -14,8 +14,9 @@ import numpy as np
 from scipy import optimize
 
 from nlmebayes.errors import ModelError
-from nlmebayes.individuals.judging import judged
+from nlmebayes.individuals.judging import alone, judged
 from nlmebayes.individuals.placing import ROWS, SCATTERED, Place, Population, populated
+from nlmebayes.individuals.several import Several
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")
@@ -48,6 +49,7 @@ class Maximum:
     boundary: np.ndarray
     place: Place
     method: str
+    hard: tuple  # positions of groups with nodes of their own
     rounds: int
     converged: bool
 
@@ -90,7 +92,7 @@ class Search:
     def __init__(self, model, design, data, errors=None, added=None):
         self.population, self.data = populated(model, design), data
         self.coordinates, self.nest = self.population.coordinates, self.population.nest
-        self.added = added
+        self.added, self.hard = added, []
         scale = scale_of_data(model, design)
         by_name = {p.name: p for p in model.parameters}
         spread = {p.name: centre(p, scale)[1] for p in model.parameters}
@@ -103,30 +105,42 @@ class Search:
         self.least = np.array([np.log(SMALLEST * of[name][i]) for name, i, _ in self.coordinates.factor])
 
     def maximum(self, x, start):
-        """`Maximum` from coordinates x and effects by level."""
-        fine, trust = False, 1.0
+        """`Maximum` from coordinates x and effects by level.
+
+        Nodes are judged where the search ends; with the groups that need nodes of their own it goes on.
+        """
+        stages, trust, searched = [COARSE, ROWS], 1.0, False
         for rounds in range(1, ROUNDS + 1):
-            place = self.population.place(x, None if fine else start)
-            integral = self.integral(x, place, fine)
+            place = self.population.place(x, None if len(stages) == 1 and not searched else start)
+            searched |= len(stages) == 1
+            integral = self.integral(x, place, stages[0])
             found, weighed, gain, trust = self.climbed(integral, x, trust)
             start = {name: mean for name, (mean, _) in weighed.moments().items()}
             log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
             x = found
-            if gain < (CLOSE if fine else ROUGH):
-                if fine or not place.target.size:
-                    break
-                fine = True
-        return self._finished(x, start, rounds, gain < CLOSE)
+            if gain < (CLOSE if len(stages) == 1 else ROUGH):
+                if len(stages) > 1 and place.target.size:
+                    stages = stages[1:]
+                    continue
+                ready = self._finished(x, start, rounds, converged=True)
+                if set(ready.hard) <= set(self.hard):
+                    return ready
+                self.hard = sorted({*self.hard, *ready.hard})
+        return self._finished(x, start, rounds, converged=False)
 
-    def integral(self, x, place, fine):
+    def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
-        rows, n = (ROWS, SCATTERED) if fine else (COARSE, DRAWN)
-        return self.population.rule(x, place, rows, n, SEED)
+        found = self.population.rule(x, place, rows, DRAWN if rows < ROWS else SCATTERED, SEED)
+        if not self.hard:
+            return found
+        own = tuple(alone(self.population, self.data, x, i, SEED + n)[0] for n, i in enumerate(self.hard))
+        return Several(found, np.array(self.hard), own)
 
     def climbed(self, integral, x, trust):
         """The likeliest coordinates near x, the nodes weighed there, the gain in log-likelihood, and how much of its
         width the next round may go."""
-        local = integral.local(x, self.steps).held(integral.weighed(x, integral.records(x)).joint)
+        local = integral.local(x, self.steps)
+        local = local.held(integral.weighed(x, local.value).joint)
         before = self._valued(integral, x, local.value)[0]
         if not np.isfinite(before):
             raise ModelError("a group's measurements have no density at any node; look at units and typical values")
@@ -190,15 +204,15 @@ class Search:
         """The `Maximum`, with what its nodes miss and the curvature there."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
-        integral = self.integral(x, place, fine=True)
+        integral = self.integral(x, place, ROWS)
         local = integral.local(x, self.steps)
-        scores = integral.weighed(x, local.value).scores(local.slope)
+        weighed = integral.weighed(x, local.value)
+        scores = weighed.scores(local.slope)
         hessian = self._hessian(integral, local, x, start)
-        ready = judged(self.population, self.data, x, place, SEED).finer(self.population, x)
-        value = ready.log_likelihood(x)
+        ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral)).finer
         return Maximum(
-            self.population, x, value, ready.error, ready.khat, hessian, scores.T @ scores, boundary, place,
-            ready.method, rounds, converged,
+            self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores.T @ scores, boundary,
+            place, ready.method, tuple(map(int, ready.hard)), rounds, converged,
         )  # fmt: skip
 
     def _at_boundary(self, x, start):
@@ -221,7 +235,7 @@ class Search:
 
     def _value(self, x, start):
         place = self.population.place(x, start)
-        return self.integral(x, place, fine=True).log_likelihood(x).sum()
+        return self.integral(x, place, ROWS).log_likelihood(x).sum()
 
     def _hessian(self, integral, local, x, start):
         """Minus the second derivatives of the log-likelihood, by differences of its slopes; where nodes are exact at
@@ -231,7 +245,7 @@ class Search:
             return self._valued(integral, at, *local.at(at))[1]
 
         def anew(at):
-            near = self.integral(at, self.population.place(at, start), fine=True)
+            near = self.integral(at, self.population.place(at, start), ROWS)
             here = near.local(at, self.steps)
             return self._valued(near, at, here.value, here.slope)[1]
 
