@@ -125,6 +125,5 @@ def alone(population, data, x, i, seed, training=None):
     own = resolve(population.model, data.sel(**{nest.level: label}), training or population.design)
     one = Population(population.model, own, nesting(own).together, population.coordinates)
     target = everyone(one.model, own, one.nest, population.coordinates.population(x[None]))
-    best, _, pool = pooled(target, target, TOTAL, FINEST = 0.02, 2500  # error of all groups for which there are more nodes than usual, and how many rows of them
-PARTICLES, ROUNDS, WORTH, np.random.default_rng(seed))
+    best, _, pool = pooled(target, target, PARTICLES, ROUNDS, WORTH, np.random.default_rng(seed))
     return one.joint(x, target, pool.z[:, None], -pool.log_proposed[:, None]), best
