@@ -122,11 +122,11 @@ class Search:
                 if len(stages) > 1 and place.target.size:
                     stages = stages[1:]
                     continue
-                ready = self._finished(x, start, rounds, converged=True)
+                ready = self.finished(x, start, rounds, converged=True)
                 if set(ready.hard) <= set(self.hard):
                     return ready
                 self.hard = sorted({*self.hard, *ready.hard})
-        return self._finished(x, start, rounds, converged=False)
+        return self.finished(x, start, rounds, converged=False)
 
     def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
@@ -200,7 +200,7 @@ class Search:
             found[len(c.theta) + n] = 0.7 if i == j else 0.7 * sd[name][i]
         return np.maximum(found, 1e-6)
 
-    def _finished(self, x, start, rounds, converged):
+    def finished(self, x, start, rounds, converged):
         """The `Maximum`, with what its nodes miss and the curvature there."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
@@ -249,14 +249,14 @@ class Search:
             here = near.local(at, self.steps)
             return self._valued(near, at, here.value, here.slope)[1]
 
-        rough = np.diag(_differences(slope, x, 1e-4 * np.ones(len(x))))
+        rough = np.diag(differences(slope, x, 1e-4 * np.ones(len(x))))
         step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
         if integral.gauss and not self.population.orders():
-            return _differences(anew, x, AGAIN * step)
-        return _differences(slope, x, DIFFERENCE * step)
+            return differences(anew, x, AGAIN * step)
+        return differences(slope, x, DIFFERENCE * step)
 
 
-def _differences(slope, x, steps):
+def differences(slope, x, steps):
     """Minus the derivatives of slopes, symmetric."""
     found = [(slope(x - move) - slope(x + move)) / (2 * step) for step, move in zip(steps, np.diag(steps), strict=True)]
     found = np.stack(found) if found else np.zeros((0, 0))
