@@ -101,7 +101,10 @@ def everyone(model, design, nest, population):
                 f"{o.name} has an event known to an interval, whose marginal likelihood is not known here; take loo of "
                 "its records"
             )
-    asked, rows = by_node(model, replace(design, units=units, outcomes=outcomes))
+    records = design.records
+    if records is not None:
+        records = records.assign(**{GROUP: labels[nest.of_unit[records["unit"].to_numpy()]]})
+    asked, rows = by_node(model, replace(design, units=units, outcomes=outcomes, records=records))
     levels = [nest.outer, *nest.inner] if nest.outer is not None else nest.inner
     unknown = tuple((level, np.arange(len(level.labels))) for level in levels)
     return Density(asked, rows, population, unknown, GROUP, {}, reported=rows)

@@ -15,7 +15,7 @@ from nlmebayes.model.model import Model
 
 MOST = 24  # effects of a group whose curvature is found by differences; of more it is Gauss-Newton's
 ROWS = 700  # most rows of a product of nodes
-ORDERS = (41, 21, 15, 11, 9, 7, 5)
+ORDERS, LEAST = (41, 21, 15, 11, 9, 7, 6, 5, 4), 5  # the least is for comparison with a finer one alone
 SCATTERED, LARGEST = 1024, 100_000  # quasi-random nodes; nodes of a product, of which some are left out
 MOST_CUBATURE, NORMAL = 4000, 1e-4  # nodes, and how far their shares may differ, each beside their mean
 
@@ -74,7 +74,7 @@ class Population:
         inner, outer = self._sizes()
         found = [(a if outer else 1, a if inner else 1) for a in ORDERS if a ** max(inner, outer) <= LARGEST]
         found = [pair for pair in found if len(product(pair[0], outer)[0]) * len(product(pair[1], inner)[0]) <= most]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found)) if found and max(found[0]) >= min(LEAST, ORDERS[0] ** (inner + outer)) else []
 
     def _sizes(self):
         """Numbers of effects of a part, and of a group outside its parts."""

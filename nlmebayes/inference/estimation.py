@@ -113,8 +113,7 @@ def _estimates(model, design, best):
     values, _ = quantities(model, design, prediction.labelled_population(design, drawn, (1, len(rows))))
     table = np.stack([v.to_numpy()[0] for v in values.values()])
     slope = (table[:, 1 : len(x) + 1] - table[:, len(x) + 1 :]) / (2 * STEP)
-    moving = np.array([not (slope[k][best.boundary] != 0).any() or (slope[k][~best.boundary] != 0).any()
-                       for k in range(len(table))])  # fmt: skip
+    moving = np.array([_moves(name, table[k, 0], slope[k], best.boundary) for k, name in enumerate(values)])
     each = {"": best.covariance, "_sandwich": best.sandwich}
     found = {"value": ("quantity", table[:, 0]), "positive": ("quantity", _positive(model, values))}
     for name, covariance in each.items():
@@ -161,6 +160,13 @@ def drawn(known, chains=4, draws=100, seed=0):
     tree = storage.attach(prediction.as_tree(groups), model, data, known.training_data)
     tree.attrs |= {name: known.tree.attrs[name] for name in ("nlmebayes_fit", storage.LAWS)}
     return tree
+
+
+def _moves(name, value, slope, boundary):
+    """Whether a quantity is off its boundary: not an SD that is 0, nor a correlation that is 1."""
+    if not (slope[boundary] != 0).any():
+        return True
+    return name.startswith("omega_") and (slope[~boundary] != 0).any()
 
 
 def _positive(model, values):

@@ -26,6 +26,7 @@ COARSE, DRAWN = 400, 256  # rows of the first rounds, and quasi-random nodes of 
 ROUGH, CLOSE = 5e-3, 5e-5  # last gain in log-likelihood, half the square of a step in standard errors
 LEAST = 1e-3  # of the width of a round
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
+TINY = 1e-2  # covariances beside an SD at 0 that are none
 BOUNDARY = 2e-3  # of the log-likelihood, that an SD at its boundary may cost
 FAR, STEP = 0.02, 0.1  # step of fixed effects that move predictions, in scales of their parameters, in standard errors
 DIFFERENCE, AGAIN = 1e-3, 0.03  # step of the slopes for their curvature, in standard errors, and with modes sought anew
@@ -227,6 +228,7 @@ class Search:
             here[len(c.theta) + n] = self.least[n]
             name, i, _ = c.factor[n]
             beside = [m for m, (other, a, _) in enumerate(c.factor) if other == name and a == i and m != n]
+            beside = beside if np.abs(x[len(c.theta) + np.array([n, *beside])][1:]).max(initial=0.0) < TINY else []
             values = [self._value(at, start) for at in (here, x)]
             if values[0] > values[1] - BOUNDARY:
                 x = here
