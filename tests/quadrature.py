@@ -291,7 +291,7 @@ def weibull_case(groups=8, each=6, seed=7):
     log_rate, slope, shape, omega, end = np.log(0.15), 0.6, 1.4, 0.7, 5.0
     linear = log_rate + slope * frame["x"].to_numpy() + omega * rng.normal(size=groups)[frame["id"] - 1]
     t = (rng.exponential(size=len(frame)) / np.exp(linear)) ** (1 / shape)
-    frame = frame.assign(event=np.minimum(t, end), seen=(t < end).astype(int))
+    frame = frame.assign(person=np.arange(1, len(t) + 1), event=np.minimum(t, end), seen=(t < end).astype(int))
 
     def density(rows):
         x, t, seen = (rows[name].to_numpy() for name in ("x", "event", "seen"))
