@@ -13,6 +13,7 @@ _HOME = {
     "outcomes.aggregate": ("Aggregate",),
     "outcomes.autocorrelation": ("Autoregressive",),
     "forecasting.averaging": ("Average", "average"),
+    "individuals.likelihood": ("log_likelihood",),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "criticism.check": ("Report", "check"),
     "criticism.npc": ("npc",),

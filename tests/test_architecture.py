@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a room imports from rooms below it only.
 ROOMS = (
-    "cli", "app", "plot", "dosing", "forecasting", "criticism", "summaries", "populations", "individuals", "inference",
+    "cli", "app", "plot", "dosing", "forecasting", "criticism", "summaries", "populations", "inference", "individuals",
     "evaluation", "model", "formula", "outcomes", "structure", "solver", "data", "parameter", "files", "runtime",
     "arguments", "errors",
 )  # fmt: skip

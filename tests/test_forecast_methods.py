@@ -14,8 +14,8 @@ from scipy import optimize, stats
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.evaluation.evaluator import Draws
+from nlmebayes.forecasting.nuts import _Vector
 from nlmebayes.individuals.climbing import climb
-from nlmebayes.individuals.nuts import _Vector
 from nlmebayes.parameter.parameter import support
 
 THETA, OMEGA = {"cl": 3.0, "v": 40.0}, {"sd": {"cl": 0.3, "v": 0.25}}

@@ -17,7 +17,8 @@ from scipy import optimize, stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment, ThreeCompartment, TwoCompartment
-from nlmebayes.individuals import nuts, particles
+from nlmebayes.forecasting import nuts
+from nlmebayes.individuals import particles
 from nlmebayes.individuals.climbing import climb
 from nlmebayes.individuals.modes import Mode, modes
 from nlmebayes.individuals.particles import Particles

@@ -9,8 +9,8 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
+from nlmebayes.forecasting import nuts
 from nlmebayes.forecasting.options import Options
-from nlmebayes.individuals import nuts
 
 CL, V, OMEGA, SIGMA = 5.0, 20.0, 0.4, 0.1
 DOSES = [0.0, 12.0]

@@ -22,11 +22,11 @@ from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
 from nlmebayes.evaluation.weights import KHAT
-from nlmebayes.forecasting import plausibility
+from nlmebayes.forecasting import nuts, plausibility
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.posterior import Labelled, alternatives, distance, prior_of, surprise, times
 from nlmebayes.formula.design import resolve
-from nlmebayes.individuals import nuts, particles
+from nlmebayes.individuals import particles
 from nlmebayes.individuals.density import Density
 from nlmebayes.individuals.modes import QUICK, modes
 from nlmebayes.individuals.sampling_times import with_nodes

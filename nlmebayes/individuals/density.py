@@ -236,6 +236,11 @@ class Density:
         with np.errstate(all="ignore"):
             return log_density(residual, f, sigma, samples.records, self.design.positive)
 
+    def scattered(self, samples, f, sigma):
+        """The same with the parts of the residual of one population, whichever the target's are."""
+        with np.errstate(all="ignore"):
+            return log_density(self.model.residual_of(samples.name), f, sigma, samples.records, self.design.positive)
+
     def gradients(self, samples, f, which):
         """The same of correlated records, and the slopes of the sum of each row, (row, place)."""
         residual, sigma = self._scatter(samples, which)

@@ -96,11 +96,11 @@ def modes(target, last=NEGLIGIBLE):
 def summits(target, found, last=NEGLIGIBLE):
     """`Mode` of one patient above places that were climbed to; errors as of `modes`."""
     found = _apart(found)
-    top = _polished(target, found.z, last)
+    top = polished(target, found.z, last)
     if not top.closed.all():
         climbed_on = climb(target, found.z, np.zeros(len(found.z), dtype=int), rounds=3 * ROUNDS)
         top = _apart(_finished(target, climbed_on, CLOSE))
-        top = replace(top, information=_positive(curvature(target, top.z)[2], top.information))
+        top = replace(top, information=positive(curvature(target, top.z)[2], top.information))
     return _laplace(target, top.z[:, 0], top.value[:, 0], top.information[:, 0])
 
 
@@ -136,7 +136,7 @@ def _distinct(z, value):
     return kept
 
 
-def _polished(target, z, last):
+def polished(target, z, last):
     """`Climb` by Newton's steps from z (place, subject, column) to the modes, with the curvature there; it is closed
     where one arrived."""
     lost, before = np.zeros(z.shape[:2], dtype=bool), -np.inf
@@ -161,7 +161,7 @@ def _is_positive(matrices):
     return np.linalg.eigvalsh(matrices).min(axis=-1, initial=np.inf) > FLAT
 
 
-def _positive(exact, instead):
+def positive(exact, instead):
     """Curvatures that are positive; where one is not, the information of the records."""
     good = np.isfinite(exact).all(axis=(-2, -1))
     good[good] = _is_positive(exact[good])
@@ -210,7 +210,7 @@ def _atop(target, found):
     other = (np.abs(found.z - best).max(axis=2, initial=0.0) > 2 * APART) & (found.value > value - WORTHLESS)
     here = np.flatnonzero(other.any(axis=1))
     rough = found.at(np.argmax(found.value, axis=0)[None]).beside(Climb(*(x[here] for x in vars(found).values())))
-    top = _polished(target, rough.z, QUICK)
+    top = polished(target, rough.z, QUICK)
     return top.where(top.closed, rough), top.closed[0] & (top.closed[1:] | ~other[here]).all(axis=0)
 
 
@@ -223,7 +223,7 @@ def elsewhere(target, top):
     """Probability (subject,) of all modes but the best one, by Laplace, of places of which the first one is that."""
     if len(top.z) == 1:
         return np.zeros(len(target.labels))
-    exact = _positive(curvature(target, top.z)[2], top.information)
+    exact = positive(curvature(target, top.z)[2], top.information)
     mass = top.value - 0.5 * np.linalg.slogdet(exact)[1]
     share = np.where(_are_modes(target, top.z, top.value), np.exp(mass - mass[0]), 0.0)
     return 1 - 1 / share.sum(axis=0)

@@ -92,6 +92,12 @@ def importance(target, central, n, rounds, enough, rng):
     ``central`` is the target under the `middle` population."""
     if not target.size or not target.observed:
         return _from_prior(target, n, rng)
+    best, found, _ = pooled(target, central, n, rounds, enough, rng)
+    return replace(best, mode=found, probabilities=np.bincount(found.nearest(best.z), best.weight, len(found.z)))
+
+
+def pooled(target, central, n, rounds, enough, rng):
+    """The best `Particles` of some rounds, the `Mode`, and the `Pool` of all of them; arguments as of `importance`."""
     found = modes(central, last=QUICK)
     used, none = rng.permutation(target.population.size)[:POPULATIONS], np.zeros(0)
     pool = Pool(target, used, none.astype(int), np.zeros((0, target.size)), none, none)
@@ -114,7 +120,7 @@ def importance(target, central, n, rounds, enough, rng):
             proposal = _with_ridges(proposal, places, shift)
         pool = pool.more(proposal, many, rng)
         best = max(best, pool.weighted(), key=lambda x: (x.khat < KHAT, x.size))
-    return replace(best, mode=found, probabilities=np.bincount(found.nearest(best.z), best.weight, len(found.z)))
+    return best, found, pool
 
 
 @dataclass(frozen=True, eq=False)

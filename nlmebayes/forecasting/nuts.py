@@ -27,12 +27,12 @@ from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
 from nlmebayes.evaluation.weights import KHAT
+from nlmebayes.individuals.coordinates import inside, range_link
 from nlmebayes.individuals.particles import Particles
 from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import barrier
 from nlmebayes.outcomes import censoring
-from nlmebayes.parameter.parameter import LINKS, Logit, support
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
 
@@ -41,7 +41,6 @@ RARE = 0.005  # probability of a mode below which no chain starts in it
 MET, MIXED = 1.02, 1.1  # R-hat below which chains that started in several modes have met, and those of one agree
 KEPT = 8  # compiled models
 NOTHING = -1e30  # log of a density that adds nothing
-TINY = 1e-12  # part of a range, or of 1, that a residual part is away from its ends
 SMALL = 1e-10  # relative variance of a direction in which populations do not differ
 _COMPILED = OrderedDict()
 
@@ -141,14 +140,14 @@ class _Vector:
     def __init__(self, target):
         self.population = population = target.population
         self.links = {
-            (o, part): _link(target.model.residual_of(o).priors(1.0)[part])
+            (o, part): range_link(target.model.residual_of(o).priors(1.0)[part])
             for o, each in _plain(population.sigma).items()
             for part in each
         }
         self.parts = [("theta", name, value) for name, value in population.theta.items()]
         self.parts += [("omega", name, np.log(np.maximum(v, 1e-12))) for name, v in population.omega.items()]
         self.parts += [
-            ("sigma", (o, part), link.forward(_inside(link, population.sigma[o][part]))[:, None])
+            ("sigma", (o, part), link.forward(inside(link, population.sigma[o][part]))[:, None])
             for (o, part), link in self.links.items()
         ]
         self.parts += [("eta", name, value.reshape(len(value), -1)) for name, value in population.eta.items()]
@@ -262,21 +261,6 @@ def _built(target, vector, data):
                 s = {part: link.inverse(parts["sigma", (name, part)][0]) for part, link in links.items()}
                 _add_samples(target, name, f[name], Named(**s), x, records.censored.any())
     return built
-
-
-def _link(prior):
-    """The link of a part of a residual, by the values that it can have."""
-    low, high = support(prior)
-    if np.isfinite(high):
-        return Logit(low, high)
-    return LINKS["log" if low == 0 else "identity"]
-
-
-def _inside(link, values):
-    """Values that are not at an end of the range of a link, where it is infinite."""
-    low, high = link.bounds
-    width = high - low if np.isfinite(high) else 1.0
-    return np.clip(values, low + TINY * width, high - TINY * width)
 
 
 def _plain(sigma):

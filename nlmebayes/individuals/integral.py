@@ -1,0 +1,297 @@
+r"""The likelihood of every group of a design with its random effects integrated out, and its slopes.
+
+.. math:: L_i(\theta, A, \sigma) = \int p(y_i | f(\ell), \sigma) N(\eta; 0, A A') d\eta \approx
+          \sum_k w_{ik} p(y_i | f_{ik}, \sigma) N(\eta_{ik} - D_i (\theta - \theta_0); 0, A A')
+
+Nodes are places of the linear predictors l = X theta + Z eta, made at theta_0. Where columns of X are those of effects,
+X = Z D, another theta leaves l and so the predictions f alone and moves the effects instead; so do A and sigma. What
+else theta moves is predicted again. Given the nodes, the slopes in all parameters are exact (Fisher's identity: the
+expectation over the nodes of those of the complete data).
+
+Of nested levels the outer effects have nodes of their own, and the parts of a group are independent at each of these.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from nlmebayes.individuals.coordinates import Coordinates
+from nlmebayes.individuals.density import LOG_2PI, Density
+from nlmebayes.individuals.nesting import Nesting
+
+SAME = 1e-9  # of a column, that its effects may miss
+CURVED = 1e-3  # step of the scale of a part of a residual, for its curvature
+FAR = 0.02  # step of a fixed effect without random ones, in scales of its parameter
+
+
+@dataclass(frozen=True, eq=False)
+class Absorbed:
+    """What a fixed effect does: it moves the effects of ``level`` by ``shift`` (group, effect) for each unit, or, where
+    level is None, linear predictors of ``parameter`` (its position) by ``column`` (unit,)."""
+
+    level: str | None
+    shift: np.ndarray | None
+    parameter: int
+    column: np.ndarray
+
+
+def absorbed(design, names, nest, theta):
+    """`Absorbed` of the fixed effects ``theta``, (parameter, term) each."""
+    levels = [level for level in (nest.outer, *nest.inner) if level is not None]
+    return [_absorbed(design.fixed[name].values[:, k], name, names.index(name), levels) for name, k in theta]
+
+
+def _absorbed(column, name, place, levels):
+    for level in levels:
+        for k, effect in enumerate(level.effects):
+            if effect.parameter != name:
+                continue
+            z, count = level.z[:, k], len(level.labels)
+            top, bottom = (np.bincount(level.of_unit, x, count) for x in (column * z, z * z))
+            each = np.divide(top, bottom, out=np.zeros(count), where=bottom > 0)
+            if np.abs(column - each[level.of_unit] * z).max(initial=0.0) <= SAME * np.abs(column).max(initial=1.0):
+                shift = np.zeros((count, len(level.effects)))
+                shift[:, k] = each
+                return Absorbed(level.name, shift, place, column)
+    return Absorbed(None, None, place, column)
+
+
+@dataclass(frozen=True, eq=False)
+class Local:
+    """Log-densities of the records at the nodes, (part, outer node, node), with their ``slope`` (..., own) and
+    ``curvature`` (..., own, own) in the coordinates that move them; ``own`` are the positions of these."""
+
+    origin: np.ndarray
+    value: np.ndarray
+    own: np.ndarray
+    slope: np.ndarray
+    curvature: np.ndarray
+
+    def at(self, x):
+        """Log-densities at coordinates x, to second order, and their slopes in those that are ``own``."""
+        if not len(self.own):
+            return self.value, self.slope
+        step = (x - self.origin)[self.own]
+        bent = self.curvature @ step
+        return self.value + self.slope @ step + 0.5 * bent @ step, self.slope + bent
+
+
+@dataclass(frozen=True, eq=False)
+class Integral:
+    """Nodes of all groups, and what is known there.
+
+    ``linear`` (row, parameter, unit) of the rows, outer nodes times nodes, ``shape`` their numbers; ``effects`` by
+    level: (group, outer node, effect) of the outer one, (group, outer node, node, effect) of others; ``log_weight``
+    (part, outer node, node) and ``outer_weight`` (group, outer node).
+    """
+
+    target: Density
+    nest: Nesting
+    coordinates: Coordinates
+    origin: np.ndarray
+    linear: np.ndarray
+    shape: tuple
+    effects: dict
+    log_weight: np.ndarray
+    outer_weight: np.ndarray
+    gauss: bool = False  # whether the nodes are a product, not drawn
+
+    @cached_property
+    def absorbed(self):
+        names = [p.name for p in self.target.model.structure.parameters]
+        return absorbed(self.target.design, names, self.nest, self.coordinates.theta)
+
+    @cached_property
+    def free(self):
+        """Positions of the fixed effects that move predictions."""
+        return np.array([i for i, each in enumerate(self.absorbed) if each.level is None], dtype=int)
+
+    @cached_property
+    def own(self):
+        """Positions of the coordinates that move the log-densities of records."""
+        return np.concatenate([self.free, np.arange(self.coordinates.of_sigma.start, self.coordinates.size)])
+
+    @cached_property
+    def moving(self):
+        """The inner levels with the sums of their groups over parts, a sparse matrix (part, group)."""
+        found = []
+        for level in self.nest.inner:
+            part, count = self.nest.part_of(level), len(level.labels)
+            sums = sparse.csr_array((np.ones(count), (part, np.arange(count))), (len(self.nest.parent), count))
+            found.append((level.name, part, sums))
+        return found
+
+    @cached_property
+    def of_parent(self):
+        """Sums of parts over groups, (group, part)."""
+        count = len(self.nest.parent)
+        return sparse.csr_array((np.ones(count), (self.nest.parent, np.arange(count))), (len(self.nest.labels), count))
+
+    @cached_property
+    def sums(self):
+        """Sums of records over parts by outcome, (record, part)."""
+        found = {}
+        for samples in self.target.observed:
+            part = self.nest.part_of_unit[samples.records.unit]
+            count = len(part)
+            found[samples.name] = sparse.csr_array(
+                (np.ones(count), (np.arange(count), part)), (count, len(self.nest.parent))
+            )
+        return found
+
+    @cached_property
+    def predictions(self):
+        """Predictions of measured records at the nodes by outcome, (row, record)."""
+        return self._predicted(np.zeros(len(self.free)))
+
+    def _predicted(self, moved):
+        linear = self.linear
+        if moved.any():
+            linear = linear.copy()
+            for k, step in zip(self.free, moved, strict=True):
+                linear[:, self.absorbed[k].parameter] += step * self.absorbed[k].column
+        f, _ = self.target.predict(linear)
+        return {samples.name: f[samples.name][:, samples.places] for samples in self.target.observed}
+
+    def records(self, x):
+        """Log-densities of the records of each part at the nodes, (part, outer node, node), at coordinates x."""
+        moved = (x - self.origin)[self.free]
+        f = self._predicted(moved) if moved.any() else self.predictions
+        sigma = self.coordinates.population(x[None]).sigma
+        found = np.zeros((np.prod(self.shape), len(self.nest.parent)))
+        for samples in self.target.observed:
+            dense = self.target.scattered(samples, f[samples.name], sigma[samples.name])
+            found += np.where(np.isnan(dense), -np.inf, dense) @ self.sums[samples.name]
+        return found.T.reshape(-1, *self.shape)
+
+    def local(self, x, scales):
+        """`Local` about x; ``scales`` (coordinate,) are those of the fixed effects' parameters."""
+        value, own = self.records(x), self.own
+        n, steps = len(own), np.where(own < len(self.coordinates.theta), FAR * scales[own], CURVED)
+        slope, curvature = np.zeros((*value.shape, n)), np.zeros((*value.shape, n, n))
+        moves = np.zeros((n, len(x)))
+        moves[np.arange(n), own] = steps
+        up, down = [self.records(x + move) for move in moves], [self.records(x - move) for move in moves]
+        with np.errstate(invalid="ignore"):
+            for a in range(n):
+                slope[..., a] = (up[a] - down[a]) / (2 * steps[a])
+                curvature[..., a, a] = (up[a] - 2 * value + down[a]) / steps[a] ** 2
+                for b in range(a):
+                    both = self.records(x + moves[a] + moves[b]) - up[a] - up[b] + value
+                    curvature[..., a, b] = curvature[..., b, a] = both / (steps[a] * steps[b])
+        return Local(x, value, own, *(np.where(np.isfinite(each), each, 0.0) for each in (slope, curvature)))
+
+    def _normal(self, name, factor, x):
+        """Standardised effects u at the nodes and their log-densities."""
+        effects, inverse = self.effects[name], np.linalg.inv(factor)
+        shift = sum(
+            (step * each.shift for step, each in zip((x - self.origin), self.absorbed, strict=False)
+             if each.level == name), np.zeros((len(effects), factor.shape[0])),
+        )  # fmt: skip
+        u = effects @ inverse.T
+        if shift.any():
+            u = u - (shift @ inverse.T).reshape(len(shift), *(1,) * (u.ndim - 2), -1)
+        log_density = -0.5 * np.einsum("...k,...k->...", u, u) - np.linalg.slogdet(factor)[1]
+        return u, log_density - 0.5 * u.shape[-1] * LOG_2PI
+
+    def weighed(self, x, dense):
+        """`Weighed` at coordinates x, of log-densities of records there."""
+        factors = {name: a[0] for name, a in self.coordinates.factors(x[None]).items()}
+        total, u = dense + self.log_weight, {}
+        for name, part, sums in self.moving:
+            u[name], log_density = self._normal(name, factors[name], x)
+            total = total + (log_density if len(part) == len(total) and (part == np.arange(len(part))).all() else
+                             (sums @ log_density.reshape(len(part), -1)).reshape(total.shape))  # fmt: skip
+        inner, share = _normalised(total)
+        outer = self.outer_weight + (self.of_parent @ inner)
+        if self.nest.outer is not None:
+            name = self.nest.outer.name
+            u[name], log_density = self._normal(name, factors[name], x)
+            outer = outer + log_density
+        value, above = _normalised(outer)
+        return Weighed(self, x, factors, u, value, share, above, inner)
+
+    def log_likelihood(self, x):
+        """Of every group, (group,), at coordinates x."""
+        return self.weighed(x, self.records(x)).value
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Nodes weighed by the data at coordinates x: log-likelihoods ``value`` (group,), the ``share`` of each node among
+    those of its part and outer node, that of each outer node (``above``), and the log-likelihood of every part given
+    the outer effects, ``inner`` (part, outer node)."""
+
+    integral: Integral
+    x: np.ndarray
+    factors: dict
+    u: dict
+    value: np.ndarray
+    share: np.ndarray
+    above: np.ndarray
+    inner: np.ndarray
+
+    @cached_property
+    def joint(self):
+        """Probability of each outer node and node, (part, outer node, node)."""
+        return self.share * self.above[self.integral.nest.parent][..., None]
+
+    def scores(self, slope):
+        """Slopes of the log-likelihood of every group in all coordinates, (group, coordinate); ``slope``: those of the
+        log-densities of records in the integral's own, (part, outer node, node, own)."""
+        integral, c = self.integral, self.integral.coordinates
+        found = np.zeros((len(self.value), c.size))
+        if len(integral.own):
+            expected = np.einsum("jmk,jmka->ja", self.joint, slope)
+            found[:, integral.own] += integral.of_parent @ expected
+        for name, u in self.u.items():
+            if u.ndim == 3:
+                weight, parent = self.above, np.arange(len(self.value))
+            else:
+                part = next(part for other, part, _ in integral.moving if other == name)
+                weight, parent = self.joint[part].reshape(len(part), -1), integral.nest.parent[part]
+            u = u.reshape(len(weight), -1, u.shape[-1])
+            self._add(found, name, u, weight, parent)
+        return found
+
+    def _add(self, found, name, u, weight, parent):
+        """Add what the law of a level's effects says."""
+        integral, c = self.integral, self.integral.coordinates
+        scaled = u * weight[..., None]
+        mean, square = scaled.sum(axis=1), u.transpose(0, 2, 1) @ scaled
+        inverse = np.linalg.inv(self.factors[name])
+        for i, each in enumerate(integral.absorbed):
+            if each.level == name:
+                np.add.at(found[:, i], parent, ((each.shift @ inverse.T) * mean).sum(axis=1))
+        change = inverse.T @ (square - np.eye(u.shape[-1]))
+        for n, (level, i, j) in enumerate(c.factor):
+            if level == name:
+                each = change[:, i, j] * (self.factors[name][i, i] if i == j else 1.0)
+                np.add.at(found[:, len(c.theta) + n], parent, each)
+
+    def moments(self):
+        """Conditional means (group, effect) and covariances (group, effect, effect) of the effects by level."""
+        found = {}
+        for name, u in self.u.items():
+            if u.ndim == 3:
+                weight = self.above
+            else:
+                part = next(part for other, part, _ in self.integral.moving if other == name)
+                weight = self.joint[part].reshape(len(part), -1)
+            eta = u.reshape(len(weight), -1, u.shape[-1]) @ self.factors[name].T
+            mean = (weight[..., None] * eta).sum(axis=1)
+            away = eta - mean[:, None]
+            found[name] = mean, away.transpose(0, 2, 1) @ (away * weight[..., None])
+        return found
+
+
+def _normalised(total):
+    """Log of the sum of exponentials along the last axis, and the share of each."""
+    most = total.max(axis=-1, keepdims=True)
+    most = np.where(np.isfinite(most), most, 0.0)
+    share = np.exp(total - most)
+    whole = share.sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.log(whole) + most)[..., 0], np.where(whole > 0, share / whole, 0.0)

@@ -1,0 +1,53 @@
+"""Nodes for integrals over effects, about the mode of each group.
+
+With the mode m and the inverse curvature V = S S' there, z = m + S x. Gauss-Hermite nodes x are a product, of which
+those of next to no weight are left out (adaptive Gauss-Hermite quadrature: Pinheiro and Bates 1995, J. Comput. Graph.
+Stat. 4, 12-35). Quasi-random ones are drawn from a mixture of a t law and of the population itself, which bounds the
+weights, with a shift of its own for every group, so that errors do not add up.
+"""
+
+from functools import lru_cache, reduce
+
+import numpy as np
+from scipy import special
+from scipy.stats import qmc
+
+NEGLIGIBLE = 1e-8  # weight of a node, beside that of the heaviest
+PRIOR = 0.1  # share of the population
+TAIL, WIDER = 5, 1.1  # degrees of freedom of few effects, and how many times as wide the law is
+LOG_2PI = np.log(2 * np.pi)
+
+
+@lru_cache(maxsize=64)
+def product(order, size):
+    """Nodes x (node, column), and the log of their weights over the standard normal density there, (node,)."""
+    x, w = np.polynomial.hermite_e.hermegauss(order)
+    w = w / w.sum()
+    grid = np.stack(np.meshgrid(*[x] * size, indexing="ij"), axis=-1).reshape(-1, size) if size else np.zeros((1, 0))
+    weight = reduce(np.multiply.outer, [w] * size, np.ones(())).ravel()
+    kept = weight > NEGLIGIBLE * weight.max()
+    found = grid[kept], np.log(weight[kept]) + 0.5 * (grid[kept] ** 2 + LOG_2PI).sum(axis=1)
+    for each in found:
+        each.setflags(write=False)
+    return found
+
+
+def scattered(mode, factor, real, n, rng):
+    """Quasi-random nodes z (node, group, column) of a mixture about the modes (group, column), and the logs of their
+    weights (node, group); ``factor`` (group, column, column), ``real`` (group, column) as of `Density`."""
+    groups, size = mode.shape
+    many = real.sum(axis=1)
+    base = qmc.Sobol(size + 2, seed=rng).random(n)
+    u = (base[:, None] + rng.random((groups, size + 2))) % 1.0
+    x = special.ndtri(np.clip(u[..., 2:], 1e-12, 1 - 1e-12)) * real
+    tail = np.maximum(TAIL, many)
+    stretch = WIDER / np.sqrt(2 * special.gammaincinv(tail / 2, np.clip(u[..., 1], 1e-12, 1 - 1e-12)) / tail)
+    moved = mode + np.einsum("gij,ngj->ngi", factor, x * stretch[..., None])
+    z = np.where(u[..., :1] < PRIOR, x, moved)
+    back = np.einsum("gij,ngj->ngi", np.linalg.inv(factor), (z - mode) / WIDER) * real
+    constant = special.gammaln((tail + many) / 2) - special.gammaln(tail / 2) - 0.5 * many * np.log(tail * np.pi)
+    constant = constant - np.linalg.slogdet(factor)[1] - many * np.log(WIDER)
+    student = constant - 0.5 * (tail + many) * np.log1p((back**2).sum(axis=2) / tail)
+    prior = -0.5 * (z**2 + LOG_2PI * real).sum(axis=2)
+    dense = np.logaddexp(np.log(PRIOR) + prior, np.log(1 - PRIOR) + student)
+    return z, -dense - np.log(n)
