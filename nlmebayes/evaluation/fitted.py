@@ -18,6 +18,7 @@ from nlmebayes.model.build import coordinates
 from nlmebayes.model.model import Model
 
 REPORT = "nlmebayes_forecast"  # attribute of the tree of a forecast: what was found, as JSON
+ESTIMATES = "estimates"  # group of a tree of maximum likelihood: estimates with their standard errors
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,8 +54,8 @@ def log_likelihood(
     -------
     DataTree
         ``posterior``: the population; ``log_likelihood``: ``marginal`` (chain, draw, <outermost level>), which
-        ``arviz.loo`` reads; ``marginal``: by group the ``error`` of the numerical integral and the Pareto ``khat`` of an
-        independent one. Levels that cross are one group, "all".
+        ``arviz.loo`` reads; ``marginal``: by group the ``error`` of the numerical integral and the Pareto ``khat`` of
+        an independent one. Levels that cross are one group, "all".
 
     Raises
     ------

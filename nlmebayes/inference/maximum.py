@@ -8,12 +8,13 @@ from the modes before it keeps false ones, and the nodes are finer.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import optimize
 
 from nlmebayes.errors import ModelError
-from nlmebayes.individuals.integral import Weighed
+from nlmebayes.individuals.judging import judged
 from nlmebayes.individuals.placing import ROWS, SCATTERED, Place, Population, populated
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
@@ -25,35 +26,69 @@ CLOSE = 0.01  # last step, in standard errors
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
 BOUNDARY = 2e-3  # of the log-likelihood, that an SD at its boundary may cost
 DIFFERENCE = 1e-3  # step of the slopes, in standard errors, for their curvature
+SINGULAR = 1e-9  # least eigenvalue of the information, coordinates scaled, that tells something
 SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """Coordinates ``x`` of the likeliest population; log-likelihoods ``value`` (group,) with their ``error``; the
-    observed information ``hessian`` and the sum of squares of the scores ``outer``, (coordinate, coordinate);
-    coordinates at a ``boundary``; ``weighed`` nodes there, and how many ``rounds`` it took."""
+    """Coordinates ``x`` of the likeliest population; log-likelihoods ``value`` (group,), their ``error`` and ``khat``;
+    minus the second derivatives ``hessian`` and the sum of squares of the scores ``outer``, (coordinate, coordinate);
+    coordinates at a ``boundary``, and the most probable effects, ``place``."""
 
     population: Population
     x: np.ndarray
     value: np.ndarray
     error: np.ndarray
+    khat: np.ndarray
     hessian: np.ndarray
     outer: np.ndarray
     boundary: np.ndarray
-    weighed: Weighed
     place: Place
+    method: str
     rounds: int
+    converged: bool
+
+    @property
+    def total_error(self):
+        """Of -2 log L: errors of quadrature add up, those of draws do so as squares."""
+        return float(2 * (self.error.sum() if self.method == "quadrature" else np.linalg.norm(self.error)))
+
+    @cached_property
+    def covariance(self):
+        """Inverse of the observed information, 0 at a boundary, missing where the data leave something open."""
+        found, here = np.zeros_like(self.hessian), ~self.boundary
+        each = self.hessian[np.ix_(here, here)]
+        scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(each)), 1e-300))
+        values = np.linalg.eigvalsh(scale[:, None] * each * scale) if len(each) else np.ones(1)
+        singular = not np.isfinite(values).all() or values.min() < SINGULAR
+        found[np.ix_(here, here)] = np.nan if singular else np.linalg.inv(each)
+        return found
+
+    @property
+    def sandwich(self):
+        """Covariance that holds where the law of the data is another one."""
+        return self.covariance @ self.outer @ self.covariance
+
+    @property
+    def condition(self):
+        """Largest by smallest eigenvalue of the correlations of the estimates, as NONMEM's."""
+        here = ~self.boundary
+        each = self.covariance[np.ix_(here, here)]
+        if not len(each) or not np.isfinite(each).all():
+            return float("nan")
+        scale = 1 / np.sqrt(np.diag(each))
+        values = np.linalg.eigvalsh(scale[:, None] * each * scale)
+        return float(values.max() / values.min())
 
 
 class Search:
     """A search of the likeliest population of a model on a design."""
 
-    def __init__(self, model, design, added=None):
-        self.population = populated(model, design)
+    def __init__(self, model, design, data, added=None):
+        self.population, self.data = populated(model, design), data
         self.coordinates, self.nest = self.population.coordinates, self.population.nest
         self.added = added
-        self.random = np.random.default_rng(SEED)
         scale = scale_of_data(model, design)
         by_name = {p.name: p for p in model.parameters}
         spread = {p.name: centre(p, scale)[1] for p in model.parameters}
@@ -79,7 +114,7 @@ class Search:
                 if fine or not place.target.size:
                     break
                 fine = True
-        return self._finished(x, start, rounds)
+        return self._finished(x, start, rounds, step < CLOSE)
 
     def integral(self, x, place, fine):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
@@ -136,18 +171,19 @@ class Search:
         scores = weighed.scores(local.at(weighed.x)[1])
         return scores.T @ scores
 
-    def _finished(self, x, start, rounds):
+    def _finished(self, x, start, rounds, converged):
         """The `Maximum`, with what its nodes miss and the curvature there."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
         integral = self.integral(x, place, fine=True)
         local = integral.local(x, self.scales)
-        weighed = integral.weighed(x, local.value)
-        scores = weighed.scores(local.slope)
+        scores = integral.weighed(x, local.value).scores(local.slope)
         hessian = self._hessian(integral, local, x, np.diag(scores.T @ scores))
+        ready = judged(self.population, self.data, x, place, SEED)
+        value = ready.log_likelihood(x)
         return Maximum(
-            self.population, x, weighed.value, self.population.error(x, place, integral), hessian, scores.T @ scores,
-            boundary, weighed, place, rounds,
+            self.population, x, value, ready.error, ready.khat, hessian, scores.T @ scores, boundary, place,
+            ready.method, rounds, converged,
         )  # fmt: skip
 
     def _at_boundary(self, x, start):

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pandas as pd
-import pytensor.tensor as pt
 from arviz_stats import ess, rhat
+from scipy import special
 
 from nlmebayes.arguments import Share, Tree, checked
-from nlmebayes.evaluation.evaluator import UNCOMPILED
-from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.fitted import ESTIMATES, fitted
+from nlmebayes.evaluation.quantities import quantities
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model
-from nlmebayes.parameter.parameter import Log
 from nlmebayes.runtime.threads import in_turns
 
 
@@ -22,52 +21,37 @@ def summary(tree: Tree, *, ci_prob: Share = 0.9, model: Model | None = None) -> 
     One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
     posterior ``mean``, ``sd``, ``median`` and equal-tailed interval from ``eti_lb`` to ``eti_ub``, of probability
     ``ci_prob``; ``rse_pct`` is the SD in % of the mean, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for log links. A
-    parameter that is known is there as ``v0 (fixed)``, without any.
+    parameter that is known is there as ``v0 (fixed)``, without any. Of a tree of ``method="ml"`` the mean is the
+    estimate, ``sd`` its standard error, and the interval Wald's, on the log scale of what is positive.
     """
     return summarised(fitted(tree, model), ci_prob)
 
 
 def summarised(known, ci_prob=0.9):
     """`summary` of a tree that was read, a `Fitted`."""
-    model, design, posterior = known.model, known.training, known.posterior
-    parameters = {p.name: p for p in model.parameters}
-    drawn, notes = {}, {}
-    for name, p in parameters.items():
-        if name in model.fixed:
-            drawn[f"{name} (fixed)"] = posterior[name].isel(unit=0)
-            notes[f"{name} (fixed)"] = {"unit": p.unit}
-        for term in design.fixed[name].terms:
-            values = posterior[f"theta_{name}"].sel({f"{name}_term": term})
-            if term == "Intercept":
-                drawn[name] = values.copy(data=p.scale.inverse(pt.as_tensor(values.to_numpy())).eval(mode=UNCOMPILED))
-                notes[name] = {"unit": p.unit}
-            else:
-                drawn[f"{name}: {term}"] = values
-        for smooth in posterior[f"{name}_smooth"].to_numpy() if f"omega_{name}_smooth" in posterior else ():
-            drawn[f"omega {name}: {smooth}"] = posterior[f"omega_{name}_smooth"].sel({f"{name}_smooth": smooth})
-    for level in design.levels:
-        for k, effect in enumerate(level.effects):
-            key = f"omega_{level.name} {effect.name}"
-            drawn[key] = posterior[f"omega_{level.name}"].isel({f"{level.name}_effect": k})
-            if isinstance(parameters[effect.parameter].scale, Log) and effect.column == "Intercept":
-                notes[key] = {"cv_pct": 100 * float(np.sqrt(np.expm1(drawn[key] ** 2)).mean())}
-        for i, j in _pairs(level):
-            names = level.effects[i].name, level.effects[j].name
-            drawn[f"corr_{level.name} {names[0]}, {names[1]}"] = posterior[f"corr_{level.name}"][..., i, j]
-    for name in (v for v in posterior if v.startswith("sigma_")):
-        terms = posterior[f"{name}_term"].to_numpy() if f"{name}_term" in posterior[name].dims else ()
-        drawn |= {f"{name}: {term}": posterior[name].sel({f"{name}_term": term}) for term in terms}
-        drawn |= {} if len(terms) else {name: posterior[name]}
-    return pd.DataFrame([_describe(name, values, notes.get(name, {}), ci_prob) for name, values in drawn.items()])
+    model, posterior = known.model, known.posterior
+    drawn, notes = quantities(model, known.training, posterior)
+    rows = {name: _describe(name, values, notes.get(name, {}), ci_prob) for name, values in drawn.items()}
+    if ESTIMATES in known.tree.children:
+        told = known.tree[ESTIMATES].to_dataset()
+        rows = {name: row | _estimated(told.sel(quantity=name), ci_prob) for name, row in rows.items()}
+    units = {p.name: p.unit for p in model.parameters}
+    fixed = [{"quantity": f"{name} (fixed)", "unit": units[name], "mean": float(posterior[name].isel(unit=0).mean())}
+             for name in units if name in model.fixed]  # fmt: skip
+    return pd.DataFrame([*rows.values(), *fixed])
 
 
-def _pairs(level):
-    return [(i, j) for b in level.blocks if b.name for i in b.effects for j in b.effects if i < j]
+def _estimated(told, ci_prob):
+    """Columns of an estimate: its standard error, and Wald's interval, on the log scale of what is positive."""
+    value, se, positive = float(told["value"]), float(told["se"]), bool(told["positive"])
+    z = special.ndtri(tails(ci_prob)[1])
+    away = np.exp(z * se / value) if positive and value > 0 else z * se
+    low, high = (value / away, value * away) if positive and value > 0 else (value - away, value + away)
+    rse = 100 * se / abs(value) if value else np.nan
+    return {"sd": se, "rse_pct": rse, "eti_lb": low, "eti_ub": high, "ess_bulk": np.nan, "ess_tail": np.nan}
 
 
 def _describe(name, values, note, ci_prob):
-    if name.endswith(" (fixed)"):
-        return {"quantity": name, "unit": note["unit"], "mean": float(values.mean())}
     mean, sd = float(values.mean()), float(values.std())
     low, median, high = np.quantile(values, [tails(ci_prob)[0], 0.5, tails(ci_prob)[1]])
     several = values.sizes["chain"] > 1

@@ -1,0 +1,141 @@
+"""`fit` by maximum likelihood: the tree of the likeliest population, with standard errors.
+
+The effects of a group are the most probable ones under that population. Standard errors are those of the observed
+information; the sandwich, which holds where the law of the data is another one, stands beside them (Huber 1967; White
+1982, Econometrica 50, 1-25). Quantities on their natural scale take theirs by the delta method.
+"""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from nlmebayes.errors import ModelError, warn
+from nlmebayes.evaluation import prediction, storage
+from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
+from nlmebayes.evaluation.fitted import ESTIMATES
+from nlmebayes.evaluation.quantities import quantities
+from nlmebayes.individuals.likelihood import MARGINAL
+from nlmebayes.inference.maximum import Search
+from nlmebayes.inference.starts import check_scatter, pilot
+from nlmebayes.model.build import assemble, designed
+from nlmebayes.model.hierarchy import doubts
+
+STEP = 1e-4  # of a difference of quantities
+MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
+
+
+def estimated(model, data, *, random_seed=None):
+    """The tree of the population of maximum likelihood; priors are not read.
+
+    Raises
+    ------
+    ModelError
+        A smooth, whose coefficients are random effects themselves; a group without a density.
+    """
+    design = designed(model, data, measured=True)
+    storage.statement(model)
+    for name, matrix in design.fixed.items():
+        if any(matrix.smooths):
+            raise ModelError(f"{name} has a smooth s(), whose coefficients have a law of their own: take method='nuts'")
+    for doubt in doubts(model, design):
+        warn(doubt)
+    found = pilot(model, design)
+    check_scatter(design, found)
+    search = Search(model, design, data)
+    best = search.maximum(started(search.coordinates, found), found.eta)
+    return _tree(model, data, design, best, random_seed)
+
+
+def started(coordinates, found):
+    """Coordinates (coordinate,) of what a pilot found."""
+    theta = {name: x[None] for name, x in found.theta.items()}
+    omega = {name: np.linalg.norm(a, axis=1)[None] for name, a in found.factor.items()}
+    corr = {name: (a @ a.T / np.outer(omega[name], omega[name]))[None] for name, a in found.factor.items()}
+    corr = {name: x for name, x in corr.items() if name in coordinates.correlated}
+    sigma = {outcome: {part: np.asarray(x, dtype=float)[None] for part, x in parts.items()}
+             for outcome, parts in found.sigma.items()}  # fmt: skip
+    for (outcome, part), link in coordinates.links.items():
+        low, high = link.bounds
+        middle = low + MIDDLE * (high - low) if np.isfinite(high) else 1.0
+        sigma[outcome].setdefault(part, np.array([middle]))
+    return coordinates.vector(Draws(theta, omega, corr, sigma, {}, {}))[0]
+
+
+def _tree(model, data, design, best, seed):
+    c, rng = best.population.coordinates, np.random.default_rng(seed)
+    population = c.population(best.x[None])
+    eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
+    groups = {name: list(level.labels) for name, level in ((level.name, level) for level in design.levels)}
+    population = Draws(population.theta, population.omega, population.corr, population.sigma, eta, groups)
+    phi, f, _ = evaluator(model, design)(population.theta, effects(design, population, rng))
+    told = {"posterior": prediction.labelled(design, population, eta, phi, f, (1, 1))}
+    told |= prediction.observe(model, design, f, population.sigma, (1, 1), rng)
+    told |= {ESTIMATES: _estimates(model, design, best), MARGINAL: _marginal(best)}
+    tree = storage.attach(prediction.as_tree(told), model, data)
+    tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best))
+    tree.attrs[storage.LAWS] = storage.written_laws(assemble(model, design)[1].laws)
+    return tree
+
+
+def _about(estimates, best):
+    records = sum(len(samples.places) for samples in best.place.target.observed)
+    return {
+        "method": "ml", "draws": 1, "minus2ll": float(-2 * best.value.sum()), "minus2ll_error": best.total_error,
+        "parameters": len(best.x), "groups": len(best.value), "records": int(records), "rounds": best.rounds,
+        "converged": bool(best.converged), "integral": best.method, "boundary": list(estimates.attrs["boundary"]),
+    }  # fmt: skip
+
+
+def _marginal(best):
+    level, labels = best.population.nest.level, np.array(best.population.nest.labels, dtype=object)
+    values = {"log_likelihood": best.value, "error": best.error, "khat": best.khat}
+    return xr.Dataset({name: (level, x) for name, x in values.items()}, coords={level: labels})
+
+
+def _estimates(model, design, best):
+    """Estimates with their errors, by the names that a summary gives them."""
+    c, x = best.population.coordinates, best.x
+    rows = np.concatenate([x[None], x + STEP * np.eye(len(x)), x - STEP * np.eye(len(x))])
+    drawn = c.population(rows)
+    values, _ = quantities(model, design, prediction.labelled_population(design, drawn, (1, len(rows))))
+    table = np.stack([v.to_numpy()[0] for v in values.values()])
+    slope = (table[:, 1 : len(x) + 1] - table[:, len(x) + 1 :]) / (2 * STEP)
+    moving = np.array([not (slope[k][best.boundary] != 0).any() or (slope[k][~best.boundary] != 0).any()
+                       for k in range(len(table))])  # fmt: skip
+    each = {"": best.covariance, "_sandwich": best.sandwich}
+    found = {"value": ("quantity", table[:, 0]), "positive": ("quantity", _positive(model, values))}
+    for name, covariance in each.items():
+        square = slope @ covariance @ slope.T
+        sd = np.where(moving, np.sqrt(np.maximum(np.diag(square), 0.0)), np.nan)
+        found[f"se{name}"] = "quantity", sd
+        found[f"covariance{name}"] = ("quantity", "other"), square
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found["rse"] = "quantity", 100 * found["se"][1] / np.abs(table[:, 0])
+    found |= _shrinkage(design, best)
+    names = list(values)
+    coords = {"quantity": names, "other": names}
+    coords |= {f"{level.name}_effect": [e.name for e in level.effects] for level in design.levels}
+    told = xr.Dataset(found, coords=coords)
+    told.attrs = {"boundary": [name for name, free in zip(names, moving, strict=True) if not free],
+                  "condition_number": best.condition}  # fmt: skip
+    return told
+
+
+def _positive(model, values):
+    """Whether each quantity is positive by its nature, so that its error is one of its logarithm."""
+    typical = {p.name: p.scale.bounds[0] == 0 and not np.isfinite(p.scale.bounds[1]) for p in model.parameters}
+    return [typical.get(name, name.startswith("omega_")) or (name.startswith("sigma_") and ":" not in name)
+            for name in values]  # fmt: skip
+
+
+def _shrinkage(design, best):
+    """Shrinkage of the most probable effects, in % of the SD and of the variance, by level."""
+    eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
+    omega, found = best.population.coordinates.population(best.x[None]).omega, {}
+    for level in design.levels:
+        if len(level.labels) > 1:
+            share = eta[level.name][0].std(axis=0, ddof=1) / omega[level.name][0]
+            for name, x in (("sd", 1 - share), ("variance", 1 - share**2)):
+                found[f"shrinkage_{name}_{level.name}"] = f"{level.name}_effect", 100 * x
+    return found
