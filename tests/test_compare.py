@@ -22,7 +22,9 @@ def batches():
 
 def replaced(data, mu, tau, sigma):
     (level,), (name,) = data.levels, data.outcomes
-    tree = stated(nb.Model(LinearMixed(), f"mu ~ 1 + (1|{level})"), data, draws=len(mu))
+    wide = nb.Prior("HalfNormal", sigma=100.0)
+    priors = {"theta_mu": nb.Prior("Normal", mu=1500.0, sigma=200.0), f"omega_{level}": wide, f"sigma_{name}_a": wide}
+    tree = stated(nb.Model(LinearMixed(), f"mu ~ 1 + (1|{level})", priors=priors), data, draws=len(mu))
     posterior = tree["posterior"].to_dataset()
     for variable, values in (("theta_mu", mu), (f"omega_{level}", tau), (f"sigma_{name}_a", sigma)):
         posterior[variable] = posterior[variable].copy(data=values.reshape(posterior[variable].shape))

@@ -8,8 +8,8 @@ L is the marginal likelihood at its maximum, p the number of estimated parameter
 records. How much is known of a parameter grows with N where it is of what differs between subjects, and with n where
 every record tells of it; which parameters are of which kind is answered in two ways:
 
-- *Monolix* (2019): p_R counts omegas, correlations and the coefficients of covariates on parameters with random effects;
-  p_F everything else, so also typical values. Found from two printed cases, 407.09 and 2495.59.
+- *Monolix* (2019): p_R counts omegas, correlations and the coefficients of covariates on parameters with random
+  effects; p_F everything else, so also typical values. Found from two printed cases, 407.09 and 2495.59.
 - *Delattre*, Lavielle and Poursat (2014), Electron. J. Stat. 8, 456-475, doi:10.1214/14-EJS890: p_R counts all fixed
   effects of parameters with random effects, typical values too, with omegas and correlations; p_F the fixed effects of
   other parameters and the residual.

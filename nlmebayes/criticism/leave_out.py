@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
+from nlmebayes.criticism.likelihoods import at_draws
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.weights import KHAT, smoothed
-from nlmebayes.individuals.likelihood import MARGINAL, log_likelihood
-from nlmebayes.individuals.nesting import ALL
+from nlmebayes.individuals.nesting import ALL, nesting
 
 PSIS, MATCHED, REFITTED = "psis", "moment matching", "refit"
 
@@ -102,61 +102,91 @@ def _importance(log_density):
     return elpd, khat, weight * np.expm1(log_density - elpd)
 
 
-def marginals(known, level, draws, seed):
-    """log p(y_g | psi, y_-g) of the groups of a level of the data, (groups, (draw, group)), at draws of a posterior.
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """log p(y_g | psi, y_-g) of groups of a level of the data, ``values`` (draw, group), at populations ``drawn``, and
+    the largest ``error`` of the integrals behind each, (group,).
+
+    ``holds``: the model's outermost groups that each group has records in, ``within``: the other way round.
+    """
+
+    level: str
+    drawn: object
+    holds: dict
+    within: dict
+    values: np.ndarray
+    error: np.ndarray
+    seed: int | None
+
+    @property
+    def groups(self):
+        return tuple(self.holds)
+
+    def whole_at(self, known, population):
+        """Log-likelihoods by outermost group of the model, {label: (draw,)}, at other populations."""
+        return at_draws(known, population, known.training_data, self.seed)[0]
+
+    def of_group(self, known, group, population, whole, data=None):
+        """log p(y_g | psi, y_-g) of one group at other populations, (draw,); ``whole`` are the log-likelihoods of its
+        outermost groups there, and ``data`` hold these, by default all."""
+        values = sum(whole[outer] for outer in self.holds[group])
+        mates = [each for outer in self.holds[group] for each in self.within[outer]]
+        if len(mates) == 1 or len(self.holds[group]) > 1:
+            return values
+        data = known.training_data if data is None else data
+        return values - _without(known, data, self.level, [group], population, self.seed)[0][self.holds[group][0]]
+
+
+def marginals(known, level, drawn, seed):
+    """`Marginals` of the groups of a level of the data at populations from `likelihoods.population`.
 
     Raises
     ------
     ModelError
         Levels cross, or groups of the level are no parts of what the model integrates together.
     """
-    whole = _likelihoods(known, known.training_data, draws, seed)
-    parts = _parts(known, level)
-    if tuple(whole) == (ALL,):
+    if crossed(known.training):
         raise ModelError(
             "levels that cross are one group, none of which can be left out by weights; compare by criteria of the "
             "maximum (maximum=True), or fit folds"
         )
-    inside = {}
-    for outer, group in parts:
-        inside.setdefault(group, []).append(outer)
-    if all(len([g for o, g in parts if o == outer]) == 1 for outer in whole):
-        return tuple(inside), np.stack([sum(whole[o] for o in outers) for outers in inside.values()], axis=1)
-    if any(len(outers) > 1 for outers in inside.values()):
+    holds, within = {}, {}
+    for outer, group in _parts(known, level):
+        holds.setdefault(group, []).append(outer)
+        within.setdefault(outer, []).append(group)
+    if max(map(len, within.values())) > 1 and max(map(len, holds.values())) > 1:
         raise ModelError(
             f"groups of {level} neither hold those that the model integrates together nor lie within them; leave out "
             "groups of another level: by="
         )
-    return _given_mates(known, level, parts, whole, draws, seed)
+    whole, error = at_draws(known, drawn, known.training_data, seed)
+    if max(map(len, within.values())) == 1:
+        values, off = ({g: sum(x[o] for o in outers) for g, outers in holds.items()} for x in (whole, error))
+    else:
+        values, off = _given_mates(known, level, within, drawn, seed, (whole, error))
+    dense, error = np.stack([values[g] for g in holds], axis=1), np.array([off[g] for g in holds])
+    return Marginals(level, drawn, holds, within, dense, error, seed)
 
 
-def _given_mates(known, level, parts, whole, draws, seed):
+def _given_mates(known, level, members, drawn, seed, found):
     """Of groups within outer ones: the outer group's likelihood over that without the group. The first members of all
     outer groups are left out together, then the second, ..."""
-    members = {}
-    for outer, group in parts:
-        members.setdefault(outer, []).append(group)
-    found = {}
+    (whole, error), values, off = found, {}, {}
     for turn in range(max(map(len, members.values()))):
         absent = {outer: groups[turn] for outer, groups in members.items() if turn < len(groups)}
-        rest = known.training_data
-        alone = [outer for outer in absent if len(members[outer]) == 1]
-        if len(absent) < len(parts):
-            rest = rest.drop_sel(**{level: list(absent.values())})
-            left = _likelihoods(known, rest, draws, seed)
+        left, more = _without(known, known.training_data, level, list(absent.values()), drawn, seed)
         for outer, group in absent.items():
-            found[group] = whole[outer] - (0.0 if outer in alone else left[outer])
-    groups = tuple(dict.fromkeys(group for _, group in parts))
-    return groups, np.stack([found[group] for group in groups], axis=1)
+            alone = len(members[outer]) == 1
+            values[group] = whole[outer] - (0.0 if alone else left[outer])
+            off[group] = error[outer] + (0.0 if alone else more[outer])
+    return values, off
 
 
-def _likelihoods(known, data, draws, seed):
-    """Marginal log-likelihood by outermost group of the model, {label: (draw,)}."""
-    found = log_likelihood(known.tree, data, draws=draws, random_seed=seed, model=known.model)
-    values = found["log_likelihood"][MARGINAL].stack(sample=("chain", "draw"), create_index=False)
-    (dim,) = (d for d in values.dims if d != "sample")
-    each = values.transpose(dim, "sample").to_numpy()
-    return dict(zip(values[dim].to_numpy().tolist(), each, strict=True))
+def _without(known, data, level, groups, drawn, seed):
+    """Log-likelihoods and errors by outermost group of data without some groups; nothing where none is left."""
+    if data.observations[level].nunique() == len(groups):
+        return {}, {}
+    return at_draws(known, drawn, data.drop_sel(**{level: groups}), seed)
 
 
 def _parts(known, level):
@@ -169,8 +199,11 @@ def _parts(known, level):
 
 
 def outermost(design):
-    """Label of the outermost group of each unit: of the model's outermost level, or of the data's where it has none."""
-    levels = sorted(design.levels, key=lambda level: len(level.labels))
-    if not levels:
-        return design.units[design.nested[0]].astype(str).to_numpy()
-    return np.array(levels[0].labels, dtype=object)[levels[0].of_unit]
+    """Label of the group of each unit whose likelihood is one factor of the whole."""
+    nest = nesting(design)
+    return np.array(nest.labels, dtype=object)[nest.of_unit]
+
+
+def crossed(design):
+    """Whether levels cross, so that all groups are integrated as one."""
+    return len(design.levels) > 1 and nesting(design).labels == (ALL,)

@@ -16,8 +16,12 @@ from xarray import DataArray
 
 from nlmebayes.arguments import Count, Name, Seed, Switch, Text, Tree, checked
 from nlmebayes.criticism import criteria, leave_out, same_records
+from nlmebayes.criticism.likelihoods import population
+from nlmebayes.criticism.moment_matching import matched
+from nlmebayes.criticism.refits import refitted
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted, said
+from nlmebayes.individuals.likelihood import UNSURE
 from nlmebayes.inference.fit import fit
 
 FIT = "nlmebayes_fit"  # attribute of a tree of maximum likelihood: what was found, as JSON
@@ -88,7 +92,7 @@ class Comparison:
 
 @checked
 def compare(
-    trees: dict[Text, Tree], *, by: Name | None = None, draws: Count = 400, refit: Switch = False,
+    trees: dict[Text, Tree], *, by: Name | None = None, draws: Count = 400, match: Switch = True, refit: Switch = False,
     maximum: Switch = False, random_seed: Seed | None = 0,
 ) -> Comparison:  # fmt: skip
     """Compare models of the same measurements.
@@ -101,6 +105,8 @@ def compare(
         Level of the data whose groups are left out; by default that of subjects.
     draws : int
         Of each posterior, evenly out of all.
+    match : bool
+        Move the draws of groups whose weights are not to be trusted by moment matching; some seconds for each.
     refit : bool
         Fit again without each group whose weights are not to be trusted, which takes as long as so many fits. By
         default they are counted and named.
@@ -132,7 +138,7 @@ def compare(
         raise ModelError(f"compare: by={level!r} is no level of the data; these are {', '.join(data.levels)}")
     notes = list(same_records.other_covariates(known))
     kinds = {"": level} | ({"outer_": data.levels[0]} if data.levels[0] != level else {})
-    found = {(name, kind): _left_out(name, each, of, draws, refit, random_seed, notes)
+    found = {(name, kind): _left_out(name, each, of, draws, match, refit, random_seed, notes)
              for name, each in known.items() for kind, of in kinds.items()}  # fmt: skip
     found |= {(name, "record_"): _records(each) for name, each in known.items()}
     found = {key: each for key, each in found.items() if each is not None}
@@ -153,16 +159,22 @@ def _draws(known):
     return known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
 
 
-def _left_out(name, known, level, draws, refit, seed, notes):
+def _left_out(name, known, level, draws, match, refit, seed, notes):
     """`LeftOut` of the groups of a level of one tree; None of too few draws, or where none can be left out."""
     if _draws(known) < FEWEST:
         return None
     try:
-        groups, log_density = leave_out.marginals(known, level, draws, seed)
+        found = leave_out.marginals(known, level, population(known, draws), seed)
     except ModelError as error:
         notes.append(f"{name}: no {level} left out: {error}")
         return None
-    return leave_out.left_out(level, groups, log_density)
+    bad = np.flatnonzero(found.error > UNSURE)
+    if len(bad):
+        groups = ", ".join(f"{found.groups[i]} ({found.error[i]:.2g})" for i in bad[np.argsort(-found.error[bad])][:8])
+        notes.append(f"{name}: integrals of {len(bad)} groups of {level} may be off by more than {UNSURE:g}: {groups}")
+    left = leave_out.left_out(level, found.groups, found.values)
+    left = matched(known, found, left) if match else left
+    return refitted(known, found, left, seed) if refit else left
 
 
 def _records(known):
@@ -264,8 +276,8 @@ def _doubts(differences, found):
             groups = ", ".join(f"{each.groups[i]} ({each.khat[i]:.2f})" for i in each.worst[:8])
             yield (
                 f"{name}: {len(each.worst)} of {len(each.groups)} groups of {each.level} with Pareto k above "
-                f"{leave_out.bearable(len(each.log_likelihood)):.2f}: {groups}; their elpd is not sure. refit=True fits "
-                "without each"
+                f"{leave_out.bearable(len(each.log_likelihood)):.2f}: {groups}; their elpd is not sure. refit=True "
+                "fits without each"
             )
     for _, row in differences.iterrows():
         if row["left out"] == RECORD:

@@ -26,9 +26,9 @@ def same_records(known):
             said = _difference(getattr(reference, part), getattr(data, part), columns, first, name)
             if said:
                 raise ModelError(
-                    f"compare: {first} and {name} are fits of different data: {part}, {said}. Likelihoods compare models "
-                    "of the same measurements; of a transformed outcome fit the original one with a residual such as "
-                    "LogNormal()"
+                    f"compare: {first} and {name} are fits of different data: {part}, {said}. Likelihoods compare "
+                    "models of the same measurements; of a transformed outcome fit the original one with a residual "
+                    "such as LogNormal()"
                 )
 
 
