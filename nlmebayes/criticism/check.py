@@ -1,7 +1,7 @@
 """`check`: did it converge, do the predictions look like the data, what do the data tell? In one table and in words."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,9 @@ from nlmebayes.criticism import convergence, doubts, sensitivity
 from nlmebayes.criticism.examination import examined
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
-from nlmebayes.evaluation.fitted import fitted, said
+from nlmebayes.evaluation.fitted import ESTIMATES, fitted, said
 from nlmebayes.inference import accuracy
+from nlmebayes.inference.estimation import drawn
 from nlmebayes.model import hierarchy
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.censoring import quantified
@@ -114,33 +115,37 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
     ModelError
         The tree was made with another model, or has no posterior.
     """
-    known = fitted(tree, model)
+    known = whole = fitted(tree, model)
     model, design = known.model, known.training
     posterior = tree["posterior"]
     for group in ("posterior_predictive", "log_likelihood", "observed_data"):
         for outcome in design.outcomes:
             if group not in tree.children or outcome.name not in tree[group]:
                 raise ModelError(f"check needs {outcome.name} in the group {group} of a fit; this tree has none")
+    estimated = ESTIMATES in tree.children
+    if estimated:
+        tree = drawn(known)
+        known, posterior = replace(known, tree=tree), tree["posterior"]
     if posterior.sizes["draw"] == 1:
         raise ModelError("check needs draws; this tree holds one, a posterior mode")
     if posterior.sizes["chain"] * posterior.sizes["draw"] < FEWEST:
         raise ModelError(f"check needs {FEWEST} draws of all chains together; this tree holds fewer")
     if any(f"eta_{level.name}" not in posterior for level in design.levels):
         raise ModelError("check looks at the individuals of a fit; this tree holds a population alone")
-    population = summarised(known)
+    population = summarised(whole)
     converged = convergence.mixed(population)
-    shrunk = shrinkage(tree, design)
+    shrunk = shrinkage(whole.tree, design)
     predictive = _predictive(tree)
     cross = _cross_validation(tree)
     divergences = int(tree["sample_stats"]["diverging"].sum()) if "sample_stats" in tree.children else 0
     tests = examined(known) if converged else []
     findings = [
-        *convergence.findings(tree, design, population, divergences),
+        *convergence.findings(whole.tree, design, population, divergences),
         *hierarchy.doubts(model, design),
         *doubts.findings(tests),
         *_misfit(predictive),
         *_influence(cross),
-        *_told(storage.laws_of(tree, model, design), design, tree, converged),
+        *(() if estimated else _told(storage.laws_of(tree, model, design), design, tree, converged)),
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))

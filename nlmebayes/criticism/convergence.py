@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nlmebayes.evaluation.fitted import said
+from nlmebayes.evaluation.fitted import ESTIMATES, said
 from nlmebayes.evaluation.weights import KHAT
 
 RHAT, ESS = 1.01, 400  # Vehtari et al. 2021, Bayesian Anal. 16, 667-718
@@ -11,6 +11,8 @@ APART = 4  # SDs within a chain between the means of chains that sit in differen
 ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
 HIGHEST = 0.99  # acceptance beyond which there is no higher one to advise
 CROWD = 10  # divergences from which on it is asked where they lie
+UNSURE = 0.1  # error of -2 log L that is named
+CONDITION = 1000  # of the correlations of estimates, beyond which they are ill-conditioned (NONMEM's usual limit)
 STILL = 1e-9  # relative SD of the draws of a chain that does not move
 SHIFTED = 4  # SDs between the pilot, or the prior, and the posterior that are reported
 
@@ -23,6 +25,9 @@ def mixed(population):
 def findings(tree, design, population, divergences):
     """Sentences on the chains of a tree, its summary ``population`` and how many draws diverged."""
     yield from _approximated(tree)
+    if ESTIMATES in tree.children:
+        yield from _estimated(tree)
+        return
     yield from _still(tree)
     yield from _convergence(population, divergences, tree, design)
     yield from _apart(tree, design)
@@ -37,6 +42,35 @@ def _approximated(tree):
         khat = settings["khat"]
         use = "its draws are weighted to the posterior" if khat <= KHAT else "its draws are not those of the posterior"
         yield f"an approximation by {settings['method']}, k-hat {khat:.2f}: {use}. Before you report, fit with nuts"
+
+
+def _estimated(tree):
+    """What maximum likelihood leaves open."""
+    told, about = tree[ESTIMATES].to_dataset(), said(tree, "nlmebayes_fit")
+    yield (
+        f"maximum likelihood, -2 log L {about['minus2ll']:.2f}: one population with standard errors, no posterior; for "
+        "probabilities, and where subjects are few, fit with nuts"
+    )
+    if not about["converged"]:
+        yield f"the search of the maximum did not end in {about['rounds']} rounds: estimates are not the likeliest ones"
+    if about["minus2ll_error"] > UNSURE:
+        off = about["minus2ll_error"]
+        yield f"-2 log L may be off by {off:.2g}: differences of that size between models say nothing"
+    if about["boundary"]:
+        yield (
+            f"{', '.join(about['boundary'])}: the estimate is at its boundary 0, where Wald's standard error does not "
+            "hold, and -2 log L falls by less than chi-square says; leave the effect out, or fit with nuts"
+        )
+    names = told["quantity"].to_numpy()[np.isnan(told["se"])]
+    lost = [name for name in names if name not in about["boundary"]]
+    if lost:
+        yield f"no standard error of {', '.join(lost)}: the data leave a combination of the parameters open"
+    number = told.attrs["condition_number"]
+    if number > CONDITION:
+        yield (
+            f"the condition number of the estimates is {number:.0f} (> {CONDITION}): some of them can hardly be told "
+            "apart; look at their correlations in tree['estimates']"
+        )
 
 
 def _convergence(population, divergences, tree, design):

@@ -194,9 +194,14 @@ def predictor(model, design):
 @remembered
 def _predictions(structure, links, own, names):
     linear, arrays, phi, f = _of_linear(structure, links, own, names)
-    order = sum(-pt.softplus(-gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
+    order = sum(_log_sigmoid(gap(Named(**phi)) / BARRIER) for gap in structure.order) + linear[:, 0] * 0.0
     inputs, outputs = [linear, *arrays.values()], [*(f[name] for name in names), order]
     return function(inputs, outputs, FILLED, trust=True)  # they are arrays of these kinds
+
+
+def _log_sigmoid(x):
+    """As `softplus` has it, of which the uncompiled one is a loop in Python."""
+    return pt.minimum(x, 0.0) - pt.log1p(pt.exp(-pt.abs(x)))
 
 
 def _of_linear(structure, links, own, names):

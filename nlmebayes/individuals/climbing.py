@@ -138,8 +138,9 @@ def probe(target, z, which, slopes):
     return np.where(np.isnan(value), -np.inf, value), slope, information
 
 
-def record_slopes(target, samples, f, which):
-    """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each.
+def record_slopes(target, samples, f, which, floor=FLOOR):
+    """Log-density of each record, its slope in the prediction and minus its curvature, (place, record) each, which is
+    at least ``floor`` times the square of the slope.
 
     Of correlated records the slope is that of the sum of all; the information of `probe` is then not by record.
     """
@@ -152,4 +153,4 @@ def record_slopes(target, samples, f, which):
     with np.errstate(all="ignore"):
         s, w = (up - down) / (2 * h), -(up - 2 * dense + down) / h**2
     dense, share = samples.counted(dense)
-    return dense, share * s, share * np.maximum(np.abs(w), FLOOR * s**2)
+    return dense, share * s, share * np.maximum(np.abs(w), floor * s**2)

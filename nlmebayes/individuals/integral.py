@@ -11,7 +11,7 @@ expectation over the nodes of those of the complete data).
 Of nested levels the outer effects have nodes of their own, and the parts of a group are independent at each of these.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ from nlmebayes.individuals.nesting import Nesting
 
 SAME = 1e-9  # of a column, that its effects may miss
 CURVED = 1e-3  # step of the scale of a part of a residual, for its curvature
-FAR = 0.02  # step of a fixed effect without random ones, in scales of its parameter
+SHARE = 1e-7  # of a node among those of its part, below which it is out of the way
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,13 @@ class Local:
     own: np.ndarray
     slope: np.ndarray
     curvature: np.ndarray
+
+    def held(self, share):
+        """The same where nodes with next to no ``share`` of their part keep their log-densities: far from the data
+        these are no parabolas."""
+        still = (share < SHARE)[..., None]
+        slope, curvature = np.where(still, 0.0, self.slope), np.where(still[..., None], 0.0, self.curvature)
+        return replace(self, slope=slope, curvature=curvature)
 
     def at(self, x):
         """Log-densities at coordinates x, to second order, and their slopes in those that are ``own``."""
@@ -166,10 +173,10 @@ class Integral:
             found += np.where(np.isnan(dense), -np.inf, dense) @ self.sums[samples.name]
         return found.T.reshape(-1, *self.shape)
 
-    def local(self, x, scales):
-        """`Local` about x; ``scales`` (coordinate,) are those of the fixed effects' parameters."""
+    def local(self, x, steps):
+        """`Local` about x; ``steps`` (coordinate,) are those of the fixed effects."""
         value, own = self.records(x), self.own
-        n, steps = len(own), np.where(own < len(self.coordinates.theta), FAR * scales[own], CURVED)
+        n, steps = len(own), np.where(own < len(self.coordinates.theta), steps[own], CURVED)
         slope, curvature = np.zeros((*value.shape, n)), np.zeros((*value.shape, n, n))
         moves = np.zeros((n, len(x)))
         moves[np.arange(n), own] = steps
@@ -270,6 +277,16 @@ class Weighed:
             if level == name:
                 each = change[:, i, j] * (self.factors[name][i, i] if i == j else 1.0)
                 np.add.at(found[:, len(c.theta) + n], parent, each)
+
+    def drawn(self, rng):
+        """One draw of the conditional law of the effects by level, (group, effect); of nodes without outer ones."""
+        edges = self.share[:, 0].cumsum(axis=1)
+        chosen = (edges < rng.random((len(edges), 1)) * edges[:, -1:]).sum(axis=1)
+        found = {}
+        for name, part, _ in self.integral.moving:
+            u = self.u[name][np.arange(len(part)), 0, chosen[part]]
+            found[name] = u @ self.factors[name].T
+        return found
 
     def moments(self):
         """Conditional means (group, effect) and covariances (group, effect, effect) of the effects by level."""

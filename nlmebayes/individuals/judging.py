@@ -16,86 +16,93 @@ from nlmebayes.individuals.integral import Integral
 from nlmebayes.individuals.nesting import everyone, nesting
 from nlmebayes.individuals.particles import pooled
 from nlmebayes.individuals.placing import ROWS, SCATTERED, Place, Population
+from nlmebayes.individuals.several import Several
 
 AGREED = 0.02  # difference of two rules in the log-likelihood of a group that is none
 ERRORS = 4.0  # standard errors of the judge, within which the two agree
 ENOUGH = 0.002  # error of the log-likelihood of a group, for which the fewest nodes are taken
+TOTAL, FINEST = 0.02, 2500  # error of all groups for which there are more nodes than usual, and how many rows of them
 PARTICLES, ROUNDS, WORTH = 4000, 4, 4000  # of adaptive importance sampling
-JUDGES = 1024  # nodes of the judge
+JUDGES = 512  # nodes of the judge
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
     """Integrals of all groups: ``whole``, and ``own`` ones of the groups at positions ``hard``; by group the ``error``
-    at the population of the nodes and ``khat`` of the judge's weights."""
+    at the population of the nodes and ``khat`` of the judge's weights; ``fine`` has the most nodes."""
 
     whole: Integral
     hard: np.ndarray
     own: tuple
     error: np.ndarray
     khat: np.ndarray
-    place: Place
+    fine: Integral
 
     @property
     def method(self):
         """How most groups are integrated."""
         return "quadrature" if self.whole.gauss else "importance"
 
-    def finer(self, population, x):
+    @property
+    def finer(self):
         """The same with as many nodes as there may be."""
-        if not self.whole.gauss:
-            return self
-        return replace(self, whole=population.quadrature(x, self.place, population.orders(ROWS)[0]))
+        return replace(self, whole=self.fine)
+
+    @property
+    def integral(self):
+        """All of them as one."""
+        return Several(self.whole, self.hard, self.own) if len(self.hard) else self.whole
 
     def log_likelihood(self, x):
         """(group,) at coordinates x."""
-        found = self.whole.log_likelihood(x)
-        for i, integral in zip(self.hard, self.own, strict=True):
-            found[i] = integral.log_likelihood(x)[0]
-        return found
+        return self.integral.log_likelihood(x)
 
 
-def judged(population: Population, data, x, place: Place, seed, training=None):
-    """`Judged` integrals at a `Place` under the population of coordinates x; ``data`` are those of the design."""
+def judged(population: Population, data, x, place: Place, seed, training=None, known=None):
+    """`Judged` integrals at a `Place` under the population of coordinates x; ``data`` are those of the design.
+    ``known``: the `Integral` of most nodes, where it was made already."""
     orders = population.orders(ROWS)
     rng = np.random.default_rng(seed)
     if not place.target.size:
         whole = population.quadrature(x, place, (1, 1))
         none = np.zeros(len(population.nest.labels))
-        return Judged(whole, none[:0].astype(int), (), none, none, place)
+        return Judged(whole, none[:0].astype(int), (), none, none, whole)
     value, spread, khat = _judge(population, x, place, rng)
     if orders:
-        whole, error = _plain(population, x, place, orders)
-        here = whole.log_likelihood(x)
+        fine = population.quadrature(x, place, orders[0]) if known is None else known
+        whole, here, error = _plain(population, x, place, orders, fine)
+        finest = population.orders(FINEST)[0]
+        if error.sum() > TOTAL and finest != orders[0]:
+            fine, before = population.quadrature(x, place, finest), fine
+            error = np.abs(fine.log_likelihood(x) - before.log_likelihood(x))
     else:
-        whole = population.scattered(x, place, 4 * SCATTERED, rng)
+        fine = whole = population.rule(x, place, ROWS, 4 * SCATTERED, seed)
         here = whole.log_likelihood(x)
-        error = np.maximum(np.abs(here - value) / 2, spread / 2)
+        error = np.zeros(len(here)) if whole.gauss else np.maximum(np.abs(here - value) / 2, spread / 2)
+    if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
+        return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan), whole)
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
-    hard = np.flatnonzero(apart | (khat > KHAT) | ~place.closed)
-    own = []
-    for n, i in enumerate(hard):
-        alone, told = _alone(population, data, x, i, seed + n, training)
-        own.append(alone)
-        error[i], khat[i] = told.size**-0.5, told.khat
-    return Judged(whole, hard, tuple(own), error, khat, place)
+    hard, own = [], []
+    for n, i in enumerate(np.flatnonzero(apart | (khat > KHAT) | ~place.closed)):
+        integral, told = alone(population, data, x, i, seed + n, training)
+        value, spread = integral.log_likelihood(x)[0], told.size**-0.5
+        away, khat[i] = np.abs(value - here[i]), told.khat
+        if away <= AGREED + ERRORS * spread and whole.gauss:  # nodes of a product have no noise
+            error[i] = max(error[i], min(away, spread))
+        else:
+            hard, own, error[i] = [*hard, i], [*own, integral], spread
+    return Judged(whole, np.array(hard, dtype=int), tuple(own), error, khat, fine)
 
 
-def _plain(population, x, place, orders):
-    """The product of fewest nodes that is right enough, and what it may miss, (group,)."""
-    fine = population.quadrature(x, place, orders[0])
+def _plain(population, x, place, orders, fine):
+    """The product of fewest nodes that is right enough, its log-likelihoods, and what these may miss, (group,)."""
     best = fine.log_likelihood(x)
     if len(orders) == 1:
-        return fine, np.full(len(best), np.nan)
-    chosen, error = fine, None
-    for order in orders[1:]:
-        coarse = population.quadrature(x, place, order)
-        apart = np.abs(coarse.log_likelihood(x) - best)
-        error = apart if error is None else error
-        if not apart.max() < ENOUGH:
-            break
-        chosen, error = coarse, apart
-    return chosen, error
+        return fine, best, np.full(len(best), np.nan)
+    coarse = population.quadrature(x, place, orders[1])
+    rough = coarse.log_likelihood(x)
+    error = np.abs(rough - best)
+    return (coarse, rough, error) if error.max() < ENOUGH else (fine, best, error)
 
 
 def _judge(population, x, place, rng):
@@ -109,14 +116,14 @@ def _judge(population, x, place, rng):
     return found.value, np.where(np.isfinite(found.value), spread, np.inf), khat
 
 
-def _alone(population, data, x, i, seed, training):
+def alone(population, data, x, i, seed, training=None):
     """`Integral` of one group by adaptive importance sampling, and its `Particles`."""
     nest = population.nest
     if nest.level not in data.levels:
         raise ModelError(f"a group of {nest.level} has no density that two rules agree on")
     label = nest.labels[i].rpartition("/")[2] if nest.level in data.unique else nest.labels[i]
     own = resolve(population.model, data.sel(**{nest.level: label}), training or population.design)
-    alone = Population(population.model, own, nesting(own).together, population.coordinates)
-    target = everyone(alone.model, own, alone.nest, population.coordinates.population(x[None]))
+    one = Population(population.model, own, nesting(own).together, population.coordinates)
+    target = everyone(one.model, own, one.nest, population.coordinates.population(x[None]))
     best, _, pool = pooled(target, target, PARTICLES, ROUNDS, WORTH, np.random.default_rng(seed))
-    return alone.joint(x, target, pool.z[:, None], -pool.log_proposed[:, None]), best
+    return one.joint(x, target, pool.z[:, None], -pool.log_proposed[:, None]), best

@@ -87,8 +87,8 @@ def log_likelihood(
     centre = x.mean(axis=0)
     ready = judged(population, data, centre, population.place(centre), random_seed or 0, known.training)
     error = _far(population, ready, x)
-    if error.max(initial=0.0) > AGREED:  # more nodes, which cover more
-        ready = ready.finer(population, centre)
+    if len(x) == 1 or error.max(initial=0.0) > AGREED:  # more nodes, which cover more
+        ready = ready.finer
         error = _far(population, ready, x)
     values, error = over_draws(ready, x), np.maximum(ready.error, error)
     level, labels = population.nest.level, np.array(population.nest.labels, dtype=object)

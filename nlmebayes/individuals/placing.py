@@ -1,21 +1,23 @@
 """Where the nodes of an `Integral` stand: at the modes of all groups under one population."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from nlmebayes.individuals.climbing import CLOSE, ROUNDS, climb
+from nlmebayes.individuals.climbing import CLOSE, ROUNDS, climb, probe, record_slopes
 from nlmebayes.individuals.coordinates import Coordinates, coordinates
 from nlmebayes.individuals.integral import Integral
-from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_well, curvature, polished, positive
+from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
-from nlmebayes.individuals.rules import product, scattered
+from nlmebayes.individuals.rules import cubature, product, scattered
 from nlmebayes.model.model import Model
 
 MOST = 24  # effects of a group whose curvature is found by differences; of more it is Gauss-Newton's
-ROWS = 2500  # most rows of a product of nodes
+ROWS = 700  # most rows of a product of nodes
 ORDERS = (41, 21, 15, 11, 9, 7, 5)
-SCATTERED = 1024
+SCATTERED, LARGEST = 1024, 100_000  # quasi-random nodes; nodes of a product, of which some are left out
+MOST_CUBATURE, NORMAL = 4000, 1e-4  # nodes, and how far their shares may differ, each beside their mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Population:
             square = np.zeros((len(none), 0, 0))
             return Place(target, none, square, square, ~none.any(axis=1))
         if start is None:
-            top = climbed_well(target)
+            top = climbed_soon(target)[0]
             z, information, closed = top.z[0], top.information[0], top.closed[0]
         else:
             top = climb(target, _standardised(target, start)[None], np.zeros(1, dtype=int), NEAR)
@@ -60,15 +62,17 @@ class Population:
             hessian = positive(curvature(target, z[None])[2][0], information)
             closed = closed | good
         else:
-            again = climb(target, z[None], np.zeros(1, dtype=int), CLOSE, 3 * ROUNDS)
-            z, hessian, closed = again.z[0], again.information[0], again.closed[0]
+            none = np.zeros(1, dtype=int)
+            again = climb(target, z[None], none, CLOSE, 3 * ROUNDS)
+            z, closed = again.z[0], again.closed[0]
+            hessian = probe(target, z[None], none, partial(record_slopes, floor=0.0))[2][0]
         return Place(target, z, _root(hessian), hessian, closed)
 
     def orders(self, most=ROWS):
         """Orders of products of nodes that take few rows enough, (outer, inner) each, the finest first; none where
         effects are many."""
         inner, outer = self._sizes()
-        found = [(a if outer else 1, a if inner else 1) for a in ORDERS]
+        found = [(a if outer else 1, a if inner else 1) for a in ORDERS if a ** max(inner, outer) <= LARGEST]
         found = [pair for pair in found if len(product(pair[0], outer)[0]) * len(product(pair[1], inner)[0]) <= most]
         return list(dict.fromkeys(found))
 
@@ -85,6 +89,23 @@ class Population:
         (above, above_weight), (below, below_weight) = product(order[0], outer), product(order[1], inner)
         columns = self._columns(place.target, outer)
         return _Nodes(self, x, place, outer, columns).integral(above, above_weight, below, below_weight)
+
+    def rule(self, x, place, rows, n, seed):
+        """`Integral` at a `Place`: a product of nodes where that takes no more than so many ``rows``; else those that
+        are exact for a normal law where the integrand is one, and n quasi-random ones where it is not."""
+        orders = self.orders(rows)
+        if orders:
+            return self.quadrature(x, place, orders[0])
+        together = Population(self.model, self.design, self.nest.together, self.coordinates)
+        nodes, weight = cubature(place.z.shape[1])
+        if place.target.real.all() and len(nodes) <= MOST_CUBATURE:
+            z = place.z + np.einsum("gij,nj->ngi", place.factor, nodes)
+            log_weight = weight[:, None] + np.linalg.slogdet(place.factor)[1]
+            found = replace(together.joint(x, place.target, z, log_weight), gauss=True)
+            share = found.weighed(x, found.records(x)).share
+            if np.ptp(share, axis=-1).max() * len(nodes) < NORMAL:
+                return found
+        return self.scattered(x, place, n, np.random.default_rng(seed))
 
     def scattered(self, x, place, n, rng):
         """`Integral` with n quasi-random nodes for all effects of a group together."""

@@ -32,6 +32,20 @@ def product(order, size):
     return found
 
 
+@lru_cache(maxsize=64)
+def cubature(size):
+    """Nodes x (node, column) with the moments of a normal law up to the third, and the log of their weights over the
+    standard normal density there, (node,): exact where the integrand is a normal density times a quadratic function.
+
+    Source: Arasaratnam and Haykin (2009), IEEE Trans. Autom. Control 54, 1254-1269.
+    """
+    x = np.sqrt(size) * np.concatenate([np.eye(size), -np.eye(size)])
+    found = x, -np.log(2 * size) + 0.5 * (x**2 + LOG_2PI).sum(axis=1)
+    for each in found:
+        each.setflags(write=False)
+    return found
+
+
 def scattered(mode, factor, real, n, rng):
     """Quasi-random nodes z (node, group, column) of a mixture about the modes (group, column), and the logs of their
     weights (node, group); ``factor`` (group, column, column), ``real`` (group, column) as of `Density`."""

@@ -16,12 +16,14 @@ from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
 from nlmebayes.evaluation.fitted import ESTIMATES
 from nlmebayes.evaluation.quantities import quantities
 from nlmebayes.individuals.likelihood import MARGINAL
+from nlmebayes.individuals.placing import populated
 from nlmebayes.inference.maximum import Search
 from nlmebayes.inference.starts import check_scatter, pilot
 from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
 
 STEP = 1e-4  # of a difference of quantities
+NODES = 512  # from which effects are drawn
 MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
 
 
@@ -42,7 +44,7 @@ def estimated(model, data, *, random_seed=None):
         warn(doubt)
     found = pilot(model, design)
     check_scatter(design, found)
-    search = Search(model, design, data)
+    search = Search(model, design, data, np.sqrt(np.maximum(np.diag(found.covariance), 0.0)))
     best = search.maximum(started(search.coordinates, found), found.eta)
     return _tree(model, data, design, best, random_seed)
 
@@ -89,7 +91,7 @@ def _about(estimates, best):
 
 def _marginal(best):
     level, labels = best.population.nest.level, np.array(best.population.nest.labels, dtype=object)
-    values = {"log_likelihood": best.value, "error": best.error, "khat": best.khat}
+    values = {"value": best.value, "error": best.error, "khat": best.khat}
     return xr.Dataset({name: (level, x) for name, x in values.items()}, coords={level: labels})
 
 
@@ -112,6 +114,7 @@ def _estimates(model, design, best):
         found[f"covariance{name}"] = ("quantity", "other"), square
     with np.errstate(divide="ignore", invalid="ignore"):
         found["rse"] = "quantity", 100 * found["se"][1] / np.abs(table[:, 0])
+    found |= {"point": ("coordinate", x), "point_covariance": (("coordinate", "coordinate_other"), best.covariance)}
     found |= _shrinkage(design, best)
     names = list(values)
     coords = {"quantity": names, "other": names}
@@ -120,6 +123,34 @@ def _estimates(model, design, best):
     told.attrs = {"boundary": [name for name, free in zip(names, moving, strict=True) if not free],
                   "condition_number": best.condition}  # fmt: skip
     return told
+
+
+def drawn(known, chains=4, draws=100, seed=0):
+    """The tree of a maximum, `Fitted`, with draws of the population from the normal law of its estimates, and effects
+    drawn from their conditional law given each; the predictions and measurements that follow.
+
+    That is about the posterior under flat priors, for checks that need one.
+    """
+    model, data, design = known.model, known.data, known.design(known.data)
+    population, rng = populated(model, design), np.random.default_rng(seed)
+    told, n = known.tree[ESTIMATES].to_dataset(), chains * draws
+    x, covariance = told["point"].to_numpy(), np.nan_to_num(told["point_covariance"].to_numpy())
+    values, vectors = np.linalg.eigh(covariance)
+    points = x + (rng.standard_normal((n, len(x))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    place = population.place(x)
+    integral = population.scattered(x, place, NODES, rng)
+    eta = {level.name: np.empty((n, len(level.labels), len(level.effects))) for level in design.levels}
+    for i, point in enumerate(points):
+        weighed = integral.weighed(point, integral.records(point))
+        for name, each in weighed.drawn(rng).items():
+            eta[name][i] = each
+    found = population.coordinates.population(points)
+    phi, f, _ = evaluator(model, design)(found.theta, eta)
+    groups = {"posterior": prediction.labelled(design, found, eta, phi, f, (chains, draws))}
+    groups |= prediction.observe(model, design, f, found.sigma, (chains, draws), rng)
+    tree = storage.attach(prediction.as_tree(groups), model, data, known.training_data)
+    tree.attrs |= {name: known.tree.attrs[name] for name in ("nlmebayes_fit", storage.LAWS)}
+    return tree
 
 
 def _positive(model, values):

@@ -14,18 +14,21 @@ import numpy as np
 from scipy import optimize
 
 from nlmebayes.errors import ModelError
-from nlmebayes.individuals.judging import judged
+from nlmebayes.individuals.judging import alone, judged
 from nlmebayes.individuals.placing import ROWS, SCATTERED, Place, Population, populated
+from nlmebayes.individuals.several import Several
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
 log = logging.getLogger("nlmebayes")
 
 ROUNDS = 30  # at most
 COARSE, DRAWN = 400, 256  # rows of the first rounds, and quasi-random nodes of them
-CLOSE = 0.01  # last step, in standard errors
+ROUGH, CLOSE = 5e-3, 5e-5  # last gain in log-likelihood, half the square of a step in standard errors
+LEAST = 1e-3  # of the width of a round
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
 BOUNDARY = 2e-3  # of the log-likelihood, that an SD at its boundary may cost
-DIFFERENCE = 1e-3  # step of the slopes, in standard errors, for their curvature
+FAR, STEP = 0.02, 0.1  # step of fixed effects that move predictions, in scales of their parameters, in standard errors
+DIFFERENCE, AGAIN = 1e-3, 0.03  # step of the slopes for their curvature, in standard errors, and with modes sought anew
 SINGULAR = 1e-9  # least eigenvalue of the information, coordinates scaled, that tells something
 SEED = 1
 
@@ -46,6 +49,7 @@ class Maximum:
     boundary: np.ndarray
     place: Place
     method: str
+    hard: tuple  # positions of groups with nodes of their own
     rounds: int
     converged: bool
 
@@ -83,51 +87,76 @@ class Maximum:
 
 
 class Search:
-    """A search of the likeliest population of a model on a design."""
+    """A search of the likeliest population of a model on a design; ``errors`` (fixed effect,) are about theirs."""
 
-    def __init__(self, model, design, data, added=None):
+    def __init__(self, model, design, data, errors=None, added=None):
         self.population, self.data = populated(model, design), data
         self.coordinates, self.nest = self.population.coordinates, self.population.nest
-        self.added = added
+        self.added, self.hard = added, []
         scale = scale_of_data(model, design)
         by_name = {p.name: p for p in model.parameters}
         spread = {p.name: centre(p, scale)[1] for p in model.parameters}
-        self.scales = np.ones(self.coordinates.size)
-        self.scales[: len(self.coordinates.theta)] = [spread[name] for name, _ in self.coordinates.theta]
+        self.scales, n = np.ones(self.coordinates.size), len(self.coordinates.theta)
+        self.scales[:n] = [spread[name] for name, _ in self.coordinates.theta]
+        self.steps = FAR * self.scales
+        if errors is not None and np.isfinite(errors).all():
+            self.steps[:n] = np.clip(STEP * errors, 1e-3 * self.steps[:n], self.steps[:n])
         of = {level.name: np.array(variation(level, by_name, scale)) for level in design.levels}
         self.least = np.array([np.log(SMALLEST * of[name][i]) for name, i, _ in self.coordinates.factor])
 
     def maximum(self, x, start):
-        """`Maximum` from coordinates x and effects by level."""
-        fine = False
+        """`Maximum` from coordinates x and effects by level.
+
+        Nodes are judged where the search ends; with the groups that need nodes of their own it goes on.
+        """
+        stages, trust, searched = [COARSE, ROWS], 1.0, False
         for rounds in range(1, ROUNDS + 1):
-            place = self.population.place(x, None if fine else start)
-            integral = self.integral(x, place, fine)
-            found, local = self.climbed(integral, x)
-            weighed = integral.weighed(found, local.at(found)[0])
+            place = self.population.place(x, None if len(stages) == 1 and not searched else start)
+            searched |= len(stages) == 1
+            integral = self.integral(x, place, stages[0])
+            found, weighed, gain, trust = self.climbed(integral, x, trust)
             start = {name: mean for name, (mean, _) in weighed.moments().items()}
-            outer = self._outer(weighed, local)
-            step = np.abs((found - x) * np.sqrt(np.maximum(np.diag(outer), 1e-12))).max(initial=0.0)
-            log.info("ml: round %d, -2LL %.3f, step %.3g", rounds, -2 * weighed.value.sum(), step)
+            log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
             x = found
-            if step < (CLOSE if fine else 10 * CLOSE):
-                if fine or not place.target.size:
-                    break
-                fine = True
-        return self._finished(x, start, rounds, step < CLOSE)
+            if gain < (CLOSE if len(stages) == 1 else ROUGH):
+                if len(stages) > 1 and place.target.size:
+                    stages = stages[1:]
+                    continue
+                ready = self._finished(x, start, rounds, converged=True)
+                if set(ready.hard) <= set(self.hard):
+                    return ready
+                self.hard = sorted({*self.hard, *ready.hard})
+        return self._finished(x, start, rounds, converged=False)
 
-    def integral(self, x, place, fine):
+    def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
-        orders = self.population.orders(ROWS if fine else COARSE)
-        if orders:
-            return self.population.quadrature(x, place, orders[0])
-        n = SCATTERED if fine else DRAWN
-        return self.population.scattered(x, place, n, np.random.default_rng(SEED))
+        found = self.population.rule(x, place, rows, DRAWN if rows < ROWS else SCATTERED, SEED)
+        if not self.hard:
+            return found
+        own = tuple(alone(self.population, self.data, x, i, SEED + n)[0] for n, i in enumerate(self.hard))
+        return Several(found, np.array(self.hard), own)
 
-    def climbed(self, integral, x):
-        """The likeliest coordinates near x, and `Local` there."""
-        local = integral.local(x, self.scales)
-        width = self._width(integral, x)
+    def climbed(self, integral, x, trust):
+        """The likeliest coordinates near x, the nodes weighed there, the gain in log-likelihood, and how much of its
+        width the next round may go."""
+        local = integral.local(x, self.steps)
+        local = local.held(integral.weighed(x, local.value).joint)
+        before = self._valued(integral, x, local.value)[0]
+        if not np.isfinite(before):
+            raise ModelError("a group's measurements have no density at any node; look at units and typical values")
+        while True:
+            found, expected = self._climbed(integral, local, x, trust * self._width(integral, x))
+            weighed = integral.weighed(found, integral.records(found))
+            gain = weighed.value.sum() + self._more(found)[0] - before
+            if expected < CLOSE or gain > 0.25 * expected or trust < LEAST:
+                break
+            trust /= 4
+        if not gain > -CLOSE:
+            return x, integral.weighed(x, local.value), 0.0, trust
+        return found, weighed, gain, min(1.0, 2 * trust) if gain > 0.75 * expected else trust
+
+    def _climbed(self, integral, local, x, width):
+        """The likeliest coordinates no farther than ``width`` from x by what is `Local`, and the expected gain."""
         low, high = x - width, x + width
         low[self.coordinates.of_factor] = np.where(
             self.coordinates.is_log, np.maximum(low[self.coordinates.of_factor], self.least),
@@ -138,21 +167,25 @@ class Search:
         def negative(step):
             here = x + width * step
             dense, slope = local.at(here)
-            weighed = integral.weighed(here, dense)
-            value, slope = weighed.value.sum(), weighed.scores(slope).sum(axis=0)
-            if self.added is not None:
-                more, also = self.added(here)
-                value, slope = value + more, slope + also
+            value, slope = self._valued(integral, here, dense, slope)
             return (-value, -slope * width) if np.isfinite(value) else (1e300, np.zeros_like(step))
 
-        if not np.isfinite(negative(np.zeros_like(x))[0]) or negative(np.zeros_like(x))[0] >= 1e300:
-            raise ModelError("a group's measurements have no density at any node; look at units and typical values")
         bounds = list(zip((low - x) / width, (high - x) / width, strict=True))
+        origin = np.zeros_like(x)
         end = optimize.minimize(
-            negative, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=bounds,
+            negative, origin, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxiter": 300, "ftol": 1e-12, "gtol": 1e-5, "maxcor": 30},
         )  # fmt: skip
-        return x + width * end.x, local
+        return x + width * end.x, negative(origin)[0] - end.fun
+
+    def _valued(self, integral, x, dense, slope=None):
+        """What is maximised, and its slopes."""
+        weighed, (more, also) = integral.weighed(x, dense), self._more(x)
+        found = None if slope is None else weighed.scores(slope).sum(axis=0) + also
+        return weighed.value.sum() + more, found
+
+    def _more(self, x):
+        return (0.0, 0.0) if self.added is None else self.added(x)
 
     def _width(self, integral, x):
         """How far the coordinates may go in one round: where the nodes still cover the effects."""
@@ -167,23 +200,19 @@ class Search:
             found[len(c.theta) + n] = 0.7 if i == j else 0.7 * sd[name][i]
         return np.maximum(found, 1e-6)
 
-    def _outer(self, weighed, local):
-        scores = weighed.scores(local.at(weighed.x)[1])
-        return scores.T @ scores
-
     def _finished(self, x, start, rounds, converged):
         """The `Maximum`, with what its nodes miss and the curvature there."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
-        integral = self.integral(x, place, fine=True)
-        local = integral.local(x, self.scales)
-        scores = integral.weighed(x, local.value).scores(local.slope)
-        hessian = self._hessian(integral, local, x, np.diag(scores.T @ scores))
-        ready = judged(self.population, self.data, x, place, SEED)
-        value = ready.log_likelihood(x)
+        integral = self.integral(x, place, ROWS)
+        local = integral.local(x, self.steps)
+        weighed = integral.weighed(x, local.value)
+        scores = weighed.scores(local.slope)
+        hessian = self._hessian(integral, local, x, start)
+        ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral)).finer
         return Maximum(
-            self.population, x, value, ready.error, ready.khat, hessian, scores.T @ scores, boundary, place,
-            ready.method, rounds, converged,
+            self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores.T @ scores, boundary,
+            place, ready.method, tuple(map(int, ready.hard)), rounds, converged,
         )  # fmt: skip
 
     def _at_boundary(self, x, start):
@@ -206,17 +235,29 @@ class Search:
 
     def _value(self, x, start):
         place = self.population.place(x, start)
-        return self.integral(x, place, fine=True).log_likelihood(x).sum()
+        return self.integral(x, place, ROWS).log_likelihood(x).sum()
 
-    def _hessian(self, integral, local, x, information):
-        """Minus the second derivatives of the log-likelihood, by differences of its slopes."""
-        steps = DIFFERENCE / np.sqrt(np.maximum(information, 1e-8))
+    def _hessian(self, integral, local, x, start):
+        """Minus the second derivatives of the log-likelihood, by differences of its slopes; where nodes are exact at
+        their own place alone, modes are sought for each of them."""
 
         def slope(at):
-            dense, own = local.at(at)
-            found = integral.weighed(at, dense).scores(own).sum(axis=0)
-            return found if self.added is None else found + self.added(at)[1]
+            return self._valued(integral, at, *local.at(at))[1]
 
-        moves = np.diag(np.maximum(steps, 1e-7))
-        found = np.stack([(slope(x - move) - slope(x + move)) / (2 * move.sum()) for move in moves])
-        return (found + found.T) / 2
+        def anew(at):
+            near = self.integral(at, self.population.place(at, start), ROWS)
+            here = near.local(at, self.steps)
+            return self._valued(near, at, here.value, here.slope)[1]
+
+        rough = np.diag(_differences(slope, x, 1e-4 * np.ones(len(x))))
+        step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
+        if integral.gauss and not self.population.orders():
+            return _differences(anew, x, AGAIN * step)
+        return _differences(slope, x, DIFFERENCE * step)
+
+
+def _differences(slope, x, steps):
+    """Minus the derivatives of slopes, symmetric."""
+    found = [(slope(x - move) - slope(x + move)) / (2 * step) for step, move in zip(steps, np.diag(steps), strict=True)]
+    found = np.stack(found) if found else np.zeros((0, 0))
+    return (found + found.T) / 2
