@@ -144,7 +144,7 @@ def compare(
     found = {key: each for key, each in found.items() if each is not None}
     rows = {name: _elpd(name, found, (*kinds, "record_")) for name in known}
     for name, each in known.items():
-        rows[name] |= _criteria(each, level, maximum)
+        rows[name] |= _criteria(name, each, maximum, notes)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     main = {name: found[name, ""] for name in known if (name, "") in found}
     table = table.assign(**_weights(main, list(known)))
@@ -201,25 +201,23 @@ def _elpd(name, found, kinds):
     return row
 
 
-def _criteria(known, level, maximum):
+def _criteria(name, known, maximum, notes):
     """The part of a row that needs a maximum."""
     data, blank = known.training_data, dict.fromkeys(("minus2ll", *criteria.CRITERIA), np.nan)
-    if any(f"omega_{name}_smooth" in known.posterior for name in known.training.fixed):
+    if any(f"omega_{parameter}_smooth" in known.posterior for parameter in known.training.fixed):
         return {"parameters": np.nan} | blank  # coefficients of a smooth are shrunk: none is a parameter
     count = criteria.counted(known.model, known.training, known.outcomes)
-    minus2ll = _minus2ll(known.tree)
-    if minus2ll is None and maximum:
-        minus2ll = _minus2ll(fit(known.model, data, method="ml", progressbar=False))
-    if minus2ll is None:
+    about = said(known.tree, FIT)
+    if about.get("method") != "ml" and maximum:
+        about = said(fit(known.model, data, method="ml", progressbar=False), FIT)
+    if about.get("method") != "ml":
+        return {"parameters": count.total} | blank
+    if not about["converged"]:
+        notes.append(f"{name}: the search of the maximum did not end at one, so there are no criteria of it")
         return {"parameters": count.total} | blank
     subjects = data.observations[data.subject].nunique()
-    each = criteria.criteria(minus2ll, count, subjects, len(data.observations))
-    return {"parameters": count.total, "minus2ll": minus2ll} | each
-
-
-def _minus2ll(tree):
-    """-2 log L at the maximum, of a tree of maximum likelihood; None of others."""
-    return said(tree, FIT).get("minus2ll")
+    each = criteria.criteria(about["minus2ll"], count, subjects, len(data.observations))
+    return {"parameters": count.total, "minus2ll": about["minus2ll"]} | each
 
 
 def _weights(main, names):
