@@ -80,7 +80,8 @@ class Comparison:
         def shown(frame):
             return frame.to_string(float_format=lambda x: f"{x:.2f}", na_rep="")
 
-        parts = [f"Groups of {self.level} left out, best first", shown(self.table.dropna(axis=1, how="all").T)]
+        first = "Criteria of the maximum" if self.table["elpd"].isna().all() else f"Groups of {self.level} left out"
+        parts = [f"{first}, best first", shown(self.table.dropna(axis=1, how="all").T)]
         if len(self.differences):
             parts += ["", "Differences to the best", shown(self.differences)]
         if self.warnings:
@@ -132,6 +133,8 @@ def compare(
         raise ModelError("compare: trees must hold models by name, e.g. {'base': tree, 'wt': other}; got none")
     known = {name: fitted(tree) for name, tree in trees.items()}
     same_records.same_records(known)
+    if draws < FEWEST:
+        raise ModelError(f"compare: draws={draws} are too few for weights; take {FEWEST} or more")
     data = next(iter(known.values())).training_data
     level = data.subject if by is None else by
     if level not in data.levels:
