@@ -93,6 +93,7 @@ class Density:
     plain: tuple | None = None
     imputed: Imputed | None = None  # covariates that differ between populations
 
+    ordered: bool = True  # whether the order constraints of the structure hold individuals back
     reported: Design | None = None  # that of the results, where times to an event are records and not their nodes
 
     @cached_property
@@ -224,6 +225,8 @@ class Density:
         return f, self._by_subject(order)
 
     def _by_subject(self, order):
+        if not self.ordered:
+            return np.zeros((len(order), len(self.labels)))
         if len(self.labels) == 1:
             return order.sum(axis=1, keepdims=True)
         found = np.zeros((len(order), len(self.labels)))

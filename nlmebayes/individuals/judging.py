@@ -20,6 +20,8 @@ from nlmebayes.individuals.several import Several
 
 AGREED = 0.02  # difference of two rules in the log-likelihood of a group that is none
 ERRORS = 4.0  # standard errors of the judge, within which the two agree
+UNEQUAL = 0.01  # difference of two products in the log-likelihood of a group, from which on neither is trusted
+OTHERS = 1e-3  # probability of other modes, with which a group is integrated on its own
 ENOUGH = 0.002  # error of the log-likelihood of a group, for which the fewest nodes are taken
 TOTAL, FINEST = 0.02, 2500  # error of all groups for which there are more nodes than usual, and how many rows of them
 PARTICLES, ROUNDS, WORTH = 4000, 4, 4000  # of adaptive importance sampling
@@ -82,12 +84,14 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
     if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
         return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan), whole)
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
+    doubtful = apart | (khat > KHAT) | ~place.closed | (place.others > OTHERS) | (error > UNEQUAL)
     hard, own = [], []
-    for n, i in enumerate(np.flatnonzero(apart | (khat > KHAT) | ~place.closed)):
+    for n, i in enumerate(np.flatnonzero(doubtful)):
         integral, told = alone(population, data, x, i, seed + n, training)
         value, spread = integral.log_likelihood(x)[0], told.size**-0.5
         away, khat[i] = np.abs(value - here[i]), told.khat
-        if away <= AGREED + ERRORS * spread and whole.gauss:  # nodes of a product have no noise
+        agreed = away <= AGREED + ERRORS * spread and not error[i] > spread
+        if agreed and whole.gauss:  # nodes of a product have no noise
             error[i] = max(error[i], min(away, spread))
         else:
             hard, own, error[i] = [*hard, i], [*own, integral], spread

@@ -87,6 +87,8 @@ def _without_effects(design):
 def everyone(model, design, nest, population):
     """The `Density` of the effects of all groups of a design under one population, none of them known.
 
+    Order constraints are no part of it: a law that they cut off would not be normalised.
+
     Raises
     ------
     ModelError
@@ -101,7 +103,10 @@ def everyone(model, design, nest, population):
                 f"{o.name} has an event known to an interval, whose marginal likelihood is not known here; take loo of "
                 "its records"
             )
-    asked, rows = by_node(model, replace(design, units=units, outcomes=outcomes))
+    records = design.records
+    if records is not None:
+        records = records.assign(**{GROUP: labels[nest.of_unit[records["unit"].to_numpy()]]})
+    asked, rows = by_node(model, replace(design, units=units, outcomes=outcomes, records=records))
     levels = [nest.outer, *nest.inner] if nest.outer is not None else nest.inner
     unknown = tuple((level, np.arange(len(level.labels))) for level in levels)
-    return Density(asked, rows, population, unknown, GROUP, {}, reported=rows)
+    return Density(asked, rows, population, unknown, GROUP, {}, ordered=False, reported=rows)

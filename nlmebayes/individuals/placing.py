@@ -8,14 +8,14 @@ import numpy as np
 from nlmebayes.individuals.climbing import CLOSE, ROUNDS, climb, probe, record_slopes
 from nlmebayes.individuals.coordinates import Coordinates, coordinates
 from nlmebayes.individuals.integral import Integral
-from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, polished, positive
+from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, elsewhere, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
 from nlmebayes.individuals.rules import cubature, product, scattered
 from nlmebayes.model.model import Model
 
 MOST = 24  # effects of a group whose curvature is found by differences; of more it is Gauss-Newton's
-ROWS = 700  # most rows of a product of nodes
-ORDERS = (41, 21, 15, 11, 9, 7, 5)
+ROWS = 750  # most rows of a product of nodes
+ORDERS, LEAST = (41, 21, 15, 11, 9, 7, 6, 5, 4), 5  # the least is for comparison with a finer one alone
 SCATTERED, LARGEST = 1024, 100_000  # quasi-random nodes; nodes of a product, of which some are left out
 MOST_CUBATURE, NORMAL = 4000, 1e-4  # nodes, and how far their shares may differ, each beside their mean
 
@@ -23,13 +23,14 @@ MOST_CUBATURE, NORMAL = 4000, 1e-4  # nodes, and how far their shares may differ
 @dataclass(frozen=True, eq=False)
 class Place:
     """Modes z (group, column) under a population, the factor of the inverse curvature there (group, column, column),
-    and whether each was reached."""
+    whether each was reached, and the probability of other modes by Laplace, where these were sought, (group,)."""
 
     target: object
     z: np.ndarray
     factor: np.ndarray
     hessian: np.ndarray
     closed: np.ndarray
+    others: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,12 @@ class Population:
         if not target.size:
             none = np.zeros((len(self.nest.labels), 0))
             square = np.zeros((len(none), 0, 0))
-            return Place(target, none, square, square, ~none.any(axis=1))
+            return Place(target, none, square, square, ~none.any(axis=1), np.zeros(len(none)))
+        others = np.zeros(len(self.nest.labels))
         if start is None:
             top = climbed_soon(target)[0]
             z, information, closed = top.z[0], top.information[0], top.closed[0]
+            others = elsewhere(target, top)
         else:
             top = climb(target, _standardised(target, start)[None], np.zeros(1, dtype=int), NEAR)
             z, information, closed = top.z[0], top.information[0], top.closed[0]
@@ -66,7 +69,7 @@ class Population:
             again = climb(target, z[None], none, CLOSE, 3 * ROUNDS)
             z, closed = again.z[0], again.closed[0]
             hessian = probe(target, z[None], none, partial(record_slopes, floor=0.0))[2][0]
-        return Place(target, z, _root(hessian), hessian, closed)
+        return Place(target, z, _root(hessian), hessian, closed, others)
 
     def orders(self, most=ROWS):
         """Orders of products of nodes that take few rows enough, (outer, inner) each, the finest first; none where
@@ -74,7 +77,7 @@ class Population:
         inner, outer = self._sizes()
         found = [(a if outer else 1, a if inner else 1) for a in ORDERS if a ** max(inner, outer) <= LARGEST]
         found = [pair for pair in found if len(product(pair[0], outer)[0]) * len(product(pair[1], inner)[0]) <= most]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found)) if found and max(found[0]) >= min(LEAST, ORDERS[0] ** (inner + outer)) else []
 
     def _sizes(self):
         """Numbers of effects of a part, and of a group outside its parts."""

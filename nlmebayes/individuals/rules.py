@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-NEGLIGIBLE = 1e-8  # weight of a node, beside that of the heaviest
+NEGLIGIBLE = 1e-13  # weight of a node, beside that of the heaviest
 PRIOR = 0.1  # share of the population
 TAIL, WIDER = 5, 1.1  # degrees of freedom of few effects, and how many times as wide the law is
 LOG_2PI = np.log(2 * np.pi)

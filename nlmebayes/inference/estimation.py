@@ -6,6 +6,7 @@ information; the sandwich, which holds where the law of the data is another one,
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from nlmebayes.evaluation.quantities import quantities
 from nlmebayes.individuals.likelihood import MARGINAL
 from nlmebayes.individuals.placing import populated
 from nlmebayes.inference.maximum import Search
+from nlmebayes.inference.restricted import Restricted
 from nlmebayes.inference.starts import check_scatter, pilot
 from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
@@ -27,8 +29,8 @@ NODES = 512  # from which effects are drawn
 MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
 
 
-def estimated(model, data, *, random_seed=None):
-    """The tree of the population of maximum likelihood; priors are not read.
+def estimated(model, data, *, restricted=False, random_seed=None):
+    """The tree of the population of maximum likelihood, or of restricted maximum likelihood; priors are not read.
 
     Raises
     ------
@@ -45,8 +47,16 @@ def estimated(model, data, *, random_seed=None):
     found = pilot(model, design)
     check_scatter(design, found)
     search = Search(model, design, data, np.sqrt(np.maximum(np.diag(found.covariance), 0.0)))
-    best = search.maximum(started(search.coordinates, found), found.eta)
-    return _tree(model, data, design, best, random_seed)
+    x, more = started(search.coordinates, found), {}
+    if restricted:
+        x, value, covariance, boundary = Restricted(search, x, found.eta).maximum()
+        best, here = search.finished(x, found.eta, 1, converged=True), ~boundary
+        hessian = np.zeros_like(covariance)
+        hessian[np.ix_(here, here)] = np.linalg.inv(covariance[np.ix_(here, here)])
+        best, more = replace(best, hessian=hessian, boundary=boundary), {"method": "reml", "minus2reml": -2 * value}
+    else:
+        best = search.maximum(x, found.eta)
+    return _tree(model, data, design, best, random_seed, more)
 
 
 def started(coordinates, found):
@@ -64,7 +74,7 @@ def started(coordinates, found):
     return coordinates.vector(Draws(theta, omega, corr, sigma, {}, {}))[0]
 
 
-def _tree(model, data, design, best, seed):
+def _tree(model, data, design, best, seed, more):
     c, rng = best.population.coordinates, np.random.default_rng(seed)
     population = c.population(best.x[None])
     eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
@@ -75,7 +85,7 @@ def _tree(model, data, design, best, seed):
     told |= prediction.observe(model, design, f, population.sigma, (1, 1), rng)
     told |= {ESTIMATES: _estimates(model, design, best), MARGINAL: _marginal(best)}
     tree = storage.attach(prediction.as_tree(told), model, data)
-    tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best))
+    tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best) | more)
     tree.attrs[storage.LAWS] = storage.written_laws(assemble(model, design)[1].laws)
     return tree
 
@@ -103,8 +113,7 @@ def _estimates(model, design, best):
     values, _ = quantities(model, design, prediction.labelled_population(design, drawn, (1, len(rows))))
     table = np.stack([v.to_numpy()[0] for v in values.values()])
     slope = (table[:, 1 : len(x) + 1] - table[:, len(x) + 1 :]) / (2 * STEP)
-    moving = np.array([not (slope[k][best.boundary] != 0).any() or (slope[k][~best.boundary] != 0).any()
-                       for k in range(len(table))])  # fmt: skip
+    moving = np.array([_moves(name, table[k, 0], slope[k], best.boundary) for k, name in enumerate(values)])
     each = {"": best.covariance, "_sandwich": best.sandwich}
     found = {"value": ("quantity", table[:, 0]), "positive": ("quantity", _positive(model, values))}
     for name, covariance in each.items():
@@ -151,6 +160,13 @@ def drawn(known, chains=4, draws=100, seed=0):
     tree = storage.attach(prediction.as_tree(groups), model, data, known.training_data)
     tree.attrs |= {name: known.tree.attrs[name] for name in ("nlmebayes_fit", storage.LAWS)}
     return tree
+
+
+def _moves(name, value, slope, boundary):
+    """Whether a quantity is off its boundary: not an SD that is 0, nor a correlation that is 1."""
+    if not (slope[boundary] != 0).any():
+        return True
+    return name.startswith("omega_") and (slope[~boundary] != 0).any()
 
 
 def _positive(model, values):

@@ -8,7 +8,7 @@ from nlmebayes.inference.estimation import estimated
 from nlmebayes.inference.sampler import Backend, check_approximable, sampler
 from nlmebayes.model.model import Data, Model
 
-Method = Literal["nuts", "map", "laplace", "pathfinder", "ml"]
+Method = Literal["nuts", "map", "laplace", "pathfinder", "ml", "reml"]
 
 
 @checked
@@ -35,11 +35,12 @@ def fit(
         diverge, all are drawn anew at 0.95, and then at 0.99, with a warning. One that is given stays.
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
-    method : {"nuts", "map", "laplace", "pathfinder", "ml"}
+    method : {"nuts", "map", "laplace", "pathfinder", "ml", "reml"}
         All but the first are approximations, for exploration and simulation studies: the posterior mode (one draw),
         a normal law there, or Pathfinder. `check` names them as such, with the k-hat of their weights. ``"ml"`` is no
         posterior: the population of maximum likelihood, whatever the priors, one draw with the most probable effects,
-        standard errors in the group ``estimates``, and -2LL; `compare` reads it.
+        standard errors in the group ``estimates``, and -2LL; `compare` reads it. ``"reml"``: variances of a linear
+        mixed model by restricted maximum likelihood.
     resume : DataTree or True, optional
         A tree of the same fit: its chains go on where they ended, after another ``tune`` steps, and the new draws are
         appended. True, with ``store``: the chains of a fit that was killed go on from what is on disk, if there is
@@ -75,8 +76,8 @@ def fit(
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
         resuming.same_fit(model, data, before)
-    if method == "ml":
-        return estimated(model, data, random_seed=random_seed)
+    if method in ("ml", "reml"):
+        return estimated(model, data, restricted=method == "reml", random_seed=random_seed)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)

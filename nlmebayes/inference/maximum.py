@@ -26,6 +26,7 @@ COARSE, DRAWN = 400, 256  # rows of the first rounds, and quasi-random nodes of 
 ROUGH, CLOSE = 5e-3, 5e-5  # last gain in log-likelihood, half the square of a step in standard errors
 LEAST = 1e-3  # of the width of a round
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
+TINY = 1e-2  # covariances beside an SD at 0 that are none
 BOUNDARY = 2e-3  # of the log-likelihood, that an SD at its boundary may cost
 FAR, STEP = 0.02, 0.1  # step of fixed effects that move predictions, in scales of their parameters, in standard errors
 DIFFERENCE, AGAIN = 1e-3, 0.03  # step of the slopes for their curvature, in standard errors, and with modes sought anew
@@ -122,11 +123,11 @@ class Search:
                 if len(stages) > 1 and place.target.size:
                     stages = stages[1:]
                     continue
-                ready = self._finished(x, start, rounds, converged=True)
+                ready = self.finished(x, start, rounds, converged=True)
                 if set(ready.hard) <= set(self.hard):
                     return ready
                 self.hard = sorted({*self.hard, *ready.hard})
-        return self._finished(x, start, rounds, converged=False)
+        return self.finished(x, start, rounds, converged=False)
 
     def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
@@ -200,7 +201,7 @@ class Search:
             found[len(c.theta) + n] = 0.7 if i == j else 0.7 * sd[name][i]
         return np.maximum(found, 1e-6)
 
-    def _finished(self, x, start, rounds, converged):
+    def finished(self, x, start, rounds, converged):
         """The `Maximum`, with what its nodes miss and the curvature there."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
@@ -227,6 +228,7 @@ class Search:
             here[len(c.theta) + n] = self.least[n]
             name, i, _ = c.factor[n]
             beside = [m for m, (other, a, _) in enumerate(c.factor) if other == name and a == i and m != n]
+            beside = beside if np.abs(x[len(c.theta) + np.array([n, *beside])][1:]).max(initial=0.0) < TINY else []
             values = [self._value(at, start) for at in (here, x)]
             if values[0] > values[1] - BOUNDARY:
                 x = here
@@ -249,14 +251,14 @@ class Search:
             here = near.local(at, self.steps)
             return self._valued(near, at, here.value, here.slope)[1]
 
-        rough = np.diag(_differences(slope, x, 1e-4 * np.ones(len(x))))
+        rough = np.diag(differences(slope, x, 1e-4 * np.ones(len(x))))
         step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
         if integral.gauss and not self.population.orders():
-            return _differences(anew, x, AGAIN * step)
-        return _differences(slope, x, DIFFERENCE * step)
+            return differences(anew, x, AGAIN * step)
+        return differences(slope, x, DIFFERENCE * step)
 
 
-def _differences(slope, x, steps):
+def differences(slope, x, steps):
     """Minus the derivatives of slopes, symmetric."""
     found = [(slope(x - move) - slope(x + move)) / (2 * step) for step, move in zip(steps, np.diag(steps), strict=True)]
     found = np.stack(found) if found else np.zeros((0, 0))
