@@ -16,6 +16,7 @@ _HOME = {
     "individuals.likelihood": ("log_likelihood",),
     "forecasting.batches": ("Forecasts", "forecast_each"),
     "criticism.check": ("Report", "check"),
+    "criticism.model_comparison": ("Comparison", "compare"),
     "criticism.npc": ("npc",),
     "criticism.npde": ("npde",),
     "criticism.ppc": ("ppc",),

@@ -1,4 +1,4 @@
-"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``predict``, ``forecast``."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``compare``, and so on."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,6 +155,7 @@ def fit(
     interpolation: Interpolation = None,
     lloq: Lloq = None,
     blq: Blq = None,
+    method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
     chains: _sampling(int, "By default 4.") = None,
@@ -170,6 +171,24 @@ def fit(
         if config is not None:
             said = jobs.statement.merged(jobs.statement.read(config), said)
         jobs.fit.run(said, out, typer.echo, force=force, progressbar=not quiet)
+
+
+@app.command()
+def compare(
+    fits: Annotated[list[Path], typer.Argument(help="Folders of `nlmebayes fit`, or their fit.nc, of the same data.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("comparison"),
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    by: _option(str, "Level whose groups are left out. By default that of subjects.") = None,
+    draws: Annotated[int, typer.Option(help="Of each posterior.")] = 400,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit again without each group that needs it.")] = False,
+    maximum: Annotated[bool, typer.Option("--maximum", help="Run maximum likelihood for AIC, BIC and BICc.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+):
+    """Compare fits of the same data: subjects left out, AIC, BIC, weights."""
+    with _errors():
+        jobs.compare.run(
+            fits, out, typer.echo, by=by, draws=draws, refit=refit, maximum=maximum, force=force, seed=seed
+        )
 
 
 @app.command()

@@ -89,6 +89,11 @@ def forecast():
 
 
 @cache
+def comparison():
+    return nb.compare({"a": tree(), "b": tree()}, match=False)
+
+
+@cache
 def loops():
     """A tree of two outcomes."""
     frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 5.0] * 2, "conc": [9.0, 6.0] * 2, "effect": [3.0, 4.0] * 2})
@@ -245,6 +250,10 @@ CALLS = {
     "update": lambda: {
         "tree": forecast(), "patient": later(), "draws": 20, "proposals": 100, "rounds": 0, "random_seed": 3
     },
+    "compare": lambda: {
+        "trees": {"a": tree(), "b": tree()}, "by": "id", "draws": 30, "match": False, "refit": False, "maximum": False,
+        "random_seed": 3,
+    },
     "average": lambda: {
         "trees": {"a": tree(), "b": tree()}, "patient": patient(), "prior": {"a": 0.7, "b": 0.3},
         "scheme": "evidence", "draws": 20, "proposals": 100, "rounds": 0, "random_seed": 3,
@@ -272,6 +281,7 @@ CALLS = {
         "random_seed": 3, "plan": _plans()[0], **_after(),
     },
     # pictures
+    "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8},
     "plot.fits": lambda: {
         "model": None, "tree": tree(), "data": data(), "x": "time", "subjects": ["1"], "outcome": "conc", "columns": 2,
         "ci_prob": 0.8,

@@ -4,7 +4,7 @@ from nlmebayes.app.words import StatementError, assignments, number, one_or_each
 
 # Options that are keys of [data] under the same name, and those that are keys of [sampling].
 DATA = ("tidy", "time", "doses", "amount", "subject", "sort", "duplicates", "interpolation", "blq")
-SAMPLING = ("draws", "tune", "chains", "cores", "seed", "target_accept")
+SAMPLING = ("method", "draws", "tune", "chains", "cores", "seed", "target_accept")
 
 
 def said(given):

@@ -50,7 +50,9 @@ def run(said, out, say, *, force=False, progressbar=True):
 
 def _sample(model, data, full, say, progressbar):
     settings = dict(full["sampling"])
-    say("Sampling: " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+    drawn = settings.get("method", "nuts") == "nuts"
+    shown = settings if drawn else {key: settings[key] for key in ("method", "seed")}
+    say("Sampling: " * drawn + ", ".join(f"{key} {value}" for key, value in shown.items()))
     tree = nb.fit(model, data, random_seed=settings.pop("seed"), progressbar=progressbar, **settings)
     tree.attrs[READ_AS] = json.dumps({k: v for k, v in full["data"].items() if k not in statement.OF_THE_FILE})
     return tree

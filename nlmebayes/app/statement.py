@@ -18,11 +18,14 @@ import nlmebayes as nb
 from nlmebayes.app import zoo
 from nlmebayes.app.words import StatementError, call, chosen, converted, hyphenated, number, values_of
 from nlmebayes.evaluation import nouns
+from nlmebayes.inference.fit import Method
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
 MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "fixed", "links", "inputs", "parametrisation")
 TABLES = ("options", "priors", "typical", "fixed", "links", "inputs")  # of [model]
-SAMPLING = {"draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int}
+SAMPLING = {
+    "method": Method, "draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int,
+}  # fmt: skip
 MOST = {"draws": 10_000_000, "tune": 10_000_000, "chains": 1000}
 MADE_WITH = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
 PATHS = ("file", "doses")

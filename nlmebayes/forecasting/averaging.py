@@ -2,10 +2,13 @@
 
     weight_k  ∝  prior_k  p(y | model k)                        "evidence": Bayes' rule, calibrated
     weight_k  ∝  prior_k  exp(-OFV_k / 2)                        "ofv"
+    weight_k  =  that of `compare`                               weights=
 
 with OFV_k the objective at the mode, sum(log var + (y - f)^2 / var) + eta' Omega^-1 eta. The second is the scheme of
 Uster, Stocker, Carland et al. (2021), Clin. Pharmacol. Ther. 109, 175-183, doi:10.1002/cpt.2065. It leaves out how
 large a part of the population explains the samples (log |Omega| and the curvature), so a wide prior costs it nothing.
+The third is what the models were worth for subjects left out of their fits (stacking), the same for every patient: the
+patient's own samples do not change it.
 """
 
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Count, NotNegative, Seed, Text, Tree, checked
+from nlmebayes.criticism.model_comparison import Comparison
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.evaluation.prediction import predict
@@ -63,7 +67,8 @@ class Average:
 @checked
 def average(
     trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
-    scheme: Scheme = "evidence", method: Method = "auto", random_seed: Seed | None = None, **options: Options,
+    scheme: Scheme | None = None, weights: Comparison | dict[Text, NotNegative] | None = None,
+    method: Method = "auto", random_seed: Seed | None = None, **options: Options,
 ):  # fmt: skip
     """Forecast a patient under several models.
 
@@ -76,8 +81,11 @@ def average(
         With what every model reads; it may have more columns.
     prior : dict of name -> probability, optional
         By default equal.
-    scheme : {"evidence", "ofv"}
-        What weighs a model; see the first lines of the module.
+    scheme : {"evidence", "ofv"}, optional
+        What weighs a model; see the first lines of the module. By default the evidence.
+    weights : Comparison or dict of name -> number, optional
+        Weights that the patient's samples do not change, in place of prior and scheme: of a comparison of these fits
+        those of stacking; ``comparison.weights("pseudo_bma")`` gives the others.
     method, random_seed, **options
         Of `forecast`.
 
@@ -98,9 +106,15 @@ def average(
     """
     if not trees:
         raise ModelError("average: trees must hold models by name, e.g. {'extensive': tree, 'poor': other}; got none")
+    if weights is not None and (prior is not None or scheme is not None):
+        raise ModelError("average: weights= stand in place of prior= and scheme=; give either")
+    weights = weights.weights() if isinstance(weights, Comparison) else weights
     prior = prior or dict.fromkeys(trees, 1.0)
-    if set(prior) != set(trees) or not sum(prior.values()):
-        raise ModelError(f"average: prior must give each of {', '.join(trees)} a probability, not all of them 0")
+    for argument, given in (("prior", prior), ("weights", prior if weights is None else weights)):
+        if set(given) != set(trees) or not sum(given.values()):
+            raise ModelError(
+                f"average: {argument} must give each of {', '.join(trees)} a probability, not all of them 0"
+            )
     own = Options(**options)
     found, rows = {}, []
     for name, tree in trees.items():
@@ -110,12 +124,19 @@ def average(
         evidence = said(found[name], REPORT)["log_evidence"]
         rows.append({"model": name, "log_evidence": evidence, "ofv": objective(ready, patient, own)})
     table = pd.DataFrame(rows).assign(prior=[prior[name] for name in trees])
-    score = table["log_evidence"] if scheme == "evidence" else -0.5 * table["ofv"]
+    table["weight"] = _weight(table, scheme, [weights[name] for name in trees] if weights else None)
+    return Average(found, dict(zip(trees, table["weight"].tolist(), strict=True)), table)
+
+
+def _weight(table, scheme, weights):
+    """Weights that sum to one: those that are given, or by a scheme."""
+    if weights is not None:
+        return np.array(weights) / sum(weights)
+    score = -0.5 * table["ofv"] if scheme == "ofv" else table["log_evidence"]
     with np.errstate(divide="ignore"):
         score = score + np.log(table["prior"])
     weight = np.exp(score - score.max())
-    table["weight"] = weight / weight.sum()
-    return Average(found, dict(zip(trees, table["weight"].tolist(), strict=True)), table)
+    return weight / weight.sum()
 
 
 def objective(ready, patient, options):
