@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from trees import stated
 
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment
 from nlmebayes.formula.design import resolve
+from nlmebayes.inference import sampler
+from nlmebayes.inference.expected_information import expected
 from nlmebayes.inference.parting import unparted
-from nlmebayes.model.hierarchy import centre, scale_of_data
+from nlmebayes.model.hierarchy import centre, fixed_prior, scale_of_data
 
 ORAL = OneCompartment(absorption="first-order")
 RICH = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0)
@@ -165,8 +168,8 @@ DESIGNS = {
     ]),
     "an effect from nothing to all": (nb.Model(Emax()), response((0, 1, 3, 10, 30, 100)), []),
     "an effect below half": (nb.Model(Emax()), response((0, 0.05, 0.1, 0.15)), [
-        SOME + "emax, ec50, omega_id of emax and omega_id of ec50: all have the same records, at concentration 0, 0.05, "
-        "0.1, 0.15 only"
+        SOME + "emax, ec50, omega_id of emax and omega_id of ec50: all have the same records, at concentration 0, "
+        "0.05, 0.1, 0.15 only"
     ]),
     "an effect at its top": (nb.Model(Emax()), response((100, 200, 400)), [
         ONE + "e0: all have the same records, at concentration 100, 200, 400 only; take some at concentration "
@@ -185,3 +188,31 @@ def test_each_design_has_the_sentence_that_is_due(model, data, due):
     found = said(model, data)
     assert len(found) == len(due), found
     assert [sentence[: len(start)] for sentence, start in zip(found, due, strict=True)] == due
+
+
+def test_information_of_balanced_groups_is_that_of_their_closed_form():
+    """n groups of m records: of the mean n m / (s2 + m t2), of log t the trace with V = s2 I + t2 J."""
+    data, model = linear((0,), people=7, each=4), nb.Model(INPUT)
+    design = resolve(model, data)
+    scale = scale_of_data(model, design)
+    found = expected(model, design, {"mu": np.zeros(1)}, {"y": {"a": 0.4}})
+    t2, s2, n, m = centre(model.parameters[0], scale)[2] ** 2, 0.4**2, 7, 4
+    assert [quantity.name for quantity in found.quantities] == ["mu", "omega_id of mu", "sigma_y_a"]
+    total = s2 + m * t2
+    (spread,) = fixed_prior(model.parameters[0], design.fixed["mu"], scale).parameters["sigma"].values()
+    assert found.matrix[0, 0] == pytest.approx(n * m / total * spread**2, rel=1e-6)
+    variances = [[(m / total) ** 2, m / total**2], [m / total**2, 1 / total**2 + (m - 1) / s2**2]]
+    own = np.array([2 * t2, 2 * s2])
+    assert found.matrix[1:, 1:] == pytest.approx(0.5 * n * np.outer(own, own) * variances, rel=1e-4)
+
+
+def test_a_fit_and_its_check_say_what_cannot_be_parted(monkeypatch):
+    def stop(*_, **__):
+        raise InterruptedError
+
+    monkeypatch.setattr(sampler.compilation, "compiled", stop)
+    with pytest.warns(UserWarning, match="cannot part omega_id of mu and sigma_y_a"), pytest.raises(InterruptedError):
+        nb.fit(nb.Model(INPUT), linear())
+    tree = stated(nb.Model(INPUT), linear(), draws=50)
+    tree = nb.predict(tree, random_seed=1)
+    assert any("each id has one record" in finding for finding in nb.check(tree).findings)
