@@ -221,6 +221,9 @@ CALLS = {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
     },
+    "log_likelihood": lambda: {
+        "tree": tree(), "data": data(), "at": {"theta_cl": [1.0]}, "draws": 10, "random_seed": 1, "model": None,
+    },
     "residuals": lambda: {
         "tree": tree(), "data": None, "replicates": 50, "lloq": {"conc": 0.1}, "uloq": 1000.0, "ci_prob": 0.8,
         "random_seed": 3, "model": model(),
