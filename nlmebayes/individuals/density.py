@@ -93,8 +93,8 @@ class Density:
     plain: tuple | None = None
     imputed: Imputed | None = None  # covariates that differ between populations
 
-    ordered: bool = True  # whether the order constraints of the structure hold individuals back
     reported: Design | None = None  # that of the results, where times to an event are records and not their nodes
+    ordered: bool = True  # whether the order constraints of the structure hold individuals back
 
     @cached_property
     def recorded(self):

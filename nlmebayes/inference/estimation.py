@@ -123,10 +123,12 @@ def _estimates(model, design, best):
         found[f"covariance{name}"] = ("quantity", "other"), square
     with np.errstate(divide="ignore", invalid="ignore"):
         found["rse"] = "quantity", 100 * found["se"][1] / np.abs(table[:, 0])
+    level = best.population.nest.level
+    found["influence"] = ("quantity", level), slope @ best.covariance @ best.scores.T
     found |= {"point": ("coordinate", x), "point_covariance": (("coordinate", "coordinate_other"), best.covariance)}
     found |= _shrinkage(design, best)
     names = list(values)
-    coords = {"quantity": names, "other": names}
+    coords = {"quantity": names, "other": names, level: np.array(best.population.nest.labels, dtype=object)}
     coords |= {f"{level.name}_effect": [e.name for e in level.effects] for level in design.levels}
     told = xr.Dataset(found, coords=coords)
     told.attrs = {"boundary": [name for name, free in zip(names, moving, strict=True) if not free],

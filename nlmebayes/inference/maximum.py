@@ -37,7 +37,7 @@ SEED = 1
 @dataclass(frozen=True, eq=False)
 class Maximum:
     """Coordinates ``x`` of the likeliest population; log-likelihoods ``value`` (group,), their ``error`` and ``khat``;
-    minus the second derivatives ``hessian`` and the sum of squares of the scores ``outer``, (coordinate, coordinate);
+    minus the second derivatives ``hessian``, (coordinate, coordinate), ``scores`` (group, coordinate);
     coordinates at a ``boundary``, and the most probable effects, ``place``."""
 
     population: Population
@@ -46,7 +46,7 @@ class Maximum:
     error: np.ndarray
     khat: np.ndarray
     hessian: np.ndarray
-    outer: np.ndarray
+    scores: np.ndarray
     boundary: np.ndarray
     place: Place
     method: str
@@ -73,7 +73,7 @@ class Maximum:
     @property
     def sandwich(self):
         """Covariance that holds where the law of the data is another one."""
-        return self.covariance @ self.outer @ self.covariance
+        return self.covariance @ self.scores.T @ self.scores @ self.covariance
 
     @property
     def condition(self):
@@ -212,7 +212,7 @@ class Search:
         hessian = self._hessian(integral, local, x, start)
         ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral)).finer
         return Maximum(
-            self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores.T @ scores, boundary,
+            self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores, boundary,
             place, ready.method, tuple(map(int, ready.hard)), rounds, converged,
         )  # fmt: skip
 
