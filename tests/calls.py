@@ -84,6 +84,15 @@ def tree():
 
 
 @cache
+def weighed():
+    """The same of a model that reads a weight."""
+    stated = model().but(formulas=("cl ~ 1 + log(wt/70) + (1|id)", "v ~ 1 + (1|id)"))
+    found = nb.simulate(stated, data(), draws=30, random_seed=0)
+    found["posterior"] = found["prior"]
+    return found
+
+
+@cache
 def forecast():
     return nb.forecast(tree(), patient(), draws=40, proposals=200, rounds=0, random_seed=1)
 
@@ -171,12 +180,14 @@ CALLS = {
     "unambiguous": lambda: {"structure": OneCompartment()},
     # data and files
     "Dataset.from_frame": lambda: {
+        "units": {"time": "h", "conc": "mg/L"},
         "frame": tidy_table(), "outcome": ["conc"], "levels": ("id",), "time": "time", "covariates": ["wt"],
         "inputs": ("crp",), "doses": doses(), "amount": "amt", "subject": "id", "sort": True, "duplicates": "error",
         "unmeasured": "exclude", "censored": "below", "limit": "low", "lloq": {"conc": 0.1}, "uloq": 100.0,
         "blq": "M3", "interpolation": "nocb", "source": "study", "status": None, "complete": ["wt"],
     },
     "Dataset.from_nonmem": lambda: {
+        "units": {"time": "h"},
         "data": event_table(), "levels": ("id",), "outcome": {1: "conc", 2: "effect"}, "covariates": ["wt"],
         "inputs": ["crp"], "sort": False, "duplicates": "keep", "unmeasured": "exclude", "lloq": 0.1,
         "uloq": {"conc": 100.0}, "blq": "M4", "interpolation": "locf", "source": "study",
@@ -209,6 +220,9 @@ CALLS = {
     "npde": lambda: {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
+    },
+    "log_likelihood": lambda: {
+        "tree": tree(), "data": data(), "at": {"theta_cl": [1.0]}, "draws": 10, "random_seed": 1, "model": None,
     },
     "residuals": lambda: {
         "tree": tree(), "data": None, "replicates": 50, "lloq": {"conc": 0.1}, "uloq": 1000.0, "ci_prob": 0.8,
@@ -282,33 +296,50 @@ CALLS = {
     },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8},
+    "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
+    "plot.gof": lambda: {
+        "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,
+        "ax": None, "model": None,
+    },
+    "plot.etas": lambda: {
+        "tree": tree(), "level": "id", "covariates": (), "ci_prob": 0.8, "ax": None, "model": None,
+    },
+    "plot.forest": lambda: {
+        "tree": weighed(), "at": {"wt": [50.0, 90.0]}, "parameters": ["cl"], "reference": {"wt": 70.0},
+        "exposure": "auc", "outcome": "conc", "lines": [0.8, 1.25], "ci_prob": 0.8, "ax": None, "model": None,
+    },
+    "plot.priors": lambda: {
+        "tree": tree(), "variables": ["theta_*", "omega_id[cl]"], "ci_prob": 0.8, "ax": None, "model": None,
+    },
     "plot.fits": lambda: {
         "model": None, "tree": tree(), "data": data(), "x": "time", "subjects": ["1"], "outcome": "conc", "columns": 2,
-        "ci_prob": 0.8,
+        "ci_prob": 0.8, "page": 1, "ax": None,
     },
     "plot.forecast": lambda: {
         "tree": forecast(), "times": [1.0, 2.0, 3.0], "x": "time", "held_out": later(), "outcome": "conc",
-        "ci_prob": 0.8, "model": None,
+        "ci_prob": 0.8, "model": None, "ax": None,
     },
     "plot.hysteresis": lambda: {
-        "model": None, "tree": loops(), "x": "conc", "y": "effect", "subjects": ["1"], "columns": 2
+        "model": None, "tree": loops(), "x": "conc", "y": "effect", "subjects": ["1"], "columns": 2, "ax": None,
     },
     "plot.vpc": lambda: {
         "model": None, "tree": tree(), "x": "time", "outcome": "conc", "bins": 2, "random_seed": 1, "ci_prob": 0.8,
         "by": ["wt"], "binning": "count", "correct": "prediction", "logged": True, "replicates": 30, "lloq": 0.1,
-        "uloq": 1000.0, "log": "xy",
+        "uloq": 1000.0, "log": "xy", "ax": None,
     },
     "plot.prior": lambda: {
-        "tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8, "by": ["wt"], "binning": "count"
+        "tree": prior(), "x": "time", "outcome": "conc", "bins": 2, "ci_prob": 0.8, "by": ["wt"], "binning": "count",
+        "ax": None,
     },
     "plot.shrinkage": lambda: {
-        "tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8
+        "tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8, "ax": None,
     },
-    "plot.regimens": lambda: {"table": table()},
+    "plot.regimens": lambda: {"table": table(), "ax": None},
     "plot.doses": lambda: {
         "forecast": forecast(), "regimens": _plans(), "targets": nb.Trough(1.0, 4.0), "times": [24.0, 30.0],
         "columns": 1,
         "outcome": "conc", "history": "follow", "occasions": "new", "ci_prob": 0.8, "model": None,
+        "ax": None,
     },
 }  # fmt: skip
 

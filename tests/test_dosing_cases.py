@@ -437,7 +437,7 @@ def test_one_of_several_outcomes_is_aimed_at():
     parent = nb.recommend(forecast, regimen, nb.AUC(5, 50), outcome="conc")
     assert parent["median"].iloc[0] == pytest.approx(np.mean(100 / 3.0 * np.exp([-0.3, 0.3])))
     figure = nb.plot.doses(forecast, regimen, nb.AUC(5, 50), outcome="metabolite")
-    assert figure.get_supylabel() == "metabolite"
+    assert figure.axes[0].get_ylabel() == "metabolite"
     with pytest.raises(nb.ModelError, match="several outcomes; choose one with outcome=: conc, metabolite"):
         nb.next_sample(forecast, [13.0, 20.0], "cl")
     table = nb.next_sample(forecast, [13.0, 20.0], "cl", plan=regimen, outcome="metabolite")

@@ -13,9 +13,11 @@ from nlmebayes.criticism.examination import examined
 from nlmebayes.criticism.subjects import COLUMNS, subjects
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.evaluator import middle
 from nlmebayes.evaluation.fitted import ESTIMATES, fitted, said
 from nlmebayes.inference import accuracy
 from nlmebayes.inference.estimation import drawn
+from nlmebayes.inference.parting import unparted
 from nlmebayes.model import hierarchy
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.censoring import quantified
@@ -150,6 +152,7 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
     findings = [
         *convergence.findings(whole.tree, design, population, divergences),
         *hierarchy.doubts(model, design),
+        *_parted(known),
         *doubts.findings(tests),
         *_misfit(predictive),
         *_influence(cross),
@@ -162,6 +165,14 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
         population, shrunk, predictive, doubts.table(tests), cross.drop(columns="rows"), groups, chosen, divergences,
         tuple(findings),
     )  # fmt: skip
+
+
+def _parted(known):
+    """What the records cannot part, where the posterior has its mean."""
+    mean = middle(known.draws_of(known.outcomes))
+    theta = {name: values[0] for name, values in mean.theta.items()}
+    sigma = {outcome: {part: x[0] for part, x in parts.items()} for outcome, parts in mean.sigma.items()}
+    return unparted(known.model, known.training_data, known.training, theta, sigma)
 
 
 STATISTICS = {"mean": np.mean, "sd": np.std, "min": np.min, "max": np.max}

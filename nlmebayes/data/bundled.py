@@ -71,7 +71,7 @@ def _dataset(name):
     for column, codes in entry.get("codes", {}).items():
         frame[column] = frame[column].map(codes)
     frame = frame.astype(dict.fromkeys(entry.get("categories", ()), "category"))
-    arguments = entry["dataset"] | {"source": name}
+    arguments = entry["dataset"] | {"source": name, "units": entry.get("units")}
     if "doses" not in entry:
         return Dataset.from_frame(frame, **arguments)
     dosing = dict(entry["doses"])

@@ -15,7 +15,7 @@ from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
 from nlmebayes.data.study import read_study
 from nlmebayes.data.summary import lines
-from nlmebayes.data.tidy import label
+from nlmebayes.data.tidy import MEASUREMENT, label
 from nlmebayes.data.validate import DataError
 
 RECORDS = 10_000_000  # of a grid, which take a gigabyte
@@ -24,6 +24,8 @@ Unmeasured = Literal["exclude", "predict"]
 Interpolation = Literal["nocb", "locf", "linear"]
 Limits = Number | Name | dict[Name, Number] | None  # of quantification
 Code = Integer | Number | Name  # of an outcome, in DVID or CMT
+Units = dict[Name, Name]
+AMOUNT = "amount"  # of the doses, among units
 checked = partial(arguments.checked, error=DataError)
 
 
@@ -75,6 +77,8 @@ class Dataset:
     spelled : dict
         Columns of numbers, no levels, in which a file writes one number in two ways -> these, in words. They are no
         labels of groups.
+    unit_of : dict
+        Column, outcome or ``"amount"`` of the doses -> its unit of measurement, as pictures and tables print it.
     """
 
     observations: pd.DataFrame
@@ -93,6 +97,7 @@ class Dataset:
     origin: dict = field(default_factory=dict)
     unique: tuple[str, ...] = ()
     spelled: dict = field(default_factory=dict)
+    unit_of: dict = field(default_factory=dict)
 
     @classmethod
     @checked
@@ -102,7 +107,7 @@ class Dataset:
         duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude", censored: Name | None = None,
         limit: Name | None = None, lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None,
-        status: Name | dict[Name, Name] | None = None, complete: Names = (),
+        status: Name | dict[Name, Name] | None = None, complete: Names = (), units: Units | None = None,
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -163,6 +168,9 @@ class Dataset:
             Where the value of an input on a record holds: from the previous record up to it, as in NONMEM, or from
             it up to the next. ``"linear"``: numbers change on a line from record to record, as `data.lines` says;
             columns of text, and indicators (0 and 1 only), are carried as by ``"nocb"``.
+        units : dict, optional
+            Unit of measurement of a column, an outcome or the ``"amount"`` of the doses, such as ``{"time": "h",
+            "conc": "mg/L"}``: pictures print it. Nothing is converted.
 
         Raises
         ------
@@ -182,7 +190,7 @@ class Dataset:
             limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source, status=status,
             complete=complete,
         )  # fmt: skip
-        return cls(**parts, interpolation=interpolation)
+        return cls(**parts, interpolation=interpolation)._measured_in(units or {})
 
     @classmethod
     @checked
@@ -190,7 +198,7 @@ class Dataset:
         cls, data, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
         inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
         unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
-        interpolation: Interpolation = "nocb", source: Text | None = None,
+        interpolation: Interpolation = "nocb", source: Text | None = None, units: Units | None = None,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
@@ -215,13 +223,14 @@ class Dataset:
         month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or /; a year below 100
         is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of a day.
 
-        A column named UNIT or ending so (DVUNIT, AMTUNITS) must say the same of all that it is about.
+        A column named UNIT or ending so (DVUNIT, AMTUNITS) must say the same of all that it is about, which is printed
+        as its unit.
 
         Parameters
         ----------
         outcome : str or dict
             Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes; without DVID from CMT.
-        levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation
+        levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation, units
             As in `from_frame`; level names are read in any case.
 
         Raises
@@ -237,7 +246,16 @@ class Dataset:
             raise DataError(
                 f"{parts['source']}: no records to measure or to predict; give times of interest as rows with EVID 0"
             )
-        return cls(**parts, interpolation=interpolation)
+        return cls(**parts, interpolation=interpolation)._measured_in(units or {})
+
+    def _measured_in(self, units):
+        """The same with units of measurement, beside those that its columns said."""
+        known = [c for c in self.observations.columns if c not in ("row", *MEASUREMENT)]
+        known += [*self.outcomes, AMOUNT]
+        for name in units:
+            if name not in known:
+                raise DataError(f"{self.source}: units= names {name!r}; there are {', '.join(known)}")
+        return replace(self, unit_of=self.unit_of | units)
 
     @property
     def units(self):

@@ -34,7 +34,7 @@ def read_nonmem(
     event = records(frame, source)
     measured, outcomes, why, raw = _measured(frame, event["evid"], outcome, unmeasured, lloq, uloq, blq, source)
     rest = tuple(c for c in frame.columns if c not in (*NONMEM, *names, *of_limits, "row"))
-    _one_unit_each(frame, rest, (*covariates, *inputs), measured["outcome"], event["evid"], source)
+    units = _one_unit_each(frame, rest, (*covariates, *inputs), measured["outcome"], event["evid"], source)
     validate.free_of_doses((*names, *rest), source)
     for column in rest:
         found[column] = validate.column_of_covariate(frame, column, source)
@@ -56,7 +56,7 @@ def read_nonmem(
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
         "unique": tidy.unique_levels(declared),
-        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()),
+        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()), "unit_of": units,
     }  # fmt: skip
 
 
@@ -121,9 +121,12 @@ def _censoring(frame, evid, source):
 
 
 def _one_unit_each(frame, rest, declared, outcome, evid, source):
+    """Units of the outcomes, of the amounts and of time, as columns of units say them."""
+    found = {}
     for column in rest:
         if holds_units(column) and column not in declared:
-            one_unit(frame, column, outcome, evid == 0, evid.isin([1, 4]), source)
+            found |= one_unit(frame, column, outcome, evid == 0, evid.isin([1, 4]), source)
+    return found
 
 
 def _in_order(found, raw, subject, sort, source):

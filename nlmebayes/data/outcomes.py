@@ -74,7 +74,8 @@ def one_unit(frame, column, outcome, observed, gives, source):
     """A column of units (UNIT, DVUNIT, AMTUNIT, TIMEUNIT, ...) says the same of all that it is about.
 
     AMTUNIT and DOSEUNIT are about doses, TIMEUNIT and DATEUNIT about every record, all others about the observations
-    of each outcome.
+    of each outcome. Returns the units, by outcome, of ``"amount"`` or ``"time"``; none of a column that is about
+    something else, such as WTUNIT.
     """
     about = re.match("amt|dose|time|date", column.lower())
     kind = about.group() if about else ""
@@ -92,6 +93,11 @@ def one_unit(frame, column, outcome, observed, gives, source):
             f"{unit.iloc[i]} after {first.iloc[i]}: convert to one unit; nothing is converted silently. (If the column "
             "is no unit of measurement, list it in covariates= or inputs=)",
         )  # fmt: skip
+    said = unit[here].groupby(groups[here]).first().to_dict()
+    if kind:
+        about = {"amt": "amount", "dose": "amount", "time": "time"}.get(kind)
+        return dict.fromkeys([about] if about else [], next(iter(said.values()), ""))
+    return said if re.fullmatch("(dv)?units?", column.lower()) else {}
 
 
 def holds_units(column):

@@ -324,9 +324,10 @@ def with_occasions(data, starts):
     )  # fmt: skip
 
 
-def acts(patient, plan):
+def acts(patient, plan=None):
     """Times at which recorded and planned doses, and their infusions of known rate, start and end, in order."""
-    found = [part.times + lasts for part in plan.parts for lasts in (0.0, part.infusion or 0.0)]
+    parts = plan.parts if plan else ()
+    found = [np.zeros(0), *(part.times + lasts for part in parts for lasts in (0.0, part.infusion or 0.0))]
     for dose in patient.doses.to_dict("records"):
         times = each_time(dose, patient.time)
         found += [times, times + (dose["amount"] / dose["rate"] if dose["rate"] > 0 else 0.0)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nlmebayes.data.tidy import label
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.weights import KHAT, smoothed
 from nlmebayes.formula.design import resolve
@@ -122,12 +123,27 @@ def _judge(population, x, place, rng):
 
 def alone(population, data, x, i, seed, training=None):
     """`Integral` of one group by adaptive importance sampling, and its `Particles`."""
-    nest = population.nest
-    if nest.level not in data.levels:
-        raise ModelError(f"a group of {nest.level} has no density that two rules agree on")
-    label = nest.labels[i].rpartition("/")[2] if nest.level in data.unique else nest.labels[i]
-    own = resolve(population.model, data.sel(**{nest.level: label}), training or population.design)
+    own = population.design
+    if len(population.nest.labels) > 1:
+        own = resolve(population.model, _records_of(population.nest, data, i), training or population.design)
     one = Population(population.model, own, nesting(own).together, population.coordinates)
     target = everyone(one.model, own, one.nest, population.coordinates.population(x[None]))
     best, _, pool = pooled(target, target, PARTICLES, ROUNDS, WORTH, np.random.default_rng(seed))
     return one.joint(x, target, pool.z[:, None], -pool.log_proposed[:, None]), best
+
+
+def _records_of(nest, data, i):
+    """The data of one group.
+
+    Raises
+    ------
+    ModelError
+        Groups of several columns together.
+    """
+    if nest.level not in data.observations:
+        raise ModelError(
+            f"rules of integration disagree on {nest.level} {nest.labels[i]}, which cannot be integrated on its own: "
+            "groups of several columns; make one column of them"
+        )
+    values = data.observations[nest.level].unique()
+    return data.sel(**{nest.level: [value for value in values if str(label(value)) == nest.labels[i]]})

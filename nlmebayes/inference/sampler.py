@@ -20,6 +20,7 @@ from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
 from nlmebayes.inference import accuracy, approximation, compilation, parametrisation, resuming, streaming, trace
+from nlmebayes.inference.parting import unparted
 from nlmebayes.inference.pilot import Pilot
 from nlmebayes.inference.recalibration import recalibrated
 from nlmebayes.inference.starts import check_scatter, initial_points, pilot
@@ -77,6 +78,8 @@ def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
         warn(doubt)
     found = pilot(model, design)  # an error here comes before the long compilation
     check_scatter(design, found)
+    for doubt in unparted(model, data, design, found.theta, found.sigma):
+        warn(doubt)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, variables = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))

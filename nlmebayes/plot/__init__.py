@@ -1,12 +1,21 @@
-"""Pictures of a tree: individual fits, visual predictive check, prior predictive, forecast, groups, regimens, models.
+"""Pictures: of data, a fit and its checks, covariates, groups, a forecast and its regimens, models compared.
 
-Every function returns a matplotlib Figure.
+Every function returns a matplotlib Figure, whose attribute ``numbers`` is the table of what is drawn, and takes
+``ax=``, axes to draw on. docs/pictures.md says what each answers.
 """
 
 from nlmebayes.plot.checks import prior, vpc
 from nlmebayes.plot.comparison import comparison
+from nlmebayes.plot.covariate_effects import forest
 from nlmebayes.plot.curves import fits, forecast, hysteresis
+from nlmebayes.plot.distributions import priors
+from nlmebayes.plot.goodness import gof
 from nlmebayes.plot.groups import shrinkage
+from nlmebayes.plot.random_effects import etas
+from nlmebayes.plot.records import data
 from nlmebayes.plot.regimens import doses, regimens
 
-__all__ = ["comparison", "doses", "fits", "forecast", "hysteresis", "prior", "regimens", "shrinkage", "vpc"]
+__all__ = [
+    "comparison", "data", "doses", "etas", "fits", "forecast", "forest", "gof", "hysteresis", "prior", "priors",
+    "regimens", "shrinkage", "vpc",
+]  # fmt: skip

@@ -1,8 +1,8 @@
 """Do data that the model simulates look like the data? Visual predictive check, prior predictive check."""
 
+from itertools import cycle
 from typing import Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from nlmebayes.arguments import Count, Names, Seed, Share, Switch, Text, Tree, checked
@@ -15,12 +15,14 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
-from nlmebayes.plot.panels import CI_PROB
+from nlmebayes.plot import panels
+from nlmebayes.plot.labels import labelled, labels_of
+from nlmebayes.plot.panels import BLACK, BLUE, CI_PROB, CYCLE, GREEN, GREY, RED, SKY, Places
 
 Axes = Literal["x", "y", "xy"]
-COLOURS = ("#7fa7d1", "#d18a7f")  # of outer percentiles, and of the median
 MANY = 13  # intervals of a line, so that each can be told from the next
 MIDDLE = 50  # the percentile that is drawn as a whole line
+LOW, MEDIAN, HIGH = (SKY, ":"), (RED, "-"), (BLUE, "--")  # colour of a band and line in it, of percentiles
 
 
 @checked
@@ -28,7 +30,7 @@ def vpc(
     tree: Tree, *, x: Text | None = None, outcome: Text | None = None, by: Names = (), bins: Bins = 8,
     binning: Binning = "count", correct: Correction | None = None, logged: Switch = False, replicates: Count = 1000,
     lloq: Limit | None = None, uloq: Limit | None = None, log: Axes | None = None, ci_prob: Share = CI_PROB,
-    random_seed: Seed | None = 0, model: Model | None = None,
+    random_seed: Seed | None = 0, ax: Places | None = None, model: Model | None = None,
 ):  # fmt: skip
     """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones,
     of probability ``ci_prob``. The numbers are those of `nlmebayes.vpc`, which says what the arguments are.
@@ -38,23 +40,23 @@ def vpc(
     intervals of the observed percentiles. Where measurements are censored, a second panel has the fraction of them,
     observed over the band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are
     shown per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of
-    times to an event the Kaplan-Meier curve over the band of the simulated ones.
+    times to an event the Kaplan-Meier curve over the band of the simulated ones. ``ax``: axes to draw on, one for each
+    stratum, and as many again for censored fractions. The figure's ``numbers`` are the table of `nlmebayes.vpc`.
     """
-    study = study_of(fitted(tree, model))
+    known = fitted(tree, model)
+    study = study_of(known)
     options = CheckOptions(by=by, bins=bins, binning=binning, correct=correct, logged=logged, ci_prob=ci_prob)
     simulated = study.replicated(replicates, np.random.default_rng(random_seed))
-    title = "Visual predictive check" + (f", {correct}-corrected" if correct else "")
+    title = "Do simulated data look like the data?" + (f" ({correct}-corrected)" if correct else "")
     found = of_study(study, simulated, outcome, x, lloq, uloq, options)
-    figure = _picture(found, outcome_of(study.data, outcome), ci_prob, title)
-    for axis in log or "":
-        getattr(figure.axes[0], f"set_{axis}scale")("log")
-    return figure
+    names = _names(labels_of(known), study.data, found, outcome)
+    return _picture(found, names, ci_prob, title, ax, log or "")
 
 
 @checked
 def prior(
     tree: Tree, *, x: Text | None = None, outcome: Text | None = None, by: Names = (), bins: Bins = 8,
-    binning: Binning = "count", ci_prob: Share = CI_PROB,
+    binning: Binning = "count", ci_prob: Share = CI_PROB, ax: Places | None = None,
 ):  # fmt: skip
     """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori."""
     if "prior_predictive" not in tree.children:
@@ -65,54 +67,55 @@ def prior(
     found = of_study(
         study, simulated, outcome, x, options=CheckOptions(by=by, bins=bins, binning=binning, ci_prob=ci_prob)
     )
-    return _picture(found, outcome_of(data, outcome), ci_prob, "Prior predictive check")
+    names = _names(labelled(model, data), data, found, outcome)
+    return _picture(found, names, ci_prob, "Could these data have been expected?", ax)
 
 
-def _picture(found, outcome, ci_prob, title):
-    """The picture of a `predictive.Comparison`: a panel for each stratum."""
-    table = found.table
+def _names(labels, data, found, outcome):
+    """Names of both axes."""
+    return labels.of_axis(found.x, data.time), labels(outcome_of(data, outcome))
+
+
+def _picture(found, names, ci_prob, title, ax=None, log=""):
+    """The picture of a `predictive.Comparison`: a panel for each stratum, and below it the censored fraction where
+    there is one; ``names`` of both axes."""
+    table, (x, y) = found.table, names
     parts = [((), table)] if not found.by else list(table.groupby(list(found.by), sort=False, observed=True))
     censored = (table["statistic"] == "censored").any()
-    figure, axes = _panels(len(parts), censored)
-    for (values, part), column in zip(parts, axes.T, strict=True):
-        _PANELS[found.kind](column[0], part[part["statistic"] != "censored"], outcome, ci_prob)
+    size = 6.4 if len(parts) == 1 else 4.2, 3.7
+    count = len(parts) * (1 + censored)
+    made = panels.sheet(count, len(parts), size, ax, sharex=True, sharey="row", heights=[3, 1] if censored else None)
+    for (values, part), column in zip(parts, made.axes.reshape(-1, len(parts)).T, strict=True):
         if found.kind == "percentiles":
             _points(column[0], found, values)
+        _PANELS[found.kind](column[0], part[part["statistic"] != "censored"], ci_prob)
         if censored:
-            _fractions(column[1], part[part["statistic"] == "censored"])
-        column[-1].set_xlabel(found.x)
+            _fractions(column[1], part[part["statistic"] == "censored"], ci_prob)
         if values:
-            column[0].set_title(", ".join(f"{name} {value}" for name, value in zip(found.by, values, strict=True)))
-    if found.by:
-        figure.suptitle(title)
-    else:
-        axes[0, 0].set_title(title)
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    return figure
+            said = ", ".join(f"{name} {value}" for name, value in zip(found.by, values, strict=True))
+            column[0].set_title(said, fontsize=panels.LARGE)
+        for axis in log:
+            getattr(column[0], f"set_{axis}scale")("log")
+    made.named(x, {"shares": f"share of {y}", "survival": f"without {y}"}.get(found.kind, y))
+    for axis in made.axes[len(parts) :][:: len(parts)]:
+        axis.set_ylabel("share censored")
+    if found.kind == "percentiles":
+        panels.from_nothing(made.axes[: len(parts)], table["eti_lb"], found.records.y)
+    return made.finished(title, table)
 
 
-def _panels(strata, censored):
-    """Figure and axes (row, stratum): the check, and below it the censored fraction where there is one."""
-    heights = [3, 1] if censored else [1]
-    size = 6.4 if strata == 1 else 4.2 * strata, 5.6 if censored else 4.2
-    shape = {"figsize": size, "layout": "constrained", "sharex": True, "sharey": "row", "squeeze": False}
-    return plt.subplots(len(heights), strata, height_ratios=heights, **shape)
-
-
-def _percentiles(axis, part, outcome, ci_prob):
+def _percentiles(axis, part, ci_prob):
     levels = list(dict.fromkeys(part["statistic"]))
-    for name in levels:
-        here, middle = part[part["statistic"] == name], name == f"{MIDDLE} %"
-        label = f"simulated, {100 * ci_prob:g} % interval" if name == levels[0] else None
-        axis.fill_between(
-            here["x"], here["eti_lb"], here["eti_ub"], color=COLOURS[middle], alpha=0.35, linewidth=0, label=label
-        )
-        style, own = "-" if middle else "--", None if name != levels[0] else f"observed, {100 * ci_prob:g} % interval"
-        axis.plot(here["x"], here["observed"], color="black", linestyle=style, label=f"observed {name}")
+    place = levels.index(f"{MIDDLE} %") if f"{MIDDLE} %" in levels else len(levels) // 2
+    for i, name in enumerate(levels):
+        here, (colour, style) = part[part["statistic"] == name], (LOW, MEDIAN, HIGH)[1 + np.sign(i - place)]
+        label = f"simulated {name}, {panels.percent(ci_prob)}"
+        axis.fill_between(here["x"], here["eti_lb"], here["eti_ub"], color=colour, alpha=0.3, linewidth=0, label=label)
+        axis.plot(here["x"], here["observed"], color=BLACK, linestyle=style, label=f"observed {name}")
         some = here.iloc[:: 1 + len(here) // MANY]
         ends = some[["observed_lb", "observed_ub"]].replace([-np.inf, np.inf], np.nan).to_numpy().T
-        axis.vlines(some["x"], *ends, color="black", linewidth=0.6, label=own)
-    axis.set(ylabel=outcome)
+        own = f"observed, {panels.percent(ci_prob)}" if i == 0 else None
+        axis.vlines(some["x"], *ends, color=BLACK, linewidth=0.6, label=own)
 
 
 def _points(axis, found, values):
@@ -123,31 +126,32 @@ def _points(axis, found, values):
         here &= records.own
     for name, value in zip(found.by, values, strict=True):
         here &= (records.frame[name] == value).to_numpy()
-    axis.plot(records.at[here], records.y[here], "o", color="grey", markersize=2.5, alpha=0.6)
+    panels.points(axis, records.at[here], records.y[here], "measured", color=GREY, markersize=2.5, alpha=0.6)
 
 
-def _shares(axis, part, outcome, ci_prob):
+def _shares(axis, part, ci_prob):
     """Shares by bin, observed over the bands of the simulated ones."""
-    for i, name in enumerate(dict.fromkeys(part["statistic"])):
-        here = part[part["statistic"] == name]
-        axis.fill_between(here["x"], here["eti_lb"], here["eti_ub"], color=f"C{i}", alpha=0.25, linewidth=0)
-        axis.plot(here["x"], here["observed"], "o-", color=f"C{i}", markersize=3.5, label=f"observed: {name}")
-    axis.set(ylabel=f"share of {outcome}", ylim=(-0.02, 1.02))
+    for name, colour, marker in zip(dict.fromkeys(part["statistic"]), cycle(CYCLE), cycle("osD^v")):
+        here, label = part[part["statistic"] == name], f"simulated: {name}, {panels.percent(ci_prob)}"
+        axis.fill_between(here["x"], here["eti_lb"], here["eti_ub"], color=colour, alpha=0.25, linewidth=0, label=label)
+        axis.plot(here["x"], here["observed"], marker=marker, color=colour, markersize=3.5, label=f"observed: {name}")
+    axis.set(ylim=(-0.02, 1.02))
 
 
-def _survival(axis, part, outcome, ci_prob):
+def _survival(axis, part, ci_prob):
     """The Kaplan-Meier curve of the observed times over the band of those of simulated trials."""
-    label = f"simulated, {100 * ci_prob:g} % interval"
-    axis.fill_between(part["x"], part["eti_lb"], part["eti_ub"], color=COLOURS[0], alpha=0.35, linewidth=0, label=label)
-    axis.step(part["x"], part["observed"], color="black", where="post", label="observed")
-    axis.set(ylabel=f"without {outcome}", ylim=(-0.02, 1.02))
+    label = f"simulated, {panels.percent(ci_prob)}"
+    axis.fill_between(part["x"], part["eti_lb"], part["eti_ub"], color=BLUE, alpha=0.3, linewidth=0, label=label)
+    axis.step(part["x"], part["observed"], color=BLACK, where="post", label="observed")
+    axis.set(ylim=(-0.02, 1.02))
 
 
-def _fractions(axis, part):
+def _fractions(axis, part, ci_prob):
     """Observed censored fraction by bin over the band of the simulated one."""
-    axis.fill_between(part["x"], part["eti_lb"], part["eti_ub"], color=COLOURS[0], alpha=0.35, linewidth=0)
-    axis.plot(part["x"], part["observed"], color="black")
-    axis.set(ylabel="censored", ylim=(-0.02, 1.02))
+    label = f"simulated share censored, {panels.percent(ci_prob)}"
+    axis.fill_between(part["x"], part["eti_lb"], part["eti_ub"], color=GREEN, alpha=0.3, linewidth=0, label=label)
+    axis.plot(part["x"], part["observed"], color=BLACK, marker=".", label="observed share censored")
+    axis.set(ylim=(-0.02, 1.02))
 
 
 _PANELS = {"percentiles": _percentiles, "shares": _shares, "survival": _survival}

@@ -2,136 +2,199 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.model.model import Data, Model
-from nlmebayes.plot import panels
-from nlmebayes.plot.panels import CI_PROB
+from nlmebayes.plot import moments, panels
+from nlmebayes.plot.labels import labels_of
+from nlmebayes.plot.panels import BLACK, BLUE, CI_PROB, GREY, RED, Places
 
 Labels = list[Text | Number]
+PAGE = 12  # subjects on a page
 
 
 @checked
 def fits(
     tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
-    outcome: Text | None = None, columns: Count = 4, ci_prob: Share = CI_PROB, model: Model | None = None,
+    outcome: Text | None = None, page: Count = 1, columns: Count = 4, ci_prob: Share = CI_PROB,
+    ax: Places | None = None, model: Model | None = None,
 ):  # fmt: skip
-    """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements.
+    """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements
+    and the typical individual (PRED).
 
-    Counts are shown on the scale of the prediction: per trial, per unit of exposure.
+    The curve goes through every record, dose, lag and end of an infusion; occasions of a subject share its panel, and
+    dotted lines mark where they start. Counts are shown on the scale of the prediction: per trial, per unit of
+    exposure.
 
     Parameters
     ----------
     x : str, optional
         Column on the horizontal axis; by default time, or the structure's first input.
     subjects : sequence, optional
-        Labels of the innermost level; by default the first twelve.
+        Labels of the level that is followed in time; by default twelve, of which ``page`` says which.
+    page : int
+        1 has the first twelve subjects, 2 the next.
     ci_prob : float
         Probability of the outer band.
+    ax : Axes, optional
+        Axes to draw on, one for each subject.
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: what is drawn, a row for each subject and place.
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
-    outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x), data.levels[-1]
+    outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x), data.subject
     seen = data.observations[data.observations["outcome"] == outcome]
-    labels = subjects if subjects is not None else list(dict.fromkeys(seen[level]))[:12]
+    every = list(dict.fromkeys(seen[level]))
+    labels = subjects if subjects is not None else every[PAGE * (page - 1) : PAGE * page]
+    if not labels and subjects is not None:
+        raise ModelError(f"plot.fits: subjects names none; the first of level {level} is {every[0]!r}")
     if not labels:
-        raise ModelError(f"plot.fits: subjects names none; the first of level {level} is {seen[level].iloc[0]!r}")
+        raise ModelError(f"plot.fits: no page {page}; the {len(every)} {level}s fill {-(-len(every) // PAGE)}")
     data = data.sel(**{level: labels})
-    seen = seen[seen[level].isin(labels)]
-    values = panels.of_one(known, data, outcome)
-    fine = panels.fine(data, x)
+    labels = list(dict.fromkeys(data.observations[level]))
+    drawn = _drawn(known, data, x, outcome, ci_prob)
+    names = labels_of(known, data)
+    made = panels.sheet(len(labels), min(columns, len(labels)), ax=ax, sharex=True, sharey=True)
+    seen = data.observations[data.observations["outcome"] == outcome]
+    seen = seen.assign(value=panels.of_one(known, data, outcome))
+    for axis, label in zip(made.axes, labels, strict=True):
+        _panel(axis, data, drawn[drawn[level] == label], seen[seen[level] == label], x, ci_prob)
+        axis.set_title(f"{level} {label}", fontsize=panels.LARGE)
+    panels.from_nothing(made.axes, drawn["eti_lb"], drawn["new_eti_lb"], seen["value"])
+    made.named(names(x), names(outcome))
+    total = -(-len(every) // PAGE)
+    of = f" (page {page} of {total})" if subjects is None and total > 1 else ""
+    return made.finished(f"Does the model describe each {level}?{of}", drawn)
+
+
+def _drawn(known, data, x, outcome, ci_prob):
+    """The numbers of the curves of subjects: their quantiles, those of new measurements, and PRED."""
+    fine = moments.curves(known, data, x)
     smooth = prediction.predicted(known, fine, random_seed=0)
-    bands = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
+    f = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
     measured = panels.quantiles(smooth["posterior_predictive"][outcome], ci_prob)
     wide = panels.of_one(known, fine, outcome, measured)
     grid = storage.stored_dataset(smooth).observations
     grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
-    columns = min(columns, len(labels))
-    figure, axes = panels.panels(len(labels), columns)
-    for axis, label in zip(axes, labels, strict=False):
-        here = (grid[level] == label).to_numpy()
-        panels.bands(axis, grid[x][here], bands[:, here], wide[:, here])
-        own = (seen[level] == label).to_numpy()
-        axis.plot(seen[x][own], values[own], "o", color="black", markersize=3.5)
-        axis.set_title(f"{level} {label}", fontsize=9)
-    panels.name_axes(figure, x, outcome)
-    return figure
+    own = {name: grid[name] for name in data.levels}
+    typical = study_of(known, fine).at()[outcome]
+    return panels.banded(grid[x], f, ci_prob, wide, **own).assign(pred=typical)
+
+
+def _panel(axis, data, drawn, seen, x, ci_prob):
+    """Curves of one subject, one for each unit inside it where they are not followed in time."""
+    followed = x == data.time
+    for _, part in [(None, drawn)] if followed else drawn.groupby(data.levels[-1], sort=False):
+        part = part.sort_values("x", kind="stable")
+        f, wide = part[["eti_lb", "q25", "median", "q75", "eti_ub"]], part[["new_eti_lb", "new_eti_ub"]]
+        wide = wide.to_numpy().T.repeat([4, 1], axis=0)  # the ends are the first and the last of five
+        panels.bands(axis, part["x"], f.to_numpy().T, ci_prob, wide, "IPRED")
+        axis.plot(part["x"], part["pred"], color=RED, linestyle="-.", linewidth=1, label="PRED, typical individual")
+    panels.points(axis, seen[x], seen["value"], "measured")
+    inner = data.levels[-1]
+    if followed and inner != data.subject:
+        starts = seen.groupby(inner, sort=False)[x].min().iloc[1:]
+        for i, start in enumerate(starts):
+            label = None if i else f"start of another {inner}"
+            axis.axvline(start, color=GREY, linestyle=":", linewidth=0.8, label=label)
 
 
 @checked
 def hysteresis(
     tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect", subjects: Labels | None = None,
-    columns: Count = 4, model: Model | None = None,
+    columns: Count = 4, ax: Places | None = None, model: Model | None = None,
 ):  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
     Parameters
     ----------
     data : Dataset, optional
-        By default that of the tree; its subjects and doses count, over a fine grid of its times.
+        By default that of the tree; its subjects and doses count, through its events.
     x, y : str
         Outcomes of the structure; both need not have been measured.
     subjects : sequence, optional
-        Labels of the innermost level; by default the first four.
+        Labels of the level that is followed in time; by default the first four.
+    ax : Axes, optional
+        Axes to draw on, one for each subject.
 
     Returns
     -------
     Figure
         Medians of the individual predictions, darker as time goes on, with an arrow; points where both were measured.
+        Its ``numbers``: the medians by subject and time.
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
     for name in (x, y):
         if name not in data.outcomes:
             raise ModelError(f"hysteresis: no outcome {name!r} in the data; there are {', '.join(data.outcomes)}")
-    level = data.levels[-1]
+    level = data.subject
     labels = list(subjects or ()) or list(dict.fromkeys(data.observations[level]))[:4]
-    smooth = prediction.predicted(known, panels.fine(data.sel(**{level: labels}), data.time), random_seed=0)
+    data = data.sel(**{level: labels})
+    labels = list(dict.fromkeys(data.observations[level]))
+    smooth = prediction.predicted(known, moments.curves(known, data, data.time), random_seed=0)
     grid = storage.stored_dataset(smooth).observations
     middle = {name: smooth["posterior"][f"f_{name}"].median(("chain", "draw")).to_numpy() for name in (x, y)}
-    figure, axes = panels.panels(len(labels), min(columns, len(labels)))
-    for axis, label in zip(axes, labels, strict=False):
-        across, up = (middle[n][(grid[grid["outcome"] == n][level] == label).to_numpy()] for n in (x, y))
-        _loop(axis, across, up)
+    own = grid[grid["outcome"] == x].reset_index(drop=True)
+    drawn = own[[level, data.time]].assign(**middle)
+    made = panels.sheet(len(labels), min(columns, len(labels)), ax=ax, sharex=True, sharey=True)
+    for axis, label in zip(made.axes, labels, strict=True):
+        here = drawn[drawn[level] == label]
+        _loop(axis, here[x].to_numpy(), here[y].to_numpy())
         seen = data.observations[data.observations[level] == label]
         both = seen.pivot_table(index=data.time, columns="outcome", values="value").reindex(columns=[x, y]).dropna()
-        axis.plot(both[x], both[y], "o", color="black", markersize=3.5)
-        axis.set_title(f"{level} {label}", fontsize=9)
-    panels.name_axes(figure, x, y)
-    return figure
+        if len(both):
+            panels.points(axis, both[x], both[y], "both measured")
+        axis.set_title(f"{level} {label}", fontsize=panels.LARGE)
+    names = labels_of(known, data)
+    made.named(names(x), names(y))
+    return made.finished(f"Does {y} lag behind {x}?", drawn)
 
 
 def _loop(axis, x, y):
     """A path that darkens with time, with an arrow at its middle."""
     for i in range(len(x) - 1):
-        axis.plot(x[i : i + 2], y[i : i + 2], color="#3b6ea5", alpha=0.25 + 0.75 * i / len(x))
+        label = "predicted, darker as time goes on" if i == len(x) - 2 else None
+        axis.plot(x[i : i + 2], y[i : i + 2], color=BLUE, alpha=0.25 + 0.75 * i / len(x), label=label)
     i = int(np.argmax(np.hypot(np.diff(x) / (np.ptp(x) or 1), np.diff(y) / (np.ptp(y) or 1))))
-    axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": "#3b6ea5"})
+    axis.annotate("", (x[i + 1], y[i + 1]), (x[i], y[i]), arrowprops={"arrowstyle": "->", "color": BLUE})
 
 
 @checked
 def forecast(
     tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
-    outcome: Text | None = None, ci_prob: Share = CI_PROB, model: Model | None = None,
+    outcome: Text | None = None, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
 ):  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters
     ----------
     times : array, optional
-        By default from the first record to twice as far as the last.
+        By default from the first record to twice as far as the last, and to the last held out. The curve goes
+        through records, doses, lags and ends of infusions among them too.
     x : str, optional
         Column on the horizontal axis; by default time, or the structure's first input.
     held_out : Dataset, optional
         Other samples of the patient, not used by the forecast, shown as open circles.
     ci_prob : float
         Probability of the outer bands.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: what is drawn, a row for each place.
     """
     if REPORT not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
@@ -141,32 +204,44 @@ def forecast(
     if times is not None and not times:
         raise ModelError("plot.forecast: times holds no time; leave it out, or give some")
     values = panels.of_one(known, data, outcome)
-    if times is None:
-        records = data.observations[x].to_numpy()
-        if x == data.time:
-            records = np.append(records, data.doses[x].to_numpy(float))
-        times = np.linspace(records.min(), 2 * records.max() - records.min(), 2 * panels.GRID)
+    times = _span(data, x, held_out) if times is None else np.array(times)
+    times = moments.through(known, data, times) if x == data.time else times
     grid = data.over(**{x: times})
     after = prediction.predicted(known, grid, random_seed=0)
     before = prediction.predicted(replace(known, tree=_before(tree)), grid, random_seed=0)
-    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    made = panels.sheet(1, size=(6.4, 4.2), ax=ax)
+    (axis,) = made.axes
     expected, wide = (
         panels.of_one(known, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome], ci_prob))
         for found in (before, after)
     )
-    axis.fill_between(
-        times, expected[0], expected[-1], color="grey", alpha=0.2, label=f"before the samples, {100 * ci_prob:g} %"
-    )
-    panels.bands(axis, times, panels.quantiles(after["posterior"][f"f_{outcome}"], ci_prob), wide)
+    label = f"expected before the samples, {panels.percent(ci_prob)}"
+    axis.fill_between(times, expected[0], expected[-1], color=GREY, alpha=0.2, linewidth=0, label=label)
+    f = panels.quantiles(after["posterior"][f"f_{outcome}"], ci_prob)
+    panels.bands(axis, times, f, ci_prob, wide)
+    drawn = panels.banded(times, f, ci_prob, wide, before_eti_lb=expected[0], before_eti_ub=expected[-1])
+    others = pd.DataFrame({x: [], "value": []})
     if held_out is not None:
         others = held_out.observations[held_out.observations["outcome"] == outcome]
-        there = panels.of_one(known, held_out, outcome)
-        axis.plot(others[x], there, "o", color="black", fillstyle="none", label="not used")
+        others = others.assign(value=panels.of_one(known, held_out, outcome))
+        panels.points(axis, others[x], others["value"], "measured, not used", markersize=6, fillstyle="none")
     seen = data.observations[data.observations["outcome"] == outcome]
-    axis.plot(seen[x], values, "o", color="black", label="samples")
-    axis.set(xlabel=x, ylabel=outcome, title=f"Forecast of {data.subject} {data.observations[data.subject].iloc[0]}")
-    axis.legend(frameon=False)
-    return figure
+    panels.points(axis, seen[x], values, "samples", markersize=6, color=BLACK)
+    panels.from_nothing(made.axes, expected[0], wide[0], f[0], values[np.isfinite(values)], others["value"])
+    names = labels_of(known)
+    made.named(names(x), names(outcome))
+    return made.finished(f"What is to come of {data.subject} {data.observations[data.subject].iloc[0]}?", drawn)
+
+
+def _span(data, x, held_out):
+    """From the first record to twice as far as the last, and to the last that was held out; doses count where ``x`` is
+    the time."""
+    records = data.observations[x].to_numpy()
+    if x == data.time:
+        records = np.append(records, data.doses[x].to_numpy(float))
+    first, last = records.min(), 2 * records.max() - records.min()
+    last = last if held_out is None else max(last, held_out.observations[x].max())
+    return np.linspace(first, last, 2 * panels.GRID)
 
 
 def _before(tree):

@@ -1,13 +1,123 @@
-"""Axes and bands that the pictures share."""
+"""The sheet that every picture is drawn on: one style, axes with names and units, one legend, and the numbers beside.
+
+Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; what they tell, line styles and
+markers tell too, so that a print without colours can be read.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from nlmebayes.arguments import Kind
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.tails import tails
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60
+BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+GREY, BLACK = "#7f7f7f", "black"
+LARGE, SMALL = 9, 8  # points
+STYLE = {
+    "font.size": SMALL, "axes.titlesize": LARGE, "axes.labelsize": SMALL, "xtick.labelsize": SMALL - 1,
+    "ytick.labelsize": SMALL - 1, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3, "axes.xmargin": 0.03, "legend.frameon": False, "legend.fontsize": SMALL,
+    "figure.titlesize": LARGE + 1, "font.family": "sans-serif",
+}  # fmt: skip
+
+
+def _axes(value):
+    """One axes of matplotlib, or several of them."""
+    found = np.atleast_1d(np.asarray(value, dtype=object)).ravel()
+    if not all(isinstance(axis, Axes) for axis in found):
+        raise TypeError
+    return found
+
+
+Places = Annotated[np.ndarray, Kind("axes of matplotlib, or a list of them", _axes)]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A figure of its own, or axes that somebody gave, with a panel for each of the first ``count`` axes (row, column).
+
+    ``own``: whether the figure is this picture's alone, so that it may have a title and a legend.
+    """
+
+    figure: Figure
+    grid: np.ndarray
+    count: int
+    own: bool
+
+    @property
+    def axes(self):
+        """Those of the panels, row by row."""
+        return self.grid.ravel()[: self.count]
+
+    def named(self, x, y):
+        """Names on the axes, at the left and below where they are shared."""
+        for i, axis in enumerate(self.axes):
+            below = i + self.grid.shape[1] >= self.count
+            if below or not self.own:
+                axis.set_xlabel(x)
+                axis.xaxis.set_tick_params(labelbottom=True)
+            if i % self.grid.shape[1] == 0 or not self.own:
+                axis.set_ylabel(y)
+
+    def finished(self, title, numbers, legend=True):
+        """The figure, with the question that it answers as its title, what lines and bands are, and its numbers."""
+        shown = {}
+        for axis in self.axes:
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+                shown.setdefault(label, handle)
+        if self.own and self.count == 1:
+            self.axes[0].set_title(title, fontsize=LARGE, loc="left")
+        elif self.own:
+            self.figure.suptitle(title, fontsize=LARGE + 1, x=0.01, ha="left")
+        elif not self.axes[0].get_title():
+            self.axes[0].set_title(title, fontsize=LARGE, loc="left")
+        if legend and shown:
+            self._explained(list(shown.values()), list(shown))
+        self.figure.numbers = numbers
+        return self.figure
+
+    def _explained(self, handles, labels):
+        if not self.own:
+            self.axes[0].legend(handles, labels, frameon=False, fontsize=SMALL - 1)
+            return
+        widest = max(map(len, labels)) * 0.06 + 0.5  # inches of the longest entry, about
+        columns = max(1, min(len(labels), int(self.figure.get_figwidth() / widest)))
+        options = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": SMALL}
+        self.figure.legend(handles, labels, **options)
+
+
+def sheet(count, columns=1, size=(2.8, 2.3), ax=None, *, sharex=False, sharey=False, heights=None):
+    """A `Sheet` of so many panels, in rows of ``columns``; or of the axes that were given, which must be as many.
+
+    ``heights``: of rows in parts of each other, ``size`` is then that of the first.
+    """
+    if ax is not None:
+        if len(ax) != count:
+            raise ModelError(f"ax: this picture has {count} panels; got {len(ax)} axes")
+        return Sheet(ax[0].figure, np.array(ax, dtype=object)[None], count, own=False)
+    rows = -(-count // columns)
+    tall = rows if heights is None else sum(heights) / heights[0]
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(size[0] * columns, size[1] * tall + 0.5), sharex=sharex, sharey=sharey,
+            squeeze=False, layout="constrained", height_ratios=heights,
+        )  # fmt: skip
+        for axis in grid.flat:
+            axis.xaxis.label.set_size(SMALL)
+            axis.yaxis.label.set_size(SMALL)
+    for axis in grid.flat[count:]:
+        axis.set_visible(False)
+    return Sheet(figure, grid, count, own=True)
 
 
 def of_one(known, data, outcome, y=None):
@@ -25,14 +135,6 @@ def of_one(known, data, outcome, y=None):
         raise ModelError(f"{outcome}: {error}; plot.vpc has a picture of it") from None
 
 
-def _spread(values):
-    return np.linspace(float(np.min(values)), float(np.max(values)), GRID)
-
-
-def fine(data, x):
-    return data.over(**{x: _spread(data.observations[x])})
-
-
 def quantiles(variable, ci_prob):
     """Of the outer band, the inner one, the median, and back, (5, record)."""
     return variable.quantile(edges(ci_prob), dim=("chain", "draw")).to_numpy()
@@ -44,23 +146,36 @@ def edges(ci_prob):
     return [low, 0.25, 0.5, 0.75, high]
 
 
-def bands(axis, x, f, measured=()):
-    axis.fill_between(x, f[0], f[4], color="#3b6ea5", alpha=0.2, linewidth=0)
-    axis.fill_between(x, f[1], f[3], color="#3b6ea5", alpha=0.3, linewidth=0)
-    axis.plot(x, f[2], color="#3b6ea5")
-    for edge in measured[::4]:
-        axis.plot(x, edge, color="#3b6ea5", linestyle="--", linewidth=0.8)
+def percent(ci_prob):
+    return f"{100 * ci_prob:g} % interval"
 
 
-def panels(n, columns, size=(2.8, 2.3)):
-    rows = -(-n // columns)
-    shape = (size[0] * columns, size[1] * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=shape, sharex=True, squeeze=False, layout="constrained")
-    for axis in axes.flat[n:]:
-        axis.set_visible(False)
-    return figure, axes.flat[:n]
+def bands(axis, x, f, ci_prob, measured=(), name="prediction"):
+    """Bands of 50 % and ``ci_prob`` around a median, and the ends of the interval of new measurements."""
+    axis.fill_between(x, f[0], f[4], color=BLUE, alpha=0.2, linewidth=0, label=f"{name}, {percent(ci_prob)}")
+    axis.fill_between(x, f[1], f[3], color=BLUE, alpha=0.35, linewidth=0, label=f"{name}, {percent(0.5)}")
+    axis.plot(x, f[2], color=BLUE, label=f"{name}, median")
+    for i, edge in enumerate(measured[::4]):
+        label = None if i else f"new measurement, {percent(ci_prob)}"
+        axis.plot(x, edge, color=BLUE, linestyle="--", linewidth=0.8, label=label)
 
 
-def name_axes(figure, x, y):
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
+def points(axis, x, y, label, **options):
+    """Measurements."""
+    given = {"color": BLACK, "markersize": 3.5, "linestyle": "none", "marker": "o"} | options
+    axis.plot(x, y, label=label, **given)
+
+
+def from_nothing(axes, *values):
+    """Vertical axes from 0 on where nothing that is drawn lies below it; everything is drawn by then."""
+    if all(np.nanmin(v) >= 0 for v in values if np.size(v)):
+        for axis in (axis for axis in axes if axis.get_yscale() == "linear"):
+            axis.set_ylim(bottom=0.0)
+
+
+def banded(x, f, ci_prob, measured=None, **columns):
+    """The numbers of `bands`, a row for each place."""
+    found = dict(columns) | {"x": x, "median": f[2], "eti_lb": f[0], "eti_ub": f[4], "q25": f[1], "q75": f[3]}
+    if measured is not None:
+        found |= {"new_eti_lb": measured[0], "new_eti_ub": measured[4]}
+    return pd.DataFrame(found)

@@ -1,5 +1,6 @@
 """What regimens do, and whether they meet their targets."""
 
+from itertools import cycle
 from typing import Annotated
 
 import numpy as np
@@ -14,29 +15,40 @@ from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, TimeAbo
 from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.plot import panels
-from nlmebayes.plot.panels import CI_PROB
+from nlmebayes.plot.labels import labels_of
+from nlmebayes.plot.panels import CI_PROB, GREEN, ORANGE, PURPLE, SKY, Places
 
+PARTS = {
+    "p_below": ("below", SKY, "//"), "p_in": ("in range", GREEN, ""), "p_above": ("above", ORANGE, "\\\\")
+}  # fmt: skip
+SHADES = (GREEN, ORANGE, PURPLE)  # of targets
 Table = Annotated[pd.DataFrame, instance("a table of recommend", pd.DataFrame)]
 
 
 @checked
-def regimens(table: Table):
-    """Probability of being below, in and above the target by regimen, from the table of `recommend`."""
+def regimens(table: Table, *, ax: Places | None = None):
+    """Probability of being below, in and above the target by regimen, from the table of `recommend`: its ``numbers``.
+
+    ``ax``: axes to draw on, one for each target.
+    """
     if "target" not in table or not len(table):
         raise ModelError("plot.regimens: the table is not that of recommend; give nb.recommend(...)")
     targets = list(dict.fromkeys(table["target"]))
-    figure, axes = panels.panels(len(targets), min(2, len(targets)), size=(5.5, 3.6))
-    for axis, target in zip(axes, targets, strict=False):
+    rows = table.groupby("target").size().max()
+    columns = min(2, len(targets))
+    made = panels.sheet(len(targets), columns, size=(6.4 if columns == 1 else 5.5, 1.0 + 0.4 * rows), ax=ax)
+    for axis, target in zip(made.axes, targets, strict=True):
         part = table[table["target"] == target].sort_values("amount")
         left = np.zeros(len(part))
-        for column, colour in (("p_below", "#7fa7d1"), ("p_in", "#58a063"), ("p_above", "#d18a7f")):
-            axis.barh(part["regimen"], part[column], left=left, color=colour, label=column)
+        for column, (word, colour, hatch) in PARTS.items():
+            axis.barh(
+                part["regimen"], part[column], left=left, color=colour, hatch=hatch, edgecolor="white", label=word
+            )
             left = left + part[column].to_numpy()
-        axis.set(title=target, xlabel="probability", xlim=(0, 1))
-    handles, labels = axes[0].get_legend_handles_labels()
-    words = {"p_below": "below", "p_in": "in range", "p_above": "above"}
-    figure.legend(handles, [words[k] for k in labels], loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    return figure
+        axis.set_title(target, fontsize=panels.LARGE)
+        axis.set_xlim(0, 1)
+    made.named("probability", "")
+    return made.finished("Which regimen reaches the target?" if len(targets) > 1 else targets[0], table)
 
 
 @checked
@@ -44,7 +56,7 @@ def doses(
     forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
-    model: Model | None = None,
+    ax: Places | None = None, model: Model | None = None,
 ):  # fmt: skip
     """What each regimen does: bands of 50 % and ``ci_prob``, what is wanted of it, with what probability.
 
@@ -54,12 +66,19 @@ def doses(
         From `forecast`.
     regimens : Regimen, Plan or sequence of them
     targets : Target or sequence of Target
-        Troughs, peaks and averages are green bands, a threshold is a line; the time that a target is about is marked
+        Troughs, peaks and averages are bands, a threshold is a line; the time that a target is about is marked
         below. The title has the probability that all are met.
     times : array, optional
         By default from the first record to the end of the last interval.
     outcome, history, occasions, covariates, model
         As in `recommend`.
+    ax : Axes, optional
+        Axes to draw on, one for each regimen.
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: what is drawn, a row for each regimen and time.
     """
     plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
     targets = [targets] if isinstance(targets, Target) else list(targets)
@@ -69,18 +88,24 @@ def doses(
                    covariates=covariates)  # fmt: skip
     plans = recommendation.completed(case, plans)
     seen = case.patient.observations[case.patient.observations["outcome"] == case.outcome]
-    figure, axes = panels.panels(len(plans), min(columns, len(plans)), size=(4.6, 3.1))
-    for axis, (plan, exposures) in zip(axes, recommendation.evaluated(case, plans, targets), strict=True):
+    made, drawn = panels.sheet(len(plans), min(columns, len(plans)), (4.6, 3.1), ax, sharey=True), []
+    for axis, (plan, exposures) in zip(made.axes, recommendation.evaluated(case, plans, targets), strict=True):
         at = _moments_of(case, plan, targets, times)
         f = course(case, plan, at).predicted([part.amount for part in plan.parts])[:, : len(at)]
-        panels.bands(axis, at, np.nanquantile(f, panels.edges(ci_prob), axis=0))
-        axis.plot(seen[case.patient.time], seen["value"], "o", color="black", markersize=3.5)
-        for target in targets:
-            _wanted(axis, target, target.window(plan))
+        quantiles = np.nanquantile(f, panels.edges(ci_prob), axis=0)
+        panels.bands(axis, at, quantiles, ci_prob)
+        drawn.append(panels.banded(at, quantiles, ci_prob, regimen=str(plan)))
+        panels.points(axis, seen[case.patient.time], seen["value"], "samples")
         met = np.all([t.met(x) for x, t in zip(exposures, targets, strict=True)], axis=0).mean()
-        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=9)
-    panels.name_axes(figure, case.patient.time, case.outcome)
-    return figure
+        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=panels.LARGE)
+    drawn = pd.concat(drawn, ignore_index=True)
+    for axis, plan in zip(made.axes, plans, strict=True):
+        for target, colour in zip(targets, cycle(SHADES)):
+            _wanted(axis, target, target.window(plan), colour)
+    panels.from_nothing(made.axes, drawn["eti_lb"], seen["value"].dropna())
+    names = labels_of(case.known)
+    made.named(names(case.patient.time), names(case.outcome))
+    return made.finished("What does each regimen do, and how likely does it meet all targets?", drawn)
 
 
 def _moments_of(case, plan, targets, times):
@@ -96,15 +121,16 @@ def _moments_of(case, plan, targets, times):
     return np.unique(np.concatenate([times, inside, inside + 1e-6 * np.ptp(times)]))
 
 
-def _wanted(axis, target, window):
+def _wanted(axis, target, window, colour):
     """The range of a concentration, or the time that another exposure is about."""
-    green = "#58a063"
     if isinstance(target, TimeAbove):
-        axis.axhline(target.mic / target.free, color=green, linestyle=":")
+        axis.axhline(target.mic / target.free, color=colour, linestyle=":", label=f"threshold of {target}")
     elif isinstance(target, Trough | Peak | AverageConcentration):
         high = target.high if np.isfinite(target.high) else max(axis.get_ylim()[1] * target.scale, target.low)
-        axis.axhspan(target.low / target.scale, high / target.scale, color=green, alpha=0.15, linewidth=0)
+        shown = {"color": colour, "alpha": 0.18, "linewidth": 0, "label": f"wanted: {target}"}
+        axis.axhspan(target.low / target.scale, high / target.scale, **shown)
     if window[0] < window[1]:
-        axis.plot(window, [0.01, 0.01], color=green, linewidth=3, transform=axis.get_xaxis_transform())
+        under = axis.get_xaxis_transform()
+        axis.plot(window, [0.01, 0.01], color=colour, linewidth=3, transform=under, label=f"time of {target}")
     else:
-        axis.axvline(window[0], color=green, linewidth=0.8)
+        axis.axvline(window[0], color=colour, linewidth=0.8, linestyle="--", label=f"time of {target}")

@@ -1,0 +1,266 @@
+r"""What the records of a design can tell of a population: expected information, to first order in the random effects.
+
+With the predictions f of a block of records that depend on each other, their slopes G in the random effects and F in
+the fixed effects, at no effects, and the variances R of the measurements around them,
+
+.. math:: y \sim N(f, V), \quad V = G \Omega G' + R, \quad M_\theta = \sum F' V^{-1} F, \quad
+    M_{ab} = \tfrac12 \sum \operatorname{tr} (V^{-1} \partial_a V \, V^{-1} \partial_b V)
+
+for a, b among log omega, correlations and logs of residual parts. What means say of variances is left out (the reduced
+first-order matrix of Retout, Mentré and Bruno 2002, Stat. Med. 21, 2623-2639, doi:10.1002/sim.1041), and so is what the
+variance of a record says that is the only one of its group: omega and sigma would be parted there by the form of the
+residual alone, of which nobody is sure.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse import csgraph
+
+from nlmebayes.inference.gauss_newton import GaussNewton
+from nlmebayes.model.build import independent
+from nlmebayes.model.hierarchy import fixed_prior, scale_of_data
+
+LARGEST, EVENLY = 60, 100  # blocks that are looked at: those with most records, and some of the others
+MOST = 1500  # records of a block, from which on nothing is said
+STEP = 1e-3  # of the logarithm of a residual part
+FACTORS = (0.1, 1.0, 10.0)  # of predictions at which parts of a residual should differ in what they do
+ALIKE = 1e-3  # relative difference of what two parts do to the variance that makes them one
+CORRELATION = 0.5  # about the prior SD of one
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of the population: its ``kind`` (theta, omega, corr, sigma), the level or outcome that it is ``of``, and
+    the ``parameters`` that it is about."""
+
+    name: str
+    kind: str
+    of: str
+    parameters: tuple
+
+
+@dataclass(frozen=True, eq=False)
+class Information:
+    """Expected information (quantity, quantity) about quantities, each in units of the SD of its default prior.
+
+    ``lone``: by level, the share of the records that are the only one of their group.
+    """
+
+    quantities: tuple
+    matrix: np.ndarray
+    lone: dict
+
+
+def expected(model, design, theta, sigma):
+    """The `Information` of a model on a design at typical values, or None where records hang together too far, or are
+    times to events.
+
+    Parameters
+    ----------
+    theta : dict of (term,) by parameter
+    sigma : dict of part -> value by outcome
+    """
+    if any(model.residual_of(o.name).folds for o in design.outcomes):
+        return None
+    records = _Records(*independent(model, design), theta, sigma)
+    if not len(records.r) or max(map(len, records.blocks)) > MOST:
+        return None
+    try:
+        matrix = sum(times * records.of_block(here) for here, times in records.chosen)
+    except np.linalg.LinAlgError:  # nothing scatters
+        return None
+    q = len(records.quantities)
+    if not np.isfinite(matrix).all():
+        return None
+    free = np.linalg.pinv(matrix[q:, q:])
+    matrix = matrix[:q, :q] - matrix[:q, q:] @ free @ matrix[q:, :q]
+    return Information(records.quantities, matrix, {k: float(v.mean()) for k, v in records.lone.items()})
+
+
+class _Records:
+    """All records that say something: their slopes and variances at typical values."""
+
+    def __init__(self, model, design, theta, sigma):
+        self.model, self.design = model, design
+        self.problem = problem = GaussNewton(model, design)
+        x = np.zeros(problem.matrix.shape[1])
+        x[: problem.terms] = np.concatenate([np.zeros(0), *(theta[name] for name in problem.names)])
+        factor = {name: np.diag(v) for name, v in problem.variation.items()}
+        each = problem.derivatives(x, factor, sigma, drawn=False)[2]
+        parts = [self._outcome(o, *each[o.name], sigma) for o in design.outcomes]
+        unit, g, r, changes, names = zip(*parts, strict=True)
+        self.unit, self.g, self.r = (np.concatenate(x) for x in (unit, g, r))
+        self.parts = [(o.name, name) for o, own in zip(design.outcomes, names, strict=True) for name in own]
+        free = [_one_trial(model.residual_of(o.name), o) for o in design.outcomes]
+        free = linalg.block_diag(*[np.ones((len(x), int(one))) for x, one in zip(r, free, strict=True)])
+        self.changes = np.concatenate([linalg.block_diag(*changes), free], axis=1)
+
+    def _outcome(self, o, f, g, sigma):
+        """Unit, slopes in the parameters and variance of the records of an outcome that are expected to say something,
+        what each part of the residual does to the log variance (record, part), and the names of these parts."""
+        start = _numbers(sigma[o.name])
+        steps = STEP * np.eye(len(start))
+
+        def log_variance(values, at=f):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return -np.log(self.problem.density(o, at, {o.name: _like(values, sigma[o.name])})[2])
+
+        def told(at):
+            up, down = (np.array([log_variance(start + way * step, at) for step in steps]) for way in (1, -1))
+            with np.errstate(invalid="ignore"):  # of records that say nothing
+                found = (up - down).reshape(len(start), len(at)).T / (2 * STEP)
+            return np.nan_to_num(found, posinf=0, neginf=0)
+
+        r = log_variance(start)
+        known = np.isfinite(r) & np.isfinite(g).all(axis=1)
+        kept = _apart(np.concatenate([told(c * f) for c in FACTORS]))
+        kept = np.zeros(0, dtype=int) if _one_trial(self.model.residual_of(o.name), o) else kept
+        names = [_names(sigma[o.name])[k] for k in kept]
+        return o.unit[known], g[known], np.exp(r[known]), told(f)[known][:, kept], names
+
+    @cached_property
+    def quantities(self):
+        """Every `Quantity`, in the order of the rows of the information."""
+        found = []
+        for name in self.problem.names:
+            terms = self.design.fixed[name].terms
+            words = [name if term == "Intercept" else f"the effect of {term} on {name}" for term in terms]
+            found += [Quantity(word, "theta", name, (name,)) for word in words]
+        for level in self.design.levels:
+            for e in level.effects:
+                found.append(Quantity(f"omega_{level.name} of {e.name}", "omega", level.name, (e.parameter,)))
+            for j, k in _pairs(level):
+                one, other = level.effects[j], level.effects[k]
+                word = f"corr_{level.name} of {one.name} and {other.name}"
+                found.append(Quantity(word, "corr", level.name, (one.parameter, other.parameter)))
+        found += [Quantity(f"sigma_{outcome}_{part}", "sigma", outcome, ()) for outcome, part in self.parts]
+        return tuple(found)
+
+    @cached_property
+    def lone(self):
+        """Whether each record is the only one of its group, by level."""
+        found = {}
+        for level in self.design.levels:
+            group = level.of_unit[self.unit]
+            found[level.name] = np.bincount(group, minlength=len(level.labels))[group] == 1
+        return found
+
+    @cached_property
+    def blocks(self):
+        """Records that hang together, as arrays of their numbers."""
+        n = len(self.r)
+        columns, start = [], 0
+        for level in self.design.levels:
+            columns.append(start + level.of_unit[self.unit])
+            start += len(level.labels)
+        if not columns:
+            return [np.array([k]) for k in range(n)]
+        rows = np.tile(np.arange(n), len(columns))
+        graph = sparse.coo_array((np.ones(len(rows)), (rows, n + np.concatenate(columns))), (n + start, n + start))
+        which = csgraph.connected_components(graph, directed=False)[1][:n]
+        order = np.argsort(which, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
+
+    @property
+    def chosen(self):
+        """Blocks to look at, each with how many it stands for."""
+        order = sorted(range(len(self.blocks)), key=lambda k: -len(self.blocks[k]))
+        rest = order[LARGEST:]
+        some = [rest[k] for k in np.unique(np.linspace(0, len(rest) - 1, min(EVENLY, len(rest))).astype(int))]
+        found = [(self.blocks[k], 1.0) for k in order[:LARGEST]]
+        return found + [(self.blocks[k], len(rest) / len(some)) for k in some]
+
+    @cached_property
+    def slopes(self):
+        """In the fixed effects (record, term), and in those of each level (record, effect)."""
+        problem = self.problem
+        places = self.unit[:, None] * len(problem.names) + np.arange(len(problem.names))
+        rows = np.repeat(np.arange(len(self.r)), len(problem.names))
+        shape = len(self.r), problem.matrix.shape[0]
+        fixed = sparse.csr_array((self.g.ravel(), (rows, places.ravel())), shape) @ problem.matrix[:, : problem.terms]
+        random = {}
+        for level in self.design.levels:
+            which = [problem.names.index(e.parameter) for e in level.effects]
+            own = self.g[:, which] * level.z[self.unit] * problem.variation[level.name]
+            alone = self.lone[level.name]
+            if alone.any():  # their variances follow R, whatever the model says
+                share = (own[alone] ** 2 / self.r[alone, None]).mean(axis=0)
+                own[alone] = np.sqrt(share * self.r[alone, None])
+            random[level.name] = own
+        return fixed.toarray() * self._spread, random
+
+    @cached_property
+    def _spread(self):
+        """SDs of the default priors of the fixed effects, (term,)."""
+        scale = scale_of_data(self.model, self.design)
+        each = [
+            list(fixed_prior(p, self.design.fixed[p.name], scale).parameters["sigma"].values())
+            for p in self.model.parameters
+            if self.design.fixed[p.name].terms
+        ]
+        return np.concatenate([np.zeros(0), *each])
+
+    def of_block(self, here):
+        """Information of the records of a block."""
+        fixed, random = self.slopes
+        v, changes = np.diag(self.r[here]), []
+        for level in self.design.levels:
+            group, g = level.of_unit[self.unit[here]], random[level.name][here]
+            same = group[:, None] == group
+            for k in range(g.shape[1]):
+                changes.append(2 * np.outer(g[:, k], g[:, k]) * same)
+                v = v + changes[-1] / 2
+            for j, k in _pairs(level):
+                cross = np.outer(g[:, j], g[:, k])
+                changes.append(CORRELATION * (cross + cross.T) * same)
+        changes += [np.diag(self.r[here] * each) for each in self.changes[here].T]
+        inverse = np.linalg.inv(v)
+        terms = fixed.shape[1]
+        products = np.array([inverse @ change for change in changes]).reshape(len(changes), -1)
+        other = np.array([(inverse @ change).T for change in changes]).reshape(len(changes), -1)
+        found = np.zeros((terms + len(changes),) * 2)
+        found[:terms, :terms] = fixed[here].T @ inverse @ fixed[here]
+        found[terms:, terms:] = 0.5 * products @ other.T
+        return found
+
+
+def _pairs(level):
+    return [(i, j) for b in level.blocks if b.name for i in b.effects for j in b.effects if i < j]
+
+
+def _apart(told):
+    """The parts that do something to variances which those before them do not, at predictions of any size; others (the
+    tails of a t law) are told by more than variances."""
+    kept = []
+    for k, x in enumerate(told.T):
+        before = told[:, kept]
+        rest = x - before @ np.linalg.lstsq(before, x, rcond=None)[0]
+        if np.linalg.norm(rest) > ALIKE * np.sqrt(len(x)):
+            kept.append(k)
+    return np.array(kept, dtype=int)
+
+
+def _one_trial(residual, o):
+    """Whether the variance of an answer follows from its mean, so that a single one tells nothing of it."""
+    counted = residual.shares(o.values[None], o.columns) if residual.discrete else None
+    return counted is not None and all(np.max(of) <= 1 for _, of in counted.values())
+
+
+def _names(sigma):
+    """Names of the parts of a residual, those with a formula once for each coefficient."""
+    return [name for name, x in sigma.items() for _ in range(np.size(x))]
+
+
+def _numbers(sigma):
+    """Parts of a residual on the whole line: logarithms of numbers, coefficients of a formula as they are."""
+    return np.concatenate([np.zeros(0), *(np.ravel(x) if np.ndim(x) else [np.log(x)] for x in sigma.values())])
+
+
+def _like(values, sigma):
+    """The parts of `_numbers`, shaped as ``sigma``."""
+    ends = np.cumsum([np.size(x) for x in sigma.values()])[:-1]
+    each = zip(sigma.items(), np.split(values, ends), strict=True) if sigma else ()
+    return {name: part if np.ndim(x) else float(np.exp(part[0])) for (name, x), part in each}
