@@ -1,6 +1,5 @@
 """`compare`: groups left out beside exact answers, criteria beside printed ones, and what is refused."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

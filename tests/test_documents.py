@@ -107,3 +107,14 @@ def test_the_models_of_the_page_of_outcomes_are_models():
     frame = pd.DataFrame({"id": [1, 1, 2], "time": [0.0, 1.0, 0.0], "marker": 1.0, "death": [3.0, np.nan, 2.0]})
     data = nb.Dataset.from_frame(frame, outcome=("marker", "death"), levels="id", time="time")
     assert (nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_death"] > 0).all()
+
+
+def test_the_comparison_of_its_page_is_that_of_lme4(capsys):
+    maxima, fits = blocks("docs/comparison.md")
+    names = {}
+    exec(compile(maxima, "docs/comparison.md", "exec"), names)
+    table = nb.compare(names["maxima"]).table["minus2ll"].round(2).to_dict()
+    assert table == {"slopes": 1751.94, "intercepts": 1794.08}
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("1751.94", "1794.08", "bicc_delattre"))
+    compile(fits, "docs/comparison.md", "exec")

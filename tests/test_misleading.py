@@ -63,3 +63,13 @@ def test_every_criterion_of_the_maximum_agrees(compared):
     assert (by_maximum.table[criteria].idxmin() == "with").all()
     assert by_maximum.table["minus2ll"]["without"] - by_maximum.table["minus2ll"]["with"] > 12
     assert by_maximum.table["elpd"].isna().all()
+
+
+def test_check_shows_both_and_says_what_each_is_of():
+    frame = covariate()
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    one = np.ones((len(frame), 1))
+    report = nb.check(tree(data, "mu ~ 1 + (1|id)", one, one))
+    assert report.groups[["level", "groups"]].to_numpy().tolist() == [["id", 40]]
+    assert report.groups["elpd"].item() < report.loo["elpd"].item() - 40
+    assert "given the effects of their group" in str(report) and "Groups left out" in str(report)

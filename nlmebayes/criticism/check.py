@@ -10,6 +10,7 @@ from arviz_stats import loo
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.criticism import convergence, doubts, sensitivity
 from nlmebayes.criticism.examination import examined
+from nlmebayes.criticism.subjects import COLUMNS, subjects
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import middle
@@ -46,7 +47,11 @@ class Report:
         Independence and exchangeability: by test of what, against what, the size of the effect (share explained, R²;
         correlation; W) and the p-value adjusted for all tests. Empty where chains disagree. docs/criticism.md.
     loo : DataFrame
-        PSIS-LOO by outcome: elpd, its SE, effective number of parameters, records with k above 0.7.
+        PSIS-LOO of records by outcome, given the random effects: elpd, its SE, effective number of parameters, records
+        with k above 0.7. It says how well more records of the same groups are predicted, not how well new groups are.
+    groups : DataFrame
+        Subjects left out, with their random effects integrated out, as `compare` has them: elpd, its SE and Monte Carlo
+        error, how many have heavy-tailed weights. Empty where that would take long.
     parametrisation : DataFrame
         In what each random effect was sampled, and why; empty for a tree that is not from `fit`.
     divergences : int
@@ -59,6 +64,7 @@ class Report:
     predictive: pd.DataFrame
     tests: pd.DataFrame
     loo: pd.DataFrame
+    groups: pd.DataFrame
     parametrisation: pd.DataFrame
     divergences: int
     findings: tuple[str, ...]
@@ -82,9 +88,11 @@ class Report:
             parts += ["", "Independence and exchangeability", _table(self.tests.groupby("test", sort=False).head(1))]
         parts += [
             "",
-            "PSIS-LOO",
+            "PSIS-LOO of records, given the effects of their group (between models that differ in these: compare)",
             _table(self.loo),
         ]
+        if len(self.groups):
+            parts += ["", "Groups left out, their effects integrated out", _table(self.groups)]
         if len(self.parametrisation):
             parts += ["", "Parametrisation", _table(self.parametrisation)]
         parts += ["", f"Divergences: {self.divergences}"]
@@ -152,8 +160,9 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
         *accuracy.findings(model, design, tree),
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
+    groups = pd.DataFrame(columns=COLUMNS) if estimated else subjects(known)
     return Report(
-        population, shrunk, predictive, doubts.table(tests), cross.drop(columns="rows"), chosen, divergences,
+        population, shrunk, predictive, doubts.table(tests), cross.drop(columns="rows"), groups, chosen, divergences,
         tuple(findings),
     )  # fmt: skip
 

@@ -97,9 +97,10 @@ def _importance(log_density):
     if not np.isfinite(log_density).all():  # a draw under which the group cannot be
         return -np.inf, np.inf, np.zeros(len(log_density))
     weight, khat = smoothed(-log_density)
-    top = log_density.max()
-    elpd = top + np.log(weight @ np.exp(log_density - top))
-    return elpd, khat, weight * np.expm1(log_density - elpd)
+    with np.errstate(divide="ignore"):  # a weight of 0
+        each = np.log(weight) + log_density
+    elpd = logsumexp(each)
+    return elpd, khat, np.exp(each - elpd) - weight
 
 
 @dataclass(frozen=True, eq=False)
