@@ -28,6 +28,7 @@ MOST = 1500  # records of a block, from which on nothing is said
 STEP = 1e-3  # of the logarithm of a residual part
 FACTORS = (0.1, 1.0, 10.0)  # of predictions at which parts of a residual should differ in what they do
 ALIKE = 1e-3  # relative difference of what two parts do to the variance that makes them one
+HIDDEN = 0.01  # squared slopes at no effects, of those at others, below which there are none
 CORRELATION = 0.5  # about the prior SD of one
 
 
@@ -46,12 +47,14 @@ class Quantity:
 class Information:
     """Expected information (quantity, quantity) about quantities, each in units of the SD of its default prior.
 
-    ``lone``: by level, the share of the records that are the only one of their group.
+    ``lone``: by level, the share of the records that are the only one of their group. ``hidden``: names of parameters
+    that act through random effects alone (loadings, what follows from a latent slope), of which means say nothing.
     """
 
     quantities: tuple
     matrix: np.ndarray
     lone: dict
+    hidden: tuple
 
 
 def expected(model, design, theta, sigma):
@@ -77,7 +80,8 @@ def expected(model, design, theta, sigma):
         return None
     free = np.linalg.pinv(matrix[q:, q:])
     matrix = matrix[:q, :q] - matrix[:q, q:] @ free @ matrix[q:, :q]
-    return Information(records.quantities, matrix, {k: float(v.mean()) for k, v in records.lone.items()})
+    lone = {name: float(alone.mean()) for name, alone in records.lone.items()}
+    return Information(records.quantities, matrix, lone, records.hidden)
 
 
 class _Records:
@@ -90,6 +94,7 @@ class _Records:
         x[: problem.terms] = np.concatenate([np.zeros(0), *(theta[name] for name in problem.names)])
         factor = {name: np.diag(v) for name, v in problem.variation.items()}
         each = problem.derivatives(x, factor, sigma, drawn=False)[2]
+        self.hidden = self._hidden(x, factor, sigma, each)
         parts = [self._outcome(o, *each[o.name], sigma) for o in design.outcomes]
         unit, g, r, changes, names = zip(*parts, strict=True)
         self.unit, self.g, self.r = (np.concatenate(x) for x in (unit, g, r))
@@ -120,6 +125,14 @@ class _Records:
         kept = np.zeros(0, dtype=int) if _one_trial(self.model.residual_of(o.name), o) else kept
         names = [_names(sigma[o.name])[k] for k in kept]
         return o.unit[known], g[known], np.exp(r[known]), told(f)[known][:, kept], names
+
+    def _hidden(self, x, factor, sigma, each):
+        """Names of parameters in which predictions hardly slope at no effects, and do at others."""
+        x = x.copy()
+        x[self.problem.terms :] = np.random.default_rng(0).standard_normal(len(x) - self.problem.terms)
+        other = self.problem.derivatives(x, factor, sigma, drawn=False)[2]
+        here, there = (sum((g**2).sum(axis=0) for _, g in slopes.values()) for slopes in (each, other))
+        return tuple(name for name, a, b in zip(self.problem.names, here, there, strict=True) if a < HIDDEN * b)
 
     @cached_property
     def quantities(self):
