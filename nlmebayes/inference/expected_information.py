@@ -31,6 +31,7 @@ AWAY = 0.02  # step of fixed effects along a direction, in SDs of their default 
 FACTORS = (0.1, 1.0, 10.0)  # of predictions at which parts of a residual should differ in what they do
 ALIKE = 1e-3  # relative difference of what two parts do to the variance that makes them one
 REACH = 3.0  # SDs of the default priors, within which fixed effects are taken: a pilot may have run away
+HIDDEN = 1e-4  # squared slopes at no effects, of those at others, below which there are none
 HARDLY = 1.0  # information of means on a direction, beside 1 of its prior, below which variances are asked too
 CORRELATION = 0.5  # about the prior SD of one
 
@@ -50,12 +51,14 @@ class Quantity:
 class Information:
     """Expected information (quantity, quantity) about quantities, each in units of the SD of its default prior.
 
-    ``lone``: by level, the share of the records that are the only one of their group.
+    ``lone``: by level, the share of the records that are the only one of their group. ``hidden``: names of parameters
+    in which predictions slope only where there are effects (a product of two of them), of which nothing is said.
     """
 
     quantities: tuple
     matrix: np.ndarray
     lone: dict
+    hidden: tuple
 
 
 def expected(model, design, theta, sigma):
@@ -84,7 +87,7 @@ def expected(model, design, theta, sigma):
         return None
     matrix = _without(matrix, q)
     lone = {name: float(alone.mean()) for name, alone in records.lone.items()}
-    return Information(records.quantities, matrix, lone)
+    return Information(records.quantities, matrix, lone, records.hidden)
 
 
 def _without(matrix, q):
@@ -118,6 +121,7 @@ class _Records:
         self.theta = np.clip(theta, *(self.law[0] + way * REACH * self.law[1] for way in (-1, 1)))
         x[: problem.terms] = self.theta
         factor = {name: np.diag(v) for name, v in problem.variation.items()}
+        self.start = x, factor
         each = problem.derivatives(x, factor, sigma, drawn=False)[2]
         parts = [self._outcome(o, *each[o.name], sigma) for o in design.outcomes]
         unit, g, r, changes, names = zip(*parts, strict=True)
@@ -149,6 +153,15 @@ class _Records:
         kept = np.zeros(0, dtype=int) if _one_trial(self.model.residual_of(o.name), o) else kept
         names = [_names(sigma[o.name])[k] for k in kept]
         return o.unit[known], g[known], np.exp(r[known]), told(f)[known][:, kept], names
+
+    @property
+    def hidden(self):
+        """Names of parameters in which predictions hardly slope at no effects, and do at others."""
+        (x, factor), terms, rng = self.start, self.problem.terms, np.random.default_rng(0)
+        other = np.concatenate([x[:terms], rng.standard_normal(len(x) - terms)])
+        each = (self.problem.derivatives(at, factor, self.sigma, drawn=False)[2].values() for at in (x, other))
+        here, there = (sum((g**2).sum(axis=0) for _, g in slopes) for slopes in each)
+        return tuple(name for name, a, b in zip(self.problem.names, here, there, strict=True) if a < HIDDEN * b)
 
     @cached_property
     def quantities(self):

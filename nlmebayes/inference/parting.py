@@ -96,7 +96,7 @@ def _units(model, data):
 
 def _together(model, found):
     """Sets of quantities that lie in the directions of which the records say next to nothing."""
-    believed = np.diag([float(_stated(model, quantity)) for quantity in found.quantities])
+    believed = np.diag([float(_stated(model, q) or q.of in found.hidden) for q in found.quantities])
     values, vectors = np.linalg.eigh(found.matrix + believed)
     space = vectors[:, values < LITTLE]
     projection = space @ space.T
