@@ -214,7 +214,7 @@ def test_only_the_same_fit_goes_on(ready, sampled):
     mode = sampler.approximate("map", random_seed=1)
     with pytest.raises(ModelError, match="resume takes the tree of a sampled fit"):
         sampler.sample(draws=10, tune=10, chains=2, progressbar=False, resume=mode)
-    with pytest.raises(ModelError, match=r"method must be 'nuts', .* or 'pathfinder'; got 'advi'"):
+    with pytest.raises(ModelError, match=r"method must be 'nuts', .* or 'reml'; got 'advi'"):
         nb.fit(model, nb.datasets.dyestuff(), method="advi")
 
 

@@ -60,6 +60,12 @@ def test_the_system_of_its_page_is_a_model():
     assert central == pytest.approx([5.0 - 0.5 * 30, -0.1 * 10])
 
 
+def test_the_page_of_pictures_runs_as_printed():
+    for code in blocks("docs/pictures.md"):
+        exec(compile(code, "docs/pictures.md", "exec"), {})
+    plt.close("all")
+
+
 def test_the_page_of_criticism_runs_as_printed():
     names = {}
     for code in blocks("docs/criticism.md"):

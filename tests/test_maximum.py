@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import HospitalProfile, LinearMixed, LogisticGrowth, OneCompartment
-from nlmebayes.individuals.judging import judged
+from nlmebayes.evaluation.evaluator import Draws
+from nlmebayes.individuals.clusters import at_many
 from nlmebayes.individuals.placing import populated
 from nlmebayes.model.build import designed
 
@@ -18,6 +20,9 @@ LINEAR = {
     "pastes": nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)"),
     "penicillin": nb.Model(LinearMixed(), "mu ~ 1 + (1|plate) + (1|sample)"),
 }
+
+
+LINEAR_BATCH = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
 
 
 def about(tree):
@@ -199,14 +204,18 @@ def test_a_ridge_is_integrated_whole():
     assert found["marginal"].attrs["alone"] > 0
 
 
-def test_a_draw_far_from_the_others_has_the_integral_of_its_own_nodes(theophylline):
-    data = nb.datasets.theophylline().drop_sel(time=0.0)
-    population = populated(THEO, designed(THEO, data, measured=True))
-    x = theophylline["estimates"]["point"].to_numpy()
-    ready = judged(population, data, x, population.place(x), 0)
-    far = x + np.array([0.2, -0.1, 0.3, 0.4, -0.3, 0.3, 0.15])
-    own = judged(population, data, far, population.place(far), 0).finer
-    assert ready.finer.log_likelihood(far) == pytest.approx(own.log_likelihood(far), abs=0.02)
+def test_draws_far_apart_have_nodes_that_cover_them():
+    """SDs of effects from 0.001 to 100, six batches, beside the multivariate normal density."""
+    data, model, rng, n = nb.datasets.dyestuff(), LINEAR_BATCH, np.random.default_rng(1), 120
+    tau, sigma, mu = np.geomspace(1e-3, 100, n), 52 * np.exp(0.15 * rng.standard_normal(n)), rng.normal(1527, 20, n)
+    population = populated(model, designed(model, data, measured=True))
+    drawn = Draws({"mu": mu[:, None]}, {"Batch": tau[:, None]}, {}, {"Yield": {"a": sigma}}, {}, {})
+    found = at_many(population, data, population.coordinates.vector(drawn), 0)
+    y, one = data.observations["value"].to_numpy().reshape(6, 5), np.ones((5, 5))
+    exact = [[stats.multivariate_normal(np.full(5, m), s**2 * np.eye(5) + t**2 * one).logpdf(each) for each in y]
+             for m, t, s in zip(mu, tau, sigma, strict=True)]  # fmt: skip
+    assert found.value == pytest.approx(np.array(exact), abs=0.03)
+    assert found.error.max() < 0.01
 
 
 def test_influence_is_what_leaving_one_out_does():

@@ -139,6 +139,7 @@ DESIGNS = {
     "no absorption, ka known": (kinetics(fixed={"ka": 1.5}), study(LATE), []),
     "no absorption, a prior": (kinetics("ka ~ 1", priors={"theta_ka": nb.Prior("Normal", mu=0.4, sigma=0.2)}),
                                study(LATE), []),
+    "no absorption, a typical value with its spread": (kinetics("ka ~ 1", typical={"ka": (1.5, 0.2)}), study(LATE), []),
     "two times, three effects": (kinetics(), study((1.0, 8.0)), [
         SOME + "v, ka, omega_id of ka and sigma_conc_b: all have the same records, at time 1, 8 h only; take some at "
         "time between 0.0672 and 0.941 h too"
@@ -150,7 +151,7 @@ DESIGNS = {
     ]),
     "rich, correlated": (kinetics(*CORRELATED, structure=BOLUS), study(RICH), []),
     "before elimination": (kinetics(structure=BOLUS), study((0.05, 0.1)), [
-        SOME + "cl and omega_id of cl: all have the same records, at time 0.05, 0.1 h only; take some at time between 7"
+        SOME + "cl and omega_id of cl: all have the same records, at time 0.05, 0.1 h only; take some at time between 1"
     ]),
     "one concentration": (kinetics("cl ~ 1", "v ~ 1", structure=BOLUS, residual=nb.Combined()), study((1.0, 1.02)), [
         SOME + "cl, sigma_conc_a and sigma_conc_b: all have the same records, at time 1, 1.02 h only"

@@ -87,6 +87,29 @@ def test_a_group_with_too_few_records_has_no_estimate_alone():
     assert table["mean"].notna().all()
 
 
+def test_what_a_balanced_group_says_is_that_of_the_textbook():
+    """One-way layout, n records each: SE sigma / sqrt(n), shrinkage sigma^2 / (sigma^2 + n tau^2)."""
+    data, tau, sigma = nb.datasets.dyestuff(), 40.0, 50.0
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    table = nb.pooling(stated(model, data, draws=20, theta_mu=[1527.5], omega_Batch=[tau], sigma_Yield_a=sigma))
+    means = data.observations.groupby("Batch")["value"].mean() - 1527.5
+    assert table["alone_se"].to_numpy() == pytest.approx(sigma / np.sqrt(5), rel=1e-6)
+    assert table["shrinkage_pct"].to_numpy() == pytest.approx(100 * sigma**2 / (sigma**2 + 5 * tau**2), rel=1e-6)
+    expected = 2 * stats.norm.cdf(-np.abs(means[table.index]) / np.sqrt(tau**2 + sigma**2 / 5))
+    assert table["p_conflict"].to_numpy() == pytest.approx(expected, rel=1e-6)
+    assert (table["omega"] == tau).all() and {"mean", "sd", "median", "eti_lb", "eti_ub"} <= set(table)
+
+
+def test_who_is_not_of_the_population_is_marked():
+    frame = nb.datasets.table("dyestuff")
+    frame.loc[frame["Batch"] == "A", "Yield"] += 400.0
+    data = nb.Dataset.from_frame(frame, outcome="Yield", levels="Batch", duplicates="keep")
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    tree = stated(model, data, draws=20, theta_mu=[1527.5], omega_Batch=[40.0], sigma_Yield_a=50.0)
+    assert (nb.pooling(tree)["p_conflict"] < 0.05 / 6).tolist() == [True] + [False] * 5
+    assert "contradicts the population" in nb.plot.shrinkage(tree).axes[0].get_legend_handles_labels()[1]
+
+
 def test_unknown_levels_and_effects_are_told(tree):
     with pytest.raises(ValueError, match="no level 'site' in this tree; there are Subject"):
         nb.pooling(tree, "site")
@@ -96,7 +119,7 @@ def test_unknown_levels_and_effects_are_told(tree):
 
 def test_the_picture_shows_every_group(tree):
     figure = nb.plot.shrinkage(tree, effect="mu:Days")
-    alone, estimate = figure.axes[0].lines[1:3]
+    alone, estimate = [line for line in figure.axes[0].lines if line.get_linestyle() == "None"]
     assert len(alone.get_xdata()) == len(estimate.get_xdata()) == 18
     assert np.ptp(alone.get_xdata()) > 0
     plt.close(figure)

@@ -11,6 +11,7 @@ APART = 4  # SDs within a chain between the means of chains that sit in differen
 ENERGY = 0.3  # E-BFMI below which it is reported; Betancourt 2016, arXiv:1604.00695
 HIGHEST = 0.99  # acceptance beyond which there is no higher one to advise
 CROWD = 10  # divergences from which on it is asked where they lie
+WORDS = {"ml": "maximum likelihood", "reml": "restricted maximum likelihood", "map": "the mode of the posterior"}
 UNSURE = 0.1  # error of -2 log L that is named
 CONDITION = 1000  # of the correlations of estimates, beyond which they are ill-conditioned (NONMEM's usual limit)
 STILL = 1e-9  # relative SD of the draws of a chain that does not move
@@ -48,8 +49,8 @@ def _estimated(tree):
     """What maximum likelihood leaves open."""
     told, about = tree[ESTIMATES].to_dataset(), said(tree, "nlmebayes_fit")
     yield (
-        f"maximum likelihood, -2 log L {about['minus2ll']:.2f}: one population with standard errors, no posterior; for "
-        "probabilities, and where subjects are few, fit with nuts"
+        f"{WORDS[about['method']]}, -2 log L {about['minus2ll']:.2f}: one population with standard errors, no "
+        "posterior; for probabilities, and where subjects are few, fit with nuts"
     )
     if not about["converged"]:
         yield f"the search of the maximum did not end in {about['rounds']} rounds: estimates are not the likeliest ones"

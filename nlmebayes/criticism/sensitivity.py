@@ -10,54 +10,13 @@ Source: Kallioinen, Paananen, Bürkner and Vehtari (2024), Stat. Comput. 34, 57.
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 from arviz_stats import psense
 
-from nlmebayes.evaluation.evaluator import UNCOMPILED
-from nlmebayes.parameter.laws import IMPROPER, alike
+from nlmebayes.evaluation.log_priors import correlations, log_priors, values_of, within
 
 FEWEST = 400  # draws whose weights tell 0.15 from noise
 PULLED, MOVED = 0.15, 0.05  # sensitivities to prior and likelihood from which on it is said
-
-
-def within(laws, posterior):
-    """Those that are proper and of variables of a posterior."""
-    return [law for law in laws if law.variable in posterior and law.prior.family not in IMPROPER]
-
-
-def values_of(laws, posterior):
-    """Draws of what laws are of, (chain, draw, law)."""
-    found = []
-    for law in laws:
-        x = posterior[law.variable]
-        own = {x.dims[2]: law.coordinate} if x.ndim > 2 else {}
-        found.append(x.sel(own).to_numpy())
-    return np.stack(found, axis=-1)
-
-
-def log_priors(laws, values):
-    """Log-densities of laws at their values, (chain, draw, law)."""
-    found = np.empty(values.shape)
-    for here, prior, squared in alike(laws):
-        x = values[..., here]
-        log_density = pm.logp(prior.of(), x**2 if squared else x).eval(mode=UNCOMPILED)
-        found[..., here] = log_density + np.log(x) if squared else log_density
-    return found
-
-
-def correlations(laws, design, posterior):
-    """(laws, log-densities (chain, draw, law)) of the correlations of each block."""
-    stated, found, log_densities = {law.variable: law for law in laws}, [], []
-    for level in design.levels:
-        for block in level.blocks:
-            law = stated.get(f"chol_corr_{block.variable(level)}")
-            if law is not None and law.prior.family == "LKJCorr":
-                k = np.array(block.effects)
-                corr = posterior[f"corr_{level.name}"].to_numpy()[..., k[:, None], k]
-                found.append(law)
-                log_densities.append((law.prior.parameters["eta"] - 1) * np.linalg.slogdet(corr)[1])
-    return found, log_densities
 
 
 def log_likelihood(design, records, posterior):

@@ -5,7 +5,7 @@ Quasi-random nodes of which a tenth are drawn from the population see it, by the
 weights. Such groups are integrated by adaptive importance sampling from many places (`particles`), each on its own.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,6 @@ AGREED = 0.02  # difference of two rules in the log-likelihood of a group that i
 ERRORS = 4.0  # standard errors of the judge, within which the two agree
 UNEQUAL = 0.01  # difference of two products in the log-likelihood of a group, from which on neither is trusted
 OTHERS = 1e-3  # probability of other modes, with which a group is integrated on its own
-ENOUGH = 0.002  # error of the log-likelihood of a group, for which the fewest nodes are taken
 TOTAL, FINEST = 0.02, 2500  # error of all groups for which there are more nodes than usual, and how many rows of them
 PARTICLES, ROUNDS, WORTH = 4000, 4, 4000  # of adaptive importance sampling
 JUDGES = 512  # nodes of the judge
@@ -32,24 +31,19 @@ JUDGES = 512  # nodes of the judge
 @dataclass(frozen=True, eq=False)
 class Judged:
     """Integrals of all groups: ``whole``, and ``own`` ones of the groups at positions ``hard``; by group the ``error``
-    at the population of the nodes and ``khat`` of the judge's weights; ``fine`` has the most nodes."""
+    at the population of the nodes and ``khat`` of the judge's weights."""
 
     whole: Integral
     hard: np.ndarray
     own: tuple
     error: np.ndarray
     khat: np.ndarray
-    fine: Integral
+    rough: Integral | None = None  # a product of fewer nodes
 
     @property
     def method(self):
         """How most groups are integrated."""
         return "quadrature" if self.whole.gauss else "importance"
-
-    @property
-    def finer(self):
-        """The same with as many nodes as there may be."""
-        return replace(self, whole=self.fine)
 
     @property
     def integral(self):
@@ -69,21 +63,26 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
     if not place.target.size:
         whole = population.quadrature(x, place, (1, 1))
         none = np.zeros(len(population.nest.labels))
-        return Judged(whole, none[:0].astype(int), (), none, none, whole)
+        return Judged(whole, none[:0].astype(int), (), none, none)
     value, spread, khat = _judge(population, x, place, rng)
+    rough = None
     if orders:
-        fine = population.quadrature(x, place, orders[0]) if known is None else known
-        whole, here, error = _plain(population, x, place, orders, fine)
+        whole = population.quadrature(x, place, orders[0]) if known is None else known
+        here, error = whole.log_likelihood(x), np.full(len(value), np.nan)
+        if len(orders) > 1:
+            rough = population.quadrature(x, place, orders[1])
+            error = np.abs(rough.log_likelihood(x) - here)
         finest = population.orders(FINEST)[0]
         if error.sum() > TOTAL and finest != orders[0]:
-            fine, before = population.quadrature(x, place, finest), fine
-            error = np.abs(fine.log_likelihood(x) - before.log_likelihood(x))
+            rough, whole = whole, population.quadrature(x, place, finest)
+            here, before = whole.log_likelihood(x), here
+            error = np.abs(here - before)
     else:
-        fine = whole = population.rule(x, place, ROWS, 4 * SCATTERED, seed)
+        whole = population.rule(x, place, ROWS, 4 * SCATTERED, seed)
         here = whole.log_likelihood(x)
         error = np.zeros(len(here)) if whole.gauss else np.maximum(np.abs(here - value) / 2, spread / 2)
     if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
-        return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan), whole)
+        return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan))
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
     doubtful = apart | (khat > KHAT) | ~place.closed | (place.others > OTHERS) | (error > UNEQUAL)
     hard, own = [], []
@@ -96,18 +95,7 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
             error[i] = max(error[i], min(away, spread))
         else:
             hard, own, error[i] = [*hard, i], [*own, integral], spread
-    return Judged(whole, np.array(hard, dtype=int), tuple(own), error, khat, fine)
-
-
-def _plain(population, x, place, orders, fine):
-    """The product of fewest nodes that is right enough, its log-likelihoods, and what these may miss, (group,)."""
-    best = fine.log_likelihood(x)
-    if len(orders) == 1:
-        return fine, best, np.full(len(best), np.nan)
-    coarse = population.quadrature(x, place, orders[1])
-    rough = coarse.log_likelihood(x)
-    error = np.abs(rough - best)
-    return (coarse, rough, error) if error.max() < ENOUGH else (fine, best, error)
+    return Judged(whole, np.array(hard, dtype=int), tuple(own), error, khat, rough)
 
 
 def _judge(population, x, place, rng):

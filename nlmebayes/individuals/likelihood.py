@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from numpy.polynomial import chebyshev
 
 from nlmebayes.arguments import Array, Count, Seed, Text, Tree, checked
 from nlmebayes.errors import ModelError, warn
@@ -12,12 +11,10 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.prediction import labelled_population
-from nlmebayes.individuals.judging import AGREED, judged
+from nlmebayes.individuals.clusters import at_many
 from nlmebayes.individuals.placing import populated
 from nlmebayes.model.model import Data, Model
 
-POINTS = 9  # of the scale of a part of a residual, between which log-densities are interpolated
-LARGEST = 50_000_000  # numbers that are kept for it
 MARGINAL = "marginal"  # group of errors and k-hat, and variable of the log-likelihoods
 UNSURE = 0.05  # error of the log-likelihood of a group that is warned of
 
@@ -84,19 +81,13 @@ def log_likelihood(
     else:
         x = population.coordinates.vector(every).mean(axis=0, keepdims=True)
         x, shape = (_stated(population, x, at) if isinstance(at, dict) else x), (1, 1)
-    centre = x.mean(axis=0)
-    ready = judged(population, data, centre, population.place(centre), random_seed or 0, known.training)
-    error = _far(population, ready, x)
-    if len(x) == 1 or error.max(initial=0.0) > AGREED:  # more nodes, which cover more
-        ready = ready.finer
-        error = _far(population, ready, x)
-    values, error = over_draws(ready, x), np.maximum(ready.error, error)
+    found = at_many(population, data, x, random_seed or 0, known.training)
     level, labels = population.nest.level, np.array(population.nest.labels, dtype=object)
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1]), level: labels}
-    values = xr.Dataset({MARGINAL: (("chain", "draw", level), values.reshape(*shape, -1))}, coords=coords)
-    about = xr.Dataset({"error": (level, error), "khat": (level, ready.khat)}, coords={level: labels})
-    about.attrs = {"method": ready.method, "nodes": int(np.prod(ready.whole.shape)), "alone": len(ready.hard)}
-    _tell(level, labels, error)
+    values = xr.Dataset({MARGINAL: (("chain", "draw", level), found.value.reshape(*shape, -1))}, coords=coords)
+    about = xr.Dataset({"error": (level, found.error), "khat": (level, found.khat)}, coords={level: labels})
+    about.attrs = {"method": found.method, "nodes": found.nodes, "alone": found.alone}
+    _tell(level, labels, found.error)
     groups = {
         "posterior": labelled_population(design, population.coordinates.population(x), shape),
         "log_likelihood": values, MARGINAL: about,
@@ -137,60 +128,3 @@ def _stated(population, x, values):
         else:
             parts[kind][rest] = value
     return population.coordinates.vector(Draws(parts["theta"], parts["omega"], parts["corr"], sigma, {}, {}))
-
-
-def over_draws(ready, x):
-    """Log-likelihoods (draw, group) of `Judged` integrals at coordinates x (draw, coordinate)."""
-    found = _over(ready.whole, x)
-    for i, integral in zip(ready.hard, ready.own, strict=True):
-        found[:, i] = _over(integral, x)[:, 0]
-    return found
-
-
-def _over(integral, x):
-    """Of an `Integral`. What moves with the parts of residuals alone is interpolated between Chebyshev points of these,
-    exact to rounding for scales that differ by less than a factor of three."""
-    scales = np.arange(integral.coordinates.of_sigma.start, integral.coordinates.size)
-    points = POINTS ** len(scales)
-    fixed = np.abs(x[:, integral.free] - integral.origin[integral.free]).max(initial=0.0) == 0
-    if not fixed or points >= len(x) or points * integral.log_weight[:, 0].size > LARGEST:
-        return np.stack([integral.log_likelihood(each) for each in x])
-    low, high = x[:, scales].min(axis=0), x[:, scales].max(axis=0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
-    t = chebyshev.chebpts1(POINTS)
-    grid = np.stack(np.meshgrid(*[t] * len(scales), indexing="ij"), axis=-1).reshape(-1, len(scales))
-    here = np.repeat(x[:1], points, axis=0)
-    here[:, scales] = middle + half * grid
-    dense = np.stack([integral.records(each) for each in here])
-    lost = np.isneginf(dense).any(axis=0)
-    dense = np.where(lost, 0.0, dense)
-    back = np.linalg.inv(chebyshev.chebvander(t, POINTS - 1))
-    each = chebyshev.chebvander((x[:, scales] - middle) / half, POINTS - 1) @ back  # (draw, scale, point)
-    share = each[:, 0] if len(scales) else np.ones((len(x), 1))
-    for k in range(1, len(scales)):
-        share = (share[:, :, None] * each[:, k, None]).reshape(len(x), -1)
-    found = []
-    for place, weight in zip(x, share, strict=True):
-        value = np.where(lost, -np.inf, np.tensordot(weight, dense, axes=1))
-        found.append(integral.weighed(place, value).value)
-    return np.stack(found)
-
-
-def _far(population, ready, x):
-    """How far off the nodes are for the draw that is farthest from the population that they were made for, (group,)."""
-    spread = x.std(axis=0)
-    known = spread > 1e-12
-    none = np.zeros(len(population.nest.labels))
-    if not known.any():
-        return none
-    away = (((x - x.mean(axis=0))[:, known] / spread[known]) ** 2).sum(axis=1)
-    far = x[np.argmax(away)]
-    whole = ready.whole
-    start = {name: mean for name, (mean, _) in whole.weighed(far, whole.records(far)).moments().items()}
-    place = population.place(far, start)
-    orders = population.orders(whole.shape[0] * whole.shape[1])
-    if not whole.gauss or not orders:
-        return none
-    found = np.abs(population.quadrature(far, place, orders[0]).log_likelihood(far) - whole.log_likelihood(far))
-    found[ready.hard] = 0.0
-    return found

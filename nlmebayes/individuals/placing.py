@@ -11,6 +11,7 @@ from nlmebayes.individuals.integral import Integral
 from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, elsewhere, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
 from nlmebayes.individuals.rules import cubature, product, scattered
+from nlmebayes.individuals.starts import REACH
 from nlmebayes.model.model import Model
 
 MOST = 24  # effects of a group whose curvature is found by differences; of more it is Gauss-Newton's
@@ -217,12 +218,12 @@ def _taken(matrices, which, rows, columns, real):
 
 
 def _standardised(target, effects):
-    """z (group, column) of effects by level."""
+    """z (group, column) of effects by level, none farther out than anybody is."""
     z = np.zeros((len(target.labels), target.size))
     each = {name: np.linalg.solve(target.population.cholesky(name)[0], x.T).T for name, x in effects.items()}
     for level, g, k, subject, column in target.columns:
         z[subject, column] = each[level.name][g, k]
-    return z
+    return np.clip(z, -REACH, REACH)
 
 
 def populated(model, design):

@@ -19,6 +19,8 @@ from nlmebayes.evaluation.quantities import quantities
 from nlmebayes.individuals.likelihood import MARGINAL
 from nlmebayes.individuals.placing import populated
 from nlmebayes.inference.maximum import Search
+from nlmebayes.inference.parting import unparted
+from nlmebayes.inference.penalty import Penalty
 from nlmebayes.inference.restricted import Restricted
 from nlmebayes.inference.starts import check_scatter, pilot
 from nlmebayes.model.build import assemble, designed
@@ -29,8 +31,9 @@ NODES = 512  # from which effects are drawn
 MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
 
 
-def estimated(model, data, *, restricted=False, random_seed=None):
-    """The tree of the population of maximum likelihood, or of restricted maximum likelihood; priors are not read.
+def estimated(model, data, method, *, random_seed=None):
+    """The tree of the likeliest population: "ml" whatever the priors, "reml" with fixed effects integrated out, "map"
+    the most probable one under the priors.
 
     Raises
     ------
@@ -47,16 +50,21 @@ def estimated(model, data, *, restricted=False, random_seed=None):
     found = pilot(model, design)
     check_scatter(design, found)
     search = Search(model, design, data, np.sqrt(np.maximum(np.diag(found.covariance), 0.0)))
-    x, more = started(search.coordinates, found), {}
-    if restricted:
+    for doubt in unparted(model, data, design, found.theta, found.sigma):
+        warn(doubt)
+    laws = assemble(model, design)[1].laws
+    x, more = started(search.coordinates, found), {"method": method}
+    if method == "map":
+        search.added = Penalty(laws, search.coordinates, design)
+    if method == "reml":
         x, value, covariance, boundary = Restricted(search, x, found.eta).maximum()
         best, here = search.finished(x, found.eta, 1, converged=True), ~boundary
         hessian = np.zeros_like(covariance)
         hessian[np.ix_(here, here)] = np.linalg.inv(covariance[np.ix_(here, here)])
-        best, more = replace(best, hessian=hessian, boundary=boundary), {"method": "reml", "minus2reml": -2 * value}
+        best, more = replace(best, hessian=hessian, boundary=boundary), more | {"minus2reml": -2 * value}
     else:
         best = search.maximum(x, found.eta)
-    return _tree(model, data, design, best, random_seed, more)
+    return _tree(model, data, design, best, random_seed, more, laws)
 
 
 def started(coordinates, found):
@@ -74,7 +82,7 @@ def started(coordinates, found):
     return coordinates.vector(Draws(theta, omega, corr, sigma, {}, {}))[0]
 
 
-def _tree(model, data, design, best, seed, more):
+def _tree(model, data, design, best, seed, more, laws):
     c, rng = best.population.coordinates, np.random.default_rng(seed)
     population = c.population(best.x[None])
     eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
@@ -86,14 +94,14 @@ def _tree(model, data, design, best, seed, more):
     told |= {ESTIMATES: _estimates(model, design, best), MARGINAL: _marginal(best)}
     tree = storage.attach(prediction.as_tree(told), model, data)
     tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best) | more)
-    tree.attrs[storage.LAWS] = storage.written_laws(assemble(model, design)[1].laws)
+    tree.attrs[storage.LAWS] = storage.written_laws(laws)
     return tree
 
 
 def _about(estimates, best):
     records = sum(len(samples.places) for samples in best.place.target.observed)
     return {
-        "method": "ml", "draws": 1, "minus2ll": float(-2 * best.value.sum()), "minus2ll_error": best.total_error,
+        "draws": 1, "minus2ll": float(-2 * best.value.sum()), "minus2ll_error": best.total_error,
         "parameters": len(best.x), "groups": len(best.value), "records": int(records), "rounds": best.rounds,
         "converged": bool(best.converged), "integral": best.method, "boundary": list(estimates.attrs["boundary"]),
     }  # fmt: skip

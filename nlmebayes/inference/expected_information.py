@@ -6,10 +6,11 @@ the fixed effects, at no effects, and the variances R of the measurements around
 .. math:: y \sim N(f, V), \quad V = G \Omega G' + R, \quad M_\theta = \sum F' V^{-1} F, \quad
     M_{ab} = \tfrac12 \sum \operatorname{tr} (V^{-1} \partial_a V \, V^{-1} \partial_b V)
 
-for a, b among log omega, correlations and logs of residual parts. What means say of variances is left out (the reduced
-first-order matrix of Retout, Mentré and Bruno 2002, Stat. Med. 21, 2623-2639, doi:10.1002/sim.1041), and so is what the
-variance of a record says that is the only one of its group: omega and sigma would be parted there by the form of the
-residual alone, of which nobody is sure.
+for a, b among log omega, correlations and logs of residual parts: the reduced first-order matrix of Retout, Mentré and
+Bruno 2002, Stat. Med. 21, 2623-2639, doi:10.1002/sim.1041. Where means say next to nothing of some direction of the
+fixed effects, what variances say of it is added (loadings, an effect of a latent slope), after all that they must say
+of variances. Left out is what the variance of a record says that is the only one of its group: omega and sigma would be
+parted there by the form of the residual alone, of which nobody is sure.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,15 @@ from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.model.build import independent
 from nlmebayes.model.hierarchy import fixed_prior, scale_of_data
 
-LARGEST, EVENLY = 60, 100  # blocks that are looked at: those with most records, and some of the others
+LARGEST, EVENLY = 40, 60  # blocks that are looked at: those with most records, and some of the others
 MOST = 1500  # records of a block, from which on nothing is said
 STEP = 1e-3  # of the logarithm of a residual part
+AWAY = 0.02  # step of fixed effects along a direction, in SDs of their default priors
 FACTORS = (0.1, 1.0, 10.0)  # of predictions at which parts of a residual should differ in what they do
 ALIKE = 1e-3  # relative difference of what two parts do to the variance that makes them one
+REACH = 3.0  # SDs of the default priors, within which fixed effects are taken: a pilot may have run away
+HIDDEN = 1e-4  # squared slopes at no effects, of those at others, below which there are none
+HARDLY = 1.0  # information of means on a direction, beside 1 of its prior, below which variances are asked too
 CORRELATION = 0.5  # about the prior SD of one
 
 
@@ -46,12 +51,14 @@ class Quantity:
 class Information:
     """Expected information (quantity, quantity) about quantities, each in units of the SD of its default prior.
 
-    ``lone``: by level, the share of the records that are the only one of their group.
+    ``lone``: by level, the share of the records that are the only one of their group. ``hidden``: names of parameters
+    in which predictions slope only where there are effects (a product of two of them), of which nothing is said.
     """
 
     quantities: tuple
     matrix: np.ndarray
     lone: dict
+    hidden: tuple
 
 
 def expected(model, design, theta, sigma):
@@ -65,30 +72,56 @@ def expected(model, design, theta, sigma):
     """
     if any(model.residual_of(o.name).folds for o in design.outcomes):
         return None
-    records = _Records(*independent(model, design), theta, sigma)
+    theta = np.concatenate([np.zeros(0), *(theta[p.name] for p in model.parameters)])
+    model, design = independent(model, design)
+    records = _Records(model, design, theta, sigma)
     if not len(records.r) or max(map(len, records.blocks)) > MOST:
         return None
     try:
         matrix = sum(times * records.of_block(here) for here, times in records.chosen)
+        matrix = _through_variances(records, matrix)
     except np.linalg.LinAlgError:  # nothing scatters
         return None
     q = len(records.quantities)
     if not np.isfinite(matrix).all():
         return None
-    free = np.linalg.pinv(matrix[q:, q:])
-    matrix = matrix[:q, :q] - matrix[:q, q:] @ free @ matrix[q:, :q]
-    return Information(records.quantities, matrix, {k: float(v.mean()) for k, v in records.lone.items()})
+    matrix = _without(matrix, q)
+    lone = {name: float(alone.mean()) for name, alone in records.lone.items()}
+    return Information(records.quantities, matrix, lone, records.hidden)
+
+
+def _without(matrix, q):
+    """Information on the first ``q`` numbers when the others are not known."""
+    return matrix[:q, :q] - matrix[:q, q:] @ np.linalg.pinv(matrix[q:, q:]) @ matrix[q:, :q]
+
+
+def _through_variances(records, matrix):
+    """Information with what variances say of directions of the fixed effects of which means say next to nothing."""
+    terms = records.slopes[0].shape[1]
+    values, vectors = np.linalg.eigh(matrix[:terms, :terms])
+    hardly = vectors[:, values < HARDLY]
+    if not hardly.size:
+        return matrix
+    moved = [[records.at(records.theta + way * AWAY * records.law[1] * u) for way in (1, -1)] for u in hardly.T]
+    if any(len(one.r) != len(records.r) for pair in moved for one in pair):
+        return matrix
+    both = sum(times * records.of_variances(here, moved) for here, times in records.chosen)
+    found = matrix.copy()
+    found[:terms, :terms] += hardly @ _without(both, len(moved)) @ hardly.T
+    return found
 
 
 class _Records:
     """All records that say something: their slopes and variances at typical values."""
 
     def __init__(self, model, design, theta, sigma):
-        self.model, self.design = model, design
+        self.model, self.design, self.sigma = model, design, sigma
         self.problem = problem = GaussNewton(model, design)
         x = np.zeros(problem.matrix.shape[1])
-        x[: problem.terms] = np.concatenate([np.zeros(0), *(theta[name] for name in problem.names)])
+        self.theta = np.clip(theta, *(self.law[0] + way * REACH * self.law[1] for way in (-1, 1)))
+        x[: problem.terms] = self.theta
         factor = {name: np.diag(v) for name, v in problem.variation.items()}
+        self.start = x, factor
         each = problem.derivatives(x, factor, sigma, drawn=False)[2]
         parts = [self._outcome(o, *each[o.name], sigma) for o in design.outcomes]
         unit, g, r, changes, names = zip(*parts, strict=True)
@@ -120,6 +153,15 @@ class _Records:
         kept = np.zeros(0, dtype=int) if _one_trial(self.model.residual_of(o.name), o) else kept
         names = [_names(sigma[o.name])[k] for k in kept]
         return o.unit[known], g[known], np.exp(r[known]), told(f)[known][:, kept], names
+
+    @property
+    def hidden(self):
+        """Names of parameters in which predictions hardly slope at no effects, and do at others."""
+        (x, factor), terms, rng = self.start, self.problem.terms, np.random.default_rng(0)
+        other = np.concatenate([x[:terms], rng.standard_normal(len(x) - terms)])
+        each = (self.problem.derivatives(at, factor, self.sigma, drawn=False)[2].values() for at in (x, other))
+        here, there = (sum((g**2).sum(axis=0) for _, g in slopes) for slopes in each)
+        return tuple(name for name, a, b in zip(self.problem.names, here, there, strict=True) if a < HIDDEN * b)
 
     @cached_property
     def quantities(self):
@@ -190,41 +232,65 @@ class _Records:
                 share = (own[alone] ** 2 / self.r[alone, None]).mean(axis=0)
                 own[alone] = np.sqrt(share * self.r[alone, None])
             random[level.name] = own
-        return fixed.toarray() * self._spread, random
+        return fixed.toarray() * self.law[1], random
 
     @cached_property
-    def _spread(self):
-        """SDs of the default priors of the fixed effects, (term,)."""
+    def law(self):
+        """Means and SDs of the default priors of the fixed effects, (2, term)."""
         scale = scale_of_data(self.model, self.design)
-        each = [
-            list(fixed_prior(p, self.design.fixed[p.name], scale).parameters["sigma"].values())
-            for p in self.model.parameters
-            if self.design.fixed[p.name].terms
-        ]
-        return np.concatenate([np.zeros(0), *each])
+        matrices = [(p, self.design.fixed[p.name]) for p in self.model.parameters]
+        each = [fixed_prior(p, matrix, scale).parameters for p, matrix in matrices if matrix.terms]
+        return np.array(
+            [np.concatenate([np.zeros(0), *(list(q[name].values()) for q in each)]) for name in ("mu", "sigma")]
+        )
+
+    def at(self, theta):
+        """The same at other fixed effects (term,)."""
+        return _Records(self.model, self.design, theta, self.sigma)
 
     def of_block(self, here):
         """Information of the records of a block."""
-        fixed, random = self.slopes
-        v, changes = np.diag(self.r[here]), []
+        fixed, changes = self.slopes[0][here], self._changes(here)
+        inverse, terms = np.linalg.inv(self._variance(here)), fixed.shape[1]
+        found = np.zeros((terms + len(changes),) * 2)
+        found[:terms, :terms] = fixed.T @ inverse @ fixed
+        found[terms:, terms:] = _traces(inverse, changes)
+        return found
+
+    def of_variances(self, here, moved):
+        """Information of variances on directions of the fixed effects, and then on all that they depend on otherwise;
+        ``moved``: pairs of the same records a step along each direction, and back."""
+        along = [(one._random(here) - other._random(here)) / (2 * AWAY) for one, other in moved]
+        return _traces(np.linalg.inv(self._variance(here)), [*along, *self._changes(here)])
+
+    def _random(self, here):
+        """Covariance of the records of a block through random effects."""
+        found = np.zeros((len(here), len(here)))
         for level in self.design.levels:
-            group, g = level.of_unit[self.unit[here]], random[level.name][here]
+            g, group = self.slopes[1][level.name][here], level.of_unit[self.unit[here]]
+            found += (g @ g.T) * (group[:, None] == group)
+        return found
+
+    def _variance(self, here):
+        return self._random(here) + np.diag(self.r[here])
+
+    def _changes(self, here):
+        """Slopes of the variance of a block in all that it depends on."""
+        found = []
+        for level in self.design.levels:
+            g, group = self.slopes[1][level.name][here], level.of_unit[self.unit[here]]
             same = group[:, None] == group
-            for k in range(g.shape[1]):
-                changes.append(2 * np.outer(g[:, k], g[:, k]) * same)
-                v = v + changes[-1] / 2
+            found += [2 * np.outer(column, column) * same for column in g.T]
             for j, k in _pairs(level):
                 cross = np.outer(g[:, j], g[:, k])
-                changes.append(CORRELATION * (cross + cross.T) * same)
-        changes += [np.diag(self.r[here] * each) for each in self.changes[here].T]
-        inverse = np.linalg.inv(v)
-        terms = fixed.shape[1]
-        products = np.array([inverse @ change for change in changes]).reshape(len(changes), -1)
-        other = np.array([(inverse @ change).T for change in changes]).reshape(len(changes), -1)
-        found = np.zeros((terms + len(changes),) * 2)
-        found[:terms, :terms] = fixed[here].T @ inverse @ fixed[here]
-        found[terms:, terms:] = 0.5 * products @ other.T
-        return found
+                found.append(CORRELATION * (cross + cross.T) * same)
+        return found + [np.diag(self.r[here] * each) for each in self.changes[here].T]
+
+
+def _traces(inverse, changes):
+    """tr(V^-1 A V^-1 B) / 2 of all pairs of changes."""
+    products = np.array([inverse @ change for change in changes]).reshape(len(changes), *inverse.shape)
+    return 0.5 * np.einsum("aij,bji->ab", products, products, optimize=True)
 
 
 def _pairs(level):

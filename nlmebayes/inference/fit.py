@@ -36,11 +36,12 @@ def fit(
     backend : {"numba", "jax"}
         What compiles the log-density; "jax" is for accelerators, see `sampler`.
     method : {"nuts", "map", "laplace", "pathfinder", "ml", "reml"}
-        All but the first are approximations, for exploration and simulation studies: the posterior mode (one draw),
-        a normal law there, or Pathfinder. `check` names them as such, with the k-hat of their weights. ``"ml"`` is no
-        posterior: the population of maximum likelihood, whatever the priors, one draw with the most probable effects,
-        standard errors in the group ``estimates``, and -2LL; `compare` reads it. ``"reml"``: variances of a linear
-        mixed model by restricted maximum likelihood.
+        Approximations, for exploration and simulation studies, are ``"laplace"``, a normal law at the posterior mode,
+        and ``"pathfinder"``; `check` names them as such, with the k-hat of their weights. The others are no posterior
+        but one population, with the random effects integrated out: one draw, with the most probable effects, standard
+        errors in the group ``estimates``, and -2LL. ``"ml"`` is the likeliest one whatever the priors, ``"reml"`` that
+        of a linear mixed model with the fixed effects integrated out, ``"map"`` the most probable one under the priors
+        (of SDs, correlations and scales on their natural scale).
     resume : DataTree or True, optional
         A tree of the same fit: its chains go on where they ended, after another ``tune`` steps, and the new draws are
         appended. True, with ``store``: the chains of a fit that was killed go on from what is on disk, if there is
@@ -76,8 +77,8 @@ def fit(
     before = streaming.beginning(store) if resume is True else resume
     if before is not None:
         resuming.same_fit(model, data, before)
-    if method in ("ml", "reml"):
-        return estimated(model, data, restricted=method == "reml", random_seed=random_seed)
+    if method in ("ml", "reml", "map"):
+        return estimated(model, data, method, random_seed=random_seed)
     ready = sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)

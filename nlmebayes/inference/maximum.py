@@ -210,7 +210,7 @@ class Search:
         weighed = integral.weighed(x, local.value)
         scores = weighed.scores(local.slope)
         hessian = self._hessian(integral, local, x, start)
-        ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral)).finer
+        ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral))
         return Maximum(
             self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores, boundary,
             place, ready.method, tuple(map(int, ready.hard)), rounds, converged,

@@ -19,7 +19,7 @@ TOGETHER = 0.05  # of two quantities in one direction that are told together
 ALONE = 0.7  # share of the records that are the only one of their group, from which on that is the reason
 FEW = 6  # places that are written out
 GRID = 120  # places that are tried
-BEYOND = 100.0  # how far, in the range of the records
+BEYOND = 20.0  # how far, in the range of the records
 GOOD = 0.5  # of what the best place would tell
 LEAST = 0.02  # what the best place must tell, in squares of a change of the prediction by its size
 ENOUGH = 0.1  # the same, of a place among the records, which is preferred to one beyond them
@@ -96,7 +96,7 @@ def _units(model, data):
 
 def _together(model, found):
     """Sets of quantities that lie in the directions of which the records say next to nothing."""
-    believed = np.diag([float(_stated(model, quantity)) for quantity in found.quantities])
+    believed = np.diag([float(_stated(model, q) or q.of in found.hidden) for q in found.quantities])
     values, vectors = np.linalg.eigh(found.matrix + believed)
     space = vectors[:, values < LITTLE]
     projection = space @ space.T
@@ -112,7 +112,9 @@ def _together(model, found):
 
 
 def _stated(model, quantity):
-    """Whether the prior of a quantity was stated."""
+    """Whether the prior of a quantity was stated, by itself or as the spread beside a typical value."""
+    if quantity.kind == "theta" and isinstance(model.typical.get(quantity.of), tuple):
+        return True
     variable = {"theta": f"theta_{quantity.of}", "omega": f"omega_{quantity.of}", "corr": f"corr_{quantity.of}"}
     return variable.get(quantity.kind, quantity.name) in model.priors
 

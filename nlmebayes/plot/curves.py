@@ -83,8 +83,7 @@ def _drawn(known, data, x, outcome, ci_prob):
     fine = moments.curves(known, data, x)
     smooth = prediction.predicted(known, fine, random_seed=0)
     f = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
-    measured = panels.quantiles(smooth["posterior_predictive"][outcome], ci_prob)
-    wide = panels.of_one(known, fine, outcome, measured)
+    wide = panels.new_measurements(known, fine, smooth, outcome, ci_prob)
     grid = storage.stored_dataset(smooth).observations
     grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
     own = {name: grid[name] for name in data.levels}
@@ -207,13 +206,13 @@ def forecast(
     times = _span(data, x, held_out) if times is None else np.array(times)
     times = moments.through(known, data, times) if x == data.time else times
     grid = data.over(**{x: times})
-    after = prediction.predicted(known, grid, random_seed=0)
-    before = prediction.predicted(replace(known, tree=_before(tree)), grid, random_seed=0)
+    after, earlier = prediction.predicted(known, grid, random_seed=0), replace(known, tree=_before(tree))
+    before = prediction.predicted(earlier, grid, random_seed=0)
     made = panels.sheet(1, size=(6.4, 4.2), ax=ax)
     (axis,) = made.axes
     expected, wide = (
-        panels.of_one(known, grid, outcome, panels.quantiles(found["posterior_predictive"][outcome], ci_prob))
-        for found in (before, after)
+        panels.new_measurements(each, grid, found, outcome, ci_prob)
+        for each, found in ((earlier, before), (known, after))
     )
     label = f"expected before the samples, {panels.percent(ci_prob)}"
     axis.fill_between(times, expected[0], expected[-1], color=GREY, alpha=0.2, linewidth=0, label=label)

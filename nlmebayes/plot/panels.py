@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Kind
 from nlmebayes.errors import ModelError
+from nlmebayes.evaluation.measurement import measure
 from nlmebayes.evaluation.tails import tails
 
 CI_PROB = 0.9  # of the outer band; that of the inner one is a half
 GRID = 60
+AGAIN, LARGE = 20, 5_000_000  # times that each draw scatters, and numbers in all of them
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY, BLACK = "#7f7f7f", "black"
@@ -133,6 +135,21 @@ def of_one(known, data, outcome, y=None):
         return known.model.residual_of(outcome).of_one(o.values if y is None else y, o.columns)
     except ModelError as error:
         raise ModelError(f"{outcome}: {error}; plot.vpc has a picture of it") from None
+
+
+def new_measurements(known, data, found, outcome, ci_prob):
+    """Quantiles (5, record) of new measurements around predictions of a tree ``found``, on the scale of the prediction.
+
+    Each draw scatters again and again, so that the ends of the interval are smooth.
+    """
+    residual, design = known.model.residual_of(outcome), known.design(data)
+    if residual.correlated or residual.folds:
+        return of_one(known, data, outcome, quantiles(found["posterior_predictive"][outcome], ci_prob))
+    f = found["posterior"][f"f_{outcome}"].stack(draw_=("chain", "draw")).transpose("draw_", ...).to_numpy()
+    sigma, rng, o = known.draws_of((outcome,)).sigma[outcome], np.random.default_rng(0), design.outcome(outcome)
+    times = max(1, min(AGAIN, LARGE // f.size))
+    drawn = [measure(residual, f, sigma, rng, design.positive, o) for _ in range(times)]
+    return of_one(known, data, outcome, np.quantile(np.concatenate(drawn), edges(ci_prob), axis=0))
 
 
 def quantiles(variable, ci_prob):

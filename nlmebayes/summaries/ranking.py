@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from nlmebayes.arguments import Drawn, Number, Share, Switch, Text, Tree, checked
 from nlmebayes.errors import ModelError
@@ -13,6 +14,7 @@ from nlmebayes.formula.grouping import contains
 from nlmebayes.summaries.moments import scenario_of
 
 ROUNDS, SETTLED = 30, 1e-8  # of Gauss and Newton, for a group on its own
+LEAST = 1e-300  # variance
 
 
 @checked
@@ -79,7 +81,7 @@ def pooling(
     outcome: Text | None = None,
     ci_prob: Share = 0.9,
 ) -> pd.DataFrame:
-    """Each group's effect as it would be estimated alone, beside that of the model.
+    """What each group's own records and the population say of its effect, beside the model, which has both.
 
     Parameters
     ----------
@@ -95,9 +97,20 @@ def pooling(
     Returns
     -------
     DataFrame
-        By group ``records``; ``alone``, the least-squares estimate of its effects from its own records, with all else
-        at its posterior mean and no effects of the groups inside it (missing where records are too few); the posterior
-        ``mean`` with ``eti_lb`` and ``eti_ub``.
+        By group
+
+        ============== ==========================================================================================
+        records        how many it has
+        alone          the least-squares estimate of its effect from them, with all else at its posterior mean and no
+                       effects of the groups inside it (missing where they are too few)
+        alone_se       its standard error
+        omega          the SD of the effect in the population, around 0: what is known of a group without records
+        mean, sd       of the posterior, with ``median``, ``eti_lb`` and ``eti_ub``
+        shrinkage_pct  100 var(effect | records, population) / omega²: what the records leave to the population. 0: the
+                       group speaks for itself; 100: it says nothing
+        p_conflict     how often a group of this population has an estimate ``alone`` as far from 0. A small one (below
+                       0.05 / groups) is a group that is not of this population, or has wrong records
+        ============== ==========================================================================================
 
     Raises
     ------
@@ -115,9 +128,16 @@ def pooling(
     drawn = scenario.draws.eta[name][..., k]
     low, high = np.quantile(drawn, tails(ci_prob), axis=0)
     of_record = chosen.of_unit[scenario.observed.unit]
+    inside = [other.name for other in scenario.design.levels if contains(chosen, other)]
+    average = replace(scenario, draws=_average(scenario.draws, inside))
+    factor = average.draws.cholesky(name)[0]
+    alone, omega = _alone(average, chosen)[:, k], np.linalg.norm(factor[k])
+    error, shrinkage = _told(average, chosen, scenario.draws.eta[name].mean(axis=0), factor)
     found = {
-        "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": _alone(scenario, chosen)[:, k],
-        "mean": drawn.mean(axis=0), "eti_lb": low, "eti_ub": high,
+        "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": alone, "alone_se": error[:, k],
+        "omega": omega, "mean": drawn.mean(axis=0), "sd": drawn.std(axis=0), "median": np.median(drawn, axis=0),
+        "eti_lb": low, "eti_ub": high, "shrinkage_pct": 100 * shrinkage[:, k],
+        "p_conflict": 2 * stats.norm.sf(np.abs(alone) / np.hypot(omega, error[:, k])),
     }  # fmt: skip
     return pd.DataFrame(found, index=pd.Index(chosen.labels, name=name))
 
@@ -130,8 +150,6 @@ def _one(known, name, what):
 
 def _alone(scenario, level):
     """Effects of each group by least squares, (group, effect), by Gauss and Newton."""
-    inside = [other.name for other in scenario.design.levels if contains(level, other)]
-    scenario = replace(scenario, draws=_average(scenario.draws, inside))
     of_record, eta = level.of_unit[scenario.observed.unit], np.zeros((len(level.labels), len(level.effects)))
     for _ in range(ROUNDS):
         mean, _, slopes = scenario.gradients({level.name: eta})
@@ -141,6 +159,23 @@ def _alone(scenario, level):
         if np.abs(np.nan_to_num(step)).max() <= SETTLED * np.abs(np.nan_to_num(eta)).max():
             break
     return eta
+
+
+def _told(scenario, level, eta, factor):
+    """Standard errors of effects by least squares (missing where records are too few), and the shares of variances that
+    the records of a group leave, (group, effect) each, about effects ``eta``; factor factor' = Omega."""
+    _, variance, slopes = scenario.gradients({level.name: eta})
+    of_record, one = level.of_unit[scenario.observed.unit], np.eye(len(factor))
+    errors, left = np.full(eta.shape, np.nan), np.ones(eta.shape)
+    for g in range(len(eta)):
+        own, scatter = slopes[level.name][0][of_record == g], np.maximum(variance[0][of_record == g], LEAST)
+        here = np.abs(own).any(axis=0)
+        if here.any() and np.linalg.matrix_rank(own[:, here]) == here.sum():
+            inverse = np.linalg.pinv(own[:, here])
+            errors[g, here] = np.sqrt((inverse**2 * scatter).sum(axis=1))
+        rest = factor @ np.linalg.inv(one + factor.T @ (own.T / scatter) @ own @ factor) @ factor.T
+        left[g] = np.diag(rest) / np.maximum((factor**2).sum(axis=1), LEAST)
+    return errors, left
 
 
 def _step(slopes, rest):

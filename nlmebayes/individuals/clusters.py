@@ -1,0 +1,148 @@
+"""Log-likelihoods of groups at many populations, over as few sets of nodes as cover them.
+
+Nodes are placed at the middle of the populations, and the farthest of these is integrated over nodes of its own as
+well. Where the two differ - the law of effects with an SD near zero lies between two nodes of a wider one - the
+populations are parted in two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from nlmebayes.individuals.judging import AGREED, judged
+from nlmebayes.individuals.placing import ROWS, SCATTERED
+
+POINTS = 9  # of the scale of a part of a residual, between which log-densities are interpolated
+LARGEST = 50_000_000  # numbers that are kept for it
+COVERED = 0.005  # difference of two rules in the log-likelihood of a group, up to which nodes cover a population
+WIDE = 0.3  # SD of the logarithm of an SD of effects, from which on populations are parted by it
+FEW = 12  # populations that have nodes of their own each, where one set does not cover them
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Log-likelihoods ``value`` (population, group); the largest ``error`` and ``khat`` of each group; the ``method``,
+    the number of ``nodes``, and of groups that were integrated ``alone``."""
+
+    value: np.ndarray
+    error: np.ndarray
+    khat: np.ndarray
+    method: str
+    nodes: int
+    alone: int
+
+
+def at_many(population, data, x, seed, training=None):
+    """`Found` at coordinates x (population, coordinate), of a `placing.Population` on data."""
+    value, error, khat = np.empty((len(x), len(population.nest.labels))), 0.0, -np.inf
+    waiting, about = [np.arange(len(x))], None
+    while waiting:
+        here = waiting.pop()
+        centre = x[here].mean(axis=0)
+        ready = judged(population, data, centre, population.place(centre), seed, training)
+        if not population.orders() and ready.whole.gauss and population.coordinates.factor:
+            value[here] = _each_alone(population, ready, x[here])
+            return Found(value, ready.error, ready.khat, ready.method, int(np.prod(ready.whole.shape)), 0)
+        found, off = _over_draws(ready, x[here])
+        covered = off.max(axis=1, initial=0.0) <= (COVERED if ready.whole.gauss else AGREED)
+        if not covered.all() and len(here) > 1:
+            lost = here[~covered]
+            if len(lost) > FEW:
+                waiting += _halves(population.coordinates, x, lost)
+            else:
+                value[lost] = _each_alone(population, ready, x[lost])
+            here, found, off = here[covered], found[covered], off[covered]
+        about = about or ready
+        value[here] = found
+        error, khat = (
+            np.maximum(error, np.maximum(ready.error, off.max(axis=0, initial=0.0))),
+            np.fmax(khat, ready.khat),
+        )
+    return Found(value, error, khat, about.method, int(np.prod(about.whole.shape)), len(about.hard))
+
+
+def _halves(c, x, here):
+    """Two halves: by the SD of effects whose logarithm differs most, or, where none does much, along the line from the
+    middle to the one that is farthest from it."""
+    logs = c.of_factor.start + np.flatnonzero(c.is_log)
+    wide = x[here][:, logs].std(axis=0) if len(logs) else np.zeros(1)
+    if wide.max() > WIDE:
+        along = x[here][:, logs[np.argmax(wide)]]
+    else:
+        z = (x[here] - x[here].mean(axis=0)) / np.maximum(x[here].std(axis=0), 1e-12)
+        along = z @ z[_farthest(x[here])]
+    above = along > np.median(along)
+    return [part for part in (here[above], here[~above]) if len(part)]
+
+
+def _farthest(x):
+    """Position of the population that is farthest from the middle, in SDs of each coordinate."""
+    spread = x.std(axis=0)
+    known = spread > 1e-12
+    return int(np.argmax((((x - x.mean(axis=0))[:, known] / spread[known]) ** 2).sum(axis=1)))
+
+
+def _each_alone(population, ready, x):
+    """Log-likelihoods (population, group), each over nodes of its own."""
+    start = {name: mean for name, (mean, _) in ready.whole.weighed(x[0], ready.whole.records(x[0])).moments().items()}
+    found = []
+    for each in x:
+        place = population.place(each, start)
+        place = place if place.closed.all() else population.place(each)
+        found.append(population.rule(each, place, ROWS, SCATTERED, 0).log_likelihood(each))
+    return np.stack(found)
+
+
+def _over_draws(ready, x):
+    """Log-likelihoods (draw, group) of `Judged` integrals at coordinates x (draw, coordinate), and how far off they may
+    be: by the difference of two rules, or the spread of drawn nodes."""
+    found, spread = _over(ready.whole, x)
+    if ready.rough is not None:
+        spread = np.abs(_over(ready.rough, x)[0] - found)
+    elif ready.whole.gauss:
+        spread = np.zeros_like(found)
+    for i, integral in zip(ready.hard, ready.own, strict=True):
+        each, off = _over(integral, x)
+        found[:, i], spread[:, i] = each[:, 0], off[:, 0]
+    return found, np.where(np.isfinite(spread), spread, 0.0)
+
+
+def _spread(weighed):
+    """Standard error of the log-likelihood of each group if its nodes are drawn, (group,)."""
+    share = weighed.share[:, 0]
+    return np.sqrt(np.maximum((share**2).sum(axis=1) - 1 / share.shape[1], 0.0)) / 2
+
+
+def _over(integral, x):
+    """Of an `Integral`, and `_spread` where its nodes are drawn.
+
+    What moves with the parts of residuals alone is interpolated between Chebyshev points of these, exact to rounding
+    for scales that differ by less than a factor of three.
+    """
+    scales = np.arange(integral.coordinates.of_sigma.start, integral.coordinates.size)
+    points = POINTS ** len(scales)
+    fixed = np.abs(x[:, integral.free] - integral.origin[integral.free]).max(initial=0.0) == 0
+    if not fixed or points >= len(x) or points * integral.log_weight[:, 0].size > LARGEST:
+        return _stacked(integral.weighed(each, integral.records(each)) for each in x)
+    low, high = x[:, scales].min(axis=0), x[:, scales].max(axis=0)
+    middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
+    t = chebyshev.chebpts1(POINTS)
+    grid = np.stack(np.meshgrid(*[t] * len(scales), indexing="ij"), axis=-1).reshape(-1, len(scales))
+    here = np.repeat(x[:1], points, axis=0)
+    here[:, scales] = middle + half * grid
+    dense = np.stack([integral.records(each) for each in here])
+    lost = np.isneginf(dense).any(axis=0)
+    dense = np.where(lost, 0.0, dense)
+    back = np.linalg.inv(chebyshev.chebvander(t, POINTS - 1))
+    each = chebyshev.chebvander((x[:, scales] - middle) / half, POINTS - 1) @ back  # (draw, scale, point)
+    share = each[:, 0] if len(scales) else np.ones((len(x), 1))
+    for k in range(1, len(scales)):
+        share = (share[:, :, None] * each[:, k, None]).reshape(len(x), -1)
+    values = (np.where(lost, -np.inf, np.tensordot(weight, dense, axes=1)) for weight in share)
+    return _stacked(integral.weighed(place, value) for place, value in zip(x, values, strict=True))
+
+
+def _stacked(weighed):
+    each = [(one.value, np.zeros_like(one.value) if one.integral.gauss else _spread(one)) for one in weighed]
+    return tuple(np.stack(part) for part in zip(*each, strict=True))
