@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment
 from nlmebayes.cli import app
-from nlmebayes.criticism import criteria, leave_out, likelihoods, model_comparison
-from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.criticism import criteria, leave_out, likelihoods, model_comparison, refits
+from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.model.build import designed
 
 DRAWS = 4000
@@ -57,6 +57,37 @@ def test_without_moment_matching_the_batch_is_named(dyestuff):
     found = nb.compare({"one": dyestuff}, draws=DRAWS, match=False)
     assert found.table["high_k"]["one"] == 1
     assert any("1 of 6 groups of Batch with Pareto k above 0.70: E" in text for text in found.warnings)
+
+
+def test_a_fit_without_the_batch_is_exact(dyestuff, batches, monkeypatch):
+    """The draws of that fit are those of the exact posterior of the other batches."""
+    known, asked = fitted(dyestuff), []
+
+    def fit(model, data, **settings):
+        asked.append((sorted(data.observations["Batch"].unique()), settings["draws"], settings["chains"]))
+        mu, tau, sigma = OneWay(np.delete(batches.y, 4, axis=0)).draws(DRAWS, seed=7)
+        return with_draws(model, data, theta_mu=mu, omega_Batch=tau, sigma_Yield_a=sigma)
+
+    monkeypatch.setattr(refits, "fit", fit)
+    found = nb.compare({"one": dyestuff}, draws=DRAWS, match=False, refit=True)
+    row = found.by_group.set_index("group").loc["E"]
+    assert asked == [(["A", "B", "C", "D", "F"], DRAWS, 1)]
+    assert row["how"] == "refit" and np.isnan(row["khat"]) and not found.table["high_k"]["one"]
+    assert row["elpd"] == pytest.approx(DYESTUFF["elpd"]["E"], abs=0.05)
+    assert known.training_data.observations["Batch"].nunique() == 6
+
+
+def test_a_subject_is_left_out_by_a_fit_given_its_site_mates(sites, monkeypatch):
+    trees, _ = sites
+    monkeypatch.setattr(refits, "fit", lambda *_, **__: trees["both"])  # the draws do not matter here
+    known = fitted(trees["both"])
+    whole = leave_out.marginals(known, "id", likelihoods.population(known, SITES), seed=0)
+    left = leave_out.left_out("id", whole.groups, whole.values)
+    left = left.replaced(7, 0.0, 9.0, "psis")
+    found = refits.refitted(known, whole, left, seed=0)
+    assert found.how[7] == "refit" and (np.delete(found.how, left.worst) == "psis").all()
+    mean = np.log(np.exp(whole.values[:, 7] - whole.values[:, 7].max()).mean()) + whole.values[:, 7].max()
+    assert found.elpd[7] == pytest.approx(mean, abs=0.01)
 
 
 def test_draws_with_an_sd_near_zero_are_exact_as_well(dyestuff, batches):
@@ -224,6 +255,18 @@ def test_what_else_is_refused():
         nb.compare({"a": linear(FRAME)}, match=False).weights("aic")
     with pytest.raises(nb.ModelError, match=r"plot\.comparison needs two models or more"):
         nb.plot.comparison(nb.compare({"a": linear(FRAME)}, match=False))
+
+
+def test_what_is_no_fit_is_refused():
+    population = nb.population(
+        OneCompartment(), theta={"cl": 3.0, "v": 30.0}, omega={"sd": {"cl": 0.3}}, sigma={"b": 0.1}
+    )
+    with pytest.raises(nb.ModelError, match="a is a stated population, which has no data"):
+        nb.compare({"a": population})
+    forecast = linear(FRAME)
+    forecast.attrs[REPORT] = "{}"
+    with pytest.raises(nb.ModelError, match="a is a forecast; compare takes trees of fit"):
+        nb.compare({"a": forecast})
 
 
 def test_other_values_of_a_covariate_are_said():

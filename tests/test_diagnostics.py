@@ -77,7 +77,7 @@ def test_another_parametrisation_is_advised_of_what_has_random_effects_alone(tre
 
 
 def test_a_prior_that_the_data_contradict_is_told(tree):
-    changed = disturbed(tree, "posterior", theta_mu=tree["posterior"]["theta_mu"].to_numpy() + 5000.0)
+    changed = disturbed(tree, "posterior", theta_mu=tree["posterior"]["theta_mu"].to_numpy() + 1000.0)
     said = [text for text in nb.check(changed).findings if "prior SDs from the middle of its prior" in text]
     assert [text.split(" lies")[0] for text in said] == ["the posterior of theta_mu[Intercept]"]
 

@@ -96,9 +96,11 @@ def _importance(log_density):
     """elpd, k-hat and influence (draw,) of one group."""
     if not np.isfinite(log_density).all():  # a draw under which the group cannot be
         return -np.inf, np.inf, np.zeros(len(log_density))
-    weight, khat = smoothed(-log_density)
-    with np.errstate(divide="ignore"):  # a weight of 0
+    with np.errstate(all="ignore"):  # weights of 0, and those of a group that no draw explains
+        weight, khat = smoothed(-log_density)
         each = np.log(weight) + log_density
+    if np.isnan(weight).any():
+        return np.nan, np.inf, np.zeros(len(log_density))
     elpd = logsumexp(each)
     return elpd, khat, np.exp(each - elpd) - weight
 

@@ -132,6 +132,7 @@ def compare(
     if not trees:
         raise ModelError("compare: trees must hold models by name, e.g. {'base': tree, 'wt': other}; got none")
     known = {name: fitted(tree) for name, tree in trees.items()}
+    same_records.of_fits(known)
     same_records.same_records(known)
     if draws < FEWEST:
         raise ModelError(f"compare: draws={draws} are too few for weights; take {FEWEST} or more")
@@ -225,7 +226,7 @@ def _criteria(name, known, maximum, notes):
 
 def _weights(main, names):
     """Weights by name of kind, {kind: [of each model]}; missing unless every model has groups left out."""
-    if len(main) < len(names):
+    if len(main) < len(names) or not all(np.isfinite(each.total) for each in main.values()):
         return {kind: np.nan for kind in WEIGHTS}
     if len(names) == 1:
         return {kind: 1.0 for kind in WEIGHTS}

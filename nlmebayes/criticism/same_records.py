@@ -5,6 +5,17 @@ import pandas as pd
 
 from nlmebayes.data.tidy import MEASUREMENT
 from nlmebayes.errors import ModelError
+from nlmebayes.evaluation.fitted import REPORT
+from nlmebayes.populations.stated import ABOUT
+
+
+def of_fits(known):
+    """Refuse `Fitted` trees that are no fits: a forecast of a patient, a stated population."""
+    for name, each in known.items():
+        kinds = {"a forecast": REPORT, "a stated population, which has no data": ABOUT}
+        for what, attribute in kinds.items():
+            if attribute in each.tree.attrs:
+                raise ModelError(f"compare: {name} is {what}; compare takes trees of fit")
 
 
 def same_records(known):

@@ -7,10 +7,10 @@ from nlmebayes.criticism import leave_out
 from nlmebayes.criticism.likelihoods import population
 from nlmebayes.errors import ModelError
 
-DRAWS = 400
-QUICK = 200_000  # records times nodes that are predicted
+DRAWS = 100
+QUICK = 50_000  # records times nodes that are predicted
 NODES = 7  # of each effect, for the estimate of these
-ENOUGH = 100  # draws
+ENOUGH = 100  # draws of the posterior
 COLUMNS = "level", "groups", "elpd", "se", "mcse", "p", "high_k"
 
 
