@@ -84,6 +84,10 @@ def counts(rng, n):
     return rng.poisson(3, n)
 
 
+def high(rng, n):
+    return 100 + rng.normal(size=n)
+
+
 def answers(*formulas, residual):
     return nb.Model(LinearMixed(), *formulas, residual=residual, links={"mu": nb.Logit()}, typical={"mu": 0.4})
 
@@ -154,7 +158,10 @@ DESIGNS = {
         SOME + "cl and omega_id of cl: all have the same records, at time 0.05, 0.1 h only; take some at time between 1"
     ]),
     "one concentration": (kinetics("cl ~ 1", "v ~ 1", structure=BOLUS, residual=nb.Combined()), study((1.0, 1.02)), [
-        SOME + "cl, sigma_conc_a and sigma_conc_b: all have the same records, at time 1, 1.02 h only"
+        SOME + "cl and sigma_conc_a: all have the same records, at time 1, 1.02 h only"
+    ]),
+    "two parts of a scatter": (nb.Model(INPUT, "mu ~ 1", residual=nb.Combined()), linear(each=4, y=high), [
+        SOME + "sigma_y_a and sigma_y_b: predictions are too much alike"
     ]),
     "rich": (kinetics(residual=nb.Combined()), study(RICH), []),
     "rich, few": (kinetics(residual=nb.StudentT()), study(RICH, people=4), []),
@@ -196,8 +203,8 @@ def test_information_of_balanced_groups_is_that_of_their_closed_form():
     data, model = linear((0,), people=7, each=4), nb.Model(INPUT)
     design = resolve(model, data)
     scale = scale_of_data(model, design)
-    found = expected(model, design, {"mu": np.zeros(1)}, {"y": {"a": 0.4}})
-    t2, s2, n, m = centre(model.parameters[0], scale)[2] ** 2, 0.4**2, 7, 4
+    found = expected(model, design, {"mu": np.zeros(1)}, {"y": {"a": 0.2}})
+    t2, s2, n, m = centre(model.parameters[0], scale)[2] ** 2, 0.2**2, 7, 4
     assert [quantity.name for quantity in found.quantities] == ["mu", "omega_id of mu", "sigma_y_a"]
     total = s2 + m * t2
     (spread,) = fixed_prior(model.parameters[0], design.fixed["mu"], scale).parameters["sigma"].values()

@@ -23,6 +23,7 @@ from scipy.sparse import csgraph
 from nlmebayes.inference.gauss_newton import GaussNewton
 from nlmebayes.model.build import independent
 from nlmebayes.model.hierarchy import fixed_prior, scale_of_data
+from nlmebayes.outcomes.residual import scale_of
 
 LARGEST, EVENLY = 40, 60  # blocks that are looked at: those with most records, and some of the others
 MOST = 1500  # records of a block, from which on nothing is said
@@ -30,6 +31,8 @@ STEP = 1e-3  # of the logarithm of a residual part
 AWAY = 0.02  # step of fixed effects along a direction, in SDs of their default priors
 FACTORS = (0.1, 1.0, 10.0)  # of predictions at which parts of a residual should differ in what they do
 ALIKE = 1e-3  # relative difference of what two parts do to the variance that makes them one
+RANGE = 2.0  # of predictions, below which they are about the same
+USUAL = 0.3  # of the scale of its half-normal prior: 15 % of proportional scatter
 REACH = 3.0  # SDs of the default priors, within which fixed effects are taken: a pilot may have run away
 HIDDEN = 1e-4  # squared slopes at no effects, of those at others, below which there are none
 HARDLY = 1.0  # information of means on a direction, beside 1 of its prior, below which variances are asked too
@@ -53,17 +56,19 @@ class Information:
 
     ``lone``: by level, the share of the records that are the only one of their group. ``hidden``: names of parameters
     in which predictions slope only where there are effects (a product of two of them), of which nothing is said.
+    ``alike``: names of the outcomes whose predictions are about the same.
     """
 
     quantities: tuple
     matrix: np.ndarray
     lone: dict
     hidden: tuple
+    alike: tuple
 
 
 def expected(model, design, theta, sigma):
-    """The `Information` of a model on a design at typical values, or None where records hang together too far, or are
-    times to events.
+    """The `Information` of a model on a design at typical values, with a usual scatter, or None where records hang
+    together too far, or are times to events.
 
     Parameters
     ----------
@@ -74,6 +79,7 @@ def expected(model, design, theta, sigma):
         return None
     theta = np.concatenate([np.zeros(0), *(theta[p.name] for p in model.parameters)])
     model, design = independent(model, design)
+    sigma = {o.name: _usual(model.residual_of(o.name), o, sigma[o.name]) for o in design.outcomes}
     records = _Records(model, design, theta, sigma)
     if not len(records.r) or max(map(len, records.blocks)) > MOST:
         return None
@@ -87,7 +93,14 @@ def expected(model, design, theta, sigma):
         return None
     matrix = _without(matrix, q)
     lone = {name: float(alone.mean()) for name, alone in records.lone.items()}
-    return Information(records.quantities, matrix, lone, records.hidden)
+    return Information(records.quantities, matrix, lone, records.hidden, records.alike)
+
+
+def _usual(residual, o, sigma):
+    """Parts of a residual, no larger than is usual: a pilot takes for scatter what its curves do not describe."""
+    priors = residual.priors(scale_of(o.values))
+    largest = {part: USUAL * priors[part].parameters["sigma"] for part in sigma if priors[part].family == "HalfNormal"}
+    return {part: x if np.ndim(x) else np.minimum(x, largest.get(part, np.inf)) for part, x in sigma.items()}
 
 
 def _without(matrix, q):
@@ -123,6 +136,8 @@ class _Records:
         factor = {name: np.diag(v) for name, v in problem.variation.items()}
         self.start = x, factor
         each = problem.derivatives(x, factor, sigma, drawn=False)[2]
+        ends = {name: np.quantile(np.abs(f), (0.05, 0.95)) for name, (f, _) in each.items()}
+        self.alike = tuple(name for name, (low, high) in ends.items() if high < RANGE * low)
         parts = [self._outcome(o, *each[o.name], sigma) for o in design.outcomes]
         unit, g, r, changes, names = zip(*parts, strict=True)
         self.unit, self.g, self.r = (np.concatenate(x) for x in (unit, g, r))

@@ -40,9 +40,10 @@ def unparted(model, data, design, theta, sigma):
         return
     alone, alike, rest = {}, {}, []
     every = [quantity for quantity in found.quantities if quantity.kind in ("omega", "corr")]
-    sets = [  # what the effects leave of the scatter is a matter of both
-        [*every, *chosen] if [quantity.kind for quantity in chosen] == ["sigma"] else chosen
+    sets = [
+        [*every, *chosen] if _lonely(found, chosen) else chosen  # what effects leave of a scatter is a matter of both
         for chosen in _together(model, found)
+        if not _small(found, chosen)
     ]
     pairs = list(_same(design, {quantity.of for chosen in sets for quantity in chosen}))
     for chosen in sets:
@@ -62,7 +63,22 @@ def unparted(model, data, design, theta, sigma):
         reason = f"{_most(share)} {outer} has one {inner}"
         yield _sentence(chosen, reason, f"take records on two or more {inner}s of some {outer}s")
     if rest:
+        if all(quantity.kind == "sigma" for quantity in rest):
+            rest = [q for q in found.quantities if q.kind == "sigma" and q.of in {quantity.of for quantity in rest}]
         yield _sentence(*_elsewhere(model, data, design, theta, rest))
+
+
+def _lonely(found, chosen):
+    """Whether a set is the only part of the scatter of an outcome."""
+    parts = [quantity.of for quantity in found.quantities if quantity.kind == "sigma"]
+    return len(chosen) == 1 and chosen[0].kind == "sigma" and parts.count(chosen[0].of) == 1
+
+
+def _small(found, chosen):
+    """Whether a set is a part of the scatter that is next to nothing beside another: no matter of the records."""
+    outcomes = [quantity.of for quantity in chosen if quantity.kind == "sigma"]
+    several = any([q.of for q in found.quantities if q.kind == "sigma"].count(name) > 1 for name in outcomes)
+    return len(outcomes) == len(chosen) and several and not set(outcomes) & set(found.alike)
 
 
 def _sentence(quantities, reason, mend):

@@ -72,14 +72,15 @@ def prior(
 
 
 def _names(labels, data, found, outcome):
-    """Names of both axes."""
-    return labels.of_axis(found.x, data.time), labels(outcome_of(data, outcome))
+    """Names of both axes with their units, and that of the outcome."""
+    outcome = outcome_of(data, outcome)
+    return labels.of_axis(found.x, data.time), labels(outcome), outcome
 
 
 def _picture(found, names, ci_prob, title, ax=None, log=""):
     """The picture of a `predictive.Comparison`: a panel for each stratum, and below it the censored fraction where
-    there is one; ``names`` of both axes."""
-    table, (x, y) = found.table, names
+    there is one; ``names`` of both axes, and of the outcome."""
+    table, (x, y, of) = found.table, names
     parts = [((), table)] if not found.by else list(table.groupby(list(found.by), sort=False, observed=True))
     censored = (table["statistic"] == "censored").any()
     size = 6.4 if len(parts) == 1 else 4.2, 3.7
@@ -96,7 +97,7 @@ def _picture(found, names, ci_prob, title, ax=None, log=""):
             column[0].set_title(said, fontsize=panels.LARGE)
         for axis in log:
             getattr(column[0], f"set_{axis}scale")("log")
-    made.named(x, {"shares": f"share of {y}", "survival": f"without {y}"}.get(found.kind, y))
+    made.named(x, {"shares": f"share of {of}", "survival": f"share without {of}"}.get(found.kind, y))
     for axis in made.axes[len(parts) :][:: len(parts)]:
         axis.set_ylabel("share censored")
     if found.kind == "percentiles":

@@ -80,6 +80,8 @@ def priors(
             "quantity": law.name, "prior": law.text, "prior_median": q[3], "prior_eti_lb": q[1], "prior_eti_ub": q[5],
             "median": after[2], "eti_lb": after[0], "eti_ub": after[4], "ratio": (after[3] - after[1]) / (q[4] - q[2]),
         })  # fmt: skip
+    for axis in made.axes[:: made.grid.shape[1]]:
+        axis.set_ylabel("density")
     return made.finished("What did the data say beyond the priors?", pd.DataFrame(rows))
 
 
