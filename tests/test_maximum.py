@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import nlmebayes as nb
-from model_zoo import HospitalProfile, LinearMixed, LogisticGrowth, OneCompartment
+from model_zoo import HospitalProfile, LinearMixed, LogisticGrowth, OneCompartment, TwoCompartment
 from nlmebayes.evaluation.evaluator import Draws
 from nlmebayes.individuals.clusters import at_many
 from nlmebayes.individuals.placing import populated
@@ -228,3 +228,23 @@ def test_influence_is_what_leaving_one_out_does():
         whole["estimates"]["value"].sel(quantity="mu: Days") - without["estimates"]["value"].sel(quantity="mu: Days")
     )
     assert moved == pytest.approx(told.max(), rel=0.15)
+
+
+def test_a_compartment_that_is_not_there_is_said_to_be_open():
+    """Its volume drifts without end, the likelihood does not: the search ends, and the standard errors tell."""
+    rng, times = np.random.default_rng(4), np.array([0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0])
+    cl, v = np.exp(rng.normal(np.log(3), 0.3, 12)), np.exp(rng.normal(np.log(30), 0.2, 12))
+    frame = pd.DataFrame({"id": np.arange(12)}).merge(pd.DataFrame({"time": times}), how="cross")
+    i, t = frame["id"].to_numpy(), frame["time"].to_numpy()
+    conc = 300 / v[i] * np.exp(-cl[i] / v[i] * t) * np.exp(0.1 * rng.standard_normal(len(frame)))
+    data = nb.Dataset.from_frame(
+        frame.assign(conc=conc), outcome="conc", time="time", levels="id",
+        doses=pd.DataFrame({"id": np.arange(12), "time": 0.0, "amt": 300.0}),
+    )  # fmt: skip
+    both = ("cl ~ 1 + (1|id)", "v1 ~ 1 + (1|id)", "q ~ 1", "v2 ~ 1")
+    with pytest.warns(UserWarning, match="cannot part q and v2"):
+        tree = nb.fit(nb.Model(TwoCompartment(), *both, residual=nb.Proportional()), data, method="ml")
+    small = nb.Model(OneCompartment(), "cl ~ 1 + (1|id)", "v ~ 1 + (1|id)", residual=nb.Proportional())
+    assert 0 < about(nb.fit(small, data, method="ml"))["minus2ll"] - about(tree)["minus2ll"] + 0.05 < 4
+    assert about(tree)["rounds"] < 30
+    assert any("the data leave it open" in line for line in nb.check(tree).findings)

@@ -13,6 +13,7 @@ HIGHEST = 0.99  # acceptance beyond which there is no higher one to advise
 CROWD = 10  # divergences from which on it is asked where they lie
 WORDS = {"ml": "maximum likelihood", "reml": "restricted maximum likelihood", "map": "the mode of the posterior"}
 UNSURE = 0.1  # error of -2 log L that is named
+OPEN = 300  # % of an estimate, its standard error
 CONDITION = 1000  # of the correlations of estimates, beyond which they are ill-conditioned (NONMEM's usual limit)
 STILL = 1e-9  # relative SD of the draws of a chain that does not move
 SHIFTED = 4  # SDs between the pilot, or the prior, and the posterior that are reported
@@ -66,6 +67,12 @@ def _estimated(tree):
     lost = [name for name in names if name not in about["boundary"]]
     if lost:
         yield f"no standard error of {', '.join(lost)}: the data leave a combination of the parameters open"
+    open_ended = told["quantity"].to_numpy()[(told["rse"] > OPEN) & told["positive"]]
+    if len(open_ended):
+        yield (
+            f"the standard error of {', '.join(open_ended)} is more than {OPEN / 100:g} times the estimate: the data "
+            "leave it open, and the likelihood is flat there; leave that part out, or state priors (nuts, map)"
+        )
     number = told.attrs["condition_number"]
     if number > CONDITION:
         yield (

@@ -15,7 +15,7 @@ from nlmebayes.individuals.placing import ROWS, SCATTERED
 
 POINTS = 9  # of the scale of a part of a residual, between which log-densities are interpolated
 LARGEST = 50_000_000  # numbers that are kept for it
-COVERED = 0.005  # difference of two rules in the log-likelihood of a group, up to which nodes cover a population
+COVERED = 0.01  # difference of two rules in the log-likelihood of a group, up to which nodes cover a population
 WIDE = 0.3  # SD of the logarithm of an SD of effects, from which on populations are parted by it
 FEW = 12  # populations that have nodes of their own each, where one set does not cover them
 

@@ -23,6 +23,7 @@ log = logging.getLogger("nlmebayes")
 
 ROUNDS = 30  # at most
 COARSE, DRAWN = 400, 256  # rows of the first rounds, and quasi-random nodes of them
+SLOW, PATIENCE = 1e-3, 4  # gain of a round, and rounds of it: parameters drift, the likelihood does not
 ROUGH, CLOSE = 5e-3, 5e-5  # last gain in log-likelihood, half the square of a step in standard errors
 LEAST = 1e-3  # of the width of a round
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
@@ -110,7 +111,7 @@ class Search:
 
         Nodes are judged where the search ends; with the groups that need nodes of their own it goes on.
         """
-        stages, trust, searched = [COARSE, ROWS], 1.0, False
+        stages, trust, searched, slow = [COARSE, ROWS], 1.0, False, 0
         for rounds in range(1, ROUNDS + 1):
             place = self.population.place(x, None if len(stages) == 1 and not searched else start)
             searched |= len(stages) == 1
@@ -119,7 +120,8 @@ class Search:
             start = {name: mean for name, (mean, _) in weighed.moments().items()}
             log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
             x = found
-            if gain < (CLOSE if len(stages) == 1 else ROUGH):
+            slow = slow + 1 if len(stages) == 1 and gain < SLOW else 0
+            if gain < (CLOSE if len(stages) == 1 else ROUGH) or slow == PATIENCE:
                 if len(stages) > 1 and place.target.size:
                     stages = stages[1:]
                     continue
