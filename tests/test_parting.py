@@ -16,7 +16,7 @@ from nlmebayes.model.hierarchy import centre, fixed_prior, scale_of_data
 ORAL = OneCompartment(absorption="first-order")
 RICH = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0)
 LATE = (6.0, 8.0, 12.0, 24.0)
-SCATTER = {"a": 0.3, "b": 0.15, "nu": 8.0, "alpha": 0.3}
+SCATTER = {"a": 0.3, "b": 0.15, "nu": 8.0, "alpha": 0.3, "rho": 0.5}
 
 
 def study(times, people=20, each=None, occasions=None, units=None):
@@ -164,6 +164,8 @@ DESIGNS = {
         SOME + "sigma_y_a and sigma_y_b: predictions are too much alike"
     ]),
     "rich": (kinetics(residual=nb.Combined()), study(RICH), []),
+    "rich, remembered": (nb.Model(INPUT, residual=nb.Autoregressive(nb.Additive(), over="x")),
+                         linear(range(6), each=6), []),
     "rich, few": (kinetics(residual=nb.StudentT()), study(RICH, people=4), []),
     "rich, covariate": (kinetics("cl ~ 1 + log(wt/70) + (1|id)"), study(RICH), []),
     "theophylline": (kinetics(residual=nb.Combined()), nb.datasets.theophylline(), []),

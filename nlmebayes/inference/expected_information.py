@@ -97,10 +97,12 @@ def expected(model, design, theta, sigma):
 
 
 def _usual(residual, o, sigma):
-    """Parts of a residual, no larger than is usual: a pilot takes for scatter what its curves do not describe."""
+    """Parts of a residual of records that stand alone, no larger than is usual: a pilot takes for scatter what its
+    curves do not describe."""
     priors = residual.priors(scale_of(o.values))
-    largest = {part: USUAL * priors[part].parameters["sigma"] for part in sigma if priors[part].family == "HalfNormal"}
-    return {part: x if np.ndim(x) else np.minimum(x, largest.get(part, np.inf)) for part, x in sigma.items()}
+    largest = {part: USUAL * p.parameters["sigma"] for part, p in priors.items() if p.family == "HalfNormal"}
+    own = {part: sigma[part] for part in priors}
+    return {part: x if np.ndim(x) else np.minimum(x, largest.get(part, np.inf)) for part, x in own.items()}
 
 
 def _without(matrix, q):
