@@ -295,7 +295,7 @@ CALLS = {
         "random_seed": 3, "plan": _plans()[0], **_after(),
     },
     # pictures
-    "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8},
+    "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
     "plot.gof": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,

@@ -94,7 +94,7 @@ def _picture(found, names, ci_prob, title, ax=None, log=""):
             _fractions(column[1], part[part["statistic"] == "censored"], ci_prob)
         if values:
             said = ", ".join(f"{name} {value}" for name, value in zip(found.by, values, strict=True))
-            column[0].set_title(said, fontsize=panels.LARGE)
+            column[0].set_title(said, fontsize=panels.TITLE)
         for axis in log:
             getattr(column[0], f"set_{axis}scale")("log")
     made.named(x, {"shares": f"share of {of}", "survival": f"share without {of}"}.get(found.kind, y))

@@ -192,9 +192,9 @@ def _drawn(table, names, base, lines, ci_prob, ax):
     panels.points(axis, table["median"], ticks, "median", color=BLUE, marker="s", markersize=4)
     for at, median, low, high in zip(ticks, table["median"], table["eti_lb"], table["eti_ub"], strict=True):
         text = f"{median:.2f} ({low:.2f} to {high:.2f})"
-        axis.annotate(text, (1.01, at), xycoords=("axes fraction", "data"), fontsize=panels.SMALL - 1, va="center")
+        axis.annotate(text, (1.01, at), xycoords=("axes fraction", "data"), fontsize=panels.TEXT - 1, va="center")
     for at, of in heads:
-        axis.annotate(of, (0.01, at), xycoords=("axes fraction", "data"), fontsize=panels.SMALL, weight="bold",
+        axis.annotate(of, (0.01, at), xycoords=("axes fraction", "data"), fontsize=panels.TEXT, weight="bold",
                       va="center", color=RED if of not in names.units else BLACK)  # fmt: skip
     axis.set_yticks(ticks, words)
     axis.set_xscale("log")

@@ -70,7 +70,7 @@ def fits(
     seen = seen.assign(value=panels.of_one(known, data, outcome))
     for axis, label in zip(made.axes, labels, strict=True):
         _panel(axis, data, drawn[drawn[level] == label], seen[seen[level] == label], x, ci_prob)
-        axis.set_title(f"{level} {label}", fontsize=panels.LARGE)
+        axis.set_title(f"{level} {label}", fontsize=panels.TITLE)
     panels.from_nothing(made.axes, drawn["eti_lb"], drawn["new_eti_lb"], seen["value"])
     made.named(names(x), names(outcome))
     total = -(-len(every) // PAGE)
@@ -155,7 +155,7 @@ def hysteresis(
         both = seen.pivot_table(index=data.time, columns="outcome", values="value").reindex(columns=[x, y]).dropna()
         if len(both):
             panels.points(axis, both[x], both[y], "both measured")
-        axis.set_title(f"{level} {label}", fontsize=panels.LARGE)
+        axis.set_title(f"{level} {label}", fontsize=panels.TITLE)
     names = labels_of(known, data)
     made.named(names(x), names(y))
     return made.finished(f"Does {y} lag behind {x}?", drawn)

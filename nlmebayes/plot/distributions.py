@@ -72,7 +72,7 @@ def priors(
     rows = []
     for axis, law, values, q in zip(made.axes, chosen, drawn.T, before, strict=True):
         _panel(axis, law, values, q)
-        axis.set_title(law.name, fontsize=panels.LARGE)
+        axis.set_title(law.name, fontsize=panels.TITLE)
         axis.set_xlabel(_scale(known, law, names))
         axis.set_yticks([])
         after = np.quantile(values, [low, 0.25, 0.5, 0.75, high])

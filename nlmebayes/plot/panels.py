@@ -24,12 +24,12 @@ AGAIN, LARGE = 20, 5_000_000  # times that each draw scatters, and numbers in al
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY, BLACK = "#7f7f7f", "black"
-LARGE, SMALL = 9, 8  # points
+TITLE, TEXT = 9, 8  # points
 STYLE = {
-    "font.size": SMALL, "axes.titlesize": LARGE, "axes.labelsize": SMALL, "xtick.labelsize": SMALL - 1,
-    "ytick.labelsize": SMALL - 1, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "lines.linewidth": 1.3, "axes.xmargin": 0.03, "legend.frameon": False, "legend.fontsize": SMALL,
-    "figure.titlesize": LARGE + 1, "font.family": "sans-serif",
+    "font.size": TEXT, "axes.titlesize": TITLE, "axes.labelsize": TEXT, "xtick.labelsize": TEXT - 1,
+    "ytick.labelsize": TEXT - 1, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3, "axes.xmargin": 0.03, "legend.frameon": False, "legend.fontsize": TEXT,
+    "figure.titlesize": TITLE + 1, "font.family": "sans-serif",
 }  # fmt: skip
 
 
@@ -78,11 +78,11 @@ class Sheet:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 shown.setdefault(label, handle)
         if self.own and self.count == 1:
-            self.axes[0].set_title(title, fontsize=LARGE, loc="left")
+            self.axes[0].set_title(title, fontsize=TITLE, loc="left")
         elif self.own:
-            self.figure.suptitle(title, fontsize=LARGE + 1, x=0.01, ha="left")
+            self.figure.suptitle(title, fontsize=TITLE + 1, x=0.01, ha="left")
         elif not self.axes[0].get_title():
-            self.axes[0].set_title(title, fontsize=LARGE, loc="left")
+            self.axes[0].set_title(title, fontsize=TITLE, loc="left")
         if legend and shown:
             self._explained(list(shown.values()), list(shown))
         self.figure.numbers = numbers
@@ -90,11 +90,11 @@ class Sheet:
 
     def _explained(self, handles, labels):
         if not self.own:
-            self.axes[0].legend(handles, labels, frameon=False, fontsize=SMALL - 1)
+            self.axes[0].legend(handles, labels, frameon=False, fontsize=TEXT - 1)
             return
         widest = max(map(len, labels)) * 0.06 + 0.5  # inches of the longest entry, about
         columns = max(1, min(len(labels), int(self.figure.get_figwidth() / widest)))
-        options = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": SMALL}
+        options = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": TEXT}
         self.figure.legend(handles, labels, **options)
 
 
@@ -115,8 +115,8 @@ def sheet(count, columns=1, size=(2.8, 2.3), ax=None, *, sharex=False, sharey=Fa
             squeeze=False, layout="constrained", height_ratios=heights,
         )  # fmt: skip
         for axis in grid.flat:
-            axis.xaxis.label.set_size(SMALL)
-            axis.yaxis.label.set_size(SMALL)
+            axis.xaxis.label.set_size(TEXT)
+            axis.yaxis.label.set_size(TEXT)
     for axis in grid.flat[count:]:
         axis.set_visible(False)
     return Sheet(figure, grid, count, own=True)

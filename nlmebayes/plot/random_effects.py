@@ -71,7 +71,7 @@ def etas(
         measure, found = draw(axis, *values)
         low, high = np.quantile(found, tails(ci_prob))
         rows.append((effect, against, measure, found.mean(), low, high))
-        axis.set_title(f"{measure} {found.mean():.2f} ({low:.2f} to {high:.2f})", fontsize=panels.SMALL)
+        axis.set_title(f"{measure} {found.mean():.2f} ({low:.2f} to {high:.2f})", fontsize=panels.TEXT)
         axis.set(xlabel=x, ylabel="density" if draw is _law else f"effect on {effect}")
     table = pd.DataFrame(rows, columns=["effect", "against", "measure", "mean", "eti_lb", "eti_ub"])
     interval = panels.percent(ci_prob)

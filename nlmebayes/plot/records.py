@@ -55,7 +55,7 @@ def data(
             _lines(axis, here, x, data)
             _doses(axis, data, here, x)
             if name:
-                axis.set_title(f"{name} ({here[data.subject].nunique()} {data.subject}s)", fontsize=panels.LARGE)
+                axis.set_title(f"{name} ({here[data.subject].nunique()} {data.subject}s)", fontsize=panels.TITLE)
         _logarithmic(made.axes[2 * k + 1], here)
     _alike(lows, seen["value"])
     _alike([axis for axis in made.axes[1::2] if axis.get_yscale() == "log"], seen["value"])
@@ -146,7 +146,7 @@ def _logarithmic(axis, here):
     axis.yaxis.set_major_formatter("{x:g}")
     if left:
         axis.annotate(f"{left} values of 0 or less are not here", (0.98, 0.98), xycoords="axes fraction", ha="right",
-                      va="top", fontsize=panels.SMALL - 1, color=GREY)  # fmt: skip
+                      va="top", fontsize=panels.TEXT - 1, color=GREY)  # fmt: skip
 
 
 def _alike(axes, values):

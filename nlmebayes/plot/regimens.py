@@ -45,7 +45,7 @@ def regimens(table: Table, *, ax: Places | None = None):
                 part["regimen"], part[column], left=left, color=colour, hatch=hatch, edgecolor="white", label=word
             )
             left = left + part[column].to_numpy()
-        axis.set_title(target, fontsize=panels.LARGE)
+        axis.set_title(target, fontsize=panels.TITLE)
         axis.set_xlim(0, 1)
     made.named("probability", "")
     return made.finished("Which regimen reaches the target?" if len(targets) > 1 else targets[0], table)
@@ -97,7 +97,7 @@ def doses(
         drawn.append(panels.banded(at, quantiles, ci_prob, regimen=str(plan)))
         panels.points(axis, seen[case.patient.time], seen["value"], "samples")
         met = np.all([t.met(x) for x, t in zip(exposures, targets, strict=True)], axis=0).mean()
-        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=panels.LARGE)
+        axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=panels.TITLE)
     drawn = pd.concat(drawn, ignore_index=True)
     for axis, plan in zip(made.axes, plans, strict=True):
         for target, colour in zip(targets, cycle(SHADES)):
