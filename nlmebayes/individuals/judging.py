@@ -78,13 +78,13 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
             here, before = whole.log_likelihood(x), here
             error = np.abs(here - before)
     else:
-        whole = population.rule(x, place, ROWS, 4 * SCATTERED, seed)
+        whole = population.rule(x, place, ROWS, 2 * SCATTERED, seed)
         here = whole.log_likelihood(x)
         error = np.zeros(len(here)) if whole.gauss else np.maximum(np.abs(here - value) / 2, spread / 2)
     if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
         return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan))
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
-    doubtful = apart | (khat > KHAT) | ~place.closed | (place.others > OTHERS) | (error > UNEQUAL)
+    doubtful = apart | (khat > KHAT) | ~place.closed | (place.others > OTHERS) | (whole.gauss & (error > UNEQUAL))
     hard, own = [], []
     for n, i in enumerate(np.flatnonzero(doubtful)):
         integral, told = alone(population, data, x, i, seed + n, training)
