@@ -115,6 +115,12 @@ def test_the_models_of_the_page_of_outcomes_are_models():
     assert (nb.simulate(names["model"], data, draws=2, random_seed=1)["prior"]["f_death"] > 0).all()
 
 
+def test_the_page_of_the_likelihood_runs(capsys):
+    (code,) = blocks("docs/likelihood.md")
+    exec(compile(code, "docs/likelihood.md", "exec"), {})
+    assert "omega_id ka" in capsys.readouterr().out
+
+
 def test_the_comparison_of_its_page_is_that_of_lme4(capsys):
     maxima, fits = blocks("docs/comparison.md")
     names = {}
