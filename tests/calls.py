@@ -221,6 +221,8 @@ CALLS = {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
     },
+    "influence": lambda: {"tree": tree(), "draws": 200, "random_seed": 1, "model": None},
+    "plot.influence": lambda: {"tree": tree(), "ax": None},
     "log_likelihood": lambda: {
         "tree": tree(), "data": data(), "at": {"theta_cl": [1.0]}, "draws": 10, "random_seed": 1, "model": None,
     },

@@ -2,6 +2,7 @@
 
 import json
 
+import gibbs
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,12 +223,24 @@ def test_influence_is_what_leaving_one_out_does():
     """Of each subject on each estimate, to first order: the fits without it lie on the other side, about as far."""
     data, model = nb.datasets.sleepstudy(), nb.Model(LinearMixed(), "mu ~ 1 + Days + (1|Subject)")
     whole = nb.fit(model, data, method="ml")
-    told = whole["estimates"]["influence"].sel(quantity="mu: Days").to_series()
+    told = nb.influence(whole)["mu: Days"]
     without = nb.fit(model, data.drop_sel(Subject=told.idxmax()), method="ml")
-    moved = float(
-        whole["estimates"]["value"].sel(quantity="mu: Days") - without["estimates"]["value"].sel(quantity="mu: Days")
+    here, there = (nb.summary(tree).set_index("quantity").loc["mu: Days"] for tree in (whole, without))
+    assert (here["mean"] - there["mean"]) / here["sd"] == pytest.approx(told.max(), rel=0.15)
+    assert nb.plot.influence(whole).numbers["mu: Days"].equals(told)
+
+
+def test_influence_on_a_posterior_is_that_on_the_estimate():
+    """Exact draws: covariances with the marginal log-likelihoods of subjects, up to their Monte Carlo error."""
+    data, formula = nb.datasets.sleepstudy(), "mu ~ 1 + Days + (1|Subject)"
+    days = data.observations["Days"].to_numpy()
+    fixed = np.stack([np.ones(len(days)), days], axis=1)
+    drawn = gibbs.tree(data, formula, fixed, fixed[:, :1], count=1600)
+    whole = nb.fit(nb.Model(LinearMixed(), formula), data, method="ml")
+    columns = ["mu", "mu: Days"]
+    assert nb.influence(drawn, draws=1600)[columns].to_numpy() == pytest.approx(
+        nb.influence(whole)[columns].to_numpy(), abs=0.13
     )
-    assert moved == pytest.approx(told.max(), rel=0.15)
 
 
 def test_a_compartment_that_is_not_there_is_said_to_be_open():

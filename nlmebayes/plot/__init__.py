@@ -11,11 +11,12 @@ from nlmebayes.plot.curves import fits, forecast, hysteresis
 from nlmebayes.plot.distributions import priors
 from nlmebayes.plot.goodness import gof
 from nlmebayes.plot.groups import shrinkage
+from nlmebayes.plot.influence import influence
 from nlmebayes.plot.random_effects import etas
 from nlmebayes.plot.records import data
 from nlmebayes.plot.regimens import doses, regimens
 
 __all__ = [
-    "comparison", "data", "doses", "etas", "fits", "forecast", "forest", "gof", "hysteresis", "prior", "priors",
-    "regimens", "shrinkage", "vpc",
+    "comparison", "data", "doses", "etas", "fits", "forecast", "forest", "gof", "hysteresis", "influence", "prior",
+    "priors", "regimens", "shrinkage", "vpc",
 ]  # fmt: skip
