@@ -85,6 +85,7 @@ PICTURES = {  # what makes it of a tree and of a forecast, and names of axes tha
     "priors": (lambda t, f, **o: nb.plot.priors(t, **o), {"log cl (L/h)", "change of log cl (L/h)", "SD of log v (L)"}),
     "shrinkage": (lambda t, f, **o: nb.plot.shrinkage(t, effect="v", **o),
                   {"deviation of v from the typical one", "id"}),
+    "influence": (lambda t, f, **o: nb.plot.influence(t, **o), {"estimate less that without the id (standard errors)"}),
     "forecast": (lambda t, f, **o: nb.plot.forecast(f, **o), {"time (h)", "conc (mg/L)"}),
     "doses": (lambda t, f, **o: nb.plot.doses(f, plans(), [nb.Trough(1, 5), nb.AUC(5, 50)], **o),
               {"time (h)", "conc (mg/L)"}),

@@ -40,7 +40,7 @@ def influence(
     Returns
     -------
     DataFrame
-        A row for each group, a column for each quantity of `summary`; missing where an estimate has no standard error.
+        A row for each group, a column for each quantity of `summary`; missing where an estimate has no standard error, as one that was stated.
 
     Raises
     ------
@@ -65,7 +65,8 @@ def influence(
     level = next(dim for dim in dense.dims if dim != "sample")
     away = dense.to_numpy() - dense.mean("sample").to_numpy()[:, None]
     x = np.stack([v.to_numpy().ravel() for v in values.values()])
-    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    spread = x.std(axis=1, keepdims=True)
+    x = (x - x.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.nan)
     return pd.DataFrame(
         away @ x.T / x.shape[1], index=pd.Index(dense[level].to_numpy(), name=level), columns=list(values)
     )
