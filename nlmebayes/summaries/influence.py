@@ -40,7 +40,8 @@ def influence(
     Returns
     -------
     DataFrame
-        A row for each group, a column for each quantity of `summary`; missing where an estimate has no standard error, as one that was stated.
+        A row for each group, a column for each quantity of `summary`; missing where an estimate has no standard error,
+        as one that was stated.
 
     Raises
     ------
