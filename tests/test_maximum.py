@@ -261,3 +261,13 @@ def test_a_compartment_that_is_not_there_is_said_to_be_open():
     assert 0 < about(nb.fit(small, data, method="ml"))["minus2ll"] - about(tree)["minus2ll"] + 0.05 < 4
     assert about(tree)["rounds"] < 30
     assert any("the data leave it open" in line for line in nb.check(tree).findings)
+
+
+def test_draws_of_a_model_without_scales_are_those_of_each():
+    """A logistic model, whose residual has no part: many draws over nodes of one."""
+    model = nb.Model(HospitalProfile(), "risk ~ 1 + (1|herd)", residual=nb.Binomial("size"))
+    data = nb.datasets.cbpp()
+    population = populated(model, designed(model, data, measured=True))
+    x = np.array([[-2.0, -0.5], [-1.9, -0.4], [-2.1, -0.3]])
+    each = [at_many(population, data, one[None], 0).value[0] for one in x]
+    assert at_many(population, data, x, 0).value == pytest.approx(np.array(each), abs=1e-4)

@@ -14,6 +14,7 @@ from nlmebayes.individuals.judging import AGREED, judged
 from nlmebayes.individuals.placing import ROWS, SCATTERED
 
 POINTS = 9  # of the scale of a part of a residual, between which log-densities are interpolated
+FACTOR = np.log(3.0)  # how far scales may differ for that
 LARGEST = 50_000_000  # numbers that are kept for it
 COVERED = 0.01  # difference of two rules in the log-likelihood of a group, up to which nodes cover a population
 WIDE = 0.3  # SD of the logarithm of an SD of effects, from which on populations are parted by it
@@ -123,12 +124,14 @@ def _over(integral, x):
     scales = np.arange(integral.coordinates.of_sigma.start, integral.coordinates.size)
     points = POINTS ** len(scales)
     fixed = np.abs(x[:, integral.free] - integral.origin[integral.free]).max(initial=0.0) == 0
-    if not fixed or points >= len(x) or points * integral.log_weight[:, 0].size > LARGEST:
-        return _stacked(integral.weighed(each, integral.records(each)) for each in x)
     low, high = x[:, scales].min(axis=0), x[:, scales].max(axis=0)
+    wide = (high - low).max(initial=0.0) > FACTOR
+    if not fixed or wide or points >= len(x) or points * integral.log_weight[:, 0].size > LARGEST:
+        return _stacked(integral.weighed(each, integral.records(each)) for each in x)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
     t = chebyshev.chebpts1(POINTS)
-    grid = np.stack(np.meshgrid(*[t] * len(scales), indexing="ij"), axis=-1).reshape(-1, len(scales))
+    grid = np.stack(np.meshgrid(*[t] * len(scales), indexing="ij"), axis=-1) if len(scales) else np.zeros((1, 0))
+    grid = grid.reshape(-1, len(scales))
     here = np.repeat(x[:1], points, axis=0)
     here[:, scales] = middle + half * grid
     dense = np.stack([integral.records(each) for each in here])
