@@ -131,7 +131,7 @@ def _over(integral, x):
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-9)
     t = chebyshev.chebpts1(POINTS)
     grid = np.stack(np.meshgrid(*[t] * len(scales), indexing="ij"), axis=-1) if len(scales) else np.zeros((1, 0))
-    grid = grid.reshape(-1, len(scales))
+    grid = grid.reshape(points, len(scales))
     here = np.repeat(x[:1], points, axis=0)
     here[:, scales] = middle + half * grid
     dense = np.stack([integral.records(each) for each in here])
