@@ -7,7 +7,8 @@ A restricted likelihood at their variances has the fixed effects integrated out:
 
 Printed values are those of nlme 3.1-162, lme4 1.1-31 and saemix under R 4.2, unless a line says otherwise; they are
 constants here, everything else is computed. FOLDER holds data that do not come with the package (PD1_emax.tab,
-tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv, qtpk_verapamil.csv).
+tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv, qtpk_verapamil.csv,
+Oral_1CPT.csv, Bolus_1CPTMM.csv).
 
 Run: python benchmarks/printed.py FOLDER [CASE ...]; cases are chosen by the beginning of their names.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
+import maximum
 import numpy as np
 import pandas as pd
 import pytensor.tensor as pt
@@ -71,6 +73,24 @@ class Plateau(nb.Curve):
 
     def curve(self, p, x):
         return pt.log(p.plateau + p.decaying * pt.exp(-p.rate * x.time))
+
+
+@dataclass(frozen=True)
+class Current(nb.Curve):
+    """a0 + a1 v + a2 v^2 + b cos(w v + pi / 4) of a voltage v."""
+
+    inputs = ("voltage",)
+    parameters = (
+        nb.Parameter("a0", "mA", typical=-4.0, spread=2.0, link="identity"),
+        nb.Parameter("a1", "mA/V", typical=5.6, spread=2.0, link="identity"),
+        nb.Parameter("a2", "mA/V^2", typical=1.25, spread=1.0, link="identity"),
+        nb.Parameter("b", "mA", typical=-0.14, spread=0.1, link="identity"),
+        nb.Parameter("w", "1/V", typical=4.6, spread=0.1, link="identity"),
+    )
+
+    def curve(self, p, x):
+        v = x.voltage
+        return p.a0 + p.a1 * v + p.a2 * v**2 + p.b * pt.cos(p.w * v + np.pi / 4)
 
 
 @dataclass(frozen=True)
@@ -235,6 +255,13 @@ LINEAR = {
         linear("mu ~ 1 + c + s + (1|Wafer) + (0 + c|Wafer) + (0 + s|Wafer)"), wafer, (Told(
             LINEARISED, -1247.646306, at=at({"mu": [8.2575621232, -0.2795780252, -0.2862122292]},
             {"Wafer": {"mu": 0.0001239369, "mu:c": 0.0001672175, "mu:s": 0.0001632001}}, {"a": 5.4749176247})),)),
+    "Wafer, nested": Case(
+        nb.Model(Current(), *(f"{p} ~ 1 + (1|Wafer/Site)" for p in ("a0", "a1", "a2", "b")), "w ~ 1 + (1|Wafer)"),
+        lambda _: nb.datasets.wafer(), (Told(LINEARISED, 662.7457, at=at(
+            {"a0": -4.265379, "a1": 5.633096, "a2": 1.255954, "b": -0.140643, "w": 4.593311},
+            {"Wafer": {"a0": 0.12699, "a1": 0.33706, "a2": 0.04883, "b": 0.00506, "w": 5.4e-5},
+             "Site": {"a0": 0.06183, "a1": 0.26875, "a2": 0.05591, "b": 4.5e-6}}, {"a": 0.0078558}),
+            why="linearised"),)),
     "QT of verapamil": Case(linear(QT + " + (1 + CONC|SUBJ)"), qt, (Told("lme REML, exact", -2140.705391, at=at(
         {"mu": QT_AT}, {"SUBJ": {"mu": 7.21186428, "mu:CONC": 0.05463449}}, {"a": 5.65349372},
         {"SUBJ": {frozenset(("mu", "mu:CONC")): -0.618}}), why="correlation printed to three digits"),), "reml"),
@@ -480,7 +507,33 @@ KINETICS = {
                  residual=nb.Proportional()), lambda _: nb.datasets.phenobarbital(), (Told(
             "NONMEM 7.4.2 FOCEI", 586.27605628, "OFV", NEONATES, why="FOCEI: one node"),)),
 }  # fmt: skip
-CASES = LINEAR | NONLINEAR | KINETICS
+FOCEI, SAEM = "FOCEI: one node", "an approximation, which is not printed"
+OBJECTIVES = {  # OFV of NONMEM 7.4.3 and nlmixr2 (nlmixr2test); their estimates are in maximum.py
+    "oral, single dose": {
+        "NONMEM FOCEI": (19365.194, FOCEI), "nlmixr2 FOCEI": (19365.27, FOCEI), "nlmixr2 SAEM": (19374.37, SAEM),
+    },
+    "oral, all doses": {"NONMEM FOCEI": (62205.879, FOCEI), "nlmixr2 SAEM": (62212.38, SAEM)},
+    "saturable, single dose": {
+        "NONMEM FOCEI": (20957.258, FOCEI), "nlmixr2 FOCEI": (20957.58, FOCEI), "nlmixr2 SAEM": (20964.06, SAEM),
+    },
+    "saturable, all doses": {"NONMEM FOCEI": (74197.160, FOCEI), "nlmixr2 SAEM": (74207.4, SAEM)},
+}  # fmt: skip
+
+
+def simulated(case):
+    """A case of maximum.py with the objectives that its programs printed."""
+    name, query, model, published = maximum.CASES[case]
+    parameters = [p.name for p in model.parameters]
+
+    def estimates(theta, sds, scale):
+        theta, sds = (dict(zip(parameters, each, strict=True)) for each in (theta, sds))
+        return at(theta, {"id": sds}, {"b": scale})
+
+    told = (Told(by, value, "OFV", estimates(*published[by]), why) for by, (value, why) in OBJECTIVES[case].items())
+    return Case(model, lambda folder: maximum.read(folder, name, query), tuple(told))
+
+
+CASES = LINEAR | NONLINEAR | KINETICS | {case: simulated(case) for case in OBJECTIVES}
 
 
 def verdict(told, value, ours):
