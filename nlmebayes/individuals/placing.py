@@ -101,13 +101,14 @@ class Population:
         if orders:
             return self.quadrature(x, place, orders[0])
         together = Population(self.model, self.design, self.nest.together, self.coordinates)
-        nodes, weight = cubature(place.z.shape[1])
-        if place.target.real.all() and len(nodes) <= MOST_CUBATURE:
-            z = place.z + np.einsum("gij,nj->ngi", place.factor, nodes)
-            log_weight = weight[:, None] + np.linalg.slogdet(place.factor)[1]
+        real = place.target.real
+        if 2 * real.shape[1] <= MOST_CUBATURE and real.any(axis=1).all():
+            nodes, weight = cubature(real)
+            z = place.z + np.einsum("gij,ngj->ngi", place.factor, nodes)
+            log_weight = weight + np.linalg.slogdet(place.factor)[1]
             found = replace(together.joint(x, place.target, z, log_weight), gauss=True)
-            share = found.weighed(x, found.records(x)).share
-            if np.ptp(share, axis=-1).max() * len(nodes) < NORMAL:
+            share = found.weighed(x, found.records(x)).share[:, 0] * 2 * real.sum(axis=1, keepdims=True)
+            if np.abs(share - 1)[np.isfinite(weight.T)].max() < NORMAL:
                 return found
         return self.scattered(x, place, n, np.random.default_rng(seed))
 

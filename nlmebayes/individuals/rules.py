@@ -32,18 +32,17 @@ def product(order, size):
     return found
 
 
-@lru_cache(maxsize=64)
-def cubature(size):
-    """Nodes x (node, column) with the moments of a normal law up to the third, and the log of their weights over the
-    standard normal density there, (node,): exact where the integrand is a normal density times a quadratic function.
+def cubature(real):
+    """Nodes x (node, group, column) with the moments of a normal law up to the third in the ``real`` columns of each
+    group, and the log of their weights over the standard normal density there, (node, group): exact where the integrand
+    is a normal density times a quadratic function. Nodes of columns that are none weigh nothing.
 
     Source: Arasaratnam and Haykin (2009), IEEE Trans. Autom. Control 54, 1254-1269.
     """
-    x = np.sqrt(size) * np.concatenate([np.eye(size), -np.eye(size)])
-    found = x, -np.log(2 * size) + 0.5 * (x**2 + LOG_2PI).sum(axis=1)
-    for each in found:
-        each.setflags(write=False)
-    return found
+    many = np.maximum(real.sum(axis=1), 1)
+    each = np.sqrt(many)[:, None, None] * (np.eye(real.shape[1]) * real[:, None])
+    here = np.where(real, -np.log(2 * many[:, None]) + 0.5 * many[:, None] * (1 + LOG_2PI), -np.inf)
+    return np.concatenate([each, -each], axis=1).swapaxes(0, 1), np.concatenate([here, here], axis=1).T
 
 
 def scattered(mode, factor, real, n, rng):

@@ -116,6 +116,8 @@ class Search:
             place = self.population.place(x, None if len(stages) == 1 and not searched else start)
             searched |= len(stages) == 1
             integral = self.integral(x, place, stages[0])
+            if self._exact_at_place(integral):
+                return self._directly(x, start)
             found, weighed, gain, trust = self.climbed(integral, x, trust)
             start = {name: mean for name, (mean, _) in weighed.moments().items()}
             log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
@@ -130,6 +132,33 @@ class Search:
                     return ready
                 self.hard = sorted({*self.hard, *ready.hard})
         return self.finished(x, start, rounds, converged=False)
+
+    def _exact_at_place(self, integral):
+        """Whether nodes are exact at their own place alone, and say little of any other."""
+        return integral.gauss and not self.population.orders()
+
+    def _directly(self, x, start):
+        """`Maximum` by a search that places nodes anew at each of its steps."""
+
+        def negative(step):
+            value, slope = self._anew(x + self.scales * step, start)
+            return -value, -slope * self.scales
+
+        low = np.full(len(x), -np.inf)
+        low[self.coordinates.of_factor] = np.where(self.coordinates.is_log, self.least, -np.inf)
+        low = np.minimum(low, x)
+        bounds = [(None if np.isneginf(b) else b, None) for b in (low - x) / self.scales]
+        end = optimize.minimize(
+            negative, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"maxiter": 300, "ftol": 1e-11, "gtol": 1e-4, "maxcor": 30},
+        )  # fmt: skip
+        return self.finished(x + self.scales * end.x, start, end.nit, converged=bool(end.success))
+
+    def _anew(self, x, start):
+        """What is maximised and its slopes, with nodes placed at x."""
+        near = self.integral(x, self.population.place(x, start), ROWS)
+        here = near.local(x, self.steps)
+        return self._valued(near, x, here.value, here.slope)
 
     def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
@@ -248,15 +277,10 @@ class Search:
         def slope(at):
             return self._valued(integral, at, *local.at(at))[1]
 
-        def anew(at):
-            near = self.integral(at, self.population.place(at, start), ROWS)
-            here = near.local(at, self.steps)
-            return self._valued(near, at, here.value, here.slope)[1]
-
         rough = np.diag(differences(slope, x, 1e-4 * np.ones(len(x))))
         step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
-        if integral.gauss and not self.population.orders():
-            return differences(anew, x, AGAIN * step)
+        if self._exact_at_place(integral):
+            return differences(lambda at: self._anew(at, start)[1], x, AGAIN * step)
         return differences(slope, x, DIFFERENCE * step)
 
 

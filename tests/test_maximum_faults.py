@@ -1,0 +1,47 @@
+"""Maximum likelihood where groups differ in their number of effects, beside closed forms."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from quadrature import linear_by_group
+
+import nlmebayes as nb
+from model_zoo import LinearMixed
+
+
+def ragged(seed=0):
+    """Three nested levels, other numbers of each in each, and a covariate."""
+    rng, rows = np.random.default_rng(seed), []
+    for s, persons in enumerate((4, 3, 5)):
+        rows += [(s, p, o) for p in range(persons) for o in range(1 + (p + s) % 3) for _ in range(1 + (o + p) % 3)]
+    frame = pd.DataFrame(rows, columns=["site", "id", "occ"])
+    frame["id"] = frame["site"].astype(str) + "." + frame["id"].astype(str)
+    frame["occ"] = frame["id"] + "." + frame["occ"].astype(str)
+    y = 0.3 * rng.standard_normal(len(frame))
+    for level, sd in {"site": 0.8, "id": 0.7, "occ": 0.5}.items():
+        code = pd.factorize(frame[level])[0]
+        y = y + sd * rng.standard_normal(code.max() + 1)[code]
+    return frame.assign(y=y)
+
+
+def test_three_ragged_levels_are_exact_at_a_maximum():
+    """Of a linear model, beside the multivariate normal density, in which no step is a gain."""
+    frame = ragged()
+    data = nb.Dataset.from_frame(frame, outcome="y", levels=("site", "id", "occ"))
+    tree = nb.fit(nb.Model(LinearMixed(), "mu ~ 1 + (1|site/id/occ)"), data, method="ml")
+    told, names = tree["posterior"], ("site", "id", "occ")
+    sds = [told[f"omega_{name}"].item() for name in names] + [told["sigma_y_a"].item()]
+
+    def exact(mu, *sd):
+        levels = [(frame[name].to_numpy(), each) for name, each in zip(names, sd, strict=False)]
+        return linear_by_group(frame["y"].to_numpy(), None, np.full(len(frame), mu), levels, sd[-1])["all"]
+
+    mu, best = told["theta_mu"].item(), json.loads(tree.attrs["nlmebayes_fit"])
+    assert best["converged"]
+    here = exact(mu, *sds)
+    assert -best["minus2ll"] / 2 == pytest.approx(here, abs=1e-8)
+    for k in range(4):
+        for factor in (0.97, 1.03):
+            assert exact(mu, *(sd * (factor if i == k else 1) for i, sd in enumerate(sds))) < here
