@@ -64,16 +64,18 @@ class Restricted:
             lambda psi: -self.at(psi)[0], self.x[self.free], method="L-BFGS-B",
             bounds=[(None if np.isneginf(b) else b, None) for b in low], options={"ftol": 1e-13, "gtol": 1e-6},
         )  # fmt: skip
-        value, theta, inverse = self.at(end.x)
+        boundary = np.zeros(len(self.x), dtype=bool)
+        boundary[self.free] = end.x <= low + 1e-6
+        inner, psi = ~boundary[self.free], end.x.copy()
+        curved = np.linalg.inv(differences(self._slope, psi, np.full(len(psi), 10 * MOVE))[np.ix_(inner, inner)])
+        step = curved @ self._slope(psi)[inner]
+        psi[inner] += np.where(np.abs(step).max(initial=0.0) < MOVE, step, 0.0)  # below what a line search can tell
+        value, theta, inverse = self.at(psi)
         x = self.x.copy()
-        x[self.fixed], x[self.free] = theta, end.x
-        curved = differences(self._slope, end.x, np.full(len(end.x), 10 * MOVE))
+        x[self.fixed], x[self.free] = theta, psi
         covariance = np.zeros((len(x), len(x)))
         covariance[np.ix_(self.fixed, self.fixed)] = inverse
-        boundary = np.zeros(len(x), dtype=bool)
-        boundary[self.free] = end.x <= low + 1e-6
-        inner = ~boundary[self.free]
-        covariance[np.ix_(self.free[inner], self.free[inner])] = np.linalg.inv(curved[np.ix_(inner, inner)])
+        covariance[np.ix_(self.free[inner], self.free[inner])] = curved
         return x, value, covariance, boundary
 
     def _slope(self, psi):
