@@ -99,10 +99,10 @@ def _tree(model, data, design, best, seed, more, laws):
 
 
 def _about(estimates, best):
-    records = sum(len(samples.places) for samples in best.place.target.observed)
+    records = sum(len(o.values) for o in best.population.design.outcomes)
     return {
         "draws": 1, "minus2ll": float(-2 * best.value.sum()), "minus2ll_error": best.total_error,
-        "parameters": len(best.x), "groups": len(best.value), "records": int(records), "rounds": best.rounds,
+        "parameters": len(best.x), "groups": len(best.value), "records": records, "rounds": best.rounds,
         "converged": bool(best.converged), "integral": best.method, "boundary": list(estimates.attrs["boundary"]),
     }  # fmt: skip
 
