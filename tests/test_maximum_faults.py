@@ -8,7 +8,7 @@ import pytest
 from quadrature import linear_by_group
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, ParametricSurvival
+from model_zoo import CountGLMM, LinearMixed, ParametricSurvival
 
 
 def ragged(seed=0):
@@ -75,3 +75,14 @@ def test_a_time_to_an_event_is_one_record():
     data = nb.Dataset.from_frame(frame, outcome="event", levels=("id", "person"), status="seen")
     model = nb.Model(ParametricSurvival(), "rate ~ 1 + (1|id)", residual=nb.TimeToEvent())
     assert json.loads(nb.fit(model, data, method="ml").attrs["nlmebayes_fit"])["records"] == 20
+
+
+def test_counts_without_more_scatter_than_poisson_are_checked():
+    """The part of the residual drifts to 0, its error is without bound: `check` says so, and draws stay finite."""
+    rng = np.random.default_rng(21)
+    y = rng.poisson(3 * np.exp(0.5 * np.repeat(rng.normal(size=12), 4)))
+    frame = pd.DataFrame({"id": np.repeat(np.arange(12), 4), "y": y})
+    model = nb.Model(CountGLMM(), "rate ~ 1 + (1|id)", residual=nb.NegativeBinomial())
+    tree = nb.fit(model, nb.Dataset.from_frame(frame, outcome="y", levels="id"), method="ml", random_seed=1)
+    assert tree["posterior"]["sigma_y_a"].item() < 1e-3
+    assert any("leave it open" in line for line in nb.check(tree).findings)

@@ -27,6 +27,7 @@ from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
 
 STEP = 1e-4  # of a difference of quantities
+OPEN = 5.0  # SD of the logarithm of an SD or scale, above which draws keep it at its estimate
 NODES = 512  # from which effects are drawn
 MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
 
@@ -154,6 +155,9 @@ def drawn(known, chains=4, draws=100, seed=0):
     population, rng = populated(model, design), np.random.default_rng(seed)
     told, n = known.tree[ESTIMATES].to_dataset(), chains * draws
     x, covariance = told["point"].to_numpy(), np.nan_to_num(told["point_covariance"].to_numpy())
+    told_nothing = np.diag(covariance) > OPEN**2
+    told_nothing[: len(population.coordinates.theta)] = False
+    covariance[told_nothing], covariance[:, told_nothing] = 0.0, 0.0
     values, vectors = np.linalg.eigh(covariance)
     points = x + (rng.standard_normal((n, len(x))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     place = population.place(x)
