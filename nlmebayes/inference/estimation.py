@@ -27,6 +27,7 @@ from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
 
 STEP = 1e-4  # of a difference of quantities
+OPEN = 5.0  # SD of the logarithm of an SD or scale, above which draws keep it at its estimate
 NODES = 512  # from which effects are drawn
 MIDDLE = 0.3  # where a part of a residual starts that a pilot does not know, in its range
 
@@ -99,10 +100,10 @@ def _tree(model, data, design, best, seed, more, laws):
 
 
 def _about(estimates, best):
-    records = sum(len(samples.places) for samples in best.place.target.observed)
+    records = sum(len(o.values) for o in best.population.design.outcomes)
     return {
         "draws": 1, "minus2ll": float(-2 * best.value.sum()), "minus2ll_error": best.total_error,
-        "parameters": len(best.x), "groups": len(best.value), "records": int(records), "rounds": best.rounds,
+        "parameters": len(best.x), "groups": len(best.value), "records": records, "rounds": best.rounds,
         "converged": bool(best.converged), "integral": best.method, "boundary": list(estimates.attrs["boundary"]),
     }  # fmt: skip
 
@@ -154,6 +155,9 @@ def drawn(known, chains=4, draws=100, seed=0):
     population, rng = populated(model, design), np.random.default_rng(seed)
     told, n = known.tree[ESTIMATES].to_dataset(), chains * draws
     x, covariance = told["point"].to_numpy(), np.nan_to_num(told["point_covariance"].to_numpy())
+    told_nothing = np.diag(covariance) > OPEN**2
+    told_nothing[: len(population.coordinates.theta)] = False
+    covariance[told_nothing], covariance[:, told_nothing] = 0.0, 0.0
     values, vectors = np.linalg.eigh(covariance)
     points = x + (rng.standard_normal((n, len(x))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     place = population.place(x)

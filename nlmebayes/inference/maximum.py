@@ -99,7 +99,9 @@ class Search:
         by_name = {p.name: p for p in model.parameters}
         spread = {p.name: centre(p, scale)[1] for p in model.parameters}
         self.scales, n = np.ones(self.coordinates.size), len(self.coordinates.theta)
-        self.scales[:n] = [spread[name] for name, _ in self.coordinates.theta]
+        for i, (name, k) in enumerate(self.coordinates.theta):
+            size = np.sqrt((design.fixed[name].values[:, k] ** 2).mean())
+            self.scales[i] = spread[name] / (size or 1.0)
         self.steps = FAR * self.scales
         if errors is not None and np.isfinite(errors).all():
             self.steps[:n] = np.clip(STEP * errors, 1e-3 * self.steps[:n], self.steps[:n])

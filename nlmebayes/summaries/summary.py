@@ -45,7 +45,8 @@ def _estimated(told, ci_prob):
     """Columns of an estimate: its standard error, and Wald's interval, on the log scale of what is positive."""
     value, se, positive = float(told["value"]), float(told["se"]), bool(told["positive"])
     z = special.ndtri(tails(ci_prob)[1])
-    away = np.exp(z * se / value) if positive and value > 0 else z * se
+    with np.errstate(over="ignore"):  # a bound at infinity is one
+        away = np.exp(z * se / value) if positive and value > 0 else z * se
     low, high = (value / away, value * away) if positive and value > 0 else (value - away, value + away)
     rse = 100 * se / abs(value) if value else np.nan
     return {"sd": se, "rse_pct": rse, "eti_lb": low, "eti_ub": high, "ess_bulk": np.nan, "ess_tail": np.nan}
