@@ -7,7 +7,7 @@ A restricted likelihood at their variances has the fixed effects integrated out:
 
 Printed values are those of nlme 3.1-162, lme4 1.1-31 and saemix under R 4.2, unless a line says otherwise; they are
 constants here, everything else is computed. FOLDER holds data that do not come with the package (PD1_emax.tab,
-tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv, qtpk_verapamil.csv,
+tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv,
 Oral_1CPT.csv, Bolus_1CPTMM.csv).
 
 Run: python benchmarks/printed.py FOLDER [CASE ...]; cases are chosen by the beginning of their names.
@@ -171,20 +171,7 @@ def ratpup(_):
     return nb.Dataset.from_frame(table.assign(**columns), outcome="weight", levels="Litter", duplicates="keep")
 
 
-def qt(folder):
-    table = frame_of(folder, "qtpk_verapamil.csv", index_col=0).query("TIME > 0")
-    table = table.rename(columns={"QTcF.CFB": "change", "QTcF.B": "baseline", "USUBJID": "SUBJ"})
-    table["cBL"] = table["baseline"] - table["baseline"].mean()
-    return nb.Dataset.from_frame(
-        table[["SUBJ", "ACTIVE", "TIME", "CONC", "change", "cBL"]], outcome="change", time="TIME", levels="SUBJ"
-    )
-
-
 SLEEP = ([251.40510485, 10.46728596], "mu", "mu:Days")
-QT = "mu ~ 1 + ACTIVE + CONC + C(TIME) + cBL"
-QT_AT = [-8.85394260249, 2.16888620078, 0.01729121631, 3.88606324154, 2.05271161690, 6.40897044609, 5.47464921271,
-         3.06478240014, -0.19851931802, 1.56181401165, -0.34765787755, 1.30765462839, 0.16768388793, -0.59523193698,
-         -3.71335206167, -2.60524883002, 1.76716053915, -0.22724296220]  # fmt: skip
 
 
 def sleep(value, sds, sigma, corr=None, by="lmer REML, exact"):
@@ -234,9 +221,6 @@ LINEAR = {
         linear("mu ~ 1 + c + s + (1|Wafer) + (0 + c|Wafer) + (0 + s|Wafer)"), wafer, (Told(
             LINEARISED, -1247.646306, at=at({"mu": [8.2575621232, -0.2795780252, -0.2862122292]},
             {"Wafer": {"mu": 0.0001239369, "mu:c": 0.0001672175, "mu:s": 0.0001632001}}, {"a": 5.4749176247})),)),
-    "QT of verapamil": Case(linear(QT + " + (1 + CONC|SUBJ)"), qt, (Told("lme REML, exact", -2140.705391, at=at(
-        {"mu": QT_AT}, {"SUBJ": {"mu": 7.21186428, "mu:CONC": 0.05463449}}, {"a": 5.65349372},
-        {"SUBJ": {frozenset(("mu", "mu:CONC")): -0.618}}), why="correlation printed to three digits"),), RESTRICTED),
 }  # fmt: skip
 
 
