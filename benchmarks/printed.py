@@ -7,7 +7,7 @@ A restricted likelihood at their variances has the fixed effects integrated out:
 
 Printed values are those of nlme 3.1-162, lme4 1.1-31 and saemix under R 4.2, unless a line says otherwise; they are
 constants here, everything else is computed. FOLDER holds data that do not come with the package (PD1_emax.tab,
-tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv, qtpk_verapamil.csv,
+tumour_lung_volume.txt, litter_nutnet.csv, organoid_pdac.csv, pf_antibody_7antigens.csv,
 Oral_1CPT.csv, Bolus_1CPTMM.csv).
 
 Run: python benchmarks/printed.py FOLDER [CASE ...]; cases are chosen by the beginning of their names.
@@ -73,24 +73,6 @@ class Plateau(nb.Curve):
 
     def curve(self, p, x):
         return pt.log(p.plateau + p.decaying * pt.exp(-p.rate * x.time))
-
-
-@dataclass(frozen=True)
-class Current(nb.Curve):
-    """a0 + a1 v + a2 v^2 + b cos(w v + pi / 4) of a voltage v."""
-
-    inputs = ("voltage",)
-    parameters = (
-        nb.Parameter("a0", "mA", typical=-4.0, spread=2.0, link="identity"),
-        nb.Parameter("a1", "mA/V", typical=5.6, spread=2.0, link="identity"),
-        nb.Parameter("a2", "mA/V^2", typical=1.25, spread=1.0, link="identity"),
-        nb.Parameter("b", "mA", typical=-0.14, spread=0.1, link="identity"),
-        nb.Parameter("w", "1/V", typical=4.6, spread=0.1, link="identity"),
-    )
-
-    def curve(self, p, x):
-        v = x.voltage
-        return p.a0 + p.a1 * v + p.a2 * v**2 + p.b * pt.cos(p.w * v + np.pi / 4)
 
 
 @dataclass(frozen=True)
@@ -189,23 +171,7 @@ def ratpup(_):
     return nb.Dataset.from_frame(table.assign(**columns), outcome="weight", levels="Litter", duplicates="keep")
 
 
-def qt(folder):
-    table = frame_of(folder, "qtpk_verapamil.csv", index_col=0).query("TIME > 0")
-    table = table.rename(columns={"QTcF.CFB": "change", "QTcF.B": "baseline", "USUBJID": "SUBJ"})
-    table["cBL"] = table["baseline"] - table["baseline"].mean()
-    return nb.Dataset.from_frame(
-        table[["SUBJ", "ACTIVE", "TIME", "CONC", "change", "cBL"]], outcome="change", time="TIME", levels="SUBJ"
-    )
-
-
 SLEEP = ([251.40510485, 10.46728596], "mu", "mu:Days")
-QT = "mu ~ 1 + ACTIVE + CONC + C(TIME) + cBL"
-QT_AT = [-8.85394260249, 2.16888620078, 0.01729121631, 3.88606324154, 2.05271161690, 6.40897044609, 5.47464921271,
-         3.06478240014, -0.19851931802, 1.56181401165, -0.34765787755, 1.30765462839, 0.16768388793, -0.59523193698,
-         -3.71335206167, -2.60524883002, 1.76716053915, -0.22724296220]  # fmt: skip
-QT_SERIES = [-8.81649299113, 2.10188241254, 0.01307663932, 4.01329008324, 2.14761927016, 6.55837767720, 5.63156021731,
-             3.17819897752, -0.09710501487, 1.66781000603, -0.27779057553, 1.37465533690, 0.23239696567,
-             -0.54788485512, -3.70262797133, -2.59901368256, 1.76995903062, -0.23884416010]  # fmt: skip
 
 
 def sleep(value, sds, sigma, corr=None, by="lmer REML, exact"):
@@ -255,19 +221,6 @@ LINEAR = {
         linear("mu ~ 1 + c + s + (1|Wafer) + (0 + c|Wafer) + (0 + s|Wafer)"), wafer, (Told(
             LINEARISED, -1247.646306, at=at({"mu": [8.2575621232, -0.2795780252, -0.2862122292]},
             {"Wafer": {"mu": 0.0001239369, "mu:c": 0.0001672175, "mu:s": 0.0001632001}}, {"a": 5.4749176247})),)),
-    "Wafer, nested": Case(
-        nb.Model(Current(), *(f"{p} ~ 1 + (1|Wafer/Site)" for p in ("a0", "a1", "a2", "b")), "w ~ 1 + (1|Wafer)"),
-        lambda _: nb.datasets.wafer(), (Told(LINEARISED, 662.7457, at=at(
-            {"a0": -4.265379, "a1": 5.633096, "a2": 1.255954, "b": -0.140643, "w": 4.593311},
-            {"Wafer": {"a0": 0.12699, "a1": 0.33706, "a2": 0.04883, "b": 0.00506, "w": 5.4e-5},
-             "Site": {"a0": 0.06183, "a1": 0.26875, "a2": 0.05591, "b": 4.5e-6}}, {"a": 0.0078558}),
-            why="linearised"),)),
-    "QT of verapamil": Case(linear(QT + " + (1 + CONC|SUBJ)"), qt, (Told("lme REML, exact", -2140.705391, at=at(
-        {"mu": QT_AT}, {"SUBJ": {"mu": 7.21186428, "mu:CONC": 0.05463449}}, {"a": 5.65349372},
-        {"SUBJ": {frozenset(("mu", "mu:CONC")): -0.618}}), why="correlation printed to three digits"),), "reml"),
-    "QT of verapamil, AR(1)": Case(linear(QT + " + (1|SUBJ)", residual=nb.Autoregressive()), qt, (Told(
-        "lme REML, exact", -2107.365091, at=at({"mu": QT_SERIES}, {"SUBJ": {"mu": np.hypot(4.271673, 4.271699)}},
-        {"a": 6.130987, "rho": 0.4001121})),), "reml"),
 }  # fmt: skip
 
 
@@ -538,7 +491,7 @@ def rows(name, case, folder):
     about = json.loads(tree.attrs["nlmebayes_fit"])
     own = -0.5 * about["minus2reml" if method == "reml" else "minus2ll"]
     mark = "" if about["converged"] else " (not at a maximum)"
-    best = "no REML where scatter differs" if case.method == RESTRICTED else f"{own:.4f}{mark}"
+    best = "`fit` refuses REML" if case.method == RESTRICTED else f"{own:.4f}{mark}"
     for told in case.told:
         value = printed(told, len(data.observations)) if told.kind != "deviance" else told.value + case.constant(data)
         theirs = there(tree, variables(tree, told.at), case.model) if told.at else None
