@@ -85,7 +85,7 @@ class Restricted:
     def _check(self):
         """A linear model has the same integral by one node at the mode and by many, for any fixed effects."""
         x, search, inverse = self.x, self.search, []
-        for far in (0.0, 0.3):
+        for far in (0.0, 0.03):
             here = x.copy()
             here[self.fixed] += far * search.scales[self.fixed]
             place = search.population.place(here, self.start)
