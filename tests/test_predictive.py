@@ -213,8 +213,8 @@ def test_a_picture_draws_the_table_with_a_panel_for_each_stratum(oral):
         (shown,) = [k for k in axis.lines if k.get_label() == "observed 50 %"]
         own = table[(table["sex"] == sex) & (table["statistic"] == "50 %")]
         assert shown.get_xydata() == pytest.approx(own[["x", "observed"]].to_numpy())
-    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert {"simulated, 90 % interval", "observed, 90 % interval"} <= set(words)
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"simulated 50 %, 90 % interval", "observed, 90 % interval"} <= set(words)
 
 
 def test_events_have_a_survival_curve_in_each_stratum():
