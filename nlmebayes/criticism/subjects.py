@@ -16,11 +16,12 @@ COLUMNS = "level", "groups", "elpd", "se", "mcse", "p", "high_k"
 
 def subjects(known):
     """One row on the groups that the random effects of a `Fitted` tree are of, left out one by one: as the table of
-    `compare` has it. None where levels are several, predictions many, or draws few."""
+    `compare` has it. None where levels are several, draws few, predictions many or a differential equation's."""
     levels, data = known.training.levels, known.training_data
     cost = len(data.observations) * NODES ** sum(len(level.effects) for level in levels)
     draws = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
-    if len(levels) != 1 or levels[0].name not in data.levels or cost > QUICK or draws < ENOUGH:
+    slow = cost > QUICK or known.model.structure.fallible  # a fit that is far off takes minutes of a solver
+    if len(levels) != 1 or levels[0].name not in data.levels or slow or draws < ENOUGH:
         return pd.DataFrame(columns=COLUMNS)
     try:
         found = leave_out.marginals(known, levels[0].name, population(known, DRAWS), seed=0)
