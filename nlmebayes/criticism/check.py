@@ -12,7 +12,7 @@ from nlmebayes.criticism import convergence, doubts, sensitivity
 from nlmebayes.criticism.examination import examined
 from nlmebayes.criticism.subjects import COLUMNS, subjects
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation import storage
+from nlmebayes.evaluation import log_priors, storage
 from nlmebayes.evaluation.evaluator import middle
 from nlmebayes.evaluation.fitted import ESTIMATES, fitted, said
 from nlmebayes.inference import accuracy
@@ -255,12 +255,12 @@ def _influence(cross):
 def _told(laws, design, tree, converged):
     """Where prior and data contradict each other, and where the data say little."""
     posterior = tree["posterior"].to_dataset()
-    proper = sensitivity.within(laws, posterior)
+    proper = log_priors.within(laws, posterior)
     if not converged or not proper:
         return
     yield from sensitivity.findings(laws, design, tree)
     middle, low, high = np.array(quantiles(proper, (0.5, *MIDST))).T
-    values, spread = sensitivity.values_of(proper, posterior), (high - low) / 2
+    values, spread = log_priors.values_of(proper, posterior), (high - low) / 2
     away = np.abs(values.mean(axis=(0, 1)) - middle) / spread
     for law, r, far in zip(proper, values.std(axis=(0, 1)) / spread, away, strict=True):
         if far > convergence.SHIFTED:

@@ -15,9 +15,8 @@ import pytensor.tensor as pt
 import xarray as xr
 from arviz_stats import loo, loo_moment_match
 
-from nlmebayes.criticism import sensitivity
 from nlmebayes.criticism.leave_out import MATCHED, bearable
-from nlmebayes.evaluation import storage
+from nlmebayes.evaluation import log_priors, storage
 from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.parameter.laws import Between
 
@@ -61,9 +60,9 @@ class _Moved:
     def __init__(self, known, marginals):
         self.known, self.marginals = known, marginals
         laws = storage.laws_of(known.tree, known.model, known.training)
-        self.laws = sensitivity.within(laws, marginals.drawn)
+        self.laws = log_priors.within(laws, marginals.drawn)
         self.between = Between(*np.array([law.bounds for law in self.laws]).T)
-        values = sensitivity.values_of(self.laws, marginals.drawn)
+        values = log_priors.values_of(self.laws, marginals.drawn)
         x = self.between.forward(pt.as_tensor(values)).eval(mode=UNCOMPILED)
         coords = {"chain": marginals.drawn.chain, "draw": marginals.drawn.draw}
         self.unconstrained = xr.DataArray(x, dims=(*SAMPLE, "coordinate"), coords=coords)
@@ -72,8 +71,8 @@ class _Moved:
     def log_posterior(self, x):
         """log p(psi) + sum of log L_h + log Jacobian, (chain, draw)."""
         population, whole = self._at(x)
-        values = sensitivity.values_of(self.laws, population)
-        prior = sensitivity.log_priors(self.laws, values).sum(axis=-1)
+        values = log_priors.values_of(self.laws, population)
+        prior = log_priors.log_priors(self.laws, values).sum(axis=-1)
         slope = self.between.log_jac_det(pt.as_tensor(x.to_numpy())).eval(mode=UNCOMPILED).sum(axis=-1)
         return xr.DataArray(
             prior + slope + sum(whole.values()), dims=SAMPLE, coords=x.drop_vars("coordinate", errors="ignore").coords

@@ -13,7 +13,7 @@ from scipy import special
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import FILLED, function
-from nlmebayes.evaluation.measurement import innovations, measure, parts_at
+from nlmebayes.evaluation.measurement import innovations, measure, parts_at, shapes_of
 from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.threads import remembered
 from nlmebayes.structure.structure import Named
@@ -36,7 +36,7 @@ def scored(residual, f, sigma, observed, positive, rng):
 
 
 def _by_tails(residual, f, parts, observed, positive, rng):
-    compute = _tails(residual, tuple((k, *(1 if n == 1 else None for n in x.shape)) for k, x in parts.items()))
+    compute = _tails(residual, shapes_of(parts))
 
     def tails(y):
         with np.errstate(all="ignore"):

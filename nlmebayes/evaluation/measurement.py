@@ -45,7 +45,7 @@ def _cut(parts, rows, here):
     return [x[rows if len(x) > 1 else slice(None)][:, here if x.shape[1] > 1 else slice(None)] for x in parts.values()]
 
 
-def _shapes(parts):
+def shapes_of(parts):
     """Names of parts, and which of their axes are of length one whatever the data: what a graph depends on."""
     return tuple((name, *(1 if n == 1 else None for n in x.shape)) for name, x in parts.items())
 
@@ -62,7 +62,7 @@ def measure(residual, f, s, rng, positive=False, observed=None, past=None):
     if residual.correlated:
         return _of_series(residual, f, s, rng, observed, past)
     parts = parts_at(residual, s, observed)
-    compute, generators = _measured(residual, _shapes(parts), positive)
+    compute, generators = _measured(residual, shapes_of(parts), positive)
     reseed_rngs(generators, int(rng.integers(2**31)))
     if positive and len(f) == 1:  # PyMC's truncated laws take a first axis of one, that of a single sample, for another
         return compute(np.repeat(f, 2, axis=0), *parts.values())[:1].astype(float)
@@ -82,7 +82,7 @@ def _of_series(residual, f, s, rng, observed, past):
         scores = _scores(residual, past[1][:, earlier[1]], s, earlier[0], rho, rng)
         scores = np.concatenate([scores, np.zeros((len(f), unseen.sum()))], axis=1)
         z[:, unseen] = series.given(both, known, scores, rho, rng)[:, ~known]
-    return _at_score(residual.alone, _shapes(parts))(z, f, *parts.values())
+    return _at_score(residual.alone, shapes_of(parts))(z, f, *parts.values())
 
 
 def _seen(observed):
@@ -95,7 +95,7 @@ def _scores(residual, f, s, observed, rho, rng):
     """Scores (sample, record) of the records of series; those of censored ones are drawn."""
     parts = parts_at(residual, s, observed)
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
-    compute = _score(residual.alone, _shapes(parts))
+    compute = _score(residual.alone, shapes_of(parts))
     z, bottom, top = (compute(x[None], f, *parts.values()) for x in limits)
     return series.filled(observed.columns, z, bottom, top, rho, rng)
 
@@ -140,16 +140,16 @@ def log_density(residual, f, s, observed, positive=False):
     limits = censoring.limits(observed.values, observed.lower, observed.upper)
     parts = parts_at(residual, s, observed)
     if residual.correlated:
-        return _together(_density(residual, _shapes(parts), True, False), limits, f, parts, observed)[0]
+        return _together(_density(residual, shapes_of(parts), True, False), limits, f, parts, observed)[0]
     special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
     f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
     if not special.any():
-        return _density(residual, _shapes(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
+        return _density(residual, shapes_of(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
     found = np.empty(f.shape[:2])
     for censored, here in ((False, ~special), (True, special)):
         if not here.any():
             continue
-        compute = _density(residual, _shapes(parts), censored, positive)
+        compute = _density(residual, shapes_of(parts), censored, positive)
         step = max(1, CHUNK // 20 // here.sum()) if censored else len(f)
         for i in range(0, len(f), max(1, step)):
             rows = slice(i, i + step)
@@ -173,7 +173,7 @@ def _together(compute, limits, f, parts, observed):
 def gradients(residual, f, s, observed):
     """Log-densities of correlated measurements, (sample, record), and the slopes of their sum in each prediction."""
     limits, parts = censoring.limits(observed.values, observed.lower, observed.upper), parts_at(residual, s, observed)
-    return _together(_gradient(residual, _shapes(parts)), limits, f, parts, observed)
+    return _together(_gradient(residual, shapes_of(parts)), limits, f, parts, observed)
 
 
 def whitening(residual, f, s, observed, dense):
@@ -214,7 +214,7 @@ def slopes(residual, f, s, observed, positive=False):
     parts = parts_at(residual, _one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
-            compute, at = _slopes(residual, _shapes(parts), censored, positive), every[:, here].reshape(1, -1)
+            compute, at = _slopes(residual, shapes_of(parts), censored, positive), every[:, here].reshape(1, -1)
             given, own = [np.tile(x[:, here], draws) for x in limits], _cut(parts, slice(None), here)
             own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
             value, slope, curvature = compute(*given, at, *own)
@@ -250,7 +250,7 @@ def log_precisions(residual, f, s, observed=None):
 
 
 def _log_precisions(residual, f, parts):
-    return _height(residual, _shapes(parts))(f, *parts.values())
+    return _height(residual, shapes_of(parts))(f, *parts.values())
 
 
 @remembered

@@ -1,8 +1,8 @@
 """Log-likelihoods of groups at many populations, over as few sets of nodes as cover them.
 
-Nodes are placed at the middle of the populations, and the farthest of these is integrated over nodes of its own as
-well. Where the two differ - the law of effects with an SD near zero lies between two nodes of a wider one - the
-populations are parted in two.
+Nodes are placed at the middle of the populations, a finer and a rougher product of them. Populations for which the two
+differ - the law of effects with an SD near zero lies between two nodes of a wider one - are parted in two, and the last
+few have nodes of their own.
 """
 
 from dataclasses import dataclass
@@ -56,10 +56,8 @@ def at_many(population, data, x, seed, training=None):
             here, found, off = here[covered], found[covered], off[covered]
         about = about or ready
         value[here] = found
-        error, khat = (
-            np.maximum(error, np.maximum(ready.error, off.max(axis=0, initial=0.0))),
-            np.fmax(khat, ready.khat),
-        )
+        off = np.maximum(ready.error, off.max(axis=0, initial=0.0))
+        error, khat = np.maximum(error, off), np.fmax(khat, ready.khat)
     return Found(value, error, khat, about.method, int(np.prod(about.whole.shape)), len(about.hard))
 
 
@@ -86,7 +84,7 @@ def _farthest(x):
 
 def _each_alone(population, ready, x):
     """Log-likelihoods (population, group), each over nodes of its own."""
-    start = {name: mean for name, (mean, _) in ready.whole.weighed(x[0], ready.whole.records(x[0])).moments().items()}
+    start = ready.whole.weighed(x[0], ready.whole.records(x[0])).means()
     found = []
     for each in x:
         place = population.place(each, start)
@@ -109,14 +107,9 @@ def _over_draws(ready, x):
     return found, np.where(np.isfinite(spread), spread, 0.0)
 
 
-def _spread(weighed):
-    """Standard error of the log-likelihood of each group if its nodes are drawn, (group,)."""
-    share = weighed.share[:, 0]
-    return np.sqrt(np.maximum((share**2).sum(axis=1) - 1 / share.shape[1], 0.0)) / 2
-
-
 def _over(integral, x):
-    """Of an `Integral`, and `_spread` where its nodes are drawn.
+    """Of an `Integral`, and how far off each may be where nodes are drawn: quasi-random ones by half of what
+    independent ones would be.
 
     What moves with the parts of residuals alone is interpolated between Chebyshev points of these, exact to rounding
     for scales that differ by less than a factor of three.
@@ -147,5 +140,5 @@ def _over(integral, x):
 
 
 def _stacked(weighed):
-    each = [(one.value, np.zeros_like(one.value) if one.integral.gauss else _spread(one)) for one in weighed]
+    each = [(one.value, np.zeros_like(one.value) if one.integral.gauss else one.spread / 2) for one in weighed]
     return tuple(np.stack(part) for part in zip(*each, strict=True))

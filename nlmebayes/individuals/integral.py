@@ -218,7 +218,7 @@ class Integral:
             u[name], log_density = self._normal(name, factors[name], x)
             outer = outer + log_density
         value, above = _normalised(outer)
-        return Weighed(self, x, factors, u, value, share, above, inner)
+        return Weighed(self, x, factors, u, value, share, above)
 
     def log_likelihood(self, x):
         """Of every group, (group,), at coordinates x."""
@@ -228,8 +228,7 @@ class Integral:
 @dataclass(frozen=True, eq=False)
 class Weighed:
     """Nodes weighed by the data at coordinates x: log-likelihoods ``value`` (group,), the ``share`` of each node among
-    those of its part and outer node, that of each outer node (``above``), and the log-likelihood of every part given
-    the outer effects, ``inner`` (part, outer node)."""
+    those of its part and outer node, and that of each outer node (``above``)."""
 
     integral: Integral
     x: np.ndarray
@@ -238,12 +237,29 @@ class Weighed:
     value: np.ndarray
     share: np.ndarray
     above: np.ndarray
-    inner: np.ndarray
 
     @cached_property
     def joint(self):
         """Probability of each outer node and node, (part, outer node, node)."""
         return self.share * self.above[self.integral.nest.parent][..., None]
+
+    @property
+    def spread(self):
+        """Standard error of the log-likelihood of each part if its nodes are independent draws, (part,)."""
+        share = self.share[:, 0]
+        return np.sqrt(np.maximum((share**2).sum(axis=1) - 1 / share.shape[1], 0.0))
+
+    def _by_group(self):
+        """Of every level its name, its standardised effects u (group, node, effect), the probabilities of the nodes
+        (group, node), and the outermost group of each group."""
+        parts = {name: part for name, part, _ in self.integral.moving}
+        for name, u in self.u.items():
+            if name in parts:
+                part = parts[name]
+                weight, parent = self.joint[part].reshape(len(part), -1), self.integral.nest.parent[part]
+            else:
+                weight, parent = self.above, np.arange(len(self.value))
+            yield name, u.reshape(len(weight), -1, u.shape[-1]), weight, parent
 
     def scores(self, slope):
         """Slopes of the log-likelihood of every group in all coordinates, (group, coordinate); ``slope``: those of the
@@ -253,13 +269,7 @@ class Weighed:
         if len(integral.own):
             expected = np.einsum("jmk,jmka->ja", self.joint, slope)
             found[:, integral.own] += integral.of_parent @ expected
-        for name, u in self.u.items():
-            if u.ndim == 3:
-                weight, parent = self.above, np.arange(len(self.value))
-            else:
-                part = next(part for other, part, _ in integral.moving if other == name)
-                weight, parent = self.joint[part].reshape(len(part), -1), integral.nest.parent[part]
-            u = u.reshape(len(weight), -1, u.shape[-1])
+        for name, u, weight, parent in self._by_group():
             self._add(found, name, u, weight, parent)
         return found
 
@@ -288,20 +298,10 @@ class Weighed:
             found[name] = u @ self.factors[name].T
         return found
 
-    def moments(self):
-        """Conditional means (group, effect) and covariances (group, effect, effect) of the effects by level."""
-        found = {}
-        for name, u in self.u.items():
-            if u.ndim == 3:
-                weight = self.above
-            else:
-                part = next(part for other, part, _ in self.integral.moving if other == name)
-                weight = self.joint[part].reshape(len(part), -1)
-            eta = u.reshape(len(weight), -1, u.shape[-1]) @ self.factors[name].T
-            mean = (weight[..., None] * eta).sum(axis=1)
-            away = eta - mean[:, None]
-            found[name] = mean, away.transpose(0, 2, 1) @ (away * weight[..., None])
-        return found
+    def means(self):
+        """Conditional means of the effects by level, (group, effect)."""
+        return {name: (weight[..., None] * u).sum(axis=1) @ self.factors[name].T
+                for name, u, weight, _ in self._by_group()}  # fmt: skip
 
 
 def _normalised(total):

@@ -102,11 +102,9 @@ def _judge(population, x, place, rng):
     """Log-likelihoods of independent nodes with their standard errors, and the k-hat of their weights, (group,)."""
     integral = population.scattered(x, place, JUDGES, rng)
     found = integral.weighed(x, integral.records(x))
-    share = found.share[:, 0]
-    spread = np.sqrt((share**2).sum(axis=1) - 1 / share.shape[1])
     with np.errstate(divide="ignore"):
-        khat = np.array([smoothed(np.maximum(each, each.max() - 700))[1] for each in np.log(share)])
-    return found.value, np.where(np.isfinite(found.value), spread, np.inf), khat
+        khat = np.array([smoothed(np.maximum(each, each.max() - 700))[1] for each in np.log(found.share[:, 0])])
+    return found.value, np.where(np.isfinite(found.value), found.spread, np.inf), khat
 
 
 def alone(population, data, x, i, seed, training=None):

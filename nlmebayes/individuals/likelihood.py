@@ -61,11 +61,12 @@ def log_likelihood(
 
     Notes
     -----
-    Adaptive Gauss-Hermite quadrature about the mode of each group where it takes no more than 1,500 nodes (two nested
-    levels: nodes of the inner effects at each of the outer ones), quasi-random importance sampling elsewhere. A second
-    rule, with a share of draws from the population, judges the first; groups where they disagree are integrated by
-    adaptive importance sampling from many places. Order constraints of a structure guide the search of modes and are
-    no part of the law. (Pinheiro and Bates 1995, J. Comput. Graph. Stat. 4, 12-35.)
+    Adaptive Gauss-Hermite quadrature about the mode of each group where it takes no more than 750 nodes, or 2,500 where
+    these are not enough (two nested levels: nodes of the inner effects at each of the outer ones), quasi-random
+    importance sampling elsewhere. A second rule, with a share of draws from the population, judges the first; groups
+    where they disagree are integrated by adaptive importance sampling from many places. Order constraints of a
+    structure guide starts and sampling and are no part of the law here. (Pinheiro and Bates 1995, J. Comput. Graph.
+    Stat. 4, 12-35.)
     """
     known = fitted(tree, model)
     data = known.data if data is None else known.completed(data)

@@ -29,7 +29,6 @@ class Nesting:
     of_unit: np.ndarray
     outer: object
     inner: tuple
-    part_labels: tuple
     part_of_unit: np.ndarray
     parent: np.ndarray
 
@@ -40,7 +39,7 @@ class Nesting:
             return self
         inner = (self.outer, *self.inner)
         return replace(
-            self, outer=None, inner=inner, part_labels=self.labels, part_of_unit=self.of_unit,
+            self, outer=None, inner=inner, part_of_unit=self.of_unit,
             parent=np.arange(len(self.labels)),
         )  # fmt: skip
 
@@ -59,18 +58,17 @@ def nesting(design):
     if not all(contains(outermost, other) for other in levels[1:]):
         n = len(design.labels)
         zero = np.zeros(n, dtype=int)
-        return Nesting("group", (ALL,), zero, None, tuple(levels), (ALL,), zero, np.zeros(1, dtype=int))
+        return Nesting("group", (ALL,), zero, None, tuple(levels), zero, np.zeros(1, dtype=int))
     own = outermost.of_unit
     whole = Nesting(
-        outermost.name, outermost.labels, own, None, tuple(levels), outermost.labels, own,
-        np.arange(len(outermost.labels)),
+        outermost.name, outermost.labels, own, None, tuple(levels), own, np.arange(len(outermost.labels)),
     )  # fmt: skip
     series = any(o.series is not None for o in design.outcomes)
     if len(levels) != 2 or series:
         return whole
     inner = levels[1]
     return replace(
-        whole, outer=outermost, inner=(inner,), part_labels=inner.labels, part_of_unit=inner.of_unit,
+        whole, outer=outermost, inner=(inner,), part_of_unit=inner.of_unit,
         parent=parents(outermost, inner),
     )  # fmt: skip
 
@@ -81,7 +79,7 @@ def _without_effects(design):
     labels = tuple(dict.fromkeys(column))
     place = {label: i for i, label in enumerate(labels)}
     own = np.array([place[label] for label in column])
-    return Nesting(design.nested[0], labels, own, None, (), labels, own, np.arange(len(labels)))
+    return Nesting(design.nested[0], labels, own, None, (), own, np.arange(len(labels)))
 
 
 def everyone(model, design, nest, population):

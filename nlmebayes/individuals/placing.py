@@ -126,7 +126,8 @@ class Population:
         size = self._log_size(x, self.nest.inner, self.nest)
         shape, linear = (1, n), target.linear(z, np.zeros(n, dtype=int))
         weight = (log_weight.T + size[:, None])[:, None]
-        return Integral(target, self.nest, self.coordinates, x, linear, shape, effects, weight, _none(self.nest, 1))
+        none = np.zeros((len(self.nest.labels), 1))
+        return Integral(target, self.nest, self.coordinates, x, linear, shape, effects, weight, none)
 
     def _columns(self, target, outer):
         """Columns of each part among those of its group, (part, column)."""
@@ -200,10 +201,6 @@ class _Nodes:
             factor = self.population.coordinates.factors(self.x[None])[self.nest.outer.name][0]
             return np.full(len(self.nest.labels), np.linalg.slogdet(factor)[1])
         return self.population._log_size(self.x, levels, self.nest)
-
-
-def _none(nest, m):
-    return np.zeros((len(nest.labels), m))
 
 
 def _root(hessian):

@@ -81,9 +81,9 @@ class SeveralWeighed:
     def scores(self, slope):
         return self._merged([weighed.scores(one) for weighed, one in zip(self.each, slope, strict=True)])
 
-    def moments(self):
+    def means(self):
         """Those of the nodes of all groups: where modes are sought from."""
-        return self.each[0].moments()
+        return self.each[0].means()
 
     def _merged(self, found):
         whole, *own = found

@@ -13,7 +13,7 @@ import xarray as xr
 
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import prediction, storage
-from nlmebayes.evaluation.evaluator import Draws, effects, evaluator
+from nlmebayes.evaluation.evaluator import Draws, evaluator
 from nlmebayes.evaluation.fitted import ESTIMATES
 from nlmebayes.evaluation.quantities import quantities
 from nlmebayes.individuals.likelihood import MARGINAL
@@ -86,11 +86,8 @@ def started(coordinates, found):
 def _tree(model, data, design, best, seed, more, laws):
     c, rng = best.population.coordinates, np.random.default_rng(seed)
     population = c.population(best.x[None])
-    eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
-    groups = {name: list(level.labels) for name, level in ((level.name, level) for level in design.levels)}
-    population = Draws(population.theta, population.omega, population.corr, population.sigma, eta, groups)
-    phi, f, _ = evaluator(model, design)(population.theta, effects(design, population, rng))
-    told = {"posterior": prediction.labelled(design, population, eta, phi, f, (1, 1))}
+    phi, f, _ = evaluator(model, design)(population.theta, best.effects)
+    told = {"posterior": prediction.labelled(design, population, best.effects, phi, f, (1, 1))}
     told |= prediction.observe(model, design, f, population.sigma, (1, 1), rng)
     told |= {ESTIMATES: _estimates(model, design, best), MARGINAL: _marginal(best)}
     tree = storage.attach(prediction.as_tree(told), model, data)
@@ -192,11 +189,10 @@ def _positive(model, values):
 
 def _shrinkage(design, best):
     """Shrinkage of the most probable effects, in % of the SD and of the variance, by level."""
-    eta = best.place.target.effects(best.place.z[None], np.zeros(1, dtype=int))
     omega, found = best.population.coordinates.population(best.x[None]).omega, {}
     for level in design.levels:
         if len(level.labels) > 1:
-            share = eta[level.name][0].std(axis=0, ddof=1) / omega[level.name][0]
+            share = best.effects[level.name][0].std(axis=0, ddof=1) / omega[level.name][0]
             for name, x in (("sd", 1 - share), ("variance", 1 - share**2)):
                 found[f"shrinkage_{name}_{level.name}"] = f"{level.name}_effect", 100 * x
     return found

@@ -21,6 +21,7 @@ from scipy import linalg, sparse
 from scipy.sparse import csgraph
 
 from nlmebayes.inference.gauss_newton import GaussNewton
+from nlmebayes.inference.pilot import numbers_of, parts_of
 from nlmebayes.model.build import independent
 from nlmebayes.model.hierarchy import fixed_prior, scale_of_data
 from nlmebayes.outcomes.residual import scale_of
@@ -151,12 +152,12 @@ class _Records:
     def _outcome(self, o, f, g, sigma):
         """Unit, slopes in the parameters and variance of the records of an outcome that are expected to say something,
         what each part of the residual does to the log variance (record, part), and the names of these parts."""
-        start = _numbers(sigma[o.name])
+        start = numbers_of(sigma[o.name])
         steps = STEP * np.eye(len(start))
 
         def log_variance(values, at=f):
             with np.errstate(divide="ignore", invalid="ignore"):
-                return -np.log(self.problem.density(o, at, {o.name: _like(values, sigma[o.name])})[2])
+                return -np.log(self.problem.density(o, at, {o.name: parts_of(values, sigma[o.name])})[2])
 
         def told(at):
             up, down = (np.array([log_variance(start + way * step, at) for step in steps]) for way in (1, -1))
@@ -335,15 +336,3 @@ def _one_trial(residual, o):
 def _names(sigma):
     """Names of the parts of a residual, those with a formula once for each coefficient."""
     return [name for name, x in sigma.items() for _ in range(np.size(x))]
-
-
-def _numbers(sigma):
-    """Parts of a residual on the whole line: logarithms of numbers, coefficients of a formula as they are."""
-    return np.concatenate([np.zeros(0), *(np.ravel(x) if np.ndim(x) else [np.log(x)] for x in sigma.values())])
-
-
-def _like(values, sigma):
-    """The parts of `_numbers`, shaped as ``sigma``."""
-    ends = np.cumsum([np.size(x) for x in sigma.values()])[:-1]
-    each = zip(sigma.items(), np.split(values, ends), strict=True) if sigma else ()
-    return {name: part if np.ndim(x) else float(np.exp(part[0])) for (name, x), part in each}

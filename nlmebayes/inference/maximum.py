@@ -61,6 +61,12 @@ class Maximum:
         return float(2 * (self.error.sum() if self.method == "quadrature" else np.linalg.norm(self.error)))
 
     @cached_property
+    def effects(self):
+        """The most probable effects by level, in the design's order, (1, group, effect)."""
+        found = self.place.target.effects(self.place.z[None], np.zeros(1, dtype=int))
+        return {level.name: found[level.name] for level in self.population.design.levels}
+
+    @cached_property
     def covariance(self):
         """Inverse of the observed information, 0 at a boundary, missing where the data leave something open."""
         found, here = np.zeros_like(self.hessian), ~self.boundary
@@ -107,6 +113,8 @@ class Search:
             self.steps[:n] = np.clip(STEP * errors, 1e-3 * self.steps[:n], self.steps[:n])
         of = {level.name: np.array(variation(level, by_name, scale)) for level in design.levels}
         self.least = np.array([np.log(SMALLEST * of[name][i]) for name, i, _ in self.coordinates.factor])
+        self.lowest = np.full(self.coordinates.size, -np.inf)  # of every coordinate
+        self.lowest[self.coordinates.of_factor] = np.where(self.coordinates.is_log, self.least, -np.inf)
 
     def maximum(self, x, start):
         """`Maximum` from coordinates x and effects by level.
@@ -121,7 +129,7 @@ class Search:
             if self._exact_at_place(integral):
                 return self._directly(x, start)
             found, weighed, gain, trust = self.climbed(integral, x, trust)
-            start = {name: mean for name, (mean, _) in weighed.moments().items()}
+            start = weighed.means()
             log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
             x = found
             slow = slow + 1 if len(stages) == 1 and gain < SLOW else 0
@@ -146,9 +154,7 @@ class Search:
             value, slope = self._anew(x + self.scales * step, start)
             return -value, -slope * self.scales
 
-        low = np.full(len(x), -np.inf)
-        low[self.coordinates.of_factor] = np.where(self.coordinates.is_log, self.least, -np.inf)
-        low = np.minimum(low, x)
+        low = np.minimum(self.lowest, x)
         bounds = [(None if np.isneginf(b) else b, None) for b in (low - x) / self.scales]
         end = optimize.minimize(
             negative, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=bounds,
@@ -191,12 +197,7 @@ class Search:
 
     def _climbed(self, integral, local, x, width):
         """The likeliest coordinates no farther than ``width`` from x by what is `Local`, and the expected gain."""
-        low, high = x - width, x + width
-        low[self.coordinates.of_factor] = np.where(
-            self.coordinates.is_log, np.maximum(low[self.coordinates.of_factor], self.least),
-            low[self.coordinates.of_factor],
-        )  # fmt: skip
-        low = np.minimum(low, x)
+        low, high = np.minimum(np.maximum(x - width, self.lowest), x), x + width
 
         def negative(step):
             here = x + width * step

@@ -203,26 +203,26 @@ def _residual(problem, each, variance, sigma):
         names = list(sigma[o.name])
 
         def negative(values, o=o, f=f, spread=spread):
-            parts = {o.name: _parts(values, sigma[o.name])}
+            parts = {o.name: parts_of(values, sigma[o.name])}
             value, _, curvature = problem.density(o, f, parts)
             total = (value - 0.5 * curvature * spread).sum()
             return -total if np.isfinite(total) else 1e300
 
-        start = _numbers(sigma[o.name])
+        start = numbers_of(sigma[o.name])
         if names and negative(start) < 1e300:
             best = optimize.minimize(negative, start, method="Nelder-Mead", options={"maxiter": 60, "xatol": 0.01})
             start = np.clip(best.x, start - 1.5, start + 1.5)
-        found[o.name] = _parts(start, sigma[o.name])
+        found[o.name] = parts_of(start, sigma[o.name])
     return found
 
 
-def _numbers(sigma):
+def numbers_of(sigma):
     """Parts of a residual on the whole line: logarithms of numbers, coefficients of a formula as they are."""
     return np.concatenate([np.zeros(0), *(np.ravel(x) if np.ndim(x) else [np.log(x)] for x in sigma.values())])
 
 
-def _parts(values, like):
-    """The parts of `_numbers`, shaped as ``like``."""
+def parts_of(values, like):
+    """The parts of `numbers_of`, shaped as ``like``."""
     ends = np.cumsum([np.size(x) for x in like.values()])[:-1]
     each = zip(like.items(), np.split(values, ends), strict=True) if like else ()
     return {name: part if np.ndim(x) else float(np.exp(part[0])) for (name, x), part in each}

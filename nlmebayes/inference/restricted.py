@@ -58,8 +58,7 @@ class Restricted:
             The model is not linear in its fixed and random effects with normal errors.
         """
         self._check()
-        low = np.full(len(self.free), -np.inf)
-        low[: len(self.search.least)] = np.where(self.search.coordinates.is_log, self.search.least, -np.inf)
+        low = self.search.lowest[self.free]
         end = optimize.minimize(
             lambda psi: -self.at(psi)[0], self.x[self.free], method="L-BFGS-B",
             bounds=[(None if np.isneginf(b) else b, None) for b in low], options={"ftol": 1e-13, "gtol": 1e-6},
