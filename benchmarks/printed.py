@@ -309,7 +309,7 @@ def three(values, estimates, reasons):
                  for by, value, why in zip(SAEMIX, values, reasons, strict=True))  # fmt: skip
 
 
-ROUGH = ("linearised", "its samples are few", "its nodes are few or off")
+ROUGH = ("linearised", "why was not looked for", "why was not looked for")
 NONLINEAR = {
     "cbpp": Case(HERDS, lambda _: nb.datasets.cbpp(), (
         Told("glmer, AGQ of 25 nodes, the constant added", -50.00501527, "deviance",
