@@ -214,6 +214,12 @@ def test_a_ridge_is_integrated_whole():
              for y in RIDGE["DV"].dropna().to_numpy().reshape(4, 2)]  # fmt: skip
     assert found["log_likelihood"]["marginal"].to_numpy()[0, 0] == pytest.approx(exact, abs=0.06)
     assert found["marginal"].attrs["alone"] > 0
+    population = populated(THEO, designed(THEO, data, measured=True))
+    sds = np.array([0.02, 0.06, 1.0])
+    theta = {name: np.full((3, 1), np.log(value)) for name, value in {"cl": 2.8, "v": 32.0, "ka": 1.5}.items()}
+    drawn = Draws(theta, {"id": sds[:, None] * np.ones(3)}, {}, {"dv": {"a": np.full(3, 0.05)}}, {}, {})
+    many = at_many(population, data, population.coordinates.vector(drawn), 0)  # far apart, and one of them has ridges
+    assert many.value[2] == pytest.approx(exact, abs=0.06)
 
 
 def test_draws_far_apart_have_nodes_that_cover_them():

@@ -2,7 +2,7 @@
 
 Nodes are placed at the middle of the populations, a finer and a rougher product of them. Populations for which the two
 differ - the law of effects with an SD near zero lies between two nodes of a wider one - are parted in two, and the last
-few have nodes of their own.
+few have nodes of their own, each judged like the whole.
 """
 
 from dataclasses import dataclass
@@ -42,28 +42,26 @@ def at_many(population, data, x, seed, training=None):
         here = waiting.pop()
         centre = x[here].mean(axis=0)
         ready = judged(population, data, centre, population.place(centre), seed, training)
-        if not population.orders() and ready.whole.gauss and population.coordinates.factor:
-            value[here] = _each_alone(population, ready, x[here])
-            return Found(value, ready.error, ready.khat, ready.method, int(np.prod(ready.whole.shape)), 0)
-        found, off = _over_draws(ready, x[here])
-        covered = off.max(axis=1, initial=0.0) <= (COVERED if ready.whole.gauss else AGREED)
-        if not covered.all() and len(here) > 1:
-            lost = here[~covered]
-            if len(lost) > FEW:
-                waiting += _halves(population.coordinates, x, lost)
-            else:
-                value[lost] = _each_alone(population, ready, x[lost])
-            here, found, off = here[covered], found[covered], off[covered]
         about = about or ready
-        value[here] = found
-        off = np.maximum(ready.error, off.max(axis=0, initial=0.0))
-        error, khat = np.maximum(error, off), np.fmax(khat, ready.khat)
+        if ready.whole.gauss and population.coordinates.factor and not population.orders():
+            found, off, covered = _each_exactly(population, ready, x[here])
+        else:
+            found, off = _over_draws(ready, x[here])
+            covered = off.max(axis=1, initial=0.0) <= (COVERED if ready.whole.gauss else AGREED)
+        covered |= len(here) == 1
+        waiting += _parted(population.coordinates, x, here[~covered])
+        value[here[covered]] = found[covered]
+        if covered.any():
+            off = np.maximum(ready.error, off[covered].max(axis=0, initial=0.0))
+            error, khat = np.maximum(error, off), np.fmax(khat, ready.khat)
     return Found(value, error, khat, about.method, int(np.prod(about.whole.shape)), len(about.hard))
 
 
-def _halves(c, x, here):
-    """Two halves: by the SD of effects whose logarithm differs most, or, where none does much, along the line from the
-    middle to the one that is farthest from it."""
+def _parted(c, x, here):
+    """Each of the last few populations; else two halves: by the SD of effects whose logarithm differs most, or, where
+    none does much, along the line from the middle to the one that is farthest from it."""
+    if len(here) <= FEW:
+        return [np.array([each]) for each in here]
     logs = c.of_factor.start + np.flatnonzero(c.is_log)
     wide = x[here][:, logs].std(axis=0) if len(logs) else np.zeros(1)
     if wide.max() > WIDE:
@@ -71,8 +69,7 @@ def _halves(c, x, here):
     else:
         z = (x[here] - x[here].mean(axis=0)) / np.maximum(x[here].std(axis=0), 1e-12)
         along = z @ z[_farthest(x[here])]
-    above = along > np.median(along)
-    return [part for part in (here[above], here[~above]) if len(part)]
+    return np.array_split(here[np.argsort(along)], 2)
 
 
 def _farthest(x):
@@ -82,15 +79,17 @@ def _farthest(x):
     return int(np.argmax((((x - x.mean(axis=0))[:, known] / spread[known]) ** 2).sum(axis=1)))
 
 
-def _each_alone(population, ready, x):
-    """Log-likelihoods (population, group), each over nodes of its own."""
+def _each_exactly(population, ready, x):
+    """Log-likelihoods (population, group), each over nodes of its own that are exact for a normal law; how far off they
+    are (not at all); and for which populations there are such nodes."""
     start = ready.whole.weighed(x[0], ready.whole.records(x[0])).means()
-    found = []
+    rules = []
     for each in x:
         place = population.place(each, start)
         place = place if place.closed.all() else population.place(each)
-        found.append(population.rule(each, place, ROWS, SCATTERED, 0).log_likelihood(each))
-    return np.stack(found)
+        rules.append(population.rule(each, place, ROWS, SCATTERED, 0))
+    found = np.stack([rule.log_likelihood(each) for rule, each in zip(rules, x, strict=True)])
+    return found, np.zeros_like(found), np.array([rule.gauss for rule in rules])
 
 
 def _over_draws(ready, x):
