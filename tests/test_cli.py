@@ -300,6 +300,11 @@ def test_a_residual_by_name(name, residual):
     assert statement.model(said).residual == {"effect": residual}
 
 
+def test_a_model_in_other_units():
+    model = statement.model({"name": "one-compartment", "units": {"time": "day"}})
+    assert [p.unit for p in model.parameters] == ["L/day", "L"]
+
+
 def test_values_take_the_type_of_their_option():
     assert words.converted("2", Literal[1, 2], "n") == 2
     assert words.converted("1e-3", float, "x") == 0.001 and words.converted(3, float, "x") == 3.0

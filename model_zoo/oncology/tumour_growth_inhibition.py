@@ -19,10 +19,10 @@ class TumourGrowthInhibition(Driven):
     stage by stage, and w the tumour. g is the growth of `TumourGrowth`, with ``y0`` (mm^3) the size at time 0 and ``r``
     (1/day), or ``lambda0`` (1/day) and ``lambda1`` (mm^3/day). ``k1`` rate from stage to stage (1/day), so that cells
     die ``transits / k1`` days after the damage on average; ``k2`` potency (L/mg/day). A constant C above lambda0 / k2
-    (r / k2) makes the tumour vanish in the end. The parameters of the kinetics, here ``cl`` and ``v`` (L), keep their
-    names, and must be in the unit of time of the rest: with rates per day ``cl`` is in L/day. Give doses one by one or
-    with ADDL: a steady state (SS=1) is one of all states, and of the tumour there is none. Outcomes: those of the
-    kinetics, ``conc`` (mg/L), and ``size`` w (mm^3).
+    (r / k2) makes the tumour vanish in the end. The parameters of the kinetics, here ``cl`` (L/day) and ``v`` (L), keep
+    their names, and their times are days like the rest. Give doses one by one or with ADDL: a steady state (SS=1) is
+    one of all states, and of the tumour there is none. Outcomes: those of the kinetics, ``conc`` (mg/L), and ``size`` w
+    (mm^3).
 
     Parameters
     ----------

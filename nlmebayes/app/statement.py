@@ -21,8 +21,11 @@ from nlmebayes.evaluation import nouns
 from nlmebayes.inference.fit import Method
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
-MODEL = ("name", "options", "formulas", "residual", "priors", "typical", "fixed", "links", "inputs", "parametrisation")
-TABLES = ("options", "priors", "typical", "fixed", "links", "inputs")  # of [model]
+MODEL = (
+    "name", "options", "formulas", "residual", "priors", "typical", "fixed", "links", "units", "inputs",
+    "parametrisation",
+)  # fmt: skip
+TABLES = ("options", "priors", "typical", "fixed", "links", "units", "inputs")  # of [model]
 SAMPLING = {
     "method": Method, "draws": int, "tune": int, "chains": int, "seed": int, "target_accept": float, "cores": int,
 }  # fmt: skip
@@ -169,7 +172,7 @@ def model(said):
         return nb.Model(
             structure(said["name"], tables["options"]), *_listed(said.get("formulas", ())),
             residual=_residual(said.get("residual", "additive")), inputs=tables["inputs"], typical=typical,
-            fixed=tables["fixed"], links=tables["links"],
+            fixed=tables["fixed"], links=tables["links"], units=tables["units"],
             priors={name: prior(text, name) for name, text in tables["priors"].items()},
             parametrisation=said.get("parametrisation", "auto"),
         )  # fmt: skip

@@ -8,7 +8,7 @@ from nlmebayes.criticism.likelihoods import population
 from nlmebayes.errors import ModelError
 
 DRAWS = 100
-QUICK = 50_000  # records times nodes that are predicted
+QUICK = 50_000  # records and doses times nodes that are predicted
 NODES = 7  # of each effect, for the estimate of these
 ENOUGH = 100  # draws of the posterior
 COLUMNS = "level", "groups", "elpd", "se", "mcse", "p", "high_k"
@@ -18,7 +18,8 @@ def subjects(known):
     """One row on the groups that the random effects of a `Fitted` tree are of, left out one by one: as the table of
     `compare` has it. None where levels are several, draws few, predictions many or a differential equation's."""
     levels, data = known.training.levels, known.training_data
-    cost = len(data.observations) * NODES ** sum(len(level.effects) for level in levels)
+    events = len(data.observations) + (0 if data.doses is None else len(data.doses))
+    cost = events * NODES ** sum(len(level.effects) for level in levels)
     draws = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
     slow = cost > QUICK or known.model.structure.fallible  # a fit that is far off takes minutes of a solver
     if len(levels) != 1 or levels[0].name not in data.levels or slow or draws < ENOUGH:

@@ -102,7 +102,7 @@ def _same(design, names):
 def _units(model, data):
     """Time in another unit than that of the parameters."""
     said = TIMES.get(data.unit_of.get(data.time, "")) if data.time else None
-    meant = time_of(model.structure.parameters)
+    meant = time_of(model.parameters)
     if said and meant and said != meant and not model.typical:
         yield (
             f"{data.time} is in {data.unit_of[data.time]}, and the parameters of {model.structure.label} and their "
@@ -147,7 +147,7 @@ def _elsewhere(model, data, design, theta, chosen):
     wanted = [p.name for p in model.parameters if any(p.name in quantity.parameters for quantity in chosen)]
     if x is not None and wanted:
         best = _best(model, data, design, theta, x, wanted)
-        unit = f" {data.unit_of.get(x) or time_of(model.structure.parameters) * (x == data.time)}".rstrip()
+        unit = f" {data.unit_of.get(x) or time_of(model.parameters) * (x == data.time)}".rstrip()
         if best is not None:
             low, high = best
             span = f"near {low:.3g}" if high <= low * 1.05 else f"between {low:.3g} and {high:.3g}"

@@ -14,15 +14,15 @@ def declared(structure, formulas):
     return tuple(text for text in structure.formulas if parse(text).parameter not in stated)
 
 
-def linked(structure, links):
-    """The `Link` of every parameter by name, with those that ``links`` replace.
+def linked(structure, links, units=None):
+    """The `Link` of every parameter by name, in other units, with those that ``links`` replace.
 
     Raises
     ------
     ModelError
         Of a parameter that there is not, or whose link the structure itself reads; a link that there is not.
     """
-    found = {p.name: p.scale for p in structure.parameters}
+    found = {p.name: p.in_units(**(units or {})).scale for p in structure.parameters}
     for name, link in links.items():
         if name not in found:
             raise ModelError(f"links: no parameter {name!r} in {structure.label}; there are {', '.join(found)}")
@@ -35,10 +35,10 @@ def linked(structure, links):
 
 
 @lru_cache(maxsize=64)
-def links_of(structure, links):
-    """(name, `Link`) of every parameter; ``links`` are (name, link) that replace others. Kept, for parameters of a
-    structure take a millisecond to make."""
-    return tuple(linked(structure, dict(links)).items())
+def links_of(structure, links, units):
+    """(name, `Link`) of every parameter; ``links`` are (name, link) that replace others, ``units`` (dimension, unit).
+    Kept, for parameters of a structure take a millisecond to make."""
+    return tuple(linked(structure, dict(links), dict(units)).items())
 
 
 def constant(links, name, value):

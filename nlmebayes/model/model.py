@@ -10,7 +10,9 @@ from nlmebayes.formula import FormulaError, parse
 from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.formula.sigma import is_scale
 from nlmebayes.model.declared import constant, declared, linked, links_of, with_typical
+from nlmebayes.model.dimensions import check_units
 from nlmebayes.model.probabilities import impossible
+from nlmebayes.outcomes.hazards import TimeToEvent
 from nlmebayes.outcomes.residual import Additive, Residual, named
 from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import by_variable
@@ -48,6 +50,10 @@ class Model:
     links : dict of parameter name -> str or Link
         Replaces the link that a parameter is declared with: ``{"e0": "log"}``. Its prior scales are then those of the
         link, unless ``typical`` states them.
+    units : dict of dimension -> unit
+        Other units of ``"time"``, ``"amount"`` or ``"volume"`` than the structure declares its parameters in:
+        ``{"time": "day"}``. Declared values and labels follow; everything that is stated here is in the new units, as
+        are times and doses of the data. A structure with numbers in its own unit is refused.
     inputs : dict of input name -> column name
         Which column of the data is the structure's input, where the names differ.
     parametrisation : "auto", "transport", "noncentred", "centred" or dict
@@ -64,6 +70,7 @@ class Model:
     parametrisation: str | dict = field(hash=False)
     typical: dict = field(hash=False)
     links: dict = field(hash=False, metadata={"stored_if_any": True})
+    units: dict = field(hash=False, metadata={"stored_if_any": True})
 
     ARGUMENT = "a Model, such as nb.Model(Emax())"
 
@@ -72,20 +79,23 @@ class Model:
         priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
         parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
         fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
+        units: dict[Text, Text] | None = None,
     ):  # fmt: skip
         stated = by_variable(structure, priors or {})
-        own = linked(structure, links or {})
+        own = linked(structure, links or {}, units)
         formulas = (*formulas, *(constant(own, name, value) for name, value in (fixed or {}).items()))
         values = {
             "structure": structure, "formulas": (*formulas, *declared(structure, formulas)), "residual": residual,
             "priors": stated, "inputs": dict(inputs or {}), "parametrisation": parametrisation,
-            "typical": dict(typical or {}), "links": dict(links or {}),
+            "typical": dict(typical or {}), "links": dict(links or {}), "units": dict(units or {}),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self._check()
 
     def _check(self):
+        if self.units:
+            self._check_units()
         names = [p.name for p in self.structure.parameters]
         where = f"{type(self.structure).__name__}; its parameters are {', '.join(names)}"
         stated = [parse(text).parameter for text in self.formulas if not is_scale(text)]
@@ -110,6 +120,14 @@ class Model:
         for value in given.values() if isinstance(given, dict) else [given]:
             if value not in PARAMETRISATIONS:
                 raise ModelError(f"no parametrisation {value!r}; there are {', '.join(PARAMETRISATIONS)}")
+
+    def _check_units(self):
+        """The structure holds in the units that are stated."""
+        names = outcome_names(self.structure) or ("y",)
+        hazard = self.structure.closed and not outcome_names(self.structure)
+        residual = dict.fromkeys(names, TimeToEvent() if hazard else Additive())
+        plain = [f"{p.name} ~ 1" for p in self.structure.parameters]
+        check_units(Model(self.structure, *plain, residual=residual), self.units)
 
     def _check_probabilities(self):
         """Predictions of outcomes whose family takes probabilities are some."""
@@ -170,16 +188,17 @@ class Model:
     def parameters(self):
         """The structure's parameters with the links and typical values stated here."""
         return tuple(
-            with_typical(p, self.typical.get(p.name), self.links.get(p.name)) for p in self.structure.parameters
+            with_typical(p.in_units(**self.units), self.typical.get(p.name), self.links.get(p.name))
+            for p in self.structure.parameters
         )
 
     @property
     def scales(self):
         """(name, `Link`) of every parameter."""
         try:
-            return links_of(self.structure, tuple(self.links.items()))
+            return links_of(self.structure, tuple(self.links.items()), tuple(self.units.items()))
         except TypeError:  # a class of one's own that has no hash: it can be built, and is refused where it is stored
-            return tuple(linked(self.structure, self.links).items())
+            return tuple(linked(self.structure, self.links, self.units).items())
 
     @property
     def fixed(self):

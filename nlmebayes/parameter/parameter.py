@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scipy import special, stats
 
 from nlmebayes.arguments import Kind, Number, Positive, Switch, Text, checked, read, text
 from nlmebayes.errors import ModelError
+from nlmebayes.parameter.units import converted
 
 EVEN = 1 / stats.halfnorm.median()  # scale of a half-normal law with median 1
 
@@ -38,6 +39,10 @@ class Link(ABC):
     @abstractmethod
     def inverse(self, linear):
         """A tensor of any shape on the natural scale, from the link scale."""
+
+    def in_unit(self, factor):
+        """The link of values that are so many times as large."""
+        return self
 
 
 @checked
@@ -86,6 +91,9 @@ class Interval(Link):
     @property
     def bounds(self):
         return (self.lower, self.upper)
+
+    def in_unit(self, factor):
+        return replace(self, lower=self.lower * factor, upper=self.upper * factor)
 
     def _share(self, value):
         return (np.asarray(value) - self.lower) / (self.upper - self.lower)
@@ -181,6 +189,31 @@ class Parameter:
     def scale(self) -> Link:
         """The link object."""
         return LINKS[self.link] if isinstance(self.link, str) else self.link
+
+    def in_units(self, **units: Text):
+        """The same parameter in other units: its typical value, and what its link has in that unit.
+
+        Parameters
+        ----------
+        **units : str
+            By dimension, ``time``, ``amount`` or ``volume``: ``time="day"``.
+
+        Raises
+        ------
+        ModelError
+            No such dimension or unit, or a unit of the parameter that cannot be read.
+        """
+        found = self
+        for dimension, unit in units.items():
+            written, factor, _ = converted(found.unit, dimension, unit)
+            scales = 1.0 if found.scale.spread else factor  # those of an identity link have the unit
+            typical, spread, variation = (
+                value and value * size
+                for value, size in ((found.typical, factor), (found.spread, scales), (found.variation, scales))
+            )
+            link = found.link if factor == 1.0 else found.scale.in_unit(factor)
+            found = replace(found, unit=written, typical=typical, spread=spread, variation=variation, link=link)
+        return found
 
 
 FAMILIES = {  # PyMC's distributions of numbers, by name; those that run a function of the user are none

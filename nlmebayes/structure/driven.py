@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from nlmebayes.parameter.units import SECONDS, time_of
 from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.structure import unambiguous
@@ -21,8 +22,9 @@ class Driven(System):
     The states are those of ``kinetics``, any `LinearSystem` or `System` with an outcome ``conc``, then the subclass'
     own (``responses``). The parameters of the kinetics keep their names and come first; doses go where they go in the
     kinetics; outcomes are those of the kinetics and of `effects`. ``conc`` has the unit of the kinetics' outcome; time
-    has one unit throughout. Shapes, options and errors are those of `System`; whatever else the kinetics say of
-    themselves (order, scales, break points, ...) holds; kinetics with initial states are a ValueError.
+    has one unit throughout, that of the subclass' own parameters, to which what the kinetics declare is brought.
+    Shapes, options and errors are those of `System`; whatever else the kinetics say of themselves (order, scales, break
+    points, ...) holds; kinetics with initial states are a ValueError.
 
     Source: Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
     """
@@ -57,7 +59,9 @@ class Driven(System):
 
     @property
     def parameters(self):
-        return (*self.kinetics.parameters, *self.own_parameters)
+        unit = time_of(self.own_parameters)
+        units = {"time": unit} if unit in SECONDS and time_of(self.kinetics.parameters) in SECONDS else {}
+        return (*(p.in_units(**units) for p in self.kinetics.parameters), *self.own_parameters)
 
     def __post_init__(self):
         super().__post_init__()
