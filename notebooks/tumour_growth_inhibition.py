@@ -57,8 +57,7 @@ design = nb.Dataset.from_frame(frame.assign(size=1.0), doses=doses, **roles)  # 
 #     x1' = growth - k2 C x1    x2' = k2 C x1 - k1 x2    x3' = k1 (x2 - x3)    x4' = k1 (x3 - x4)
 #
 # Growth is exponential at the rate `lambda0`, and linear by `lambda1` once the tumour is large. All rates are per
-# day, those of the kinetics too (the unit in the tables is the one that `OneCompartment` declares). Known
-# individual values are offsets without an intercept.
+# day, those of the kinetics too. Known individual values are offsets without an intercept.
 
 # %%
 model = nb.Model(
