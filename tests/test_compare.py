@@ -9,7 +9,7 @@ from trees import stated
 from typer.testing import CliRunner
 
 import nlmebayes as nb
-from model_zoo import Emax, LinearMixed, OneCompartment
+from model_zoo import CountGLMM, Emax, LinearMixed, OneCompartment
 from nlmebayes.cli import app
 from nlmebayes.criticism import criteria, leave_out, likelihoods, model_comparison, refits
 from nlmebayes.evaluation.fitted import REPORT, fitted
@@ -177,12 +177,32 @@ def test_weights_do_not_underflow():
     assert found["stacking"][0] > 0.9 and found["pseudo_bma"][0] > 0.99
 
 
-def test_levels_that_cross_are_left_out_by_nobody():
-    data = nb.datasets.penicillin()
-    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + (1|plate) + (1|sample)"), data, draws=30)
-    found = nb.compare({"one": tree})
+def test_levels_that_cross_are_left_out_exactly_where_the_model_is_linear():
+    """log p(y_g | psi, y_-g) of each sample, rated on every plate: a difference of multivariate normal densities."""
+    data, n = nb.datasets.penicillin(), 10
+    frame, scale = data.observations, np.exp(0.2 * RNG.normal(size=(n, 3))) * [0.85, 1.77, 0.55]
+    mu = 23 + 0.5 * RNG.normal(size=n)
+    tree = with_draws(
+        nb.Model(LinearMixed(), "mu ~ 1 + (1|plate) + (1|sample)"), data, theta_mu=mu, omega_plate=scale[:, 0],
+        omega_sample=scale[:, 1], sigma_diameter_a=scale[:, 2],
+    )  # fmt: skip
+    found = leave_out.marginals(fitted(tree), "sample", likelihoods.population(fitted(tree), n), seed=0)
+    y, plate, sample = (frame[name].to_numpy() for name in ("value", "plate", "sample"))
+    plates, samples, own = plate[:, None] == plate, sample[:, None] == sample, np.eye(len(y))
+    for i in (0, n - 1):
+        cover = sum(s**2 * part for s, part in zip(scale[i], (plates, samples, own), strict=True))
+        dense = {g: stats.multivariate_normal(mu[i] * np.ones(kept.sum()), cover[np.ix_(kept, kept)]).logpdf(y[kept])
+                 for g, kept in ((g, sample != g) for g in (None, *found.groups))}  # fmt: skip
+        assert found.values[i] == pytest.approx([dense[None] - dense[g] for g in found.groups], abs=1e-6)
+
+
+def test_levels_that_cross_are_left_out_by_nobody_elsewhere():
+    frame = pd.DataFrame({"plate": list("aabbcc"), "rater": list("xyxyxy"), "y": [3, 1, 4, 1, 5, 2]})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="plate")
+    model = nb.Model(CountGLMM(), "rate ~ 1 + (1|plate) + (1|rater)", residual=nb.Poisson())
+    found = nb.compare({"one": stated(model, data, draws=30)})
     assert found.table["elpd"].isna().all()
-    assert any("levels that cross are one group" in text for text in found.warnings)
+    assert any("levels that cross are integrated as one" in text for text in found.warnings)
 
 
 # --- criteria of a maximum --------------------------------------------------------------------------------------------

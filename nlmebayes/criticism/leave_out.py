@@ -146,13 +146,9 @@ def marginals(known, level, drawn, seed):
     Raises
     ------
     ModelError
-        Levels cross, or groups of the level are no parts of what the model integrates together.
+        Levels cross in a model whose integral is not exact, or groups of the level are no parts of what the model
+        integrates together.
     """
-    if crossed(known.training):
-        raise ModelError(
-            "levels that cross are one group, none of which can be left out by weights; compare by criteria of the "
-            "maximum (maximum=True), or fit folds"
-        )
     holds, within = {}, {}
     for outer, group in _parts(known, level):
         holds.setdefault(group, []).append(outer)
@@ -163,6 +159,11 @@ def marginals(known, level, drawn, seed):
             "groups of another level: by="
         )
     whole, error = at_draws(known, drawn, known.training_data, seed)
+    if crossed(known.training) and error[ALL] > 0:
+        raise ModelError(
+            "levels that cross are integrated as one, here by nodes whose noise is larger than what one group of them "
+            "says; compare by criteria of the maximum (maximum=True)"
+        )
     if max(map(len, within.values())) == 1:
         values, off = ({g: sum(x[o] for o in outers) for g, outers in holds.items()} for x in (whole, error))
     else:

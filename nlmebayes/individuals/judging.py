@@ -64,6 +64,10 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
         whole = population.quadrature(x, place, (1, 1))
         none = np.zeros(len(population.nest.labels))
         return Judged(whole, none[:0].astype(int), (), none, none)
+    whole = None if orders else population.rule(x, place, ROWS, 2 * SCATTERED, seed)
+    if whole is not None and whole.gauss:  # exact, whatever a judge in so many dimensions says
+        none = np.zeros(len(population.nest.labels))
+        return Judged(whole, np.zeros(0, dtype=int), (), none, np.full(len(none), np.nan))
     value, spread, khat = _judge(population, x, place, rng)
     rough = None
     if orders:
@@ -78,11 +82,8 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
             here, before = whole.log_likelihood(x), here
             error = np.abs(here - before)
     else:
-        whole = population.rule(x, place, ROWS, 2 * SCATTERED, seed)
         here = whole.log_likelihood(x)
-        error = np.zeros(len(here)) if whole.gauss else np.maximum(np.abs(here - value) / 2, spread / 2)
-    if whole.gauss and not orders:  # exact, whatever a judge in so many dimensions says
-        return Judged(whole, np.zeros(0, dtype=int), (), error, np.full(len(error), np.nan))
+        error = np.maximum(np.abs(here - value) / 2, spread / 2)
     apart = ~(np.abs(here - value) <= AGREED + ERRORS * np.where(khat > KHAT, np.inf, spread))
     doubtful = apart | (khat > KHAT) | ~place.closed | (place.others > OTHERS) | (whole.gauss & (error > UNEQUAL))
     hard, own = [], []
