@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 
 import matplotlib
@@ -6,6 +7,7 @@ from hypothesis import settings
 from untouched import untouched  # noqa: F401 (a fixture)
 
 matplotlib.use("Agg")
+gc.set_threshold(50_000)  # most of what tests make are graphs, which live on
 
 # The suite draws the same examples in every run; new ones are looked for with --hypothesis-profile=default.
 settings.register_profile("suite", derandomize=True)

@@ -33,6 +33,7 @@ from nlmebayes.inference import compilation
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import barrier
 from nlmebayes.outcomes import censoring
+from nlmebayes.runtime.garbage import collected_seldom
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named
 
@@ -121,6 +122,7 @@ def _worst_rhat(chains):
 
 
 @in_turns
+@collected_seldom
 def _compiled(key, target, vector, data):
     """A compiled model of a kind of patient, and the names of the data that it reads."""
     if key not in _COMPILED:

@@ -28,6 +28,7 @@ from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.censoring import limits
+from nlmebayes.runtime.garbage import collected_seldom
 from nlmebayes.runtime.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
@@ -65,6 +66,7 @@ Approximation = Literal["map", "laplace", "pathfinder"]
 
 @checked
 @in_turns
+@collected_seldom
 def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
     """Compile the model on these data; `fit` in two steps, for many fits of one design.
 
@@ -126,6 +128,7 @@ class Sampler:
         return dataclasses.replace(self, compiled=self.compiled.with_data(**given), arrays=self.arrays | given)
 
     @in_turns
+    @collected_seldom
     def _piloted(self, found):
         """The same after another pilot."""
         information = parametrisation.information(self.model, self.design, found)
