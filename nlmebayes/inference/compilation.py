@@ -252,8 +252,9 @@ def _inline(fgraph, node):
 
 def _rounded():
     """Every operation rounded as written: what is fused else differs between code just compiled and code from a cache,
-    in the last digit, which is enough for other draws."""
-    return config.change_flags(numba__fastmath=False)
+    in the last digit, which is enough for other draws. Nor is it noted where each was made, which nobody reads and takes
+    a fifteenth of the time."""
+    return config.change_flags(numba__fastmath=False, traceback__limit=0)
 
 
 @contextlib.contextmanager
