@@ -26,6 +26,8 @@ _HOME = {
     "summaries.summary": ("summary",),
     "data.dataset": ("Dataset",),
     "data.validate": ("DataError",),
+    "design.arm": ("Arm",),
+    "design.design": ("Design",),
     "dosing.recommendation": ("Loss", "recommend"),
     "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),
     "outcomes.counts": ("NegativeBinomial", "Poisson", "ZeroInflated"),
