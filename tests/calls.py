@@ -114,6 +114,11 @@ def loops():
 
 
 @cache
+def design():
+    return nb.Design([nb.Arm(4, [1.0, 5.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
+
+
+@cache
 def table():
     return nb.recommend(forecast(), [nb.Regimen(100.0, start=24.0, every=12.0)], nb.Trough(1.0, 4.0))
 
@@ -157,6 +162,16 @@ CALLS = {
     },
     "Regimen": lambda: {"amount": 100.0, "start": 2.0, "every": 12.0, "doses": 3, "duration": 1.0, "salt": 0.8},
     "Plan": lambda: {REST: (nb.Regimen(300.0), nb.Regimen(100.0, start=12.0))},
+    "Arm": lambda: {
+        "n": 4, "times": [1.0, (5.0, 6.0)], "doses": {"time": 0.0, "amt": 100.0}, "covariates": {"wt": [70.0, 80.0]},
+        "occasions": [0.0, 3.0], "by_occasion": {"treatment": ["A", "B"]}, "within": {"site": 2}, "name": "high",
+        "lloq": {"conc": 0.1}, "uloq": 50.0, "inputs": {"fed": [0.0, 1.0]},
+    },
+    "Design": lambda: {"arms": design().arms},
+    "information": lambda: {
+        "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
+        "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
     "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
     "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
     "DailyAUC": lambda: {"low": 1.0, "high": 4.0, "day": 24.0},

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
-from nlmebayes.app import statement, toml
+from nlmebayes.app import statement
 from nlmebayes.evaluation import storage
+from nlmebayes.files import toml
 from nlmebayes.forecasting.options import Options
 from nlmebayes.inference import sampler, starts
 from nlmebayes.populations.library import HOME, read_population
