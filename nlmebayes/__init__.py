@@ -15,6 +15,8 @@ _HOME = {
     "forecasting.averaging": ("Average", "average"),
     "individuals.likelihood": ("log_likelihood",),
     "forecasting.batches": ("Forecasts", "forecast_each"),
+    "design.performance": ("Studies",),
+    "design.studies": ("simulate_studies",),
     "criticism.check": ("Report", "check"),
     "criticism.model_comparison": ("Comparison", "compare"),
     "criticism.npc": ("npc",),

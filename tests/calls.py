@@ -307,6 +307,11 @@ CALLS = {
         "forecast": forecast(), "times": [26.0, (30.0, 36.0)], "of": "cl", "lloq": 0.1, "replicates": 20,
         "random_seed": 3, "plan": _plans()[0], **_after(),
     },
+    # designs
+    "simulate_studies": lambda: {
+        "tree": tree(), "design": design(), "n": 2, "fit": lambda data: tree(), "draws": True, "without": None,
+        "lloq": None, "uloq": None, "ci_prob": 0.8, "random_seed": 3, "file": None, "progressbar": False, "model": None,
+    },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
