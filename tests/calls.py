@@ -314,6 +314,10 @@ CALLS = {
     },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
+    "plot.design": lambda: {
+        "tree": tree(), "design": design(), "outcome": "conc", "columns": 2, "ci_prob": 0.8, "random_seed": 3,
+        "ax": None, "model": None,
+    },
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
     "plot.gof": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,

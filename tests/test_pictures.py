@@ -71,6 +71,13 @@ def plans():
     return [nb.Regimen(amount, start=24.0, every=12.0, doses=2, duration=1.0) for amount in (100.0, 200.0)]
 
 
+def planned():
+    doses = {"time": 0, "amt": 100, "duration": 1}
+    arms = [nb.Arm(4, [0.5, (2, 3), 12], doses=doses, covariates={"wt": 70.0}, lloq=0.5),
+            nb.Arm(4, [6, 24], doses=doses, covariates={"wt": 50.0}, name="light")]  # fmt: skip
+    return nb.Design(arms)
+
+
 PICTURES = {  # what makes it of a tree and of a forecast, and names of axes that it has
     "data": (lambda t, f, **o: nb.plot.data(nb.training_dataset(t), by="wt", **o),
              {"time (h)", "conc (mg/L)", "conc (mg/L), logarithmic"}),
@@ -86,6 +93,7 @@ PICTURES = {  # what makes it of a tree and of a forecast, and names of axes tha
     "shrinkage": (lambda t, f, **o: nb.plot.shrinkage(t, effect="v", **o),
                   {"deviation of v from the typical one", "id"}),
     "influence": (lambda t, f, **o: nb.plot.influence(t, **o), {"estimate less that without the id (standard errors)"}),
+    "design": (lambda t, f, **o: nb.plot.design(t, planned(), **o), {"time (h)", "conc (mg/L)"}),
     "forecast": (lambda t, f, **o: nb.plot.forecast(f, **o), {"time (h)", "conc (mg/L)"}),
     "doses": (lambda t, f, **o: nb.plot.doses(f, plans(), [nb.Trough(1, 5), nb.AUC(5, 50)], **o),
               {"time (h)", "conc (mg/L)"}),
@@ -108,6 +116,20 @@ def test_a_picture_says_what_it_shows(draw, names, kinetics, forecast):
     assert draw(kinetics, forecast, ax=axes) is other
     with pytest.raises(nb.ModelError, match=f"has {len(shown)} panels; got {len(shown) + 1} axes"):
         draw(kinetics, forecast, ax=plt.subplots(1, len(shown) + 1)[1])
+
+
+def test_a_planned_study_is_drawn_over_what_its_subjects_are_expected_to_have(kinetics):
+    """Medians by the closed form, for covariates of each arm; windows, limits and samples stand as planned."""
+    numbers = (figure := nb.plot.design(kinetics, planned())).numbers
+    for arm, wt, axis in zip(("1", "light"), (70.0, 50.0), figure.axes, strict=True):
+        part = numbers[numbers["arm"] == arm]
+        expected = infused(part["x"].to_numpy(), CL * (wt / 70) ** 0.75)
+        assert part["median"].to_numpy()[1:] == pytest.approx(expected[1:], rel=0.1)
+        assert {0.0, 1.0} <= set(part["x"])
+        where = {line.get_label(): line for line in axis.lines}["samples of each subject"]
+        assert where.get_xdata().tolist() == {"1": [0.5, 12.0], "light": [6.0, 24.0]}[arm]
+    assert "sampling window, a sample each" in figure.axes[0].get_legend_handles_labels()[1]
+    assert "lower limit of quantification" not in figure.axes[1].get_legend_handles_labels()[1]
 
 
 def infused(t, cl=CL, v=V):

@@ -148,5 +148,7 @@ def _spread(x):
     if n < FEWEST:
         return np.nan, np.nan
     variance = x.var(ddof=1)
+    if variance == 0:
+        return 0.0, 0.0
     fourth = ((x - x.mean()) ** 4).mean()
     return np.sqrt(variance), np.sqrt(max(fourth - variance**2 * (n - 3) / (n - 1), 0.0) / n / variance) / 2
