@@ -30,6 +30,8 @@ _HOME = {
     "data.validate": ("DataError",),
     "design.arm": ("Arm",),
     "design.design": ("Design",),
+    "design.information": ("information",),
+    "design.told": ("DesignInformation",),
     "dosing.recommendation": ("Loss", "recommend"),
     "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),
     "outcomes.counts": ("NegativeBinomial", "Poisson", "ZeroInflated"),

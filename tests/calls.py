@@ -168,6 +168,10 @@ CALLS = {
         "lloq": {"conc": 0.1}, "uloq": 50.0, "inputs": {"fed": [0.0, 1.0]},
     },
     "Design": lambda: {"arms": design().arms},
+    "information": lambda: {
+        "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
+        "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
     "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
     "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
     "DailyAUC": lambda: {"low": 1.0, "high": 4.0, "day": 24.0},

@@ -154,7 +154,7 @@ def _read(source, name, said):
 def measured(arms, data, values):
     """`Design.measured`."""
     frame = data.with_values(**values).observations
-    low, high = (_limits(arms, frame, word) for word in ("lloq", "uloq"))
+    low, high = (limits_of(arms, frame, word) for word in ("lloq", "uloq"))
     if low.isna().all() and high.isna().all():
         return replace(data, observations=frame)
     nothing = pd.Series(np.nan, index=frame.index)
@@ -162,7 +162,7 @@ def measured(arms, data, values):
     return replace(data, observations=found)
 
 
-def _limits(arms, frame, word):
+def limits_of(arms, frame, word):
     """A limit of quantification by record, missing where there is none."""
     said = {arm.name: arm.limits(word) for arm in arms}
     pairs = zip(frame[ARM], frame["outcome"], strict=True)

@@ -10,6 +10,7 @@ from nlmebayes.data.ties import ROUNDING
 from nlmebayes.design.arm import ARM
 from nlmebayes.errors import ModelError
 
+FIRST = -2  # place of the end of an occasion among what happens at its time: before the doses of the next one
 OCCASION = "occasion"  # level below the subject where the model names none
 
 
@@ -94,7 +95,8 @@ def dataset_of(subjects, setting):
         frame, outcome=list(setting.outcomes), levels=declared, time=(setting.time or "time") if timed else None,
         doses=pd.DataFrame(doses) if doses else None, subject=subject, sort=True, duplicates="keep", source="design",
     )  # fmt: skip
-    return replace(data, observations=data.observations.assign(value=np.nan), excluded={})
+    events = data.events.assign(position=FIRST) if len(data.events) else data.events
+    return replace(data, observations=data.observations.assign(value=np.nan), events=events, excluded={})
 
 
 def _levels(arms, setting):
