@@ -107,7 +107,10 @@ def planned():
     single, loading = {"time": 0, "amt": 70}, {"time": 0, "amt": 70, "addl": 2, "ii": 24}
     arms = [nb.Arm(16, [0.5, 1, 2, (6, 12), 24, 36, 72, 120], doses=single, lloq=0.5),
             nb.Arm(16, [1, 24, 72, 120], doses=loading, name="loading")]  # fmt: skip
-    yield "design", nb.plot.design(tree, nb.Design(arms))
+    design = nb.Design(arms)
+    yield "design", nb.plot.design(tree, design)
+    each = {"both arms": nb.information(tree, design), "the first alone": nb.information(tree, nb.Design(arms[:1]))}
+    yield "power", nb.plot.power(each, "cl", null=0.14)
 
 
 def fitted(model, data):

@@ -322,6 +322,10 @@ CALLS = {
         "tree": tree(), "design": design(), "outcome": "conc", "columns": 2, "ci_prob": 0.8, "random_seed": 3,
         "ax": None, "model": None,
     },
+    "plot.power": lambda: {
+        "information": nb.information(tree(), design()), "parameter": "cl", "wanted": 0.9, "null": 1.0, "alpha": 0.1,
+        "studies": (), "ax": None,
+    },
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
     "plot.gof": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,

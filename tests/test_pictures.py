@@ -10,11 +10,13 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import EffectCompartment, LinearMixed, OneCompartment
+from nlmebayes.design.performance import Studies
 from nlmebayes.parameter.units import time_of
 from nlmebayes.plot import trends
 
 UNITS = {"time": "h", "conc": "mg/L", "wt": "kg"}
 CL, V = 3.0, 30.0
+EXPONENT = "cl: log(wt / 70)"
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,8 @@ PICTURES = {  # what makes it of a tree and of a forecast, and names of axes tha
                   {"deviation of v from the typical one", "id"}),
     "influence": (lambda t, f, **o: nb.plot.influence(t, **o), {"estimate less that without the id (standard errors)"}),
     "design": (lambda t, f, **o: nb.plot.design(t, planned(), **o), {"time (h)", "conc (mg/L)"}),
+    "power": (lambda t, f, **o: nb.plot.power(nb.information(t, planned()), EXPONENT, **o),
+              {"subjects", f"power to tell {EXPONENT} from 0"}),
     "forecast": (lambda t, f, **o: nb.plot.forecast(f, **o), {"time (h)", "conc (mg/L)"}),
     "doses": (lambda t, f, **o: nb.plot.doses(f, plans(), [nb.Trough(1, 5), nb.AUC(5, 50)], **o),
               {"time (h)", "conc (mg/L)"}),
@@ -130,6 +134,29 @@ def test_a_planned_study_is_drawn_over_what_its_subjects_are_expected_to_have(ki
         assert where.get_xdata().tolist() == {"1": [0.5, 12.0], "light": [6.0, 24.0]}[arm]
     assert "sampling window, a sample each" in figure.axes[0].get_legend_handles_labels()[1]
     assert "lower limit of quantification" not in figure.axes[1].get_legend_handles_labels()[1]
+
+
+def test_power_is_that_of_designs_of_as_many_subjects(kinetics):
+    """The curve beside the information of larger designs; points of simulated studies where they were made."""
+    told = nb.information(kinetics, planned())
+    wide = planned().but(covariates={"wt": [40.0, 100.0]})
+    each = {"two weights": told, "wide": nb.information(kinetics, wide)}
+    estimates = pd.DataFrame({"quantity": EXPONENT, "value": [1.0, 0.1], "se": [0.2, 0.2]})
+    none = pd.DataFrame(columns=["quantity", "ratio", "df"])
+    figure = nb.plot.power(each, "cl: log(wt/70)", wanted=0.9, studies=[Studies(estimates, none, {}, {}, 16, 0.9)])
+    numbers = figure.numbers
+    assert set(numbers["design"]) == {*each, "simulated"}
+    for name, plan in (("two weights", planned()), ("wide", wide)):
+        enough = each[name].subjects_for(EXPONENT, 0.9)
+        assert f"{name}, {enough} subjects reach it" in figure.axes[0].get_legend_handles_labels()[1]
+        part = numbers[numbers["design"] == name]
+        row = part.iloc[(part["subjects"] - 40).abs().argmin()]
+        n = int(row["subjects"]) // 2 * 2
+        exact = nb.information(kinetics, plan.but(n=n // 2)).power(EXPONENT)
+        assert np.interp(n, part["subjects"], part["power"]) == pytest.approx(exact, abs=2e-3)
+    assert numbers[numbers["design"] == "simulated"][["subjects", "power"]].to_numpy().tolist() == [[16, 0.5]]
+    with pytest.raises(nb.ModelError, match="no quantity 'clearance'; there are cl"):
+        nb.plot.power(told, "clearance")
 
 
 def infused(t, cl=CL, v=V):

@@ -119,11 +119,8 @@ class Studies:
         ModelError
             There is no such quantity.
         """
+        quantity = spelled(quantity, self.estimates["quantity"].unique(), "power")
         part = self.estimates[self.estimates["quantity"] == quantity]
-        if not len(part):
-            raise ModelError(
-                f"power: no quantity {quantity!r}; there are {', '.join(self.estimates['quantity'].unique())}"
-            )
         tests = {"Wald": (part["value"] - null).abs() / part["se"] > special.ndtri(1 - alpha / 2)}
         ratios = self.ratios[self.ratios["quantity"] == quantity]
         if len(ratios):
@@ -134,6 +131,20 @@ class Studies:
     def __repr__(self):
         whole, fitted = self.n
         return f"Studies({fitted} of {whole} studies fitted; .table, .power(quantity), .failed, .reasons)"
+
+
+def spelled(name, names, where):
+    """The one of ``names`` that agrees with a name but for spaces.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    found = [each for each in names if each.replace(" ", "") == name.replace(" ", "")]
+    if not found:
+        raise ModelError(f"{where}: no quantity {name!r}; there are {', '.join(names) or 'none'}")
+    return found[0]
 
 
 def _share(count, n):

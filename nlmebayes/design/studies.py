@@ -16,7 +16,7 @@ from nlmebayes.design import estimates
 from nlmebayes.design.design import Design
 from nlmebayes.design.estimates import LIKELIEST
 from nlmebayes.design.ledger import Ledger
-from nlmebayes.design.performance import Studies
+from nlmebayes.design.performance import Studies, spelled
 from nlmebayes.design.simulation import Plan, drawable, drawn, plan_of, simulated
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import storage
@@ -126,8 +126,7 @@ class _Simulation:
             estimates.same_meaning(self.known.model, first)
         names = estimates.truth(self.known.model, first).index
         for name, smaller in self.without.items():
-            if name not in names:
-                raise ModelError(f"without=: no quantity {name!r}; there are {', '.join(names)}")
+            spelled(name, names, "without=")
             estimates.nested(smaller, self.known, first)
 
     @cached_property
