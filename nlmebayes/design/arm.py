@@ -165,6 +165,12 @@ class Arm:
             return len(next(iter(self.inputs.values()))) * max(1, len(self.starts))
         return sum(map(len, self.by_outcome.values()))
 
+    @property
+    def random(self):
+        """Whether times or covariates are drawn."""
+        windows = any(isinstance(t, tuple) for times in self.by_outcome.values() for t in times)
+        return windows or any(isinstance(x, dict) for x in (self.covariates or {}).values())
+
     def limits(self, word):
         """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes."""
         said = getattr(self, word)

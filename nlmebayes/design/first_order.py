@@ -101,13 +101,13 @@ class FirstOrder:
     def blocks(self):
         """Records that hang together through effects, as arrays of their numbers."""
         units = np.concatenate([o.unit for o in self.design.outcomes])
-        n, columns = len(units), self.random.shape[1]
+        n = len(units)
         subject = self.linearised.problem.subject[units] if not self.model.structure.recordwise else np.arange(n)
         rows, places, count = [np.arange(n)], [subject], int(subject.max()) + 1
-        for level, start in self.levels:
+        for level in self.design.levels:
             rows.append(np.arange(n))
-            places.append(count + start // max(1, len(level.effects)) + level.of_unit[units])
-        count += columns
+            places.append(count + level.of_unit[units])
+            count += len(level.labels)
         graph = (np.ones(n * len(rows)), (np.concatenate(rows), n + np.concatenate(places)))
         which = csgraph.connected_components(sparse.coo_array(graph, (n + count,) * 2), directed=False)[1][:n]
         order = np.argsort(which, kind="stable")
@@ -128,25 +128,31 @@ class FirstOrder:
         eta : (place, column), optional
             Effects that the predictions are linearised at; the mean over places. By default none.
         """
-        c, terms = self.coordinates, self.problem.terms
         eta = np.zeros((1, self.random.shape[1])) if eta is None else eta
-        total = np.zeros((c.size, c.size))
+        total = np.zeros((self.coordinates.size,) * 2)
         for place in eta:
-            moves = np.diag(self.steps) if method == "full" else np.zeros((0, terms))
-            theta = x[:terms] + np.concatenate([np.zeros((1, terms)), moves, -moves])
-            here, *moved = self.records(x, theta, np.repeat(place[None], len(theta), axis=0))
-            total += self._summed(x, here, moved[: len(moves)], moved[len(moves) :])
+            prepared = self.prepared(x, method, place)
+            total += sum(self.of_rows(block, prepared) for block in self.blocks)
         return total / len(eta)
 
-    def _summed(self, x, here, up, down):
-        told = self.told(here)
-        changes, omega = self._sigma(x, here), self._omega(x)
-        total = np.zeros((self.coordinates.size,) * 2)
-        for block in self.blocks:
-            kept = block[told[block]]
-            if len(kept):
-                total += self.weight[kept[0]] * self._of_block(kept, here, up, down, changes, omega)
-        return total
+    def prepared(self, x, method="fo", eta=None):
+        """What the information of any records needs, at coordinates x and effects (column,): `Records`, the same at
+        fixed effects a step up and down, and slopes of variances in the other coordinates."""
+        terms = self.problem.terms
+        eta = np.zeros(self.random.shape[1]) if eta is None else eta
+        moves = np.diag(self.steps) if method == "full" else np.zeros((0, terms))
+        theta = x[:terms] + np.concatenate([np.zeros((1, terms)), moves, -moves])
+        here, *moved = self.records(x, theta, np.repeat(eta[None], len(theta), axis=0))
+        up, down = moved[: len(moves)], moved[len(moves) :]
+        return here, up, down, self._sigma(x, here), self._omega(x), self.told(here)
+
+    def of_rows(self, rows, prepared):
+        """Information of records that hang together, by their numbers, times the groups that they stand for."""
+        *prepared, told = prepared
+        kept = rows[told[rows]]
+        if not len(kept):
+            return np.zeros((self.coordinates.size,) * 2)
+        return self.weight[kept[0]] * self._of_block(kept, *prepared)
 
     def told(self, here):
         """Whether each record is expected to tell something: it has a prediction between its limits, and scatters."""

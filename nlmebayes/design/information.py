@@ -10,6 +10,7 @@ import pandas as pd
 from nlmebayes.arguments import Count, Names, Seed, Switch, Tree, checked
 from nlmebayes.criticism.replicates import Study, spread
 from nlmebayes.design.design import Design, limits_of
+from nlmebayes.design.exact import exact
 from nlmebayes.design.first_order import FirstOrder
 from nlmebayes.design.numbers import numbers_of
 from nlmebayes.design.planned import dataset_of, distinct, planned, subjects_of
@@ -94,17 +95,23 @@ def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=No
     x = asked.x(middle(asked.population))
     more = 0.0 if prior is None else _former(prior, len(x))
     numbers = asked.numbers(x, link=link, variances=variances)
-    whole = asked.matrix(x, method) + more
-    drawn = ()
-    if draws is not None:
-        some = spread(asked.population, draws)
-        each = [asked.x(some.take(np.array([k]))) for k in range(some.size)]
-        drawn = [(asked.numbers(at, link=link, variances=variances), asked.matrix(at, method) + more) for at in each]
-    numbers.places(fixed)
-    return DesignInformation(
-        method, numbers, whole, asked.shrinkage(x), asked.plan.subjects, asked.plan.records, tuple(fixed), tuple(drawn),
-        None, asked.remarks(x), asked.doubts,
+    numbers.places(fixed)  # refused before anything is computed
+    found = DesignInformation(
+        method, numbers, np.zeros((len(x), len(x))), asked.plan.subjects, asked.plan.records, tuple(fixed),
+        doubts=asked.doubts,
     )  # fmt: skip
+    some = [] if draws is None else spread(asked.population, draws)
+    each = [asked.x(some.take(np.array([k]))) for k in range(draws or 0)]
+    every = [(numbers, x), *((asked.numbers(at, link=link, variances=variances), at) for at in each)]
+    if method == "exact":
+        told = [exact(asked, at, own, found.free, more) for own, at in every]
+        found = replace(found, error=told[0].error, remarks=(f"by {told[0].groups} simulated groups",))
+        whole = [one.whole + more for one in told]
+    else:
+        whole = [asked.matrix(at, method) + more for _, at in every]
+        found = replace(found, shrinkage=asked.shrinkage(x), remarks=asked.remarks(x))
+    drawn = tuple((own, matrix) for (own, _), matrix in zip(every[1:], whole[1:], strict=True))
+    return replace(found, whole=whole[0], drawn=drawn)
 
 
 def _former(prior, size):
@@ -170,6 +177,13 @@ class Asked:
 
     def numbers(self, x, **options):
         return numbers_of(self.known.model, self.design, self.coordinates, x, **options)
+
+    @property
+    def steps(self):
+        """Steps of differences in the coordinates."""
+        found = np.ones(self.coordinates.size)
+        found[: len(self.first_order.steps)] = self.first_order.steps
+        return found
 
     @cached_property
     def first_order(self):

@@ -30,11 +30,11 @@ class DesignInformation:
         Names, kinds, values of all numbers of the population.
     whole : array (coordinate, coordinate)
         Information on the coordinates of the population; that of a former study included.
-    shrinkage : DataFrame
-        By level and effect, expected shrinkage in % of the SD and of the variance.
     subjects, records : int
     fixed : tuple of str
         Numbers that are taken for known.
+    shrinkage : DataFrame
+        To first order: by level and effect, expected shrinkage in % of the SD and of the variance.
     drawn : tuple
         (Numbers, information) of each draw of the population, where `criterion` is to average them.
     error : array (number,), optional
@@ -46,10 +46,10 @@ class DesignInformation:
     method: str
     numbers: Numbers
     whole: np.ndarray
-    shrinkage: pd.DataFrame
     subjects: int
     records: int
     fixed: tuple = ()
+    shrinkage: pd.DataFrame | None = None
     drawn: tuple = ()
     error: np.ndarray | None = None
     remarks: tuple = ()
@@ -123,8 +123,9 @@ class DesignInformation:
         pairs = [(j, i) for j, i in pairs if left[i, j] < TRADED and min(rse[i], rse[j]) > UNSURE]
         for j, i in pairs:
             yield (
-                f"{self.names[j]} (RSE {rse[j]:.0f} %) and {self.names[i]} ({rse[i]:.0f} %) can hardly be told apart: if "
-                f"one was known, the RSE of the other would be {rse[j] * left[i, j]:.0f} % or {rse[i] * left[i, j]:.0f} %"
+                f"{self.names[j]} (RSE {rse[j]:.0f} %) and {self.names[i]} ({rse[i]:.0f} %) can hardly be told apart: "
+                f"if one was known, the RSE of the other would be {rse[j] * left[i, j]:.0f} % or "
+                f"{rse[i] * left[i, j]:.0f} %"
             )
         for i in range(len(rse)):
             if rse[i] > 2 * UNSURE and not any(i in pair for pair in pairs):
@@ -203,11 +204,9 @@ class DesignInformation:
 
     def __str__(self):
         words = f"{self.subjects} subjects, {self.records} records; information {self.method!r}, log det "
-        lines = [
-            f"{words}{self.criterion():.6g}, condition number {self.condition:.3g}",
-            self.table.round(4).to_string(),
-        ]
-        return "\n".join([*lines, self.shrinkage.round(1).to_string(), *self.sentences])
+        first = f"{words}{self.criterion():.6g}, condition number {self.condition:.3g}"
+        tables = [each.round(4).to_string() for each in (self.table, self.shrinkage) if each is not None]
+        return "\n".join([first, *tables, *self.sentences])
 
 
 def _log_det(matrix):
