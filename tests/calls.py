@@ -320,7 +320,7 @@ CALLS = {
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
     "plot.design": lambda: {
         "tree": tree(), "design": design(), "outcome": "conc", "columns": 2, "ci_prob": 0.8, "random_seed": 3,
-        "ax": None, "model": None,
+        "sensitivity": None, "ax": None, "model": None,
     },
     "plot.power": lambda: {
         "information": nb.information(tree(), design()), "parameter": "cl", "wanted": 0.9, "null": 1.0, "alpha": 0.1,

@@ -1,28 +1,33 @@
 """What a study will see, before it is run: its samples over the course that is expected."""
 
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
+from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked, instance
 from nlmebayes.criticism.predictive import axis_of, outcome_of
 from nlmebayes.criticism.replicates import spread, study_of
 from nlmebayes.design.design import Design
 from nlmebayes.dosing.regimen import each_time
+from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.model.model import Data, Model
 from nlmebayes.plot import moments, panels
 from nlmebayes.plot.labels import labels_of
-from nlmebayes.plot.panels import BLACK, CI_PROB, GREEN, GREY, ORANGE, RED, Places
+from nlmebayes.plot.panels import BLACK, CI_PROB, GREEN, GREY, ORANGE, PURPLE, RED, Places
 
 PEOPLE, TIMES = 25, 40  # subjects of an arm whose covariates are taken, and draws of each
 AGAIN = 10  # times that each draw is measured, so that the ends of the interval are smooth
 ALL = ""  # key of what is said of all outcomes
+Gains = Annotated[pd.DataFrame, instance("a table of outcome, time and gain", pd.DataFrame)]
 
 
 @checked
 def design(
-    tree: Tree, design: Design | Data, *, outcome: Text | None = None, columns: Count = 2,
+    tree: Tree, design: Design | Data, *, outcome: Text | None = None, sensitivity: Gains | None = None,
+    columns: Count = 2,
     ci_prob: Share = CI_PROB, random_seed: Seed = 0, ax: Places | None = None,
     model: Model | None = None,
 ):  # fmt: skip
@@ -35,12 +40,15 @@ def design(
     design : Design or Dataset
     outcome : str, optional
         By default the only one.
+    sensitivity : DataFrame, optional
+        ``outcome, time, gain``: what one more sample of everybody would add to a criterion, as `optimise_design` finds
+        it; a second row of panels.
     ci_prob : float
         Probability of the outer band of individual courses, and of new measurements.
     columns : int
-        Panels in a row.
+        Panels in a row; all arms stand in one where there is a second row below them.
     ax : Axes, optional
-        Axes to draw on, one for each arm.
+        Axes to draw on, one for each arm, and as many again for the sensitivity.
 
     Returns
     -------
@@ -51,10 +59,15 @@ def design(
     known = fitted(tree, model)
     plan = design if isinstance(design, Design) else Design.from_dataset(design)
     parts = [(arm, Design([arm.but(n=min(arm.n, PEOPLE))]).dataset(known.tree, random_seed)) for arm in plan.arms]
-    outcome = outcome_of(parts[0][1], outcome)
-    made = panels.sheet(len(parts), min(columns, len(parts)), (5.2, 3.4), ax, sharey=True)
+    outcome, many = outcome_of(parts[0][1], outcome), len(parts)
+    gains = _gains(sensitivity, outcome)
+    columns, heights = (min(columns, many), None) if gains is None else (many, [3, 1])
+    made = panels.sheet(
+        many if gains is None else 2 * many, columns, (5.2, 3.4), ax, sharex=gains is not None and "col", sharey="row",
+        heights=heights,
+    )  # fmt: skip
     drawn, rng = [], np.random.default_rng(random_seed)
-    for axis, (arm, data) in zip(made.axes, parts, strict=True):
+    for axis, (arm, data) in zip(made.axes, parts, strict=False):
         x = axis_of(known.model, data)
         at, f, wide = _course(known, data, x, outcome, arm, ci_prob, rng)
         panels.bands(axis, at, f, ci_prob, wide, "individual course")
@@ -62,10 +75,22 @@ def design(
         drawn.append(panels.banded(at, f, ci_prob, wide, arm=arm.name))
         axis.set_title(f"arm {arm.name}, n = {arm.n}", fontsize=panels.TITLE)
     drawn = pd.concat(drawn, ignore_index=True)
-    panels.from_nothing(made.axes, drawn["eti_lb"], drawn["new_eti_lb"])
+    panels.from_nothing(made.axes[:many], drawn["eti_lb"], drawn["new_eti_lb"])
     names = labels_of(known)
     made.named(names(x), names(outcome))
+    for axis in made.axes[many:]:
+        axis.plot(gains["time"], gains["gain"], color=PURPLE, label="gain of one more sample of everybody")
+        axis.set_ylabel("gain" if axis is made.axes[many] or not made.own else "")
     return made.finished("What will the study see?", drawn)
+
+
+def _gains(sensitivity, outcome):
+    """Rows of an outcome."""
+    if sensitivity is None:
+        return None
+    if not {"outcome", "time", "gain"} <= set(sensitivity):
+        raise ModelError("plot.design: sensitivity has the columns outcome, time, gain; optimise_design gives it")
+    return sensitivity[sensitivity["outcome"] == outcome]
 
 
 def _course(known, data, x, outcome, arm, ci_prob, rng):

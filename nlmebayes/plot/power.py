@@ -95,7 +95,7 @@ def _simulated(axis, studies, parameter, null, alpha):
     for mark, (test, part) in zip(MARKS, whole.groupby("test", sort=False), strict=False):
         away = np.minimum(2 * part["power_mcse"], [part["power"], 1 - part["power"]])
         axis.errorbar(
-            part["subjects"], part["power"], away, color=BLACK, marker=mark, linestyle="none",
-            markersize=4, fillstyle="none", linewidth=0.9, capsize=2, label=f"simulated, {test}, ± 2 Monte Carlo errors",
+            part["subjects"], part["power"], away, color=BLACK, marker=mark, linestyle="none", markersize=4,
+            fillstyle="none", linewidth=0.9, capsize=2, label=f"simulated, {test}, ± 2 Monte Carlo errors",
         )  # fmt: skip
     return [whole.assign(design="simulated").rename(columns={"test": "kind"})]
