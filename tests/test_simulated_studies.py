@@ -220,9 +220,25 @@ def test_what_cannot_be_judged_is_refused_before_the_first_study():
     larger = MODEL.but(formulas=("mu ~ 1 + treated + (1 + treated|id)",))
     with pytest.raises(nb.ModelError, match="which the tree's model lacks"):
         studies(without={"mu": larger})
-    event = nb.Model(ParametricSurvival(), residual={"death": nb.TimeToEvent()})
     data = nb.Dataset.from_frame(pd.DataFrame({"id": [1, 2], "death": [3.0, 4.0]}), outcome="death", levels="id")
-    tree = nb.simulate(event, data, draws=2, random_seed=0)
-    tree["posterior"] = tree["prior"]
-    with pytest.raises(nb.ModelError, match="death is a time to an event"):
-        studies(tree=tree, data=data)
+    with pytest.raises(nb.ModelError, match="death is a time to an event; give a Design"):
+        studies(1, survival(), data)
+
+
+def survival():
+    return nb.population(
+        ParametricSurvival("exponential"), "rate ~ 1", theta={"rate": 0.2}, omega={}, sigma={}, outcome="death",
+        levels=("id",), residual=nb.TimeToEvent(),
+    )  # fmt: skip
+
+
+def test_events_are_followed_until_the_planned_time():
+    """The rate is the number of events by the time at risk, its error that divided by their root."""
+    plan, seen = nb.Design([nb.Arm(40, [5.0])]), []
+    studies(1, survival(), plan, fit=seen.append)
+    value, lower = (seen[0].observations[name].to_numpy() for name in ("value", "lower"))
+    events = np.isnan(lower).sum()
+    assert (value[~np.isnan(lower)] == 5.0).all() and 15 < events < 35 and value.max() == 5.0
+    found = studies(1, survival(), plan).estimates.set_index("quantity").loc["rate"]
+    assert found["value"] == pytest.approx(events / value.sum(), rel=1e-4)
+    assert found["se"] == pytest.approx(events**0.5 / value.sum(), rel=1e-3)

@@ -46,12 +46,18 @@ def plan_of(known, design, lloq=None, uloq=None):
     Raises
     ------
     ModelError
-        Limits of a design, which has its own; a dataset with censored records, whose limits nobody said.
+        Limits of a design, which has its own; a dataset with censored records, whose limits nobody said, or with times
+        to an event, of which it does not say until when they were followed.
     """
     if isinstance(design, Planned):
         if lloq is not None or uloq is not None:
             raise ModelError("simulate_studies: a Design has its own limits; write Arm(..., lloq=)")
         return Plan(partial(design.dataset, known.tree), design.measured, repr(design))
+    for name in design.outcomes:
+        if known.model.residual_of(name).folds:
+            raise ModelError(
+                f"simulate_studies: {name} is a time to an event; give a Design, whose times are the ends of follow-up"
+            )
     censored = design.observations["lower"].notna()
     if censored.any() and lloq is None and uloq is None:
         raise ModelError(
@@ -85,27 +91,29 @@ def simulated(known, plan, draws, rng):
     f = evaluator(known.model, study.design)(study.population.theta, eta)[1]
     for line in unsolved(study.design, f):
         raise ModelError(line)
-    values = {}
+    values, followed = {}, {}
     for o in study.design.outcomes:
         residual, s = known.model.residual_of(o.name), study.population.sigma[o.name]
         values[o.name] = measure(residual, f[o.name], s, rng, study.design.positive, o)[0]
-    data = plan.measured(study.data, **values)
+        if residual.folds:
+            frame = study.data.observations
+            followed[o.name] = frame.loc[frame["outcome"] == o.name, study.data.time].to_numpy(float)
+            values[o.name] = np.minimum(values[o.name], followed[o.name])
+    data = _ended(plan.measured(study.data, **values), followed)
     return replace(study, data=data, design=resolve(known.model, data, known.training))
 
 
-def drawable(known, *, each):
-    """`Draws` of the population that studies come from, ``each`` from another one, or all from their mean.
+def _ended(data, followed):
+    """The data with events that had not happened by the end of follow-up, by outcome, censored there."""
+    frame = data.observations.copy()
+    for name, end in followed.items():
+        late = frame.index[frame["outcome"] == name][frame["value"][frame["outcome"] == name] == end]
+        frame.loc[late, "lower"], frame.loc[late, "upper"] = frame["value"][late], np.inf
+    return replace(data, observations=frame)
 
-    Raises
-    ------
-    ModelError
-        Times to an event: a plan does not say until when somebody is followed.
-    """
-    for name in known.outcomes:
-        if known.model.residual_of(name).folds:
-            raise ModelError(
-                f"simulate_studies: {name} is a time to an event; a design does not say until when it is followed"
-            )
+
+def drawable(known, *, each):
+    """`Draws` of the population that studies come from, ``each`` from another one, or all from their mean."""
     draws = replace(known.draws_of(known.outcomes), eta={}, groups={})
     return draws if each else middle(draws)
 
