@@ -31,6 +31,8 @@ _HOME = {
     "design.arm": ("Arm",),
     "design.design": ("Design",),
     "design.information": ("information",),
+    "design.optimisation": ("optimise_design",),
+    "design.optimum": ("OptimalDesign",),
     "design.told": ("DesignInformation",),
     "dosing.recommendation": ("Loss", "recommend"),
     "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),

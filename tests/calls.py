@@ -172,6 +172,11 @@ CALLS = {
         "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
         "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
     },
+    "optimise_design": lambda: {
+        "tree": tree(), "design": design(), "free": {"times": (0.5, 8.0)}, "budget": None, "criterion": "Ds",
+        "of": ["cl"], "method": "fo", "fixed": ["sigma_conc_a"], "draws": None, "starts": 1, "step": {"times": 2.0},
+        "random_seed": 1,
+    },
     "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
     "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
     "DailyAUC": lambda: {"low": 1.0, "high": 4.0, "day": 24.0},
