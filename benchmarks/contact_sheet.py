@@ -109,6 +109,9 @@ def planned():
             nb.Arm(16, [1, 24, 72, 120], doses=loading, name="loading")]  # fmt: skip
     design = nb.Design(arms)
     yield "design", nb.plot.design(tree, design)
+    begun = nb.Design([arms[0].but(times=[1, 2, 24, 120])])
+    best = nb.optimise_design(tree, begun, free={"times": (0.5, 120.0)}, step={"times": 0.5})
+    yield "design_optimal", nb.plot.design(tree, best.rounded, sensitivity=best.sensitivity)
     each = {"both arms": nb.information(tree, design), "the first alone": nb.information(tree, nb.Design(arms[:1]))}
     yield "power", nb.plot.power(each, "cl", null=0.14)
 

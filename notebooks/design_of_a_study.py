@@ -205,17 +205,22 @@ figure = nb.plot.design(warfarin, rich)
 # %% [markdown]
 # ## Fit
 #
-# Four samples a person instead of eight: when? Choices are compared by what they leave of the efficiency of the eight,
-# per subject. Then the study is run, on paper: measurements are drawn under the plan, and fitted.
+# Four samples a person instead of eight: when? Times are exchanged until the determinant of the information grows no
+# more, then rounded to half hours. What one more sample of everybody would add is drawn below the course. Then the
+# study is run, on paper: measurements are drawn under the plan, and fitted.
 
 # %%
-choices = [(0.5, 2, 24, 120), (0.5, 6, 36, 120), (1, 6, 24, 72), (0.5, 1, 2, 6), (24, 36, 72, 120), (1, 2, 36, 120)]
-each = {times: nb.information(warfarin, rich.but(times=times)) for times in choices}
-table = pd.DataFrame({times: found.table["rse"] for times, found in each.items()}).T.round(1)
-table["efficiency"] = [round(found.efficiency(told["fo"]), 2) for found in each.values()]
-print(table.sort_values("efficiency", ascending=False).to_string())
+begun = rich.but(times=[1, 2, 24, 120])
+optimum = nb.optimise_design(warfarin, begun, free={"times": (0.5, 120.0)}, step={"times": 0.5}, starts=3)
+print(optimum)
+sparse = optimum.rounded
+each = {"eight samples": told["fo"], "four, begun with": nb.information(warfarin, begun)}
+each["four, the best"] = nb.information(warfarin, sparse)
+table = pd.DataFrame({name: found.table["rse"] for name, found in each.items()}).T.round(1)
+print(table.assign(efficiency=[round(found.efficiency(told["fo"]), 2) for found in each.values()]).to_string())
+figure = nb.plot.design(warfarin, sparse, sensitivity=optimum.sensitivity)
 
-sparse = rich.but(times=table["efficiency"].idxmax())
+# %%
 planned = sparse.dataset(warfarin)
 drawn = nb.predict(warfarin, planned, random_seed=3)["posterior_predictive"]["conc"]
 study = sparse.measured(planned, conc=drawn.to_numpy().ravel())
@@ -236,7 +241,7 @@ print(nb.summary(tree).set_index("quantity")[["mean", "sd", "rse_pct", "eti_lb",
 studies = nb.simulate_studies(warfarin, sparse, 10, progressbar=False)
 found = studies.table[["truth", "bias_pct", "empirical_rse_pct", "empirical_rse_pct_mcse", "coverage"]]
 print(found.assign(expected_rse_pct=nb.information(warfarin, sparse).table["rse"]).round(2).to_string())
-figure = nb.plot.power({"eight samples": told["fo"], "four samples": each[sparse.arms[0].times]}, "cl", null=0.14)
+figure = nb.plot.power({name: each[name] for name in ("eight samples", "four, the best")}, "cl", null=0.14)
 
 # %% [markdown]
 # ## Forecast

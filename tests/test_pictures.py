@@ -134,12 +134,20 @@ def test_a_planned_study_is_drawn_over_what_its_subjects_are_expected_to_have(ki
         assert where.get_xdata().tolist() == {"1": [0.5, 12.0], "light": [6.0, 24.0]}[arm]
     assert "sampling window, a sample each" in figure.axes[0].get_legend_handles_labels()[1]
     assert "lower limit of quantification" not in figure.axes[1].get_legend_handles_labels()[1]
-    gains = pd.DataFrame({"outcome": "conc", "time": [0.0, 6.0, 24.0], "gain": [0.0, 0.5, 0.2]})
+    twice = nb.plot.design(kinetics, nb.Design([planned().arms[0].but(times=[1, 6, 6])]))
+    assert [text.get_text() for text in twice.axes[0].texts] == ["×2"]
+
+
+@pytest.mark.parametrize("outcome", ["conc", ""])
+def test_what_one_more_sample_would_add_stands_below_the_course(outcome, kinetics):
+    gains = pd.DataFrame({"outcome": outcome, "time": [0.0, 6.0, 24.0], "gain": [0.0, 0.5, 0.2]})
     figure = nb.plot.design(kinetics, planned(), sensitivity=gains)
     assert [axis.get_ylabel() for axis in figure.axes] == ["conc (mg/L)", "", "gain", ""]
     assert figure.axes[3].lines[0].get_ydata().tolist() == [0.0, 0.5, 0.2]
     with pytest.raises(nb.ModelError, match="sensitivity has the columns outcome, time, gain"):
         nb.plot.design(kinetics, planned(), sensitivity=gains[["time"]])
+    with pytest.raises(nb.ModelError, match="sensitivity says nothing of 'conc'; there are effect"):
+        nb.plot.design(kinetics, planned(), sensitivity=gains.assign(outcome="effect"))
 
 
 def test_power_is_that_of_designs_of_as_many_subjects(kinetics):

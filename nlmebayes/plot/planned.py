@@ -85,12 +85,16 @@ def design(
 
 
 def _gains(sensitivity, outcome):
-    """Rows of an outcome."""
+    """Rows of an outcome, or of all outcomes."""
     if sensitivity is None:
         return None
     if not {"outcome", "time", "gain"} <= set(sensitivity):
         raise ModelError("plot.design: sensitivity has the columns outcome, time, gain; optimise_design gives it")
-    return sensitivity[sensitivity["outcome"] == outcome]
+    found = sensitivity[sensitivity["outcome"].isin([outcome, ALL])]
+    if not len(found):
+        there = ", ".join(dict.fromkeys(sensitivity["outcome"])) or "none"
+        raise ModelError(f"plot.design: sensitivity says nothing of {outcome!r}; there are {there}")
+    return found
 
 
 def _course(known, data, x, outcome, arm, ci_prob, rng):
@@ -131,6 +135,10 @@ def _sampled(axis, arm, data, x, outcome, at, median):
         axis.axvspan(low, high, color=ORANGE, alpha=0.25, linewidth=0, label=label)
     if len(fixed):
         panels.points(axis, fixed, np.interp(fixed, at, median), "samples of each subject", color=BLACK, markersize=5)
+    for t, count in zip(*np.unique(fixed, return_counts=True), strict=True):
+        if count > 1:
+            place = t, np.interp(t, at, median)
+            axis.annotate(f"×{count}", place, (4, 4), textcoords="offset points", fontsize=panels.TEXT)
     for word, name in (("lloq", "lower"), ("uloq", "upper")):
         limit = arm.limits(word).get(outcome, arm.limits(word).get(ALL))
         if limit is not None:
