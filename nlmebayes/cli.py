@@ -301,6 +301,8 @@ def design(
     variances: Annotated[bool, typer.Option("--variances", help="Variances in the place of SDs.")] = False,
     power: _option(str, "Parameter whose power to be told from 0 is asked for, such as 'cl: log(wt / 70)'.") = None,
     wanted: Annotated[float, typer.Option(help="Power for which the number of subjects is told.")] = 0.8,
+    optimise: _option(list[str], "times=0.5:24, amt=50:200, n=5:40: seek the best between these; repeat it.") = None,
+    step: _option(list[str], "times=0.5: of what the best is a multiple; repeat it.") = None,
     out: _option(Path, "Folder for the tables and a picture. By default they are printed only.") = None,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
     seed: Annotated[int, typer.Option(help="Of what is drawn: covariates, windows, effects.")] = 0,
@@ -309,5 +311,5 @@ def design(
     with _errors():
         jobs.design.run(
             model, plan, typer.echo, method=method, fixed=fixed or (), variances=variances, power=power, wanted=wanted,
-            out=out, force=force, seed=seed,
+            optimise=optimise or (), step=step or (), out=out, force=force, seed=seed,
         )  # fmt: skip

@@ -42,6 +42,18 @@ def test_options_are_those_of_information(planned):
     assert str(nb.information(tree, design, method="full", fixed=["omega_id"], variances=True)) in found.stdout
 
 
+def test_the_best_times_are_those_of_optimise_design(planned, tmp_path):
+    design, path = planned
+    out = tmp_path / "best"
+    found = run("vancomycin_buelga_2005", path, "--optimise", "times=0.5:24", "--step", "times=0.5", "--out", out)
+    assert found.exit_code == 0, found.output
+    tree = nb.published("vancomycin_buelga_2005")
+    best = nb.optimise_design(tree, design, free={"times": (0.5, 24.0)}, step={"times": 0.5}).rounded
+    assert nb.Design.from_toml(out / "optimal.toml") == best
+    assert str(nb.information(tree, best)) in found.stdout
+    assert (out / "design.png").stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ("said", "part"),
     [
@@ -49,6 +61,10 @@ def test_options_are_those_of_information(planned):
         (("vancomycin_bulga_2005", "{path}"), "vancomycin_buelga_2005"),
         (("vancomycin_buelga_2005", "{path}", "--method", "first"), "'fo', 'full', 'foce' or 'exact'"),
         (("vancomycin_buelga_2005", "{path}", "--power", "clearance"), "no parameter 'clearance'"),
+        (("vancomycin_buelga_2005", "{path}", "--optimise", "times"), "write --optimise times=0.5:24"),
+        (("vancomycin_buelga_2005", "{path}", "--optimise", "times=3"), "write --optimise times=0.5:24"),
+        (("vancomycin_buelga_2005", "{path}", "--optimise", "length=3:4"), "names 'length'; what may change are times"),
+        (("vancomycin_buelga_2005", "{path}", "--step", "times=1"), "--step needs --optimise"),
     ],
 )
 def test_what_cannot_be_told_is_one_line(planned, said, part):
