@@ -115,7 +115,7 @@ def loops():
 
 @cache
 def design():
-    return nb.Design([nb.Arm(4, [1.0, 5.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
+    return nb.Design([nb.Arm(4, [1.0, 5.0, 12.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
 
 
 @cache

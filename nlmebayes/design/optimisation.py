@@ -64,6 +64,8 @@ def optimise_design(
     numbers of the doses, all move together by SciPy's L-BFGS-B. Subjects are exchanged between arms.
     """
     freedom.check(free, budget, step)
+    if isinstance(tree, list) and not tree:
+        raise ModelError("optimise_design: tree is an empty list; give a tree, or several")
     trees = [fitted(each) for each in (tree if isinstance(tree, list) else [tree])]
     options = {"method": method, "kind": criterion, "of": of, "fixed": fixed, "draws": draws, "seed": random_seed}
     every, rng = tuple(scenarios(trees, design, **options)), np.random.default_rng(random_seed)

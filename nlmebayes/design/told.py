@@ -202,7 +202,8 @@ def criterion_of(matrix, kind, of):
         return -float(np.diag(_inverse(matrix))[of or slice(None)].sum())
     if kind == "Ds":
         rest = [i for i in range(len(matrix)) if i not in of]
-        return _log_det(matrix) - _log_det(matrix[np.ix_(rest, rest)])
+        whole = _log_det(matrix)
+        return whole - _log_det(matrix[np.ix_(rest, rest)]) if np.isfinite(whole) else -np.inf
     return _log_det(matrix)
 
 
