@@ -115,7 +115,7 @@ def loops():
 
 @cache
 def design():
-    return nb.Design([nb.Arm(4, [1.0, 5.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
+    return nb.Design([nb.Arm(4, [1.0, 5.0, 12.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
 
 
 @cache
@@ -171,6 +171,11 @@ CALLS = {
     "information": lambda: {
         "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
         "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
+    "optimise_design": lambda: {
+        "tree": tree(), "design": design(), "free": {"times": (0.5, 8.0)}, "budget": None, "criterion": "Ds",
+        "of": ["cl"], "method": "fo", "fixed": ["sigma_conc_a"], "draws": None, "starts": 1, "step": {"times": 2.0},
+        "random_seed": 1,
     },
     "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
     "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
@@ -311,8 +316,21 @@ CALLS = {
         "forecast": forecast(), "times": [26.0, (30.0, 36.0)], "of": "cl", "lloq": 0.1, "replicates": 20,
         "random_seed": 3, "plan": _plans()[0], **_after(),
     },
+    # designs
+    "simulate_studies": lambda: {
+        "tree": tree(), "design": design(), "n": 2, "fit": lambda data: tree(), "draws": True, "without": None,
+        "lloq": None, "uloq": None, "ci_prob": 0.8, "random_seed": 3, "file": None, "progressbar": False, "model": None,
+    },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
+    "plot.design": lambda: {
+        "tree": tree(), "design": design(), "outcome": "conc", "columns": 2, "ci_prob": 0.8, "random_seed": 3,
+        "sensitivity": None, "ax": None, "model": None,
+    },
+    "plot.power": lambda: {
+        "information": nb.information(tree(), design()), "parameter": "cl", "wanted": 0.9, "null": 1.0, "alpha": 0.1,
+        "studies": (), "ax": None,
+    },
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
     "plot.gof": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,

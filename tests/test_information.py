@@ -10,6 +10,7 @@ from scipy import special, stats
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.criticism import linearised
 from nlmebayes.design import exact
 
 ORAL = OneCompartment(absorption="first-order")
@@ -330,3 +331,16 @@ def test_of_records_below_the_limit_it_is_what_their_censoring_leaves():
 def test_at_drawn_effects_the_errors_are_near_those_at_none():
     rough, fine = (nb.information(warfarin(), WARFARIN, method=m) for m in ("fo", "foce"))
     assert rse(fine) == pytest.approx(rse(rough), rel=0.03) and (rse(fine) != rse(rough)).all()
+
+
+def test_of_many_records_a_person_slopes_are_differences():
+    """Beyond sixty there are no exact ones, and nothing is measured yet."""
+
+    def arm(times):
+        return nb.Design([nb.Arm(9, times, doses={"time": 0, "amt": 70})])
+
+    once = nb.information(warfarin(), arm(np.linspace(1, 100, 50).tolist()), variances=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linearised, "MANY", 10)
+        again = nb.information(warfarin(), arm(np.linspace(1, 100, 50).tolist()), variances=True)
+    assert rse(again) == pytest.approx(rse(once), rel=1e-5)

@@ -77,13 +77,7 @@ class DesignInformation:
     @cached_property
     def covariance(self):
         """Its inverse; infinite where the design leaves some combination of numbers open."""
-        matrix = self.matrix.to_numpy()
-        scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-        scaled = scale[:, None] * matrix * scale
-        values = np.linalg.eigvalsh(scaled) if np.isfinite(scaled).all() else np.zeros(1)
-        if values.min() < SINGULAR:
-            return np.full_like(matrix, np.inf)
-        return scale[:, None] * np.linalg.inv(scaled) * scale
+        return _inverse(self.matrix.to_numpy())
 
     @cached_property
     def table(self):
@@ -144,20 +138,13 @@ class DesignInformation:
         of : names, optional
             Of numbers; ``"omega_id"`` means all that begin so.
         """
-        matrix = self.matrix.to_numpy()
         if kind == "ED":
             if not self.drawn:
                 raise ModelError("criterion 'ED' averages over draws of the population; give information(..., draws=)")
             return float(np.mean([_log_det(self._of(*each)) for each in self.drawn]))
-        chosen = self._chosen(of)
-        if kind == "A":
-            return -float(np.diag(self.covariance)[chosen if of else slice(None)].sum())
-        if kind == "D":
-            return _log_det(matrix)
-        if not of:
+        if kind == "Ds" and not of:
             raise ModelError("criterion 'Ds' is that of some numbers; name them, of=")
-        rest = [i for i in range(len(matrix)) if i not in chosen]
-        return _log_det(matrix) - _log_det(matrix[np.ix_(rest, rest)])
+        return criterion_of(self.matrix.to_numpy(), kind, self._chosen(of))
 
     def _chosen(self, of):
         places = self.numbers.places(of)
@@ -207,6 +194,27 @@ class DesignInformation:
         first = f"{words}{self.criterion():.6g}, condition number {self.condition:.3g}"
         tables = [each.round(4).to_string() for each in (self.table, self.shrinkage) if each is not None]
         return "\n".join([first, *tables, *self.sentences])
+
+
+def criterion_of(matrix, kind, of):
+    """A criterion of information; ``of`` are positions of numbers."""
+    if kind == "A":
+        return -float(np.diag(_inverse(matrix))[of or slice(None)].sum())
+    if kind == "Ds":
+        rest = [i for i in range(len(matrix)) if i not in of]
+        whole = _log_det(matrix)
+        return whole - _log_det(matrix[np.ix_(rest, rest)]) if np.isfinite(whole) else -np.inf
+    return _log_det(matrix)
+
+
+def _inverse(matrix):
+    """The inverse of information; infinite where that is singular."""
+    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = scale[:, None] * matrix * scale
+    values = np.linalg.eigvalsh(scaled) if np.isfinite(scaled).all() else np.zeros(1)
+    if values.min() < SINGULAR:
+        return np.full_like(matrix, np.inf)
+    return scale[:, None] * np.linalg.inv(scaled) * scale
 
 
 def _log_det(matrix):
