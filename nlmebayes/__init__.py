@@ -22,6 +22,7 @@ _HOME = {
     "criticism.ppc": ("ppc",),
     "criticism.predictive": ("vpc",),
     "criticism.residuals": ("residuals",),
+    "summaries.effects": ("contrast", "effects", "slopes"),
     "summaries.influence": ("influence",),
     "summaries.summary": ("summary",),
     "data.dataset": ("Dataset",),

@@ -221,6 +221,18 @@ CALLS = {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
     },
+    "effects": lambda: {
+        "tree": weighed(), "x": "time", "by": "wt", "of": "conc", "groups": "average", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "slopes": lambda: {
+        "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "contrast": lambda: {
+        "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
+        "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
     "influence": lambda: {"tree": tree(), "draws": 200, "random_seed": 1, "model": None},
     "plot.influence": lambda: {"tree": tree(), "ax": None},
     "log_likelihood": lambda: {
