@@ -215,7 +215,9 @@ CALLS = {
         "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8,
     },
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
-    "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
+    "predict": lambda: {
+        "model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3, "groups": "all",
+    },
     "check": lambda: {"model": model(), "tree": tree()},
     "npde": lambda: {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],

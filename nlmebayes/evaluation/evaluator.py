@@ -129,6 +129,11 @@ def effects(design, draws: Draws, rng):
     return eta
 
 
+def no_effects(design, draws: Draws):
+    """Random effects of zero: those of typical people."""
+    return {v.name: np.zeros((draws.size, len(v.labels), len(v.effects))) for v in design.levels}
+
+
 def _walked(level, draws, steps):
     """Effects of the new groups of a random walk: steps from the last group that is known, in their order."""
     known = draws.groups.get(level.name, ())

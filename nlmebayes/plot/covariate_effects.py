@@ -8,7 +8,7 @@ import pandas as pd
 from nlmebayes.arguments import Name, Names, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
 from nlmebayes.errors import ModelError, warn
-from nlmebayes.evaluation.evaluator import evaluator, spread
+from nlmebayes.evaluation.evaluator import evaluator, no_effects, spread
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model
@@ -71,8 +71,7 @@ def forest(
     cases = [(None, None), *((name, value) for name, values in wanted.items() for value in values)]
     people = _people(known, [base | ({name: value} if name else {}) for name, value in cases])
     design, draws = known.design(people), spread(known.draws_of(people.outcomes), DRAWS)
-    none = {v.name: np.zeros((draws.size, len(v.labels), len(v.effects))) for v in design.levels}
-    phi, f, _ = evaluator(known.model, design)(draws.theta, none)
+    phi, f, _ = evaluator(known.model, design)(draws.theta, no_effects(design, draws))
     subject = design.units[people.subject].to_numpy()
     first = [int(np.flatnonzero(subject == label_of(i))[0]) for i in range(len(cases))]
     values = {name: phi[name][:, first] for name in _parameters(known, parameters, wanted)}
