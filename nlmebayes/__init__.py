@@ -23,6 +23,7 @@ _HOME = {
     "criticism.predictive": ("vpc",),
     "criticism.residuals": ("residuals",),
     "summaries.effects": ("contrast", "effects", "slopes"),
+    "summaries.hypothesis": ("hypothesis",),
     "summaries.influence": ("influence",),
     "summaries.summary": ("summary",),
     "data.dataset": ("Dataset",),

@@ -235,6 +235,10 @@ CALLS = {
         "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
         "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
     },
+    "hypothesis": lambda: {
+        "tree": weighed(), "statements": ["theta_cl[log(wt/70)] > 0", "cl between 1 and v"], "ci_prob": 0.8,
+        "model": None,
+    },
     "influence": lambda: {"tree": tree(), "draws": 200, "random_seed": 1, "model": None},
     "plot.influence": lambda: {"tree": tree(), "ax": None},
     "log_likelihood": lambda: {

@@ -281,6 +281,7 @@ def test_a_hazard_is_told_as_the_cumulative_one():
     ({"x": "wt", "at": {"wt": ["heavy"]}}, "wt holds numbers in the training data; got 'heavy'"),
     ({"x": "id", "at": {"id": "99"}}, "no id '99' in the training data"),
     ({"x": "wt", "of": lambda p: "text"}, "gives no array"),
+    ({"x": "wt", "at": {"wt": []}}, "at: wt has no values"),
 ])  # fmt: skip
 def test_what_cannot_be_asked_is_refused(given, words, kinetics):
     with pytest.raises((nb.ModelError, nb.FormulaError), match=words):

@@ -10,7 +10,8 @@ from nlmebayes.data.dataset import AMOUNT
 from nlmebayes.data.tidy import label
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import spread
-from nlmebayes.evaluation.fitted import Fitted
+from nlmebayes.evaluation.fitted import ESTIMATES, Fitted, fitted
+from nlmebayes.inference.estimation import drawn
 from nlmebayes.model.agreement import check_doses
 from nlmebayes.summaries import people
 from nlmebayes.summaries.predictions import Predictions
@@ -40,11 +41,9 @@ class Question:
         design = self.known.design(data)
         if self.target.outcome is not None:
             check_doses(self.known.model, design)
-        drawn = self.known.draws_of(self.template.outcomes)
-        columns = self._columns(data)
-        predictions = Predictions(
-            self.known.model, design, spread(drawn, min(many, drawn.size)), self.target, self._kept(), columns
-        )
+        every = self.known.draws_of(self.template.outcomes)
+        some, columns = spread(every, min(many, every.size)), self._columns(data)
+        predictions = Predictions(self.known.model, design, some, self.target, self._kept(), columns)
         found = predictions.at(groups, np.random.default_rng(random_seed))
         order, shown = self._order(own, recorded, len(records)), available(self.known, self.target)
         stood = [{k: v for k, v in case.items() if k in shown and k not in self.values} for case in cases]
@@ -125,6 +124,11 @@ class Question:
         return {name: frame[name].to_numpy(float) for name in read}
 
 
+def with_draws(known):
+    """A tree that was read, a `Fitted`; of a maximum with draws of its estimates, so that their errors are told."""
+    return fitted(drawn(known, chains=1), known.model) if ESTIMATES in known.tree.children else known
+
+
 def available(known, target):
     """Columns on which a target depends, and those of groups."""
     data = known.training_data
@@ -164,6 +168,8 @@ def question(known, x, by, of, at, data, points):
     for i, name in enumerate(wanted):
         given = at.pop(name, None)
         given = [given] if isinstance(given, str | float) else given
+        if given == []:
+            raise ModelError(f"at: {name} has no values; leave it out, or say which")
         values[name] = given or people.values_of(known, name, outcome, points, lines=i > 0)
     for name, value in at.items():
         if isinstance(value, list):
@@ -178,12 +184,12 @@ def question(known, x, by, of, at, data, points):
     return Question(known, target, values, at, template)
 
 
-def table(drawn, cases, values, ci_prob, **columns):
+def table(found, cases, values, ci_prob):
     """A row for each place of draws (draw, by, x): what it is, the draws in numbers, and what else stood where."""
-    flat = drawn.reshape(1, len(drawn), -1)
+    flat = found.reshape(1, len(found), -1)
     numbers = intervals(xr.DataArray(flat, dims=("chain", "draw", "place")), ci_prob).reset_index(drop=True)
     own = [dict(zip(values, pair, strict=True)) for pair in _pairs(values)]
-    first = pd.DataFrame(own).assign(**columns)
+    first = pd.DataFrame(own)
     rest = pd.DataFrame([case for row in cases for case in row])
     return pd.concat([first, numbers, rest], axis=1)
 
