@@ -24,6 +24,8 @@ _HOME = {
     "criticism.ppc": ("ppc",),
     "criticism.predictive": ("vpc",),
     "criticism.residuals": ("residuals",),
+    "summaries.effects": ("contrast", "effects", "slopes"),
+    "summaries.hypothesis": ("hypothesis",),
     "summaries.influence": ("influence",),
     "summaries.summary": ("summary",),
     "data.dataset": ("Dataset",),

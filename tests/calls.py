@@ -235,11 +235,29 @@ CALLS = {
         "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8,
     },
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
-    "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
+    "predict": lambda: {
+        "model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3, "groups": "all",
+    },
     "check": lambda: {"model": model(), "tree": tree()},
     "npde": lambda: {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
+    },
+    "effects": lambda: {
+        "tree": weighed(), "x": "time", "by": "wt", "of": "conc", "groups": "average", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "slopes": lambda: {
+        "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "contrast": lambda: {
+        "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
+        "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "hypothesis": lambda: {
+        "tree": weighed(), "statements": ["theta_cl[log(wt/70)] > 0", "cl between 1 and v"], "ci_prob": 0.8,
+        "model": None,
     },
     "influence": lambda: {"tree": tree(), "draws": 200, "random_seed": 1, "model": None},
     "plot.influence": lambda: {"tree": tree(), "ax": None},
