@@ -15,6 +15,7 @@ _HOME = {
     "forecasting.averaging": ("Average", "average"),
     "individuals.likelihood": ("log_likelihood",),
     "forecasting.batches": ("Forecasts", "forecast_each"),
+    "criticism.frames": ("to_frame", "write_table"),
     "criticism.check": ("Report", "check"),
     "criticism.model_comparison": ("Comparison", "compare"),
     "criticism.npc": ("npc",),

@@ -246,6 +246,11 @@ CALLS = {
         "tree": tree(), "data": None, "outcome": "conc", "by": ["wt"], "intervals": [0.0, 0.9], "replicates": 50,
         "lloq": 0.1, "uloq": {"conc": 1000.0}, "ci_prob": 0.8, "random_seed": 3, "model": model(),
     },
+    "to_frame": lambda: {
+        "tree": tree(), "what": "predictions", "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 3,
+        "model": model(),
+    },
+    "write_table": lambda: {"frame": doses(), "path": "table.csv", "force": True},
     "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
     "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
     "ranking": lambda: {
