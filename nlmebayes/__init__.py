@@ -41,6 +41,8 @@ _HOME = {
     "errors": ("ModelError",),
     "model.build": ("build",),
     "model.model": ("Model",),
+    "model.notation": ("latex",),
+    "model.source": ("code",),
     "dosing.monitoring": ("next_sample",),
     "parameter.parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "evaluation.prediction": ("predict", "simulate"),

@@ -246,6 +246,8 @@ CALLS = {
         "tree": tree(), "data": None, "outcome": "conc", "by": ["wt"], "intervals": [0.0, 0.9], "replicates": 50,
         "lloq": 0.1, "uloq": {"conc": 1000.0}, "ci_prob": 0.8, "random_seed": 3, "model": model(),
     },
+    "code": lambda: {"model": model(), "name": "stated"},
+    "latex": lambda: {"model": model(), "data": data()},
     "to_frame": lambda: {
         "tree": tree(), "what": "predictions", "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 3,
         "model": model(),
