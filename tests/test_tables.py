@@ -63,7 +63,6 @@ def test_a_table_says_the_same_in_every_spelling(read, text):
 
 
 UNREAD = {
-    "TABLE NO.  1\n ID TIME AMT DV\n 1 0 1 0\n": "is an output of NONMEM .TABLE NO.., .*give the table that went in",
     "1,0,1,.\n1,1,.,2\n": "its first line holds numbers, '1,0,1,.'; write the names of the columns above it",
     "ID;TIME;AMT;DV\n1;0;1,5;.\n1;1;.;2.25\n": "with a point and with a comma .2.25 and 1,5.; use one",
     HEAD + "1,0,1,.,9\n1,1,.,2,9\n": "row 1: has more cells than there are names of columns",
@@ -90,7 +89,7 @@ def test_what_is_no_table_is_told_in_a_sentence(path):
 
 def test_a_file_in_another_encoding_is_told(tmp_path):
     (tmp_path / "t.csv").write_bytes("ID,TIME,DV,X\n1,0,1,é\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"t.csv cannot be read as text: .*; save it as UTF-8"):
+    with pytest.raises(DataError, match=r"t.csv cannot be read as text: .*encoding='cp1252' .*or save it as UTF-8"):
         Dataset.from_nonmem(tmp_path / "t.csv")
 
 

@@ -13,6 +13,7 @@ from nlmebayes.data import validate
 from nlmebayes.data.grid import over_subjects, over_units, with_observations
 from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
+from nlmebayes.data.reading import Reading
 from nlmebayes.data.study import read_study
 from nlmebayes.data.summary import lines
 from nlmebayes.data.tidy import MEASUREMENT, label
@@ -79,6 +80,8 @@ class Dataset:
         labels of groups.
     unit_of : dict
         Column, outcome or ``"amount"`` of the doses -> its unit of measurement, as pictures and tables print it.
+    notes : tuple of str
+        What else to know of how the table was read.
     """
 
     observations: pd.DataFrame
@@ -98,6 +101,7 @@ class Dataset:
     unique: tuple[str, ...] = ()
     spelled: dict = field(default_factory=dict)
     unit_of: dict = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     @checked
@@ -108,12 +112,13 @@ class Dataset:
         limit: Name | None = None, lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None,
         status: Name | dict[Name, Name] | None = None, complete: Names = (), units: Units | None = None,
+        **reading: Reading,
     ):  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
         Parameters
         ----------
-        frame : DataFrame or path of a CSV file
+        frame : DataFrame or path of a text file, an Excel sheet or a Parquet file
         outcome : str or sequence of str
             Column(s) with measurements. A missing one is left out and counted in ``excluded``; a row without any
             stays an event at which inputs are known.
@@ -159,7 +164,8 @@ class Dataset:
             had not happened by then (0, right-censored). Other intervals: ``censored`` and ``limit``.
         lloq, uloq : float, str or dict, optional
             Limits of quantification: a number, a column, or a number for each outcome. Values below ``lloq`` or
-            above ``uloq`` (not those that equal it) are censored at it; missing ones stay missing.
+            above ``uloq`` (not those that equal it) are censored at it; missing ones stay missing. Cells that say so in
+            words (``BLQ``, ``<0.5``, ``>100``) are too; ``"<"`` and ``">"``: each at the limit that it says.
         blq : {"M3", "M1", "M4"}
             What becomes of measurements that are censored from below, by the names of Beal (2001),
             doi:10.1023/A:1012299115260. M3: each is known to lie in its interval. M1: left out and counted. M4: as
@@ -171,6 +177,9 @@ class Dataset:
         units : dict, optional
             Unit of measurement of a column, an outcome or the ``"amount"`` of the doses, such as ``{"time": "h",
             "conc": "mg/L"}``: pictures print it. Nothing is converted.
+
+        **reading
+            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
 
         Raises
         ------
@@ -188,7 +197,7 @@ class Dataset:
             frame, outcome=outcome, levels=levels, time=time, covariates=covariates, inputs=inputs, doses=doses,
             amount=amount, subject=subject, sort=sort, duplicates=duplicates, unmeasured=unmeasured, censored=censored,
             limit=limit, lloq=lloq, uloq=uloq, blq=blq, source=source, status=status,
-            complete=complete,
+            complete=complete, reading=Reading(**reading),
         )  # fmt: skip
         return cls(**parts, interpolation=interpolation)._measured_in(units or {})
 
@@ -199,6 +208,7 @@ class Dataset:
         inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
         unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None, units: Units | None = None,
+        **reading: Reading,
     ):  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
@@ -232,6 +242,8 @@ class Dataset:
             Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes; without DVID from CMT.
         levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation, units
             As in `from_frame`; level names are read in any case.
+        **reading
+            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
 
         Raises
         ------
@@ -241,6 +253,7 @@ class Dataset:
         parts = read_nonmem(
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
             duplicates=duplicates, unmeasured=unmeasured, lloq=lloq, uloq=uloq, blq=blq, source=source,
+            reading=Reading(**reading),
         )  # fmt: skip
         if not len(parts["observations"]):
             raise DataError(

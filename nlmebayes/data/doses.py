@@ -5,6 +5,7 @@ import pandas as pd
 
 from nlmebayes.data import tidy, validate
 from nlmebayes.data.events import DOSE, checked, one_steady_state, states
+from nlmebayes.data.reading import PLAIN
 from nlmebayes.data.table import read_table
 from nlmebayes.data.tidy import label, labelled_levels, level_names, level_parts
 from nlmebayes.data.validate import DataError
@@ -12,7 +13,7 @@ from nlmebayes.data.validate import DataError
 OPTIONAL = ("rate", "duration", "addl", "ii", "ss", "state", "cmt")
 
 
-def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, source):
+def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, source, reading=PLAIN):
     """Doses of a second frame, each acting before the records at its time (``position`` -1).
 
     ``observed`` is the first frame, ``rest`` its covariates and inputs, which a dose may have too; levels below the
@@ -23,7 +24,8 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
     names = level_names(declared)
     validate.free_of_doses((*names, time, *rest), source.removesuffix(", doses"))
     parts = level_parts(declared)
-    doses, _, _ = read_table(doses, source, is_label=lambda column: column in parts)
+    table = read_table(doses, source, is_label=lambda column: column in parts, reading=reading.of_doses(doses))
+    doses = table.frame
     own = _own_levels(doses, declared, subject)
     lacking = [part for part in level_parts(own) if part not in doses.columns]
     if lacking and len(names) > 1 and level_parts(own)[0] in doses.columns:
@@ -33,7 +35,7 @@ def dose_frame(doses, observed, declared, rest, *, time, amount, subject, sort, 
         )
     validate.columns_exist(doses, (*level_parts(own), time, amount), source)
     _known(doses, (*level_parts(own), time, amount), rest, source)
-    frame = validate.numbered(doses)
+    frame = doses.assign(row=table.rows)
     found = labelled_levels(frame, own, source)
     for name in names:
         found[name] = found[name] if name in found else pd.Series([None] * len(found), dtype=object)

@@ -1,7 +1,6 @@
-"""How a text file holds a table: what parts its cells, how it writes decimals, where the names of its columns stand."""
+"""A text file as a table: its letters, how it writes decimals, which of its columns are text."""
 
 import bz2
-import csv
 import gzip
 import lzma
 import re
@@ -12,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nlmebayes.data.headers import BLANKS, IGNORED, beheaded
+from nlmebayes.data.reading import PLAIN
+from nlmebayes.data.rules import beginning, characters
 from nlmebayes.data.validate import DataError, codes, short, spelled_twice
 
-BLANKS = r"\s+"  # cells that are parted by blanks, however many
 OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-SEPARATORS = (",", "\t", ";")
-IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
+MARKED = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # by their first bytes
+PRINTED = "NONMEM printed its numbers with five digits"
+LARGEST = 99999  # of the labels that five digits tell apart
 
 
-def read_text(path, *, is_label, is_number, events):
+def read_text(path, *, is_label, is_number, events, reading=PLAIN):
     """The table of a text file, whose cells may be parted by commas, tabs, semicolons or blanks.
 
     Parameters
@@ -31,6 +33,7 @@ def read_text(path, *, is_label, is_number, events):
     events : bool
         Whether it is a table for NONMEM: lines that begin with ``#`` are kept as rows of nothing but that, and one that
         holds the names of the columns may begin so.
+    reading : Reading
 
     Returns
     -------
@@ -38,87 +41,62 @@ def read_text(path, *, is_label, is_number, events):
         Columns of whole numbers of which some begin with 0 are codes, and stay text (as in R's readr).
     spelled : dict
         Column of numbers -> a number that it writes in two ways, in words; they cannot be labels of groups.
+    head : Head
+    decimal : str
 
     Raises
     ------
     DataError
         What cannot be read, and what to do.
     """
-    header, body = _parted(_text(path), path.name, events)
-    separator = _separator(header)
-    names = _names(header, separator, path.name)
-    decimal = _decimal(body, separator, path.name)
-    if events and IGNORED in body:
-        body = re.sub(rf"(?m)^[ \t]*{IGNORED}.*$", IGNORED, body)
-    options = {"sep": separator, "decimal": decimal, "names": names, "header": None, "na_values": ["."],
+    text = _text(path, reading.encoding)
+    head, body = beheaded(text, path.name, events=events, is_label=lambda name: is_label(reading.named(name)))
+    names = list(head.names)
+    marks = (IGNORED * events, *characters(reading.ignore))
+    if any(marks):
+        body = re.sub(rf"(?m)^[ \t\"']*{beginning(filter(None, marks))}.*$", IGNORED, body)
+    decimal = reading.decimal or _decimal(body, head.separator, path.name)
+    options = {"sep": head.separator, "decimal": decimal, "names": names, "header": None, "na_values": ["."],
                "skipinitialspace": True}  # fmt: skip
-    labels = dict.fromkeys(filter(is_label, names), str)
+    labels = {} if head.printed else dict.fromkeys((name for name in names if is_label(reading.named(name))), str)
     frame = _table(body, path.name, dtype=labels, **options)
+    if head.printed:
+        _told_apart([name for name in names if is_label(reading.named(name))], frame, path.name)
     frame = frame.assign(**{name: frame[name].str.strip() for name in labels})
-    freely = _written_freely(frame, body, is_number)
+    freely = [] if head.printed else _written_freely(frame, body, lambda name: is_number(reading.named(name)))
     if not freely:
-        return frame, {}
+        return frame, {}, head, decimal
     text = _table(body, path.name, dtype=str, usecols=freely, **options)
     text = text.assign(**{name: text[name].str.strip() for name in freely})
     coded = [name for name in freely if codes(text[name].dropna().unique())]
-    return frame.assign(**text[coded]), spelled_twice(text[[name for name in freely if name not in coded]])
+    twice = spelled_twice(text[[name for name in freely if name not in coded]])
+    return frame.assign(**text[coded]), twice, head, decimal
 
 
-def _text(path):
+def _text(path, encoding):
     try:
         with OPENED.get(path.suffix, open)(path, "rb") as file:
-            return file.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} cannot be read as text: {error.reason}; save it as UTF-8") from error
+            found = file.read()
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
-
-
-def _parted(text, name, events):
-    """The line with the names of the columns, and what follows it."""
-    if "TABLE NO." in text and re.search(r"(?m)^[ \t]*TABLE NO\.", text):
+    marked = MARKED.get(found[:2]) or MARKED.get(found[:3])
+    try:
+        return found.decode(marked or encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeError as error:
         raise DataError(
-            f"{name} is an output of NONMEM (TABLE NO.), whose numbers are rounded; give the table that went in, or "
-            "take out those lines and all but one line of names"
-        )
-    rest = text
-    while rest:
-        line, _, rest = rest.partition("\n")
-        comment = events and line.lstrip().startswith(IGNORED)
-        held = line.lstrip(" \t#") if comment else line
-        if line.strip() and not (comment and "ID" not in _cells(held.upper(), _separator(held))):
-            return held, rest
-    raise DataError(f"{name} cannot be read as CSV: it holds no line with the names of columns")
+            f"{path.name} cannot be read as text: {error.reason}; say encoding='cp1252' of a file from Excel or "
+            "Windows in western Europe, or save it as UTF-8"
+        ) from error
+    except LookupError as error:
+        raise DataError(f"no encoding {encoding!r}; write one such as 'utf-8', 'cp1252' or 'latin-1'") from error
 
 
-def _separator(header):
-    counts = {separator: header.count(separator) for separator in SEPARATORS}
-    most = max(counts, key=counts.get)
-    return most if counts[most] else BLANKS
-
-
-def _cells(line, separator):
-    if separator == BLANKS:
-        return [cell.strip("\"'") for cell in line.split()]
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
-
-
-def _names(header, separator, source):
-    names = [name or f"Unnamed: {i}" for i, name in enumerate(_cells(header, separator))]
-    if np.isfinite(pd.to_numeric(pd.Series(names, dtype=object).replace(".", "0"), errors="coerce")).all():
-        raise DataError(
-            f"{source}: its first line holds numbers, {header.strip()[:40]!r}; write the names of the columns above "
-            "it, those of $INPUT"
-        )
-    once(names, source)
-    return names
-
-
-def once(names, source):
-    """No column stands twice."""
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise DataError(f"{source}: column {twice[0]} occurs twice; leave one out, or rename it")
+def _told_apart(labels, frame, source):
+    """Five digits tell all labels apart."""
+    for name in labels:
+        if pd.api.types.is_numeric_dtype(frame[name]) and (frame[name].abs() > LARGEST).any():
+            raise DataError(f"{source}, column {name}: {PRINTED}, which tell no labels above {LARGEST} apart; "
+                            "give the table that went in")  # fmt: skip
 
 
 def _decimal(body, separator, source):
@@ -126,10 +104,27 @@ def _decimal(body, separator, source):
     if separator == ",":
         return "."
     found = {sign: re.search(_cell(separator, rf"[-+]?\d*{re.escape(sign)}\d+"), body) for sign in ".,"}
-    if all(found.values()):
-        shown = " and ".join(match[0].strip(f'{separator[0]} "\n') for match in found.values())
-        raise DataError(f"{source}: decimals are written with a point and with a comma ({shown}); use one of them")
-    return "," if found[","] else "."
+    shown = {sign: match[0].strip(f'{separator[0]} "\n') for sign, match in found.items() if match}
+    if len(shown) == 2:
+        raise DataError(
+            f"{source}: decimals are written with a point and with a comma ({' and '.join(shown.values())}); use one "
+            "of them, or say which, decimal=',' or '.'"
+        )
+    sign = "," if found[","] else "."
+    if found[sign] and separator in (";" if sign == "." else (";", "\t", BLANKS)):
+        _no_thousands(body, separator, sign, shown[sign], source)
+    return sign
+
+
+def _no_thousands(body, separator, sign, shown, source):
+    """Some number with the sign is none that may have thousands before it: 1,234."""
+    sign = re.escape(sign)
+    end = rf"[ \"]*(?:{r'\s' if separator == BLANKS else separator}|$)"
+    if not re.search(_cell(separator, rf"(?![-+]?[1-9]\d{{0,2}}{sign}\d{{3}}{end})[-+]?\d*{sign}\d+"), body):
+        raise DataError(
+            f"{source}: {shown} may be thousands or have three decimals, as all numbers with that sign; say which sign "
+            "is before decimals, decimal=',' or '.'"
+        )
 
 
 def _cell(separator, pattern):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
+from nlmebayes.data.below import WRITTEN
 from nlmebayes.data.validate import DataError
 
 Blq = Literal["M1", "M3", "M4"]
@@ -88,9 +89,19 @@ def quantified(lloq, uloq, frame, outcomes, source):
     return low, high
 
 
+def columns(*stated):
+    """Of stated limits those that are columns."""
+    return tuple(dict.fromkeys(x for x in stated if isinstance(x, str) and x not in WRITTEN.values()))
+
+
+def of_words(stated, limit):
+    """How a measurement in words is read: by a ``limit`` per record, by its own number, or not (None)."""
+    return stated if stated is None or stated in WRITTEN.values() else limit
+
+
 def _per_record(limit, frame, outcomes, word, source):
-    """A number, a column, or a number for each outcome."""
-    if limit is None:
+    """A number, a column, or a number for each outcome; none where each cell says its own."""
+    if limit is None or limit == WRITTEN[word]:
         return pd.Series(np.nan, index=frame.index)
     if isinstance(limit, str):
         return validate.numeric(frame, limit, source)

@@ -3,27 +3,31 @@
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data import limits, tidy, validate
+from nlmebayes.data import below, limits, tidy, validate
 from nlmebayes.data.clock import hours
 from nlmebayes.data.events import one_steady_state, records
 from nlmebayes.data.outcomes import holds_units, named_outcomes, not_measured, one_unit
-from nlmebayes.data.table import FLAGGED, NONMEM, event_table
+from nlmebayes.data.table import NONMEM, event_table
 from nlmebayes.data.validate import DataError
 
-BELOW = "; of a measurement below the limit of quantification give the limit, and 1 in CENS, or any number below lloq="
+BELOW = (
+    "; of a measurement below the limit of quantification give the limit, and 1 in CENS, or say lloq= (lloq='<' where "
+    "each cell says its limit, <0.5)"
+)
 LEFT_OUT = 2  # EVID of a record that gives no dose and is no observation
 
 
 def read_nonmem(
-    data, *, levels, outcome, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, source,
+    data, *, levels, outcome, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, source, reading,
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_nonmem`."""
     declared = _declared(levels, source or "event table")
     parts = tidy.level_parts(declared)
-    frame, flagged, spelled, source = event_table(data, source, lambda name: name.lower() in parts)
+    table = event_table(data, source, lambda name: name.lower() in parts, reading, (*covariates, *inputs))
+    frame, source = table.frame, table.name
     lower = ("id", "occ", *parts)
     frame = frame.rename(columns={c: c.lower() for c in frame.columns if c.lower() in lower})
-    of_limits = tuple(c for c in (lloq, uloq) if isinstance(c, str))
+    of_limits = limits.columns(lloq, uloq)
     needed = (*parts, *covariates, *inputs, *of_limits)
     validate.columns_exist(frame.drop(columns="row"), needed, source)
     names = tidy.level_names(declared)
@@ -51,12 +55,13 @@ def read_nonmem(
     if duplicates == "error":
         keys = [names[-1], "time", "outcome", "value", *changing]
         tidy.unique_records(observations, raw[found["evid"] == 0], keys, source)
-    left_out = tidy.counted(why) | ({FLAGGED: flagged} if flagged else {})
-    return tidy.followed(observations, doses, events, subject, left_out) | {
+    units |= _below_the_names(table.units, outcomes, rest)
+    return tidy.followed(observations, doses, events, subject, tidy.counted(why) | table.left_out) | {
         "levels": names, "outcomes": outcomes, "time": "time", "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing, "origin": origin,
         "unique": tidy.unique_levels(declared),
-        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()), "unit_of": units,
+        "notes": table.notes,
+        "spelled": table.spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()), "unit_of": units,
     }  # fmt: skip
 
 
@@ -85,7 +90,11 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
     observed = evid == 0
     mdv = not_measured(frame, source) & observed
     outcomes, name = named_outcomes(frame, observed, observed & (~mdv | predict), outcome, source)
-    raw = validate.numeric(frame, "DV", source, BELOW).mask(mdv)
+    low, high = limits.quantified(lloq, uloq, frame.assign(outcome=name), outcomes, source)
+    shown = frame.assign(DV=frame["DV"].mask(mdv))  # what MDV leaves out may say anything
+    said = {"lloq": limits.of_words(lloq, low), "uloq": limits.of_words(uloq, high)}
+    raw, worded = below.stated(shown, "DV", said, source, BELOW)
+    _one_of_both(frame, evid, raw, source)
     x = frame[["row"]].assign(outcome=name, value=raw.where(observed))
     validate.refuse(x, np.isinf(x["value"]), "value", "is infinite", source, "DV")
     for each in () if predict else outcomes:
@@ -95,7 +104,7 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
                 "measurements say unmeasured='predict'"
             )
     flag, limit = _censoring(frame, evid, source)
-    low, high = limits.quantified(lloq, uloq, frame.assign(outcome=name), outcomes, source)
+    flag = flag.mask(worded != 0, worded)
     here = observed & ~mdv
     names = {"value": "DV", "flag": "CENS", "limit": "LIMIT"}
     known = limits.limited(x[here], flag[here], limit[here], low[here], high[here], blq, names, source)
@@ -104,6 +113,24 @@ def _measured(frame, evid, outcome, unmeasured, lloq, uloq, blq, source):
     why = why.mask(mdv & (not predict), "MDV is 1").where(observed, None)
     limits.some_left(x.assign(outcome=name.where(observed)), why, outcomes, source)
     return x, outcomes, why, raw
+
+
+def _one_of_both(frame, evid, measured, source):
+    """No record without EVID is a dose and a measurement, which NONMEM would leave out."""
+    if "EVID" not in frame.columns and "MDV" not in frame.columns:
+        both = evid.isin([1, 4]) & measured.notna() & (measured != 0)
+        problem = (
+            "{} on a record with a dose, so that NONMEM leaves the measurement out; write two records, or say with MDV "
+            "or EVID which it is"
+        )
+        validate.refuse(frame, both, "DV", problem, source)
+
+
+def _below_the_names(units, outcomes, rest):
+    """Units of a line below the names, by outcome, covariate, time and the amounts."""
+    of_all = {"TIME": ("time",), "AMT": ("amount",), "DV": outcomes}
+    return {name: unit for column, unit in units.items()
+            for name in of_all.get(column, (column,) if column in rest else ())}  # fmt: skip
 
 
 def _censoring(frame, evid, source):

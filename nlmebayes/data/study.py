@@ -3,39 +3,40 @@
 import numpy as np
 import pandas as pd
 
-from nlmebayes.data import limits, tidy, validate
+from nlmebayes.data import below, limits, tidy, validate
 from nlmebayes.data.doses import dose_frame
 from nlmebayes.data.table import read_table
 from nlmebayes.data.validate import DataError
 
 BELOW = (
     "; of a measurement below the limit of quantification give the limit, and 1 in the column that censored= names, or "
-    "any number below lloq="
+    "say lloq= (lloq='<' where each cell says its limit, <0.5)"
 )
+CLOCK = "; write times as numbers, such as hours since the first record (dates and clocks are read by from_nonmem)"
 
 
 def read_study(
     frame, *, outcome, levels, time, covariates, inputs, doses, amount, subject, sort, duplicates, unmeasured,
-    censored, limit, lloq, uloq, blq, source, status=None, complete=(),
+    censored, limit, lloq, uloq, blq, source, reading, status=None, complete=(),
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
     declared, outcomes = levels, outcome
     parts, names = tidy.level_parts(declared), tidy.level_names(declared)
-    frame, name, spelled = read_table(
+    table = read_table(
         frame, source or "data", is_label=lambda column: column in parts,
-        is_number=lambda column: column in (time, *outcomes),
+        is_number=lambda column: column in (time, *outcomes), reading=reading,
     )  # fmt: skip
-    source = source or name
+    frame, source = table.frame, source or table.name
     status = _status(status, outcomes, source)
-    named = (censored, limit, lloq, uloq, *status.values())
-    of_limits = tuple(dict.fromkeys(c for c in named if isinstance(c, str)))
+    of_limits = limits.columns(censored, limit, lloq, uloq, *status.values())
     roles = {
         "a level": names, "the time": (time,) if time else (), "an outcome": outcomes,
         "a covariate": covariates, "an input": inputs, "a limit": of_limits,
     }  # fmt: skip
     _check_roles(frame, roles, declared, subject, source)
-    frame = validate.numbered(frame)
-    labelled, rest = _labelled(frame, declared, roles, source)
+    frame = frame.assign(row=table.rows)
+    said = {"lloq": lloq, "uloq": uloq}
+    labelled, worded, rest = _labelled(frame, declared, roles, said, source)
     given = None
     if doses is not None and subject is None and time is not None:
         _not_in_turn(labelled, names, time, source)
@@ -43,18 +44,18 @@ def read_study(
     if doses is not None:
         given = dose_frame(
             doses, labelled, declared, rest, time=time, amount=amount, subject=subject, sort=sort,
-            source=f"{source}, doses",
+            source=f"{source}, doses", reading=reading,
         )  # fmt: skip
         doubled = given.loc[given.duplicated([subject, time, "state"]), subject]
         validate.goes_on(labelled, subject, time, labelled[subject].isin(doubled), None, source)
     validate.columns_exist(frame, complete, source, reserved=())
     changing = _changing(labelled, given, rest, roles, subject, source)
     observations, why = _measured(
-        labelled, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
+        labelled, worded, frame, outcomes, unmeasured=unmeasured, censored=censored, limit=limit, lloq=lloq, uloq=uloq,
         blq=blq, source=source, status=status,
     )  # fmt: skip
     for column in complete:
-        lost = frame[column].iloc[observations["row"] - 1].isna().to_numpy()
+        lost = _at(frame, observations["row"])[column].isna().to_numpy()
         why = why.mask(lost & why.isna().to_numpy(), f"{column} is missing")
     if time is not None:
         validate.finite(observations, (time,), source)
@@ -69,11 +70,13 @@ def read_study(
     given = tidy.nothing_in(kept, before, tidy.DOSE, rest) if given is None else given
     within = [c for c in (*names[names.index(subject) + 1 :], *rest) if validate.changes(labelled, subject, c)]
     events = _unmeasured(observations, kept, before, rest, within if time else ())
-    return tidy.followed(kept, given, events, subject, tidy.counted(why)) | {
+    return tidy.followed(kept, given, events, subject, tidy.counted(why) | table.left_out) | {
         "levels": names, "outcomes": outcomes, "time": time, "subject": subject, "blq": blq, "source": source,
         "covariates": tuple(c for c in rest if c not in changing), "inputs": changing,
         "unique": tidy.unique_levels(declared),
-        "spelled": spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()),
+        "notes": table.notes,
+        "unit_of": {name: unit for name, unit in table.units.items() if name in (*roles["the time"], *outcomes, *rest)},
+        "spelled": table.spelled | validate.spelled_twice(frame[list(rest)], frame["row"].to_numpy()),
     }  # fmt: skip
 
 
@@ -129,17 +132,28 @@ def _not_in_turn(labelled, names, time, source):
         )
 
 
-def _labelled(frame, declared, roles, source):
-    """The frame with labels of levels and with numbers, and its columns that have no role yet or are covariates."""
-    found = tidy.labelled_levels(frame, declared, source)
-    measured = (*roles["the time"], *roles["an outcome"])
-    for column in measured:
-        found[column] = validate.numeric(frame, column, source, BELOW if column in roles["an outcome"] else "")
+def _at(frame, rows):
+    """The rows of a frame with these numbers."""
+    return frame.set_index("row", drop=False).loc[rows].reset_index(drop=True)
+
+
+def _labelled(frame, declared, roles, limit_of, source):
+    """The frame with labels of levels and with numbers, -1, 0 or 1 of the measurements of each outcome that are stated
+    in words, and the columns that have no role yet or are covariates."""
+    found, worded = tidy.labelled_levels(frame, declared, source), {}
+    outcomes = roles["an outcome"]
+    measured = (*roles["the time"], *outcomes)
+    for column in roles["the time"]:
+        found[column] = validate.numeric(frame, column, source, CLOCK)
+    for column in outcomes:
+        per_record = limits.quantified(*limit_of.values(), frame.assign(outcome=column), outcomes, source)
+        said = {word: limits.of_words(limit_of[word], x) for word, x in zip(limit_of, per_record, strict=True)}
+        found[column], worded[column] = below.stated(frame, column, said, source, BELOW)
     taken = (*roles["a level"], *measured, *roles["a limit"], "row")
     rest = tuple(c for c in frame.columns if c not in taken)
     for column in rest:
         found[column] = validate.column_of_covariate(frame, column, source)
-    return found, rest
+    return found, worded, rest
 
 
 def _changing(labelled, given, rest, roles, subject, source):
@@ -159,7 +173,7 @@ def _changing(labelled, given, rest, roles, subject, source):
     return tuple(c for c in rest if c in (*changing, *more))
 
 
-def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source, status):
+def _measured(labelled, worded, frame, outcomes, *, unmeasured, censored, limit, lloq, uloq, blq, source, status):
     """One row per measurement with its limits and its ``raw`` value, and why each is left out."""
     if len(outcomes) > 1 and (censored or limit):
         raise DataError(f"{source}: censored= and limit= are of a single outcome; give lloq={{outcome: limit}}")
@@ -169,9 +183,12 @@ def _measured(labelled, frame, outcomes, *, unmeasured, censored, limit, lloq, u
         if unmeasured == "exclude":
             validate.not_all_missing(here, name, source)
         validate.refuse(here, np.isinf(here[name]), name, "is infinite", source)
-    origin = frame.iloc[long["row"] - 1].reset_index(drop=True).assign(outcome=long["outcome"])
+    origin = _at(frame, long["row"]).assign(outcome=long["outcome"])
     nothing = pd.Series(np.nan, index=long.index)
     flag = limits.flags(origin, censored, source) if censored else nothing.fillna(0.0)
+    for name, each in worded.items():
+        said = each.set_axis(frame["row"]).reindex(long["row"]).to_numpy()
+        flag = flag.mask((long["outcome"] == name) & (said != 0), pd.Series(said, index=long.index))
     for name, column in status.items():
         flag = flag.mask(limits.ended(origin, long, name, column, source), -1.0)
     other = validate.numeric(origin, limit, source) if limit else nothing

@@ -23,6 +23,7 @@ def lines(data):
     yield f"  covariates: {', '.join(data.covariates) or 'none'}"
     held = f" ({data.interpolation}: {HOLDS[data.interpolation]})" if data.inputs and data.time else ""
     yield f"  inputs: {', '.join(data.inputs) or 'none'}{held}"
+    yield from (f"  {note}" for note in data.notes)
     yield "  excluded: " + ("; ".join(f"{n} x {why}" for why, n in data.excluded.items()) or "none")
 
 

@@ -1,31 +1,119 @@
-"""Tables as they come: a frame or the path of a text file, and NONMEM's names in any case."""
+"""Tables as they come: a frame or the path of a file, its columns renamed, records left out by rule, NONMEM's names in
+any case."""
 
+from dataclasses import dataclass, replace
+
+import numpy as np
 import pandas as pd
 
-from nlmebayes.data import validate
-from nlmebayes.data.layout import IGNORED, existing, once, read_text
+from nlmebayes.data import cells, rules, validate
+from nlmebayes.data.headers import IGNORED, NAMELESS, once
+from nlmebayes.data.layout import PRINTED, existing, read_text
+from nlmebayes.data.reading import PLAIN
 from nlmebayes.data.validate import DataError
+from nlmebayes.data.workbooks import read_workbook
 
 DATES = ("DATE", "DAT1", "DAT2", "DAT3")
 NONMEM = (
     "ID", "TIME", *DATES, "DV", "AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "DVID", "OCC", "CENS", "LIMIT",
 )  # fmt: skip
-MARKS = ("C", "c", "#", "@")  # by which a column C says that a record is to be left out (IGNORE=C, IGNORE=@)
+FLAGS = ("C", "c", "#", "@")  # by which a column C says that a record is to be left out (IGNORE=C, IGNORE=@)
 FLAGGED = "flagged to be ignored (C, or #)"
+EMPTY = "an empty row"
 
 
-def read_table(data, name, *, is_label, is_number=lambda column: False, events=False):
-    """A frame, what to call it, and numbers that are spelled twice, from a frame (called ``name``) or a path; the rest
-    is as in `layout.read_text`."""
-    if isinstance(data, pd.DataFrame):
-        odd = [column for column in data.columns if not isinstance(column, str)]
-        if odd and not events:
+@dataclass(frozen=True)
+class Table:
+    """A frame with the number of each row in its source, what to call it, and what was met on the way.
+
+    ``spelled`` are numbers that a column spells twice, ``left_out`` counts of records by reason, ``units`` those of a
+    line below the names, ``notes`` what else to know of how it was read.
+    """
+
+    frame: pd.DataFrame
+    rows: np.ndarray
+    name: str
+    spelled: dict
+    left_out: dict
+    units: dict
+    notes: tuple[str, ...] = ()
+
+
+def read_table(data, name, *, is_label, is_number=lambda column: False, events=False, reading=PLAIN):
+    """The `Table` of a frame (called ``name``) or a path; the rest is as in `layout.read_text`."""
+    frame, name, spelled, decimal, units, notes = _held(data, name, is_label, is_number, events, reading)
+    if not events:
+        odd = [column for column in frame.columns if not isinstance(column, str)]
+        if odd:
             raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
-        once(list(data.columns), name)
-        return _without_dots(data), name, {}
+    frame, named = _named(_whole(frame, name), name, reading)
+    frame, notes = frame.reset_index(drop=True), (*notes, *named)
+    labels = [column for column in frame.columns if is_label(column)]
+    rows = np.arange(1, len(frame) + 1)
+    why = _why(frame, rows, labels, decimal, reading, name)
+    kept = why.isna().to_numpy()
+    if len(frame) and not kept.any():
+        raise DataError(f"{name}: every record is left out: {', '.join(dict.fromkeys(why))}")
+    frame, rows = (frame, rows) if kept.all() else (frame[kept].reset_index(drop=True), rows[kept])
+    cells.not_grouped(frame, rows, labels, decimal, name)
+    frame = cells.converted(frame, labels, decimal)
+    frame = cells.without_placeholders(frame, rows, reading.missing, name)
+    left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
+    units = {reading.named(column): unit for column, unit in units.items()}
+    return Table(frame, rows, name, {reading.named(c): text for c, text in spelled.items()}, left_out, units, notes)
+
+
+def _why(frame, rows, labels, decimal, reading, source):
+    """Why each record is left out; None where it is not."""
+    empty = frame.isna().all(axis=1).to_numpy() & (frame.shape[1] > 1)
+    why = pd.Series(None, index=frame.index, dtype=object).mask(empty, EMPTY)
+    if reading.ignore or reading.accept:
+        here = cells.converted(frame[~empty], labels, decimal)
+        why[~empty] = rules.left_out(here, rows[~empty], reading, source)
+    return why
+
+
+def _held(data, name, is_label, is_number, events, reading):
+    """Frame, what to call it, numbers spelled twice, sign before decimals, units and notes."""
+    if isinstance(data, pd.DataFrame):
+        once([column for column in data.columns if isinstance(column, str)], name)
+        return _without_dots(data), name, {}, ".", {}, ()
     path = existing(data, name)
-    frame, spelled = read_text(path, is_label=is_label, is_number=is_number, events=events)
-    return frame, path.name, spelled
+    frame = read_workbook(path)
+    if frame is not None:
+        return _without_dots(frame), path.name, {}, ".", {}, ()
+    frame, spelled, head, decimal = read_text(
+        path, is_label=is_label, is_number=is_number, events=events, reading=reading
+    )
+    return frame, path.name, spelled, decimal, head.units, (PRINTED,) if head.printed else ()
+
+
+def _whole(frame, source):
+    """The frame without columns that have no name: names of rows, and what ends in a separator."""
+    nameless = [NAMELESS.format(i) for i in range(1, frame.shape[1] + 1)]
+    nameless += [f"Unnamed: {i}" for i in range(frame.shape[1])]
+    for place, name in enumerate(frame.columns):
+        if name not in nameless or frame[name].isna().all():
+            continue
+        if place > 0 or not frame[name].is_unique:
+            raise DataError(f"{source}: column {place + 1} has no name; write one in the first line")
+    return frame.drop(columns=[name for name in frame.columns if name in nameless])
+
+
+def _named(frame, source, reading):
+    """The frame with the names that its columns are to have, and a note of them."""
+    wanted = reading.columns or {}
+    for old, new in wanted.items():
+        if old not in frame.columns:
+            raise DataError(f"{source}: columns= names {old!r}; its columns are {', '.join(map(str, frame.columns))}")
+        if new in frame.columns and new not in wanted:
+            raise DataError(
+                f"{source}: columns= makes {old!r} to {new!r}, which is there already; give that another name too"
+            )
+    frame = frame.rename(columns=wanted)
+    once(list(frame.columns), source)
+    renamed = ", ".join(f"{old} is {new}" for old, new in wanted.items())
+    return frame, ((f"columns: {renamed}",) if renamed else ())
 
 
 def _without_dots(frame):
@@ -41,13 +129,15 @@ def _without_dots(frame):
     return frame
 
 
-def event_table(data, source, is_label):
-    """A NONMEM table with numbered rows and its reserved names in capitals, how many records were left out because they
-    are flagged, numbers that are spelled twice, and what to call the table."""
-    frame, name, spelled = read_table(
-        data, source or "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True
-    )
-    source = source or name
+def event_table(data, source, is_label, reading=PLAIN, declared=()):
+    """The `Table` of a NONMEM table with numbered rows and its reserved names in capitals; ``declared`` are columns
+    that are said to be covariates."""
+    table = read_table(
+        data, source or "event table", is_label=is_label, is_number=lambda name: name.upper() in NONMEM, events=True,
+        reading=reading,
+    )  # fmt: skip
+    source = source or table.name
+    frame = table.frame
     names = [str(c).strip() for c in frame.columns]
     upper = [c.upper() if c.upper() in NONMEM else c for c in names]
     twice = [c for c in upper if upper.count(c) > 1]
@@ -56,21 +146,51 @@ def event_table(data, source, is_label):
     frame = frame.set_axis(upper, axis=1)
     for name in ("ID", "TIME", "DV"):
         if name not in frame.columns:
-            raise DataError(f"{source}: no column {name}; its columns are {', '.join(frame.columns)}")
+            other = next((c for c in frame.columns if c not in NONMEM), None)
+            mend = f"; if it has another name, say columns={{{str(other)!r}: {name!r}}}" if other else ""
+            raise DataError(f"{source}: no column {name}; its columns are {', '.join(frame.columns)}{mend}")
     validate.columns_exist(frame, (), source)
     if frame.empty:
         raise DataError(f"{source}: no rows")
-    frame = validate.numbered(frame)
-    _unread(frame, source)
-    return *_kept(frame, source), spelled, source
+    frame = frame.assign(row=table.rows)
+    frame, flagged = _kept(frame, source)
+    _unread(frame, source, declared)
+    left_out = table.left_out | ({FLAGGED: flagged} if flagged else {})
+    units = {name.upper() if name.upper() in NONMEM else name: unit for name, unit in table.units.items()}
+    return replace(table, frame=frame, rows=frame["row"].to_numpy(), name=source, left_out=left_out, units=units)
 
 
-def _unread(frame, source):
-    """Refuse what NONMEM would read as an order and this reader would take for data."""
-    for column in (c for c in frame.columns if c.upper() == "CONT"):
-        used = frame["row"][frame[column].notna() & (frame[column] != 0)]
-        if len(used):
-            validate.fail(source, used.iloc[0], column, "continued records (CONT) are not supported")
+# Columns that other programs give a meaning which this reader does not: silence would be another number.
+OTHERS = {
+    "CONT": "continued records (CONT) are not supported",
+    **dict.fromkeys(("TINF", "DUR", "TINFUSION"), "{:g}, a duration of infusion? Give RATE = AMT / duration"),
+    **dict.fromkeys(("ADM", "ADMID"), "{:g}, Monolix's kind of administration? Say columns={{'{name}': 'CMT'}}"),
+    **dict.fromkeys(
+        ("BLQ", "BQL", "BLOQ", "BLQFL", "BLQFN"),
+        "{:g} flags measurements below quantification? Say columns={{'{name}': 'CENS'}}, with the limit in DV, or "
+        "leave them out: ignore='{name}.EQ.1'",
+    ),
+    **dict.fromkeys(
+        ("EXCL", "EXCLUDE", "EXCLUDED", "EXCLFL", "OMIT"), "{:g} flags records to be left out? Say ignore='{name}.EQ.1'"
+    ),
+}  # fmt: skip
+AT_ONE = ("ADM", "ADMID")  # whose 1 says nothing
+
+
+def _unread(frame, source, declared):
+    """Refuse what NONMEM or another program would read as an order and this reader would take for data."""
+    for column in frame.columns:
+        problem = OTHERS.get(column.upper())
+        if problem is None or column in declared:
+            continue
+        value = pd.to_numeric(frame[column].astype(object), errors="coerce")
+        used = value.notna() & (value != 0) & ~(value.eq(1) & (column.upper() in AT_ONE))
+        if used.any() and (
+            column.upper() == "CONT" or value.isin([0, 1]).all() or not problem.startswith("{:g} flags")
+        ):
+            shown = problem.format(value[used].iloc[0], name=column)
+            what = "" if column.upper() == "CONT" else "; if it is a covariate, list it in covariates= or inputs="
+            validate.fail(source, frame["row"][used].iloc[0], column, shown + what)
 
 
 def _kept(frame, source):
@@ -81,8 +201,8 @@ def _kept(frame, source):
         marks = frame[column].astype(object).where(~validate.blank(frame[column]))
         marks = marks.map(lambda x: x.strip() if isinstance(x, str) else x)
         held = set(marks[~flagged].dropna())
-        if set(marks.dropna()) <= {*MARKS, "0", 0} and held != {0}:
-            flagged = flagged | marks.isin(MARKS)
+        if set(marks.dropna()) <= {*FLAGS, "0", 0} and held != {0}:
+            flagged = flagged | marks.isin(FLAGS)
             frame = frame.drop(columns=column)
         elif held == {0, 1}:
             problem = (

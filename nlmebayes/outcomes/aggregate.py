@@ -57,6 +57,12 @@ class Aggregate(Gaussian):
     def values(self):
         return "measurements with n from 1 and a positive standard error"
 
+    @property
+    def spread(self):
+        """In LaTeX: that of an individual by the root of n, or the standard error."""
+        own = [] if self.residual is None else [f"({self.residual.spread})" + r"/\sqrt{{n}}" * (self.n is not None)]
+        return r"\ \mathrm{{or}}\ ".join([*own, *(["se"] if self.error is not None else [])])
+
     def priors(self, scale):
         return {} if self.residual is None else self.residual.priors(scale)
 

@@ -39,6 +39,7 @@ class Residual(ABC):
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
     probability = False  # whether ``f`` is one, which must lie between 0 and 1
+    spread = ""  # SD of a normal law in LaTeX, ``{f}`` the prediction; empty of another law
     freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
     @property
@@ -65,6 +66,13 @@ class Residual(ABC):
         ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts and the columns by name, of shapes that
         broadcast with it.
         """
+
+    def written(self, f, word):
+        """The law of a measurement around ``f`` in LaTeX; ``word`` writes text there. Parts are those of `priors`."""
+        if self.spread:
+            return rf"\mathcal{{N}}\left({f},\ ({self.spread.format(f=f)})^2\right)"
+        parts = ",".join(map(word, self.priors(1.0)))
+        return rf"{word(type(self).__name__)}\left({f}{r';\ ' + parts if parts else ''}\right)"
 
     def information(self, f, s):
         """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
@@ -154,6 +162,7 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 class Additive(Gaussian):
     """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
 
+    spread = "a"
     freer = property(lambda self: Combined())
 
     def priors(self, scale):
@@ -168,6 +177,7 @@ class Additive(Gaussian):
 class Proportional(Gaussian):
     """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
 
+    spread = r"b\,|{f}|"
     freer = property(lambda self: Combined())
 
     def priors(self, scale):
@@ -191,6 +201,7 @@ class Combined(Gaussian):
     form: str = "sd"
 
     freer = property(lambda self: Power())
+    spread = property(lambda self: r"a + b\,|{f}|" if self.form == "sd" else r"\sqrt{{a^2 + b^2 {f}^2}}")
 
     def __post_init__(self):
         if self.form not in ("sd", "variance"):
@@ -209,6 +220,8 @@ class Combined(Gaussian):
 @dataclass(frozen=True)
 class Power(Gaussian):
     """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
+
+    spread = r"b\,|{f}|^c"
 
     def priors(self, scale):
         return {"b": _PROPORTIONAL, "c": Prior("LogNormal", mu=0.0, sigma=0.5)}

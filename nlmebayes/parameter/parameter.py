@@ -44,6 +44,10 @@ class Link(ABC):
         """The link of values that are so many times as large."""
         return self
 
+    def written(self, symbol):
+        """A value on the link scale, in LaTeX."""
+        return rf"\mathrm{{{type(self).__name__.lower()}}}\left({symbol}\right)"
+
 
 @checked
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Identity(Link):
 
     def inverse(self, linear):
         return linear
+
+    def written(self, symbol):
+        return symbol
 
 
 @checked
@@ -73,6 +80,9 @@ class Log(Link):
 
     def inverse(self, linear):
         return pt.exp(linear)
+
+    def written(self, symbol):
+        return rf"\log\,{symbol}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,11 @@ class Interval(Link):
 
     def in_unit(self, factor):
         return replace(self, lower=self.lower * factor, upper=self.upper * factor)
+
+    def written(self, symbol):
+        name, (low, high) = type(self).__name__.lower(), self.bounds
+        share = symbol if (low, high) == (0, 1) else rf"\frac{{{symbol} - {low:g}}}{{{high:g} - {low:g}}}"
+        return rf"\mathrm{{{name}}}\left({share}\right)"
 
     def _share(self, value):
         return (np.asarray(value) - self.lower) / (self.upper - self.lower)

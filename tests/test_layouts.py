@@ -1,0 +1,124 @@
+"""More than sixty tables as programs, laboratories and people write them (`tests/layouts`): the frame that each must
+give, or the sentence that it must get."""
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import nlmebayes as nb
+
+HOME = Path(__file__).parent / "layouts"
+LAYOUTS = [each for path in sorted(HOME.glob("*.toml")) for each in tomllib.loads(path.read_text("utf-8"))["layout"]]
+
+
+def read(layout, folder):
+    path = folder / layout.get("file", "t.csv")
+    path.write_bytes(layout["text"].encode(layout.get("encoding", "utf-8")))
+    options = dict(layout.get("options", {}))
+    if isinstance(options.get("outcome"), dict):
+        options["outcome"] = {int(code): name for code, name in options["outcome"].items()}
+    reader = nb.Dataset.from_frame if layout.get("reader") == "frame" else nb.Dataset.from_nonmem
+    return reader(path, **options)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[each["is"] for each in LAYOUTS])
+def test_a_table_gives_its_frame_or_its_sentence(layout, tmp_path):
+    if "refused" in layout:
+        with pytest.raises(nb.DataError) as refused:
+            read(layout, tmp_path)
+        assert layout["refused"] in str(refused.value)
+        return
+    data = read(layout, tmp_path)
+    seen, time = data.observations, [data.time] if data.time else []
+    assert seen[["row", data.levels[-1], *time, "value"]].to_numpy().tolist() == layout["observed"]
+    known = seen.loc[seen["lower"].notna(), ["row", "lower", "upper"]]
+    assert known.to_numpy(float).tolist() == [list(map(float, each)) for each in layout.get("censored", [])]
+    doses = data.doses[[data.subject, *time, "amount"]] if time else data.doses
+    assert doses.to_numpy().tolist() == layout.get("doses", [])
+    assert (list(data.covariates), list(data.inputs)) == (layout.get("covariates", []), layout.get("inputs", []))
+    assert (data.excluded, data.unit_of) == (layout.get("excluded", {}), layout.get("units", {}))
+
+
+def test_there_are_sixty_layouts():
+    assert len(LAYOUTS) >= 60
+    assert len({each["is"] for each in LAYOUTS}) == len(LAYOUTS)
+
+
+TIDY = {"outcome": "y", "levels": "id", "time": "time"}
+
+
+def sheets(**frames):
+    """What pandas gives of an Excel file with these sheets."""
+    return lambda *_, **__: frames
+
+
+def test_one_sheet_is_read_and_several_are_asked_about(tmp_path, monkeypatch):
+    frame = pd.DataFrame({"id": ["01", "01"], "time": [0.0, 1.0], "y": [1.0, "<0.5"]})
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    monkeypatch.setattr(pd, "read_excel", sheets(data=frame, notes=pd.DataFrame()))
+    data = nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY, lloq="<")
+    assert data.observations[["id", "value"]].to_numpy().tolist() == [["01", 1.0], ["01", 0.5]]
+    monkeypatch.setattr(pd, "read_excel", sheets(day1=frame, day2=frame))
+    with pytest.raises(
+        nb.DataError, match=r"hold a table: 'day1', 'day2'; give one: pd.read_excel\('t.xlsx', sheet_name"
+    ):
+        nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY)
+
+
+def test_a_package_that_is_not_there_is_told_with_its_mend(tmp_path, monkeypatch):
+    def without(*_, **__):
+        raise ImportError("Missing optional dependency 'openpyxl'.")
+
+    monkeypatch.setattr(pd, "read_excel", without)
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(nb.DataError, match=r"pip install 'nlmebayes\[excel\]'; or save the sheet as CSV"):
+        nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY)
+
+
+def test_parquet_is_read_and_a_broken_file_is_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"id": ["01", "02"], "time": 0.0, "y": [1.0, 2.0]}).to_parquet(path)
+    assert nb.Dataset.from_frame(path, **TIDY).observations["id"].tolist() == ["01", "02"]
+    path.write_bytes(b"PAR1")
+    with pytest.raises(nb.DataError, match=r"t.parquet cannot be read: "):
+        nb.Dataset.from_frame(path, **TIDY)
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_what_pandas_writes_is_read_back(tmp_path, decimal, separator):
+    """Numbers of any size and the labels, whatever parts cells and decimals."""
+    frame = pd.DataFrame({"id": ["01", "1", "é;x"], "time": [0.0, 1.25, 1e-9], "y": [1e300, -0.001, 12.5], "x": "1,2"})
+    frame.to_csv(tmp_path / "t.csv", sep=separator, decimal=decimal, index=False)
+    if decimal == ".":
+        with pytest.raises(nb.DataError, match="row 1, column x: '1,2' has a decimal comma, or is a list"):
+            nb.Dataset.from_frame(tmp_path / "t.csv", **TIDY, decimal=decimal)
+        return
+    data = nb.Dataset.from_frame(tmp_path / "t.csv", **TIDY, decimal=decimal)
+    assert (
+        data.observations[["id", "time", "value"]].to_numpy().tolist() == frame[["id", "time", "y"]].to_numpy().tolist()
+    )
+
+
+def test_doses_beside_a_table_follow_its_names_and_none_of_its_rules():
+    seen = pd.DataFrame({"SUBJ": [1, 1], "T": [1.0, 2.0], "CONC": [5.0, 900.0]})
+    doses = pd.DataFrame({"SUBJ": [1], "T": [0.0], "amt": [100.0]})
+    data = nb.Dataset.from_frame(
+        seen, outcome="y", levels="id", time="time", doses=doses, columns={"SUBJ": "id", "T": "time", "CONC": "y"},
+        ignore="y.GT.100",
+    )  # fmt: skip
+    assert data.doses[["id", "time", "amount"]].to_numpy().tolist() == [["1", 0.0, 100.0]]
+    assert data.observations["row"].tolist() == [1]
+    assert data.excluded == {"ignored (y.GT.100)": 1}
+    assert "columns: SUBJ is id, T is time, CONC is y" in repr(data)
+
+
+def test_a_pages_title_of_a_printed_table_comes_back_after_900_records(tmp_path):
+    page = "TABLE NO.  1\n ID TIME DV\n"
+    lines = [f" 1.0000E+00 {t:.4E} 1.0000E+00\n" for t in range(1000)]
+    (tmp_path / "sdtab1").write_text(page + "".join(lines[:900]) + page + "".join(lines[900:]))
+    data = nb.Dataset.from_nonmem(tmp_path / "sdtab1")
+    assert data.observations["time"].tolist() == list(map(float, range(1000)))
+    assert "five digits" in repr(data)
