@@ -85,8 +85,12 @@ def simulate_studies(
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> tree = nb.published("theophylline")  # doctest: +SKIP
-    >>> nb.simulate_studies(tree, design, 100).table  # doctest: +SKIP
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+    >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+    >>> nb.simulate_studies(tree, design, 4, progressbar=False)
+    Studies(4 of 4 studies fitted; .table, .power(quantity), .failed, .reasons)
     """
     known = fitted(tree, model)
     plan = plan_of(known, design, lloq, uloq)
@@ -100,7 +104,14 @@ def simulate_studies(
                 ledger.add(entries[i])
     except KeyboardInterrupt:
         warn(f"simulate_studies: interrupted; {len(entries)} of {n} studies are done")
-    return Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
+    found = Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
+    if found.failures:
+        reason, count = next(iter(found.reasons.items()))
+        warn(
+            f"simulate_studies: {len(found.failures)} of {len(found.seconds)} studies could not be fitted and are not "
+            f"in the table; {count} of them: {reason}"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +135,15 @@ class _Simulation:
             refuse_smooths(first.design)
         elif isinstance(self.fit, str):
             estimates.same_meaning(self.known.model, first)
-        names = estimates.truth(self.known.model, first).index
-        for name, smaller in self.without.items():
-            spelled(name, names, "without=")
+        for smaller in self.smaller.values():
             estimates.nested(smaller, self.known, first)
+
+    @cached_property
+    def smaller(self):
+        """The smaller models by quantity, as the table spells it."""
+        rng = np.random.default_rng([self.seed, 0])
+        names = estimates.truth(self.known.model, drawn(self.known, self.plan, self.population, rng)).index
+        return {spelled(name, names, "without="): smaller for name, smaller in self.without.items()}
 
     @cached_property
     def population(self):
@@ -154,7 +170,7 @@ class _Simulation:
         parts = {
             "model": storage.statement(self.known.model), "population": _numbers(self.population),
             "design": self.plan.words,
-            "smaller model": {name: storage.statement(x) for name, x in self.without.items()},
+            "smaller model": {name: storage.statement(x) for name, x in self.smaller.items()},
         }  # fmt: skip
         fit = self.fit if isinstance(self.fit, str) else getattr(self.fit, "__qualname__", str(type(self.fit)))
         return {"fit": fit, "random_seed": self.seed, "ci_prob": self.ci_prob} | {
@@ -187,7 +203,7 @@ class _Simulation:
             return estimates.sampled(model, study, self.fit, self.seed + i, self.ci_prob), {}
         best, table = estimates.likeliest(model, study, self.fit, self.errors, self.ci_prob)
         tests = {
-            name: _ratio(best, estimates.smaller_maximum(x, self.known, study)) for name, x in self.without.items()
+            name: _ratio(best, estimates.smaller_maximum(x, self.known, study)) for name, x in self.smaller.items()
         }
         return table, {"ratios": tests} if tests else {}
 
