@@ -45,7 +45,7 @@ def warfarin(folder):
         print(f"{method}: {time.perf_counter() - start:.2f} s")
         columns[method] = told.round(2)
         away = (table["empirical_rse_pct"] - told) / table["empirical_rse_pct_mcse"]
-        columns[f"{method}, errors off"] = away.round(1)
+        columns[f"{method}, errors off"] = away.round(1).map("{:+.1f}".format)
     columns |= {"bias %": table["bias_pct"].round(2), "coverage of 90 %": (100 * table["coverage"]).round(1)}
     whole, fitted = found.n
     print(f"{fitted} of {whole} studies fitted, {np.median(list(found.seconds.values())):.2f} s each\n")
@@ -84,7 +84,8 @@ def parted(folder, name, tree, design, pair, many):
         row[f"{number}, simulated"] = "-"
         if found.n[1] > 1:
             part = found.table.loc[number]
-            row[f"{number}, simulated"] = f"{part['empirical_rse_pct']:.1f} ± {part['empirical_rse_pct_mcse']:.1f}"
+            spread = f"{part['empirical_rse_pct']:.1f} ± {part['empirical_rse_pct_mcse']:.1f}"
+            row[f"{number}, simulated"] = f"{spread}, bias {part['bias_pct']:+.0f}"
     at_zero = found.table["boundary"].reindex(pair).max() if found.n[1] else np.nan
     print(f"\n{row['design']}:", *(told.sentences or ["all can be told"]), *found.reasons.items(), sep="\n  ")
     return row | {"not fitted, %": round(100 * found.failed[0]), "an SD at 0, %": str(np.round(100 * at_zero))}

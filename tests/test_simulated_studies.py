@@ -103,14 +103,14 @@ def test_a_curve_is_fitted_from_the_truth_as_from_a_pilot():
 
 def test_a_design_has_its_own_limits_windows_and_covariates():
     """Samples of each study are drawn in their windows, and censored at the limit of their arm."""
-    arms = [nb.Arm(3, [1.0, (20.0, 30.0)], doses={"time": 0, "amt": 100}, lloq=3.0),
-            nb.Arm(2, [2.0], doses={"time": 0, "amt": 200})]  # fmt: skip
+    arms = [nb.Arm(6, [1.0, 8.0, (20.0, 30.0)], doses={"time": 0, "amt": 100}, lloq=3.0),
+            nb.Arm(4, [1.0, 8.0, 16.0], doses={"time": 0, "amt": 200})]  # fmt: skip
     tree = nb.population(
         OneCompartment(), theta={"cl": 1.0, "v": 10.0}, omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}
     )
     seen = data_of(2, tree, nb.Design(arms))
     first, second = (data.observations for data in seen)
-    late = first["time"] > 2
+    late = (first["arm"] == "1") & (first["time"] > 8)
     assert first["time"][late].between(20, 30).all() and not (first["time"] == second["time"]).all()
     assert (first["upper"][late] == 3.0).any() and first["upper"][first["arm"] == "2"].isna().all()
     with pytest.raises(nb.ModelError, match="a Design has its own limits"):
@@ -151,6 +151,14 @@ def test_a_failure_stops_nothing_and_is_counted():
     with pytest.warns(UserWarning, match="2 of 2 studies could not be fitted"):
         nothing = studies(2, fit=lambda data: 1 / 0)
     assert nothing.failed[0] == 1 and nothing.table.empty
+
+
+def test_what_a_design_cannot_part_is_said_before_it_is_simulated():
+    one = nb.Dataset.from_frame(frame().drop_duplicates("id"), outcome="y", levels="id")
+    said = "simulate_studies: the records cannot part omega_id of mu and sigma_y_a: each id has one record"
+    with pytest.warns(UserWarning, match=said):
+        found = studies(1, data=one).table
+    assert found.loc["sigma_y_a", "stated_se"] > 10 * found.loc["sigma_y_a", "truth"]
 
 
 def test_what_is_said_of_estimates_is_what_is_defined():

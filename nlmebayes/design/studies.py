@@ -23,6 +23,7 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import Fitted, fitted
 from nlmebayes.evaluation.refusals import why
 from nlmebayes.inference.estimation import refuse_smooths
+from nlmebayes.inference.parting import unparted
 from nlmebayes.model.model import Data, Model
 
 
@@ -95,6 +96,8 @@ def simulate_studies(
     known = fitted(tree, model)
     plan = plan_of(known, design, lloq, uloq)
     study = _Simulation(known, plan, fit, draws, without or {}, ci_prob, random_seed)
+    for doubt in study.doubts():
+        warn(f"simulate_studies: {doubt}")
     ledger = Ledger(file, study.stamp)
     entries = {entry["study"]: entry for entry in ledger.begun()}
     try:
@@ -129,20 +132,22 @@ class _Simulation:
     def __post_init__(self):
         if self.without and self.fit != "ml":
             raise ModelError("simulate_studies: likelihood-ratio tests, without=, need fit='ml'")
-        rng = np.random.default_rng([self.seed, 0])
-        first = drawn(self.known, self.plan, self.population, rng)  # what cannot be simulated is refused here
         if self.fit in LIKELIEST:
-            refuse_smooths(first.design)
+            refuse_smooths(self.first.design)
         elif isinstance(self.fit, str):
-            estimates.same_meaning(self.known.model, first)
+            estimates.same_meaning(self.known.model, self.first)
         for smaller in self.smaller.values():
-            estimates.nested(smaller, self.known, first)
+            estimates.nested(smaller, self.known, self.first)
+
+    @cached_property
+    def first(self):
+        """Individuals of study 0, not measured: what cannot be simulated is refused here."""
+        return drawn(self.known, self.plan, self.population, np.random.default_rng([self.seed, 0]))
 
     @cached_property
     def smaller(self):
         """The smaller models by quantity, as the table spells it."""
-        rng = np.random.default_rng([self.seed, 0])
-        names = estimates.truth(self.known.model, drawn(self.known, self.plan, self.population, rng)).index
+        names = estimates.truth(self.known.model, self.first).index
         return {spelled(name, names, "without="): smaller for name, smaller in self.without.items()}
 
     @cached_property
@@ -153,8 +158,18 @@ class _Simulation:
     @property
     def subjects(self):
         """How many each study has."""
-        data = self.plan.dataset(0)
+        data = self.first.data
         return data.observations[data.subject].nunique()
+
+    def doubts(self):
+        """Sentences on what the records cannot part; none where the first study cannot be simulated."""
+        try:
+            study = self.study(0)
+        except ModelError:  # told of the study
+            return ()
+        theta = {name: value[0] for name, value in study.population.theta.items()}
+        sigma = {o: {part: value[0] for part, value in parts.items()} for o, parts in study.population.sigma.items()}
+        return unparted(self.known.model, study.data, study.design, theta, sigma)
 
     @cached_property
     def errors(self):
