@@ -20,7 +20,7 @@ from nlmebayes.individuals.nesting import ALL, nesting
 from nlmebayes.individuals.placing import populated
 
 CLOSE = 0.02  # Monte Carlo error of a standard error, as a part of it
-GROUPS, MOST = 400, 20_000  # outermost groups simulated at a time, and in all
+GROUPS, MOST, ROUNDS = 400, 20_000, 400  # outermost groups simulated at a time, and in all; times, at most
 ROWS, SCATTERED = 150, 256  # nodes of a product, and quasi-random ones where that takes too many
 
 
@@ -33,19 +33,26 @@ class Exact:
     error: np.ndarray
     groups: int
 
+    @property
+    def remark(self):
+        """By how much it was simulated, and how well the errors are known where that is less than was wanted."""
+        most = self.error.max(initial=0.0)
+        rest = "" if most < CLOSE else f"; the errors are known to {100 * most:.0f} %"
+        return f"by {self.groups} simulated groups{rest}"
+
 
 def exact(asked, x, numbers, free, added=0.0):
     """`Exact` information of what is `Asked` at coordinates x; ``added`` is a former information, ``free`` are the
     positions of the numbers that are estimated."""
     rng = np.random.default_rng(asked.seed)
     studies, found = 0, []
-    for study in studies_of(asked, rng, GROUPS):
+    for rounds, study in enumerate(studies_of(asked, rng, GROUPS), start=1):
         found.append(scores(simulated(asked, study, x, rng), x, asked.steps))
         studies += study.copies
         every = np.concatenate(found)
         whole = every.T @ every / studies
         error = _error(every, studies, numbers, free, whole + added)
-        if error.max(initial=0.0) < CLOSE or len(every) > MOST:
+        if error.max(initial=0.0) < CLOSE or len(every) > MOST or rounds == ROUNDS:
             return Exact(whole, error, len(every))
     raise AssertionError
 
@@ -67,7 +74,7 @@ def studies_of(asked, rng, groups):
     again, found = any(arm.random for arm in asked.plan.arms), None
     while True:
         if found is None or again:
-            data = dataset_of(subjects_of(asked.plan.arms, rng, copies), asked.setting)
+            data = dataset_of(subjects_of(asked.plan.arms, rng, asked.setting.prefix, copies), asked.setting)
             found = Study(data, asked.known.resolved(data), copies)
         yield found
 
