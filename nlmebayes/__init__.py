@@ -33,6 +33,7 @@ _HOME = {
     "data.validate": ("DataError",),
     "design.arm": ("Arm",),
     "design.design": ("Design",),
+    "design.gain": ("InformationGain", "information_gain"),
     "design.information": ("information",),
     "design.optimisation": ("optimise_design",),
     "design.optimum": ("OptimalDesign",),

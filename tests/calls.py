@@ -114,6 +114,13 @@ def loops():
 
 
 @cache
+def believed():
+    """A population with its uncertainty."""
+    return nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0}, omega={"sd": {"cl": 0.3, "v": 0.2}},
+                         sigma={"b": 0.15}, uncertainty={"cl": 10.0}, draws=20, random_seed=1)  # fmt: skip
+
+
+@cache
 def design():
     return nb.Design([nb.Arm(4, [1.0, 5.0, 12.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
 
@@ -171,6 +178,9 @@ CALLS = {
     "information": lambda: {
         "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
         "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
+    "information_gain": lambda: {
+        "tree": believed(), "design": design(), "studies": 2, "draws": 3, "random_seed": 1, "model": None,
     },
     "optimise_design": lambda: {
         "tree": tree(), "design": design(), "free": {"times": (0.5, 8.0)}, "budget": None, "criterion": "Ds",
