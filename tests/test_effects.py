@@ -1,5 +1,8 @@
 """Effects, slopes and contrasts: beside the same draws by hand, closed forms, quadrature and printed numbers."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes.summaries import savage_dickey
 from nlmebayes.summaries.predictions import nodes
 
 RNG = np.random.default_rng(4)
@@ -304,3 +308,30 @@ def test_doses_are_those_of_a_subject_who_is_given(kinetics):
     found = nb.effects(kinetics, "time", at={"time": [2], "wt": 70}, data=patient)
     assert found["mean"].item() == pytest.approx(absorbed(2, CL, V, KA, 200.0), rel=1e-9)
     assert found.attrs["doses"] == "id 1"
+
+
+def test_the_page_runs_as_printed(monkeypatch):
+    """With draws of the priors in place of fits."""
+    page = (Path(__file__).parent.parent / "docs" / "effects.md").read_text(encoding="utf-8")
+
+    def drawn(model, data, random_seed):
+        return stated(model, data, draws=300, seed=random_seed)
+
+    monkeypatch.setattr(nb, "fit", drawn)
+    monkeypatch.setattr(savage_dickey, "_has_a_prior", lambda known: None)
+    names = {"print": lambda table: printed.append(table)}
+    printed = []
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "docs/effects.md", "exec"), names)
+    assert len(printed) == 12 and all(np.isfinite(table["mean"]).all() for table in printed)
+    assert names["law"].inputs == ("age",)
+
+
+def test_a_residual_of_ones_own_is_one(monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "class Laplace" in b]
+    names = {"__name__": __name__}
+    exec(compile(block, "docs/outcomes.md", "exec"), names)
+    y, f = (names["drawn"][g][n].to_numpy() for g, n in (("prior_predictive", "Reaction"), ("prior", "f_Reaction")))
+    a = names["drawn"]["prior"]["sigma_Reaction_a"].to_numpy()
+    assert np.abs(y - f).mean(axis=-1) == pytest.approx(a, rel=0.5)  # the mean of |y - f| is a
