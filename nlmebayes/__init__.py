@@ -45,6 +45,7 @@ _HOME = {
     "files.errors": ("FileError",),
     "files.trees": ("load", "save"),
     "formula": ("FormulaError",),
+    "formula.curves": ("FormulaCurve", "FunctionCurve", "curve"),
     "outcomes.hazards": ("TimeToEvent",),
     "inference.fit": ("fit",),
     "inference.sampler": ("sampler",),
