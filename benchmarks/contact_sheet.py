@@ -98,6 +98,24 @@ def survival():
     yield "survival", nb.plot.vpc(fitted(nb.Model(ParametricSurvival(), residual=nb.TimeToEvent()), data))
 
 
+def planned():
+    """Warfarin (Nyberg et al. 2015) in two arms, one with a window."""
+    tree = nb.population(
+        OneCompartment(absorption="first-order"), theta={"cl": 0.15, "v": 8.0, "ka": 1.0},
+        omega={"variance": {"cl": 0.07, "v": 0.02, "ka": 0.6}}, sigma={"b": 0.1}, about={"units": {"conc": "mg/L"}},
+    )  # fmt: skip
+    single, loading = {"time": 0, "amt": 70}, {"time": 0, "amt": 70, "addl": 2, "ii": 24}
+    arms = [nb.Arm(16, [0.5, 1, 2, (6, 12), 24, 36, 72, 120], doses=single, lloq=0.5),
+            nb.Arm(16, [1, 24, 72, 120], doses=loading, name="loading")]  # fmt: skip
+    design = nb.Design(arms)
+    yield "design", nb.plot.design(tree, design)
+    begun = nb.Design([arms[0].but(times=[1, 2, 24, 120])])
+    best = nb.optimise_design(tree, begun, free={"times": (0.5, 120.0)}, step={"times": 0.5})
+    yield "design_optimal", nb.plot.design(tree, best.rounded, sensitivity=best.sensitivity)
+    each = {"both arms": nb.information(tree, design), "the first alone": nb.information(tree, nb.Design(arms[:1]))}
+    yield "power", nb.plot.power(each, "cl", null=0.14)
+
+
 def fitted(model, data):
     return nb.fit(model, data, method="laplace", random_seed=1)
 
@@ -106,7 +124,7 @@ def main(out):
     """Write every picture and the sheet of all of them."""
     out.mkdir(parents=True, exist_ok=True)
     made = []
-    for study in (theophylline, occasions, effects, survival):
+    for study in (theophylline, occasions, effects, survival, planned):
         start = time.perf_counter()
         for name, figure in study():
             figure.savefig(out / f"{name}.png", dpi=110)

@@ -1,4 +1,4 @@
-"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``compare``, and so on."""
+"""Command line: ``nlmebayes demo``, ``zoo``, ``models``, ``check-data``, ``fit``, ``design``, and so on."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -323,4 +323,34 @@ def forecast(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
             then=then or (), time_sd=time_sd, impute=bool(impute),
+        )  # fmt: skip
+
+
+@app.command()
+def design(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+        ),
+    ],
+    plan: Annotated[
+        Path, typer.Argument(help="TOML file of the design, as Design.to_toml writes it.", metavar="DESIGN")
+    ],
+    method: Annotated[str, typer.Option(help="fo (reduced), full, foce or exact.")] = "fo",
+    fixed: _option(list[str], "Number that is known: sigma_conc_b; omega_id are all that begin so; repeat it.") = None,
+    variances: Annotated[bool, typer.Option("--variances", help="Variances in the place of SDs.")] = False,
+    power: _option(str, "Parameter whose power to be told from 0 is asked for, such as 'cl: log(wt / 70)'.") = None,
+    wanted: Annotated[float, typer.Option(help="Power for which the number of subjects is told.")] = 0.8,
+    optimise: _option(list[str], "times=0.5:24, amt=50:200, n=5:40: seek the best between these; repeat it.") = None,
+    step: _option(list[str], "times=0.5: of what the best is a multiple; repeat it.") = None,
+    out: _option(Path, "Folder for the tables and a picture. By default they are printed only.") = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    seed: Annotated[int, typer.Option(help="Of what is drawn: covariates, windows, effects.")] = 0,
+):
+    """Tell what a planned study will tell of a population: expected errors, shrinkage, what cannot be told apart."""
+    with _errors():
+        jobs.design.run(
+            model, plan, typer.echo, method=method, fixed=fixed or (), variances=variances, power=power, wanted=wanted,
+            optimise=optimise or (), step=step or (), out=out, force=force, seed=seed,
         )  # fmt: skip

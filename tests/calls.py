@@ -114,6 +114,11 @@ def loops():
 
 
 @cache
+def design():
+    return nb.Design([nb.Arm(4, [1.0, 5.0, 12.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
+
+
+@cache
 def table():
     return nb.recommend(forecast(), [nb.Regimen(100.0, start=24.0, every=12.0)], nb.Trough(1.0, 4.0))
 
@@ -157,6 +162,21 @@ CALLS = {
     },
     "Regimen": lambda: {"amount": 100.0, "start": 2.0, "every": 12.0, "doses": 3, "duration": 1.0, "salt": 0.8},
     "Plan": lambda: {REST: (nb.Regimen(300.0), nb.Regimen(100.0, start=12.0))},
+    "Arm": lambda: {
+        "n": 4, "times": [1.0, (5.0, 6.0)], "doses": {"time": 0.0, "amt": 100.0}, "covariates": {"wt": [70.0, 80.0]},
+        "occasions": [0.0, 3.0], "by_occasion": {"treatment": ["A", "B"]}, "within": {"site": 2}, "name": "high",
+        "lloq": {"conc": 0.1}, "uloq": 50.0, "inputs": {"fed": [0.0, 1.0]},
+    },
+    "Design": lambda: {"arms": design().arms},
+    "information": lambda: {
+        "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
+        "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
+    "optimise_design": lambda: {
+        "tree": tree(), "design": design(), "free": {"times": (0.5, 8.0)}, "budget": None, "criterion": "Ds",
+        "of": ["cl"], "method": "fo", "fixed": ["sigma_conc_a"], "draws": None, "starts": 1, "step": {"times": 2.0},
+        "random_seed": 1,
+    },
     "Trough": lambda: {"low": 1.0, "high": 4.0, "weight": 2.0, "free": 0.5, "mic": 2.0, "time": 40.0},
     "AUC": lambda: {"low": 1.0, "high": 4.0, "start": 24.0, "end": 48.0, "dose": 0},
     "DailyAUC": lambda: {"low": 1.0, "high": 4.0, "day": 24.0},
@@ -218,11 +238,29 @@ CALLS = {
         "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8,
     },
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
-    "predict": lambda: {"model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3},
+    "predict": lambda: {
+        "model": None, "tree": tree(), "data": data(), "redraw": True, "random_seed": 3, "groups": "all",
+    },
     "check": lambda: {"model": model(), "tree": tree()},
     "npde": lambda: {
         "observed": [1.0, 0.5], "simulated": [[1.0, 0.1], [0.2, 2.0], [0.5, 0.7], [3.0, 0.4]], "by": ["a", 2],
         "lloq": 0.3, "uloq": [5.0, 6.0], "censored": [0, 1], "ties": False, "random_seed": 3,
+    },
+    "effects": lambda: {
+        "tree": weighed(), "x": "time", "by": "wt", "of": "conc", "groups": "average", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "slopes": lambda: {
+        "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
+        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "contrast": lambda: {
+        "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
+        "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+    },
+    "hypothesis": lambda: {
+        "tree": weighed(), "statements": ["theta_cl[log(wt/70)] > 0", "cl between 1 and v"], "ci_prob": 0.8,
+        "model": None,
     },
     "influence": lambda: {"tree": tree(), "draws": 200, "random_seed": 1, "model": None},
     "plot.influence": lambda: {"tree": tree(), "ax": None},
@@ -306,8 +344,21 @@ CALLS = {
         "forecast": forecast(), "times": [26.0, (30.0, 36.0)], "of": "cl", "lloq": 0.1, "replicates": 20,
         "random_seed": 3, "plan": _plans()[0], **_after(),
     },
+    # designs
+    "simulate_studies": lambda: {
+        "tree": tree(), "design": design(), "n": 2, "fit": lambda data: tree(), "draws": True, "without": None,
+        "lloq": None, "uloq": None, "ci_prob": 0.8, "random_seed": 3, "file": None, "progressbar": False, "model": None,
+    },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},
+    "plot.design": lambda: {
+        "tree": tree(), "design": design(), "outcome": "conc", "columns": 2, "ci_prob": 0.8, "random_seed": 3,
+        "sensitivity": None, "ax": None, "model": None,
+    },
+    "plot.power": lambda: {
+        "information": nb.information(tree(), design()), "parameter": "cl", "wanted": 0.9, "null": 1.0, "alpha": 0.1,
+        "studies": (), "ax": None,
+    },
     "plot.data": lambda: {"data": data(), "outcome": "conc", "x": "time", "by": "wt", "ax": None},
     "plot.gof": lambda: {
         "tree": tree(), "data": data(), "outcome": "conc", "replicates": 30, "ci_prob": 0.8, "random_seed": 1,

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 import nlmebayes as nb
 from model_zoo import LatentConstructs, LinearMixed, OneCompartment, ParametricSurvival
-from nlmebayes.app import statement, toml
+from nlmebayes.app import statement
 from nlmebayes.evaluation import storage
+from nlmebayes.files import toml
 from nlmebayes.forecasting.options import Options
 from nlmebayes.inference import sampler, starts
 from nlmebayes.populations.library import HOME, read_population
@@ -221,7 +222,8 @@ def before(target):
         ),
         (lambda: nb.Model(LatentConstructs(), residual={"f1": nb.Bernoulli()}), r"Bernoulli\(\) takes a probability"),
         (lambda: nb.Model(OneCompartment(), residual=nb.Beta()), r"Beta\(\) takes a probability.* can predict"),
-        (lambda: nb.predict(calls.tree(), pd.DataFrame()), "data must be a Dataset, from .*; got a DataFrame"),
+        (lambda: nb.predict(calls.tree(), [1.0]), "data must be a Dataset, from .*, a DataFrame .*; got .1.0"),
+        (lambda: nb.forecast(calls.tree(), pd.DataFrame()), "patient must be a Dataset, from .*; got a DataFrame"),
         (lambda: nb.forecast(calls.tree(), None), "patient must be a Dataset, from .*; got None"),
         (lambda: nb.fit(calls.model(), calls.data(), nope=1), "fit: no argument 'nope'; its arguments are model, data"),
         (lambda: nb.fit(calls.model(), calls.data(), maxdepth=-1), "nutpie does not take maxdepth=-1"),

@@ -12,11 +12,11 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import nlmebayes as nb
-from nlmebayes.app import arguments, predict, statement, toml, words
+from nlmebayes.app import arguments, predict, statement, words
 from nlmebayes.app import zoo as collection
 from nlmebayes.cli import app
 from nlmebayes.evaluation import storage
-from nlmebayes.files import whole
+from nlmebayes.files import toml, whole
 
 RUN = CliRunner()
 

@@ -1,129 +1,93 @@
-"""`to_frame` and `write_table`: what an analyst exports, beside the trees and tables that it is made of."""
+"""Prediction from a plain DataFrame, and of typical people."""
 
-import calls
 import numpy as np
 import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
+from trees import stated
 
 import nlmebayes as nb
-
-DRAWN = {"mean": lambda x: x.mean(axis=0), "sd": lambda x: x.std(axis=0), "median": lambda x: np.median(x, axis=0),
-         "eti_lb": lambda x: np.quantile(x, 0.1, axis=0), "eti_ub": lambda x: np.quantile(x, 0.9, axis=0)}  # fmt: skip
+from model_zoo import Emax, LinearMixed, OneCompartment
 
 
-def samples(variable):
-    return variable.to_numpy().reshape(variable.sizes["chain"] * variable.sizes["draw"], -1)
+def nested(draws=20, levels=("site", "site/id")):
+    frame = pd.DataFrame({"site": np.repeat(list("ab"), 6), "id": np.tile(np.repeat([1, 2, 3], 2), 2)})
+    frame["drug"] = np.where(np.arange(12) // 2 % 2, "active", "placebo")
+    frame["age"], frame["score"] = 40.0 + np.arange(12), np.arange(12.0)
+    data = nb.Dataset.from_frame(frame, outcome="score", levels=levels, duplicates="keep")
+    return frame, stated(nb.Model(LinearMixed(), "mu ~ 1 + drug + age + (1|site) + (1|id)"), data, draws=draws)
 
 
-def agrees(frame, variable):
-    for name, value in DRAWN.items():
-        np.testing.assert_allclose(frame[name], value(samples(variable)), rtol=1e-12, err_msg=name)
+def test_the_training_table_is_predicted_as_the_training_data_are():
+    frame, tree = nested()
+    for table in (frame, frame.drop(columns="score"), frame.assign(id=frame["site"] + "/" + frame["id"].astype(str))):
+        found = nb.predict(tree, table)["posterior"]
+        assert found["f_score"].equals(tree["posterior"]["f_score"])
+    backwards = nb.predict(tree, frame[::-1])["posterior"]["f_score"].to_numpy()
+    assert backwards[..., ::-1] == pytest.approx(tree["posterior"]["f_score"].to_numpy(), rel=1e-12)
 
 
-def test_parameters_are_the_summary_with_units():
-    frame = nb.to_frame(calls.tree(), "parameters", ci_prob=0.8)
-    assert_frame_equal(frame, nb.summary(calls.tree(), ci_prob=0.8))
-    assert frame.attrs["units"] == {"cl": "L/h", "v": "L"}
+def test_groups_of_a_frame_are_known_by_the_label_that_the_data_have():
+    frame, tree = nested()
+    new = frame.iloc[:2].assign(id=["1", "9"])
+    eta = nb.predict(tree, new, random_seed=1)["posterior"]["eta_id"]
+    assert list(eta["id"].to_numpy()) == ["a/1", "a/9"]
+    known = tree["posterior"]["eta_id"].sel(id="a/1").to_numpy()
+    assert eta.sel(id="a/1").to_numpy() == pytest.approx(known, rel=1e-12)
 
 
-def test_population_has_a_row_per_draw():
-    tree = calls.tree()
-    frame = nb.to_frame(tree, "population")
-    assert frame.shape[0] == 30
-    np.testing.assert_allclose(frame["v"], np.exp(samples(tree["posterior"]["theta_v"])[:, 0]))
-    np.testing.assert_array_equal(frame["omega_id cl"], samples(tree["posterior"]["omega_id"])[:, 0])
-    assert len(nb.to_frame(tree, "population", draws=7)) == 7
+def test_a_typical_prediction_has_fixed_effects_alone():
+    _, tree = nested()
+    found = nb.predict(tree, pd.DataFrame({"drug": ["active", "placebo"], "age": 50.0}), groups="none")["posterior"]
+    b = tree["posterior"]["theta_mu"].to_numpy()
+    expected = np.stack([b[..., 0] + 50 * b[..., 2], b[..., 0] + b[..., 1] + 50 * b[..., 2]], axis=-1)
+    assert found["f_score"].to_numpy() == pytest.approx(expected, rel=1e-12)
+    assert (found["eta_site"] == 0).all() and (found["eta_id"] == 0).all()
+    typical = nb.predict(tree, groups="none")["posterior"]["f_score"].to_numpy()
+    alike = nb.predict(tree, nb.training_dataset(tree), groups="none")["posterior"]["f_score"].to_numpy()
+    assert typical == pytest.approx(alike, rel=1e-12)
+    with pytest.raises(nb.ModelError, match="has no effects that could be drawn anew"):
+        nb.predict(tree, groups="none", redraw=True)
 
 
-def test_effects_and_individual_parameters_are_those_of_the_tree():
-    tree = calls.tree()
-    etas = nb.to_frame(tree, "etas", ci_prob=0.8)
-    assert etas[["level", "group", "effect"]].to_numpy().tolist() == [
-        ["id", "1", "cl"], ["id", "1", "v"], ["id", "2", "cl"], ["id", "2", "v"],
-    ]  # fmt: skip
-    agrees(etas, tree["posterior"]["eta_id"])
-    own = nb.to_frame(tree, "individual", ci_prob=0.8)
-    assert own[["id", "parameter", "unit"]].to_numpy().tolist() == [
-        ["1", "cl", "L/h"], ["2", "cl", "L/h"], ["1", "v", "L"], ["2", "v", "L"],
-    ]  # fmt: skip
-    agrees(own[own["parameter"] == "v"], tree["posterior"]["v"])
+def doses_and_times():
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 5.0, 2.0, 6.0], "conc": 1.0, "wt": [70.0, 70, 90, 90]})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": [100.0, 300.0]})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    model = nb.Model(OneCompartment(), "cl ~ 1 + log(wt/70) + (1|id)", "v ~ 1")
+    return stated(model, data, theta_cl=[np.log(3.0), 0.75], theta_v=[np.log(30.0)], omega_id=[0.3])
 
 
-def test_predictions_stand_beside_their_records():
-    tree = calls.tree()
-    frame = nb.to_frame(tree, "predictions", ci_prob=0.8)
-    assert frame[["row", "id", "time", "DV", "tad", "dose_number"]].to_numpy().tolist() == [
-        [1, "1", 1.0, 9.0, 1.0, 1], [2, "1", 5.0, 6.0, 5.0, 1], [3, "2", 1.0, 9.5, 1.0, 1], [4, "2", 5.0, 6.2, 5.0, 1],
-    ]  # fmt: skip
-    agrees(frame, tree["posterior"]["f_conc"])
-    assert (frame["predictive_lb"] < frame["predictive_ub"]).all()
+def test_doses_of_a_frame_are_those_of_its_subjects():
+    tree, frame = doses_and_times(), pd.DataFrame({"id": [2, 1, 2], "time": [4.0, 0.0, 1.0], "wt": [90.0, 70.0, 90.0]})
+    found = nb.predict(tree, frame, groups="none")["posterior"]["f_conc"].to_numpy().ravel()
+    k = 3.0 * (90 / 70) ** 0.75 / 30
+    assert found == pytest.approx([10 * np.exp(-4 * k), 100 / 30, 10 * np.exp(-k)], rel=1e-9)
+    with pytest.raises(nb.DataError, match="frame, row 2, column id: nobody knows the doses of 7"):
+        nb.predict(tree, frame.assign(id=[2, 7, 2]))
 
 
-def test_residuals_are_those_of_the_verb():
-    assert_frame_equal(
-        nb.to_frame(calls.tree(), "residuals", ci_prob=0.8), nb.residuals(calls.tree(), ci_prob=0.8), check_exact=True
-    )
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda f: f.drop(columns="age"), "frame: no column 'age', which the model reads; it has site, id, drug, score"),
+    (lambda f: f.drop(columns="id"), "frame: no column 'id', .*new ones are new groups., or groups='none'"),
+    (lambda f: f.assign(age=[50.0, np.nan] * 6), "frame, row 2, column age: is missing, and the model needs it"),
+    (lambda f: f.assign(age=["50", "old"] * 6), "frame, row 2, column age: 'old' is text"),
+    (lambda f: f.assign(drug="other"), "drug has the category 'other'; those of the training data are active, placebo"),
+    (lambda f: f.assign(site=[None, "a"] * 6), "frame, row 1, column site: the label is missing"),
+    (lambda f: f.assign(id=["1", None] * 6), "frame, row 2, column id: the label is missing"),
+    (lambda f: f.iloc[:0], "frame: it has no rows"),
+])  # fmt: skip
+def test_what_a_frame_lacks_is_named(change, words):
+    frame, tree = nested(draws=2)
+    with pytest.raises(nb.DataError, match=words):
+        nb.predict(tree, change(frame))
 
 
-def test_fewer_draws_are_evenly_spaced_ones():
-    tree = calls.tree()
-    frame = nb.to_frame(tree, "individual", draws=3)
-    chosen = samples(tree["posterior"]["cl"])[[0, 14, 29]]  # round(14.5) is 14
-    np.testing.assert_allclose(frame.loc[frame["parameter"] == "cl", "mean"], chosen.mean(axis=0))
-
-
-@pytest.mark.parametrize("made", [calls.tree, calls.prior])
-def test_simulated_studies_are_whole(made):
-    frame = nb.to_frame(made(), "simulated", draws=5)
-    assert frame.groupby("replicate")["row"].apply(list).tolist() == [[1, 2, 3, 4]] * 5
-    assert np.isfinite(frame["value"]).all()
-    if made is calls.prior:
-        drawn = samples(made()["prior_predictive"]["conc"])
-        np.testing.assert_array_equal(frame["value"][:4], drawn[0])
-
-
-def test_columns_of_the_data_with_the_name_of_a_result_keep_their_values():
-    frame = pd.DataFrame({"id": [1, 1], "time": [1.0, 5.0], "conc": [9.0, 6.0], "mean": [7.0, 7.0], "unit": ["a", "a"]})
-    doses = pd.DataFrame({"id": [1], "time": 0.0, "amt": 100.0})
-    units = {"time": "h", "conc": "mg/L"}
-    new = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses, units=units)
-    found = nb.to_frame(calls.tree(), "predictions", new)
-    assert (found["mean_data"].tolist(), found["unit_data"].tolist()) == ([7.0, 7.0], ["a", "a"])
-    assert found.attrs["units"] == units | {"tad": "h"}
-
-
-def test_what_belongs_to_the_population_takes_no_data():
-    with pytest.raises(nb.ModelError, match="'parameters' is of the population, and takes no data="):
-        nb.to_frame(calls.tree(), "parameters", calls.data())
-
-
-@pytest.mark.parametrize("what", ["parameters", "population", "etas", "individual", "predictions", "simulated"])
-@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
-def test_a_table_reads_back_the_same(tmp_path, what, ending):
-    frame, path = nb.to_frame(calls.tree(), what), tmp_path / f"t.{ending}"
-    nb.write_table(frame, path)
-    text = {name: str for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])}
-    options = {"sep": "\t" if ending == "tsv" else ",", "dtype": text}
-    again = (
-        pd.read_parquet(path)
-        if ending == "parquet"
-        else pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
-    )
-    assert_frame_equal(
-        again.fillna({c: "" for c in text}), frame.fillna({c: "" for c in text}), check_dtype=False, check_exact=True
-    )
-    if ending == "parquet":
-        assert again.attrs == frame.attrs
-
-
-def test_a_table_is_there_whole_or_not_at_all(tmp_path):
-    (tmp_path / "t.csv").write_text("before")
-    with pytest.raises(nb.FileError, match=r"t.csv exists"):
-        nb.write_table(calls.doses(), tmp_path / "t.csv", force=False)
-    with pytest.raises(nb.FileError, match=r"t.xlsx: a table is written as .csv, .tsv, .parquet; name the file so"):
-        nb.write_table(calls.doses(), tmp_path / "t.xlsx")
-    with pytest.raises(ValueError, match="Could not convert"):
-        nb.write_table(pd.DataFrame({"x": [object(), 1]}), tmp_path / "t.parquet")
-    assert (tmp_path / "t.csv").read_text() == "before"
-    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+def test_inputs_have_the_names_of_the_data():
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "dose": [0.0, 4.0, 8.0, 2.0], "y": 1.0})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id", inputs="dose")
+    model = nb.Model(Emax(), "e0 ~ 1", "emax ~ 1", "ec50 ~ 1", inputs={"concentration": "dose"})
+    tree = stated(model, data, theta_e0=[1.0], theta_emax=[np.log(10.0)], theta_ec50=[np.log(4.0)])
+    found = nb.predict(tree, pd.DataFrame({"dose": [4.0, 12.0]}), groups="none")["posterior"]["f_y"]
+    assert found.to_numpy().ravel() == pytest.approx([6.0, 8.5], rel=1e-12)
+    with pytest.raises(nb.DataError, match="no column 'dose', which the model reads"):
+        nb.predict(tree, pd.DataFrame({"concentration": [4.0]}), groups="none")

@@ -10,8 +10,9 @@ from scipy import stats
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes.app import arguments, statement, toml
+from nlmebayes.app import arguments, statement
 from nlmebayes.evaluation import storage
+from nlmebayes.files import toml
 from nlmebayes.parameter.laws import Between
 
 P = nb.Prior

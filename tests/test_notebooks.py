@@ -31,6 +31,7 @@ SECTIONS = [
     "What could be wrong",
 ]
 FULL = "settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)\n"
+MAXIMUM = 'nb.fit(model, training, method="ml")'  # of a notebook that samples nothing
 SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)\n"
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -81,7 +82,7 @@ def test_uses_public_names_only(path):
 def runs_to_a_forecast(path, capsys, monkeypatch):
     """The notebook on short chains, as a module of its own; figures are closed by the caller."""
     text = read(path)
-    assert text.count(FULL) == 1
+    assert text.count(FULL) == (0 if MAXIMUM in text else 1)
     module = types.ModuleType("notebook")
     monkeypatch.setitem(sys.modules, "notebook", module)  # as __main__ is: classes of the notebook are found there
     notebook = vars(module)

@@ -10,11 +10,13 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import EffectCompartment, LinearMixed, OneCompartment
+from nlmebayes.design.performance import Studies
 from nlmebayes.parameter.units import time_of
 from nlmebayes.plot import trends
 
 UNITS = {"time": "h", "conc": "mg/L", "wt": "kg"}
 CL, V = 3.0, 30.0
+EXPONENT = "cl: log(wt / 70)"
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +73,13 @@ def plans():
     return [nb.Regimen(amount, start=24.0, every=12.0, doses=2, duration=1.0) for amount in (100.0, 200.0)]
 
 
+def planned():
+    doses = {"time": 0, "amt": 100, "duration": 1}
+    arms = [nb.Arm(4, [0.5, (2, 3), 12], doses=doses, covariates={"wt": 70.0}, lloq=0.5),
+            nb.Arm(4, [6, 24], doses=doses, covariates={"wt": 50.0}, name="light")]  # fmt: skip
+    return nb.Design(arms)
+
+
 PICTURES = {  # what makes it of a tree and of a forecast, and names of axes that it has
     "data": (lambda t, f, **o: nb.plot.data(nb.training_dataset(t), by="wt", **o),
              {"time (h)", "conc (mg/L)", "conc (mg/L), logarithmic"}),
@@ -86,6 +95,9 @@ PICTURES = {  # what makes it of a tree and of a forecast, and names of axes tha
     "shrinkage": (lambda t, f, **o: nb.plot.shrinkage(t, effect="v", **o),
                   {"deviation of v from the typical one", "id"}),
     "influence": (lambda t, f, **o: nb.plot.influence(t, **o), {"estimate less that without the id (standard errors)"}),
+    "design": (lambda t, f, **o: nb.plot.design(t, planned(), **o), {"time (h)", "conc (mg/L)"}),
+    "power": (lambda t, f, **o: nb.plot.power(nb.information(t, planned()), EXPONENT, **o),
+              {"subjects", f"power to tell {EXPONENT} from 0"}),
     "forecast": (lambda t, f, **o: nb.plot.forecast(f, **o), {"time (h)", "conc (mg/L)"}),
     "doses": (lambda t, f, **o: nb.plot.doses(f, plans(), [nb.Trough(1, 5), nb.AUC(5, 50)], **o),
               {"time (h)", "conc (mg/L)"}),
@@ -108,6 +120,57 @@ def test_a_picture_says_what_it_shows(draw, names, kinetics, forecast):
     assert draw(kinetics, forecast, ax=axes) is other
     with pytest.raises(nb.ModelError, match=f"has {len(shown)} panels; got {len(shown) + 1} axes"):
         draw(kinetics, forecast, ax=plt.subplots(1, len(shown) + 1)[1])
+
+
+def test_a_planned_study_is_drawn_over_what_its_subjects_are_expected_to_have(kinetics):
+    """Medians by the closed form, for covariates of each arm; windows, limits and samples stand as planned."""
+    numbers = (figure := nb.plot.design(kinetics, planned())).numbers
+    for arm, wt, axis in zip(("1", "light"), (70.0, 50.0), figure.axes, strict=True):
+        part = numbers[numbers["arm"] == arm]
+        expected = infused(part["x"].to_numpy(), CL * (wt / 70) ** 0.75)
+        assert part["median"].to_numpy()[1:] == pytest.approx(expected[1:], rel=0.1)
+        assert {0.0, 1.0} <= set(part["x"])
+        where = {line.get_label(): line for line in axis.lines}["samples of each subject"]
+        assert where.get_xdata().tolist() == {"1": [0.5, 12.0], "light": [6.0, 24.0]}[arm]
+    assert "sampling window, a sample each" in figure.axes[0].get_legend_handles_labels()[1]
+    assert "lower limit of quantification" not in figure.axes[1].get_legend_handles_labels()[1]
+    twice = nb.plot.design(kinetics, nb.Design([planned().arms[0].but(times=[1, 6, 6])]))
+    assert [text.get_text() for text in twice.axes[0].texts] == ["×2"]
+
+
+@pytest.mark.parametrize("outcome", ["conc", ""])
+def test_what_one_more_sample_would_add_stands_below_the_course(outcome, kinetics):
+    gains = pd.DataFrame({"outcome": outcome, "time": [0.0, 6.0, 24.0], "gain": [0.0, 0.5, 0.2]})
+    figure = nb.plot.design(kinetics, planned(), sensitivity=gains)
+    assert [axis.get_ylabel() for axis in figure.axes] == ["conc (mg/L)", "", "gain", ""]
+    assert figure.axes[3].lines[0].get_ydata().tolist() == [0.0, 0.5, 0.2]
+    with pytest.raises(nb.ModelError, match="sensitivity has the columns outcome, time, gain"):
+        nb.plot.design(kinetics, planned(), sensitivity=gains[["time"]])
+    with pytest.raises(nb.ModelError, match="sensitivity says nothing of 'conc'; there are effect"):
+        nb.plot.design(kinetics, planned(), sensitivity=gains.assign(outcome="effect"))
+
+
+def test_power_is_that_of_designs_of_as_many_subjects(kinetics):
+    """The curve beside the information of larger designs; points of simulated studies where they were made."""
+    told = nb.information(kinetics, planned())
+    wide = planned().but(covariates={"wt": [40.0, 100.0]})
+    each = {"two weights": told, "wide": nb.information(kinetics, wide)}
+    estimates = pd.DataFrame({"quantity": EXPONENT, "value": [1.0, 0.1], "se": [0.2, 0.2]})
+    none = pd.DataFrame(columns=["quantity", "ratio", "df"])
+    figure = nb.plot.power(each, "cl: log(wt/70)", wanted=0.9, studies=[Studies(estimates, none, {}, {}, 16, 0.9)])
+    numbers = figure.numbers
+    assert set(numbers["design"]) == {*each, "simulated"}
+    for name, plan in (("two weights", planned()), ("wide", wide)):
+        enough = each[name].subjects_for(EXPONENT, 0.9)
+        assert f"{name}, {enough} subjects reach it" in figure.axes[0].get_legend_handles_labels()[1]
+        part = numbers[numbers["design"] == name]
+        row = part.iloc[(part["subjects"] - 40).abs().argmin()]
+        n = int(row["subjects"]) // 2 * 2
+        exact = nb.information(kinetics, plan.but(n=n // 2)).power(EXPONENT)
+        assert np.interp(n, part["subjects"], part["power"]) == pytest.approx(exact, abs=2e-3)
+    assert numbers[numbers["design"] == "simulated"][["subjects", "power"]].to_numpy().tolist() == [[16, 0.5]]
+    with pytest.raises(nb.ModelError, match="no quantity 'clearance'; there are cl"):
+        nb.plot.power(told, "clearance")
 
 
 def infused(t, cl=CL, v=V):

@@ -300,7 +300,7 @@ def test_of_many_records_slopes_by_differences_agree(monkeypatch):
     _, tree = rates(nb.Proportional(), np.linspace(1.0, 3.0, 24), sigma_y_b=0.2)
     exact = nb.residuals(tree, replicates=20)
     monkeypatch.setattr(linearised, "MANY", 2)
-    monkeypatch.setattr(Linearised, "_exact", None)
+    monkeypatch.setattr(Linearised, "_of_records", None)
     other = nb.residuals(tree, replicates=20)
     assert other["CWRES"].to_numpy() == pytest.approx(exact["CWRES"].to_numpy(), abs=1e-6)
 

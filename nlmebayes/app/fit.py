@@ -8,8 +8,8 @@ import arviz_plots
 import matplotlib.pyplot as plt
 
 import nlmebayes as nb
-from nlmebayes.app import statement, toml
-from nlmebayes.files import trees, whole
+from nlmebayes.app import statement
+from nlmebayes.files import toml, trees, whole
 
 READ_AS = "nlmebayes_data"  # attribute of the tree: how its data were read, for predict
 OWN = (

@@ -4,9 +4,9 @@ import numpy as np
 
 from nlmebayes.criticism import exchangeability, independence
 from nlmebayes.criticism.mends import Mends
-from nlmebayes.criticism.replicates import Study, spread
+from nlmebayes.criticism.replicates import Study
 from nlmebayes.criticism.unused import columns_of
-from nlmebayes.evaluation.evaluator import effects
+from nlmebayes.evaluation.evaluator import effects, spread
 from nlmebayes.evaluation.fitted import Fitted
 
 DRAWS = 100  # of the posterior, each of which has p-values of its own

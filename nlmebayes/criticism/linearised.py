@@ -102,15 +102,19 @@ class Linearised:
 
     def at(self, u):
         """The `Place` of effects u (column,)."""
-        linear = self.problem.linear(self._x(u)[None], self.factor)
-        f, slopes = self._differences(linear) if self._by_differences else self._exact(linear[0].T)
+        ((f, slopes),) = self.around(self.problem.linear(self._x(u)[None], self.factor))
         return Place(u, f, {name: g @ self.loads for name, g in slopes.items()})
 
-    def _exact(self, linear):
-        """Predictions by outcome (record,), and their slopes in the linear predictors (parameter, unit), sparse."""
+    def around(self, linear):
+        """At linear predictors (place, unit, parameter), for each place: predictions by outcome (record,), and their
+        slopes in the linear predictors, sparse (record, unit and parameter)."""
+        if self._by_differences:
+            return [self._differences(each[None]) for each in linear]
         rows, weights = self._rows
-        f, slope = self.differentiate(np.repeat(linear[None], rows, axis=0), weights)
-        return {name: values[0] for name, values in f.items()}, self._of_records(slope)
+        many = np.repeat(np.ascontiguousarray(linear.transpose(0, 2, 1)), rows, axis=0)
+        f, slope = self.differentiate(many, {name: np.tile(w, (len(linear), 1)) for name, w in weights.items()})
+        starts = rows * np.arange(len(linear))
+        return [({k: x[i] for k, x in f.items()}, self._of_records(slope[i : i + rows])) for i in starts]
 
     @cached_property
     def _by_differences(self):

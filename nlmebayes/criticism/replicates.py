@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nlmebayes.errors import ModelError, warn
-from nlmebayes.evaluation.evaluator import Draws, effects, evaluator, middle
+from nlmebayes.evaluation.evaluator import Draws, effects, evaluator, middle, spread
 from nlmebayes.evaluation.measurement import measure
 from nlmebayes.evaluation.prediction import unsolved
 from nlmebayes.formula.design import Design
@@ -95,10 +95,3 @@ def study_of(known, data=None):
             "data with blq='M3'"
         )
     return Study(known.model, data, known.design(data), known.draws_of(data.outcomes))
-
-
-def spread(draws, many):
-    """So many draws, evenly spaced among those that there are, or all of them again and again."""
-    if many <= draws.size:
-        return draws.take(np.linspace(0, draws.size - 1, many).astype(int))
-    return draws.take(np.resize(np.arange(draws.size), many))

@@ -12,11 +12,11 @@ from nlmebayes.criticism.limits import Limit
 from nlmebayes.criticism.linearised import Linearised, weighted
 from nlmebayes.criticism.loo import loo_pit
 from nlmebayes.criticism.npde import ABOVE, MEASURED, errors, inside, randomised
-from nlmebayes.criticism.replicates import spread, study_of
+from nlmebayes.criticism.replicates import study_of
 from nlmebayes.criticism.tad import since_dose
 from nlmebayes.data.validate import RESERVED
 from nlmebayes.errors import ModelError, warn
-from nlmebayes.evaluation.evaluator import effects
+from nlmebayes.evaluation.evaluator import effects, spread
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Data, Model

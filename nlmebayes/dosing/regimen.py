@@ -94,6 +94,14 @@ class Regimen:
     def parts(self):
         return (self,)
 
+    @property
+    def records(self):
+        """The doses as records, in the words of NONMEM; one that does not say when it starts, from 0."""
+        given = {"amt": float(self.amount * self.salt)} | ({"duration": self.infusion} if self.infusion else {})
+        given |= {} if self.state is None else {"state": self.state}
+        steady = {"ss": 1.0, "ii": self.every} if self.steady else {}
+        return [{"time": float(t)} | given | (steady if i == 0 else {}) for i, t in enumerate(self.times)]
+
     def __str__(self):
         return self.worded()
 
@@ -136,6 +144,7 @@ class Plan:
         """Of one dose of the last part."""
         return self.parts[-1].amount
 
+    records = property(lambda self: [dose for part in self.parts for dose in part.records])
     start = property(lambda self: self.parts[0].start)
     every = property(lambda self: self.parts[-1].every)
     infusion = property(lambda self: self.parts[-1].infusion)

@@ -69,6 +69,13 @@ class Draws:
         return scale * (np.linalg.cholesky(self.corr[level]) if level in self.corr else np.eye(scale.shape[1]))
 
 
+def spread(draws, many):
+    """So many draws, evenly spaced among those that there are, or all of them again and again."""
+    if many <= draws.size:
+        return draws.take(np.linspace(0, draws.size - 1, many).astype(int))
+    return draws.take(np.resize(np.arange(draws.size), many))
+
+
 def middle(population):
     """One population: the mean of the draws, with the SDs and correlations of effects at their mean."""
     if population.size == 1:
@@ -120,6 +127,11 @@ def effects(design, draws: Draws, rng):
         values = _walked(level, draws, values) if level.name == draws.drift else values
         eta[level.name] = keep_known(level, draws, values)
     return eta
+
+
+def no_effects(design, draws: Draws):
+    """Random effects of zero: those of typical people."""
+    return {v.name: np.zeros((draws.size, len(v.labels), len(v.effects))) for v in design.levels}
 
 
 def _walked(level, draws, steps):

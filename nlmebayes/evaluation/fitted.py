@@ -61,9 +61,13 @@ class Fitted:
         if data is self.training_data:
             return self.training
         if id(data) not in self.designs:
-            self.same_outcomes(data)
-            self.designs[id(data)] = data, resolve(self.model, data, self.training)
+            self.designs[id(data)] = data, self.resolved(data)
         return self.designs[id(data)][1]
+
+    def resolved(self, data):
+        """The design of data that are looked at once, and not kept."""
+        self.same_outcomes(data)
+        return resolve(self.model, data, self.training)
 
     def same_outcomes(self, data):
         """New data measure what the training data did."""

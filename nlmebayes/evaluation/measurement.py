@@ -182,7 +182,7 @@ def whitening(residual, f, s, observed, dense):
 
     A censored record, of the log-density ``dense``, tells what the probability of its limit does: -(log Phi(x))''.
     """
-    scale = np.exp(_log_precisions(residual.alone, f, parts_at(residual.alone, s, observed))) * np.sqrt(2 * np.pi)
+    scale = np.exp(precisions(residual.alone, f, parts_at(residual.alone, s, observed))) * np.sqrt(2 * np.pi)
     r = series.correlations(np.reshape(s["rho"], (-1, 1)), observed.columns["gap"])
     hidden = dense[:, observed.censored]
     x = special.ndtri_exp(np.minimum(hidden, -1e-12))
@@ -220,7 +220,7 @@ def slopes(residual, f, s, observed, positive=False):
             value, slope, curvature = compute(*given, at, *own)
             if not (censored or _expects(residual)):
                 named = dict(zip(parts, own, strict=True))
-                scatter = np.exp(-_log_precisions(residual, at, named)) / np.sqrt(2 * np.pi)
+                scatter = np.exp(-precisions(residual, at, named)) / np.sqrt(2 * np.pi)
                 apart = np.exp(scatter / at) if residual.positive else None
                 pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
                 curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
@@ -246,10 +246,10 @@ def log_precisions(residual, f, s, observed=None):
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
     # of a part with a formula the mean is that on the formula's scale
     mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
-    return _log_precisions(residual, f[None], mean)[0]
+    return precisions(residual, f[None], mean)[0]
 
 
-def _log_precisions(residual, f, parts):
+def precisions(residual, f, parts):
     return _height(residual, shapes_of(parts))(f, *parts.values())
 
 
@@ -276,7 +276,7 @@ def distances(residual, f, s, observed, positive=False):
     share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
     parts = parts_at(residual, _one(s), observed)
-    each = np.exp(_log_precisions(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
+    each = np.exp(precisions(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found
 

@@ -6,31 +6,37 @@ side).
 """
 
 from dataclasses import replace
+from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
 import xarray as xr
 from pytensor.graph.replace import clone_replace
 
-from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked
+from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked, instance
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import storage
-from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper
+from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper, no_effects
 from nlmebayes.evaluation.fitted import fitted
+from nlmebayes.evaluation.frames import as_dataset
 from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.model.agreement import check_doses, check_names
 from nlmebayes.model.build import assemble, coordinates, designed
 from nlmebayes.model.model import Data, Model
 from nlmebayes.runtime.threads import in_turns
 
+Frame = Annotated[pd.DataFrame, instance("a DataFrame with the columns of the training data", pd.DataFrame)]
+Groups = Literal["all", "none"]
+NONE = "none"
 NAMED = 5  # subjects without a prediction that are named
 
 
 @checked
 def predict(
-    tree: Tree, data: Data | None = None, *, redraw: Switch = False, random_seed: Seed | None = None,
-    model: Model | None = None,
+    tree: Tree, data: Data | Frame | None = None, *, redraw: Switch = False, groups: Groups = "all",
+    random_seed: Seed | None = None, model: Model | None = None,
 ):  # fmt: skip
     """Posterior prediction for any data.
 
@@ -38,14 +44,19 @@ def predict(
     ----------
     tree : DataTree
         From `fit`, `forecast` or `population`.
-    data : Dataset, optional
-        New data (``data.over(time=...)`` for a grid); by default those that the tree was made on. Units and groups
+    data : Dataset or DataFrame, optional
+        New data (``data.over(time=...)`` for a grid); by default those that the tree was made on. A DataFrame has the
+        columns of the training data, and a prediction for each of its rows: measurements in it are not read, doses are
+        those that its subjects have in the training data. Units and groups
         with a label that the tree knows keep their draws; others are drawn from the population of each draw. One who
         is in another group now (a patient in another centre) is known by its label, unless that was declared within
         the group (``levels=("centre", "centre/id")``): then it is another one's.
     redraw : bool
         Draw the effects of known groups anew too: replicates of the study with other individuals, as a visual
         predictive check needs them.
+    groups : {"all", "none"}
+        Whether random effects are those of all groups, or zero: predictions of typical people. A DataFrame then needs
+        no columns of groups.
     random_seed : int, optional
     model : Model, optional
         That of the tree, where its structure cannot be imported again; by default the one stored in it.
@@ -64,11 +75,20 @@ def predict(
         The tree was made with another model.
     DataError, FormulaError
         The data lack what the model reads.
+
+    Examples
+    --------
+    >>> nb.predict(tree, pd.DataFrame({"age": [50, 60], "sex": "f"}), groups="none")  # doctest: +SKIP
     """
-    return predicted(fitted(tree, model), data, redraw=redraw, random_seed=random_seed)
+    known = fitted(tree, model)
+    if redraw and groups == NONE:
+        raise ModelError("predict: groups='none' has no effects that could be drawn anew; leave redraw=True out")
+    if isinstance(data, pd.DataFrame):
+        data = as_dataset(known, data, alone=groups == NONE)
+    return predicted(known, data, redraw=redraw, typical=groups == NONE, random_seed=random_seed)
 
 
-def predicted(known, data=None, *, redraw=False, random_seed=None):
+def predicted(known, data=None, *, redraw=False, typical=False, random_seed=None):
     """`predict` of a tree that was read, a `Fitted`."""
     data = known.data if data is None else known.completed(data)
     design, draws = known.design(data), known.draws_of(data.outcomes)
@@ -79,12 +99,15 @@ def predicted(known, data=None, *, redraw=False, random_seed=None):
         _same_patient(data, known.data, draws.drift)
     sizes = known.posterior.sizes["chain"], known.posterior.sizes["draw"]
     rng = np.random.default_rng(random_seed)
-    eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
+    if typical:
+        eta = no_effects(design, draws)
+    else:
+        eta = effects(design, replace(draws, eta={}, groups={}) if redraw else draws, rng)
     phi, f, _ = evaluator(known.model, design)(draws.theta, eta)
     for line in unsolved(design, f):
         warn(f"predict: {line}")
     posterior = labelled(design, draws, eta, phi, f, sizes)
-    past = {} if redraw else _past(known, draws, data, f)
+    past = {} if redraw or typical else _past(known, draws, data, f)
     groups = observe(known.model, design, f, draws.sigma, sizes, rng, past=past)
     return storage.attach(as_tree({"posterior": posterior} | groups), known.model, data, known.training_data)
 

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Kind, Seed, Tree, checked
-from nlmebayes.data.validate import DataError
-from nlmebayes.errors import ModelError, warn
+from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.evaluation.refusals import REFUSED, why
 from nlmebayes.forecasting import plausibility
 from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
 from nlmebayes.forecasting.options import Method, Options
-from nlmebayes.formula import FormulaError
 from nlmebayes.individuals.modes import climbed_soon, climbed_well, elsewhere
 from nlmebayes.model.model import Data, Model
 from nlmebayes.populations import stated
@@ -33,7 +32,6 @@ def _client(value):
 
 
 Client = Annotated[object, Kind("a client with map and gather, such as distributed.Client()", _client)]
-REFUSED = (ModelError, DataError, FormulaError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +120,6 @@ def _some(ready, data, method, options, labels, seed):
         except Exception as error:  # whatever it is, the next patient is forecast
             failures[label] = why(error)
     return Forecasts(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), trees, failures)
-
-
-def why(error):
-    """What the library refuses in its own words; anything else with its kind."""
-    return str(error) if isinstance(error, REFUSED) else f"{type(error).__name__}: {error}"
 
 
 def _means(tree, ready, patient, label):

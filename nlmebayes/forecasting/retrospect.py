@@ -7,7 +7,7 @@ import pandas as pd
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, Whole, checked
 from nlmebayes.errors import ModelError
-from nlmebayes.forecasting.batches import why
+from nlmebayes.evaluation.refusals import why
 from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.model.model import Data, Model

@@ -4,6 +4,7 @@ Every node of what it finds is on the list `NODES`. `nlmebayes.formula.evaluate`
 """
 
 import ast
+import sys
 from dataclasses import dataclass, field
 
 from nlmebayes.formula import functions
@@ -17,6 +18,7 @@ OPERATORS = (
 NODES = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.Call, ast.Name, ast.Constant)
 WORDS = ("True", "False", "None", "and", "or", "not")  # Python's, and no columns
 DEEPEST = 100  # nodes inside nodes
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Expression:
     def learns(self):
         """(text, columns) of each transform inside that depends on the data it sees first."""
         calls = [n for n in ast.walk(self.node) if isinstance(n, ast.Call) and n.func.id in functions.STATEFUL]
-        return tuple((ast.unparse(n), _columns(n)) for n in calls)
+        return tuple((ast.unparse(n), columns(n)) for n in calls)
 
     @property
     def counted_from(self):
@@ -63,10 +65,18 @@ def braces(tokens, start):
     return _expression(ast.Call(ast.Name("I"), [_tree(tokens[start + 1 : end])], [])), end + 1
 
 
+def tree(tokens):
+    """Python's tree of tokens that are arithmetic on names, every node of which is on the list."""
+    node = _tree(tokens)
+    _shallow(node)
+    _check(node)
+    return node
+
+
 def _expression(node):
     _shallow(node)
     _check(node, outermost=True)
-    return Expression(ast.unparse(node), _columns(node), node.func.id, node)
+    return Expression(ast.unparse(node), columns(node), node.func.id, node)
 
 
 def _name(name):
@@ -115,7 +125,7 @@ def _shallow(node):
     raise FormulaError(f"is nested more than {DEEPEST} deep")
 
 
-def _columns(node):
+def columns(node):
     """Columns that a node reads, in order of appearance."""
     return tuple(dict.fromkeys(_reads(node)))
 
@@ -138,6 +148,8 @@ def _check(node, *, outermost=False, compared=False):
         text = isinstance(node.value, str) and compared
         if not text and (isinstance(node.value, bool) or not isinstance(node.value, int | float)):
             raise FormulaError(f"{node.value!r} stands where a number or a column belongs; write I(sex == 'F')")
+        if not text and abs(node.value) > LARGEST:
+            raise FormulaError(f"a number is larger than {LARGEST:.3g}")
     elif isinstance(node, ast.Call):
         _check_call(node, outermost)
     elif not isinstance(node, ast.Name):
@@ -163,7 +175,7 @@ def _check_call(node, outermost):
     if name in functions.LITERALS:
         own = node.args[:1]
         options(node)
-        if not own or not _columns(own[0]):
+        if not own or not columns(own[0]):
             raise FormulaError(f"{text}: {name}() of which column?")
     else:
         own, count = node.args, functions.ARGUMENTS.get(name, 1)

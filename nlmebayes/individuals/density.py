@@ -175,8 +175,10 @@ class Density:
         names = [p.name for p in self.model.structure.parameters]
         found = np.zeros((*self.base.shape, self.size))
         chol = {level.name: self.population.cholesky(level.name) for level, _ in self.unknown}
+        members = {level.name: _members(level) for level, _ in self.unknown}
         for level, g, j, subject, column in self.columns:
-            units = np.flatnonzero(np.isin(level.of_unit, self._moved(level, g)) & (self.of_unit == subject))
+            units = np.concatenate([members[level.name][h] for h in self._moved(level, g)])
+            units = units[self.of_unit[units] == subject]
             for k, effect in enumerate(level.effects):
                 factor = chol[level.name][:, k, j]
                 found[:, names.index(effect.parameter), units, column] += factor[:, None] * level.z[units, k]
@@ -313,3 +315,9 @@ class Density:
         owner = self.of_unit[np.argmax(level.of_unit == g)]
         own = [h for h in range(len(level.labels)) if self.of_unit[np.argmax(level.of_unit == h)] == owner]
         return [h for h in own if h >= g]
+
+
+def _members(level):
+    """Units of each group of a level."""
+    ends = np.cumsum(np.bincount(level.of_unit, minlength=len(level.labels)))[:-1]
+    return np.split(np.argsort(level.of_unit, kind="stable"), ends)

@@ -175,20 +175,33 @@ class Integral:
 
     def local(self, x, steps):
         """`Local` about x; ``steps`` (coordinate,) are those of the fixed effects."""
-        value, own = self.records(x), self.own
-        n, steps = len(own), np.where(own < len(self.coordinates.theta), steps[own], CURVED)
-        slope, curvature = np.zeros((*value.shape, n)), np.zeros((*value.shape, n, n))
-        moves = np.zeros((n, len(x)))
-        moves[np.arange(n), own] = steps
-        up, down = [self.records(x + move) for move in moves], [self.records(x - move) for move in moves]
+        value, slope, (moves, up, down) = self._sloped(x, steps)
+        n, steps = len(self.own), moves[:, self.own].sum(axis=1)
+        curvature = np.zeros((*value.shape, n, n))
         with np.errstate(invalid="ignore"):
             for a in range(n):
-                slope[..., a] = (up[a] - down[a]) / (2 * steps[a])
                 curvature[..., a, a] = (up[a] - 2 * value + down[a]) / steps[a] ** 2
                 for b in range(a):
                     both = self.records(x + moves[a] + moves[b]) - up[a] - up[b] + value
                     curvature[..., a, b] = curvature[..., b, a] = both / (steps[a] * steps[b])
-        return Local(x, value, own, *(np.where(np.isfinite(each), each, 0.0) for each in (slope, curvature)))
+        return Local(x, value, self.own, slope, np.where(np.isfinite(curvature), curvature, 0.0))
+
+    def sloped(self, x, steps):
+        """Log-densities of the records of each part at x, (part, outer node, node), and their slopes in the coordinates
+        that are ``own``, (..., own), as `Weighed.scores` takes them."""
+        return self._sloped(x, steps)[:2]
+
+    def _sloped(self, x, steps):
+        """The same, and moves (own, coordinate), with the log-densities up and down each of them."""
+        value, own = self.records(x), self.own
+        moves = np.zeros((len(own), len(x)))
+        moves[np.arange(len(own)), own] = np.where(own < len(self.coordinates.theta), steps[own], CURVED)
+        up, down = [self.records(x + move) for move in moves], [self.records(x - move) for move in moves]
+        slope = np.zeros((*value.shape, len(own)))
+        with np.errstate(invalid="ignore"):
+            for a, k in enumerate(own):
+                slope[..., a] = (up[a] - down[a]) / (2 * moves[a, k])
+        return value, np.where(np.isfinite(slope), slope, 0.0), (moves, up, down)
 
     def _normal(self, name, factor, x):
         """Standardised effects u at the nodes and their log-densities."""

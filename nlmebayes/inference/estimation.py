@@ -43,9 +43,7 @@ def estimated(model, data, method, *, random_seed=None):
     """
     design = designed(model, data, measured=True)
     storage.statement(model)
-    for name, matrix in design.fixed.items():
-        if any(matrix.smooths):
-            raise ModelError(f"{name} has a smooth s(), whose coefficients have a law of their own: take method='nuts'")
+    refuse_smooths(design)
     for doubt in doubts(model, design):
         warn(doubt)
     found = pilot(model, design)
@@ -66,6 +64,24 @@ def estimated(model, data, method, *, random_seed=None):
     else:
         best = search.maximum(x, found.eta)
     return _tree(model, data, design, best, random_seed, more, laws)
+
+
+def refuse_smooths(design):
+    """A model whose coefficients have a law of their own has no likeliest population here."""
+    for name, matrix in design.fixed.items():
+        if any(matrix.smooths):
+            raise ModelError(f"{name} has a smooth s(), whose coefficients have a law of their own: take method='nuts'")
+
+
+def maximum_from(model, design, data, population, eta, *, method="ml", errors=None):
+    """`Maximum` by a search from a population, one of `Draws`, and effects by level: of simulated data, from the truth.
+
+    ``errors`` (fixed effect,) are about theirs.
+    """
+    search = Search(model, design, data, errors)
+    if method == "map":
+        search.added = Penalty(assemble(model, design)[1].laws, search.coordinates, design)
+    return search.maximum(search.coordinates.vector(population)[0], eta)
 
 
 def started(coordinates, found):
@@ -89,7 +105,7 @@ def _tree(model, data, design, best, seed, more, laws):
     phi, f, _ = evaluator(model, design)(population.theta, best.effects)
     told = {"posterior": prediction.labelled(design, population, best.effects, phi, f, (1, 1))}
     told |= prediction.observe(model, design, f, population.sigma, (1, 1), rng)
-    told |= {ESTIMATES: _estimates(model, design, best), MARGINAL: _marginal(best)}
+    told |= {ESTIMATES: estimates(model, design, best), MARGINAL: _marginal(best)}
     tree = storage.attach(prediction.as_tree(told), model, data)
     tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best) | more)
     tree.attrs[storage.LAWS] = storage.written_laws(laws)
@@ -111,7 +127,7 @@ def _marginal(best):
     return xr.Dataset({name: (level, x) for name, x in values.items()}, coords={level: labels})
 
 
-def _estimates(model, design, best):
+def estimates(model, design, best):
     """Estimates with their errors, by the names that a summary gives them."""
     c, x = best.population.coordinates, best.x
     rows = np.concatenate([x[None], x + STEP * np.eye(len(x)), x - STEP * np.eye(len(x))])

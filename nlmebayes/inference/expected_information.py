@@ -21,6 +21,7 @@ from scipy import linalg, sparse
 from scipy.sparse import csgraph
 
 from nlmebayes.inference.gauss_newton import GaussNewton
+from nlmebayes.inference.normal_law import information
 from nlmebayes.inference.pilot import numbers_of, parts_of
 from nlmebayes.model.build import independent
 from nlmebayes.model.hierarchy import fixed_prior, scale_of_data
@@ -269,17 +270,16 @@ class _Records:
     def of_block(self, here):
         """Information of the records of a block."""
         fixed, changes = self.slopes[0][here], self._changes(here)
-        inverse, terms = np.linalg.inv(self._variance(here)), fixed.shape[1]
-        found = np.zeros((terms + len(changes),) * 2)
-        found[:terms, :terms] = fixed.T @ inverse @ fixed
-        found[terms:, terms:] = _traces(inverse, changes)
-        return found
+        slopes = np.concatenate([fixed, np.zeros((len(here), len(changes)))], axis=1)
+        still = [np.zeros((len(here), len(here)))] * fixed.shape[1]  # the reduced matrix: variances stay
+        return information(slopes, self._variance(here), [*still, *changes])
 
     def of_variances(self, here, moved):
         """Information of variances on directions of the fixed effects, and then on all that they depend on otherwise;
         ``moved``: pairs of the same records a step along each direction, and back."""
-        along = [(one._random(here) - other._random(here)) / (2 * AWAY) for one, other in moved]
-        return _traces(np.linalg.inv(self._variance(here)), [*along, *self._changes(here)])
+        changes = [(one._random(here) - other._random(here)) / (2 * AWAY) for one, other in moved]
+        changes += self._changes(here)
+        return information(np.zeros((len(here), len(changes))), self._variance(here), changes)
 
     def _random(self, here):
         """Covariance of the records of a block through random effects."""
@@ -303,12 +303,6 @@ class _Records:
                 cross = np.outer(g[:, j], g[:, k])
                 found.append(CORRELATION * (cross + cross.T) * same)
         return found + [np.diag(self.r[here] * each) for each in self.changes[here].T]
-
-
-def _traces(inverse, changes):
-    """tr(V^-1 A V^-1 B) / 2 of all pairs of changes."""
-    products = np.array([inverse @ change for change in changes]).reshape(len(changes), *inverse.shape)
-    return 0.5 * np.einsum("aij,bji->ab", products, products, optimize=True)
 
 
 def _pairs(level):

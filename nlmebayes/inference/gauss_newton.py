@@ -146,8 +146,9 @@ class GaussNewton:
             if drawn:
                 away = self.distance(o, here[0, 0], sigma)
                 s = np.where(np.abs(away) > OUTLYING, np.sqrt(w) * away, s)
-            known = np.isfinite(s) & np.isfinite(w) & np.isfinite(g).all(axis=1)
-            g, s, w = np.where(known[:, None], g, 0.0), np.where(known, s, 0.0), np.where(known, w, 0.0)
+            solved = np.isfinite(g).all(axis=1)
+            g, known = np.where(solved[:, None], g, 0.0), np.isfinite(s) & np.isfinite(w) & solved
+            s, w = np.where(known, s, 0.0), np.where(known, w, 0.0)  # of planned records nothing is known but slopes
             sums = sparse.csr_array((np.ones(len(o.unit)), (np.arange(len(o.unit)), o.unit)), (len(o.unit), units))
             slope[k] = ((g * s[:, None]).mean(axis=0) @ sums).T
             products = np.einsum("dnr,dmr,dr->nmr", g, g, w, optimize=True) / draws

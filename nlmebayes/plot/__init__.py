@@ -12,11 +12,13 @@ from nlmebayes.plot.distributions import priors
 from nlmebayes.plot.goodness import gof
 from nlmebayes.plot.groups import shrinkage
 from nlmebayes.plot.influence import influence
+from nlmebayes.plot.planned import design
+from nlmebayes.plot.power import power
 from nlmebayes.plot.random_effects import etas
 from nlmebayes.plot.records import data
 from nlmebayes.plot.regimens import doses, regimens
 
 __all__ = [
-    "comparison", "data", "doses", "etas", "fits", "forecast", "forest", "gof", "hysteresis", "influence", "prior",
-    "priors", "regimens", "shrinkage", "vpc",
+    "comparison", "data", "design", "doses", "etas", "fits", "forecast", "forest", "gof", "hysteresis", "influence",
+    "power", "prior", "priors", "regimens", "shrinkage", "vpc",
 ]  # fmt: skip

@@ -1,6 +1,5 @@
 """What covariates do to parameters and to an exposure: ratios to a reference person."""
 
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -8,15 +7,15 @@ import pandas as pd
 
 from nlmebayes.arguments import Name, Names, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
-from nlmebayes.criticism.replicates import spread
 from nlmebayes.errors import ModelError, warn
-from nlmebayes.evaluation.evaluator import evaluator
+from nlmebayes.evaluation.evaluator import evaluator, no_effects, spread
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model
 from nlmebayes.plot import moments, panels
 from nlmebayes.plot.labels import labels_of
 from nlmebayes.plot.panels import BLACK, BLUE, CI_PROB, GREY, RED, Places
+from nlmebayes.summaries.people import copies, covariates, label_of
 
 Exposure = Literal["auc", "peak", "trough"]
 DRAWS = 1000  # of the posterior
@@ -63,7 +62,7 @@ def forest(
     known = fitted(tree, model)
     if not at:
         raise ModelError("plot.forest: at names no covariate; write {'wt': [50, 90]}")
-    read = _read(known)
+    read = covariates(known)
     wanted = {name: values if isinstance(values, list) else [values] for name, values in at.items()}
     for name in wanted:
         if name not in read:
@@ -72,10 +71,9 @@ def forest(
     cases = [(None, None), *((name, value) for name, values in wanted.items() for value in values)]
     people = _people(known, [base | ({name: value} if name else {}) for name, value in cases])
     design, draws = known.design(people), spread(known.draws_of(people.outcomes), DRAWS)
-    none = {v.name: np.zeros((draws.size, len(v.labels), len(v.effects))) for v in design.levels}
-    phi, f, _ = evaluator(known.model, design)(draws.theta, none)
+    phi, f, _ = evaluator(known.model, design)(draws.theta, no_effects(design, draws))
     subject = design.units[people.subject].to_numpy()
-    first = [int(np.flatnonzero(subject == _label(i))[0]) for i in range(len(cases))]
+    first = [int(np.flatnonzero(subject == label_of(i))[0]) for i in range(len(cases))]
     values = {name: phi[name][:, first] for name in _parameters(known, parameters, wanted)}
     if exposure:
         values[exposure] = _exposures(people, outcome_of(people, outcome), f, exposure, len(cases))
@@ -83,23 +81,9 @@ def forest(
     return _drawn(table, labels_of(known, known.training_data), base, lines, ci_prob, ax)
 
 
-def _read(known):
-    """Parameters that read each covariate, by its name."""
-    found = {}
-    levels = known.training_data.levels
-    for formula in known.training.formulas:
-        for name in (n for n in formula.columns[0] if n not in levels):
-            found.setdefault(name, []).append(formula.parameter)
-    return found
-
-
 def _usual(data, name):
     values = data.observations.drop_duplicates(data.subject)[name].dropna()
     return float(values.median()) if pd.api.types.is_numeric_dtype(values) else values.mode().iloc[0]
-
-
-def _label(i):
-    return f"person {i}"
 
 
 def _people(known, cases):
@@ -110,26 +94,10 @@ def _people(known, cases):
         times = data.observations[data.time].to_numpy(float)
         start = data.doses[data.time].min() if len(data.doses) else times.min()
         data = data.over(**{data.time: moments.through(known, data, np.linspace(start, times.max(), POINTS))})
-    frames = {}
-    for name in ("observations", "doses", "events"):
-        frame = getattr(data, name)
-        copies = [_as(frame, data, i, case) for i, case in enumerate(cases)] if len(frame) else [frame]
-        frames[name] = pd.concat(copies, ignore_index=True)
-    return replace(data, **frames)
+    return copies(data, cases)
 
 
-def _as(frame, data, i, case):
-    """Rows of another person with other covariates; of categories the training data's are kept."""
-    changed = {name: pd.Series([value] * len(frame), index=frame.index, dtype=frame[name].dtype)
-               for name, value in case.items() if name in frame}  # fmt: skip
-    for name, values in changed.items():
-        if values.isna().any():
-            known = ", ".join(map(str, frame[name].cat.categories))
-            raise ModelError(f"plot.forest: {name} has no category {case[name]!r}; there are {known}")
-    return frame.assign(**changed, **{level: _label(i) for level in data.levels})
-
-
-def _parameters(known, wanted, covariates):
+def _parameters(known, wanted, asked):
     """Names of parameters to show, whose values are positive."""
     bounds = {p.name: p.scale.bounds[0] for p in known.model.parameters}
     for name in wanted:
@@ -137,7 +105,7 @@ def _parameters(known, wanted, covariates):
             raise ModelError(f"plot.forest: no parameter {name!r}; there are {', '.join(bounds)}")
         if bounds[name] < 0:
             raise ModelError(f"plot.forest: {name} may be negative, so that its ratios say nothing; leave it out")
-    touched = dict.fromkeys(p for c, names in _read(known).items() if c in covariates for p in names)
+    touched = dict.fromkeys(p for c, names in covariates(known).items() if c in asked for p in names)
     touched = [p for p in touched if p in bounds]  # and not the scatter
     left = [p for p in touched if bounds[p] < 0]
     if left and not wanted:
@@ -152,7 +120,7 @@ def _exposures(people, outcome, f, exposure, count):
     seen = people.observations[people.observations["outcome"] == outcome]
     found = []
     for i in range(count):
-        here = (seen[people.subject] == _label(i)).to_numpy()
+        here = (seen[people.subject] == label_of(i)).to_numpy()
         times, values = seen[people.time].to_numpy(float)[here], f[outcome][:, here]
         found.append({"auc": lambda v, t: np.trapezoid(v, t, axis=1), "peak": lambda v, t: v.max(axis=1),
                       "trough": lambda v, t: v[:, -1]}[exposure](values, times))  # fmt: skip

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytensor.tensor as pt
 
-from nlmebayes.criticism.replicates import spread
 from nlmebayes.dosing.regimen import acts, each_time
-from nlmebayes.evaluation.evaluator import UNCOMPILED, effects, evaluator
+from nlmebayes.evaluation.evaluator import UNCOMPILED, effects, evaluator, spread
 from nlmebayes.plot.panels import GRID
 from nlmebayes.runtime.threads import in_turns
 from nlmebayes.structure.structure import Named

@@ -7,9 +7,9 @@ import pandas as pd
 from scipy import stats
 
 from nlmebayes.arguments import Names, Share, Text, Tree, checked
-from nlmebayes.criticism.replicates import spread
 from nlmebayes.criticism.unused import columns_of
 from nlmebayes.errors import ModelError
+from nlmebayes.evaluation.evaluator import spread
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model

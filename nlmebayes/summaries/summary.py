@@ -42,14 +42,21 @@ def summarised(known, ci_prob=0.9):
 
 
 def _estimated(told, ci_prob):
-    """Columns of an estimate: its standard error, and Wald's interval, on the log scale of what is positive."""
-    value, se, positive = float(told["value"]), float(told["se"]), bool(told["positive"])
-    z = special.ndtri(tails(ci_prob)[1])
-    with np.errstate(over="ignore"):  # a bound at infinity is one
-        away = np.exp(z * se / value) if positive and value > 0 else z * se
-    low, high = (value / away, value * away) if positive and value > 0 else (value - away, value + away)
+    """Columns of an estimate: its standard error, and Wald's interval."""
+    value, se = float(told["value"]), float(told["se"])
+    low, high = wald(told, ci_prob)
     rse = 100 * se / abs(value) if value else np.nan
-    return {"sd": se, "rse_pct": rse, "eti_lb": low, "eti_ub": high, "ess_bulk": np.nan, "ess_tail": np.nan}
+    return {"sd": se, "rse_pct": rse, "eti_lb": float(low), "eti_ub": float(high), "ess_bulk": np.nan,
+            "ess_tail": np.nan}  # fmt: skip
+
+
+def wald(told, ci_prob):
+    """Bounds (quantity,) of Wald's intervals of estimates, on the log scale of what is positive."""
+    value, se = told["value"].to_numpy(), told["se"].to_numpy()
+    z, log = special.ndtri(tails(ci_prob)[1]), told["positive"].to_numpy() & (value > 0)
+    with np.errstate(over="ignore"):  # a bound at infinity is one
+        away = np.exp(z * se / np.where(log, value, 1.0))
+        return np.where(log, value / away, value - z * se), np.where(log, value * away, value + z * se)
 
 
 def _describe(name, values, note, ci_prob):

@@ -1,0 +1,207 @@
+"""`simulate_studies`: many studies drawn from a population and fitted, the judge of what a design was said to tell."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from rich.progress import track
+
+from nlmebayes.arguments import Count, File, Kind, Limit, Name, Seed, Share, Switch, Text, Tree, checked
+from nlmebayes.design import estimates
+from nlmebayes.design.design import Design
+from nlmebayes.design.estimates import LIKELIEST
+from nlmebayes.design.ledger import Ledger
+from nlmebayes.design.performance import Studies, spelled
+from nlmebayes.design.simulation import Plan, drawable, drawn, plan_of, simulated
+from nlmebayes.errors import ModelError, warn
+from nlmebayes.evaluation import storage
+from nlmebayes.evaluation.fitted import Fitted, fitted
+from nlmebayes.evaluation.refusals import why
+from nlmebayes.inference.estimation import refuse_smooths
+from nlmebayes.model.model import Data, Model
+
+
+def _callable(value):
+    if not callable(value):
+        raise TypeError
+    return value
+
+
+Fitting = Annotated[Callable, Kind("a function of a Dataset that gives a tree", _callable)]
+Limits = Limit | Name | dict[Name, Limit] | None
+
+
+@checked
+def simulate_studies(
+    tree: Tree, design: Design | Data, n: Count = 100, *, fit: Literal["ml", "map", "laplace", "nuts"] | Fitting = "ml",
+    draws: Switch = False, without: dict[Text, Model] | None = None, lloq: Limits = None, uloq: Limits = None,
+    ci_prob: Share = 0.9, random_seed: Seed = 0, file: File | None = None, progressbar: Switch = True,
+    model: Model | None = None,
+) -> Studies:  # fmt: skip
+    """Draw ``n`` studies from a population, fit each, and compare what was estimated with what was true.
+
+    Every study has other individuals. One that cannot be fitted stops no other; `Studies.failures` says why.
+    Interrupted (Ctrl-C, the stop button), it returns the studies so far with a warning.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit` or `population`. Its mean population is the truth.
+    design : Design or Dataset
+        Who is measured when, under which doses; the measurements of a dataset are not read.
+    n : int
+    fit : {"ml", "map", "laplace", "nuts"} or function
+        Maximum likelihood (or the most probable population), searched for from the truth: what is judged is the design,
+        not the search. Others fit each study as `fit` does; a function takes a `Dataset` and gives a tree.
+    draws : bool
+        Each study has one of the draws of the tree's population as its truth, instead of their mean.
+    without : dict of quantity -> Model, optional
+        Smaller models without a parameter, for likelihood-ratio tests of it: ``{"cl: log(wt/70)": model}``.
+    lloq, uloq : float, str or dict, optional
+        Limits of quantification of a `Dataset`, as in `Dataset.from_frame`; a `Design` has its own.
+    ci_prob : float
+        Probability of the stated intervals, of which the coverage is counted.
+    random_seed : int
+        Study k is the same whatever ``n``.
+    file : path, optional
+        Gets a line for each study that is done; another call with the same arguments goes on from there.
+
+    Returns
+    -------
+    Studies
+
+    Raises
+    ------
+    ModelError, DataError, FormulaError
+        The design does not fit the model.
+    FileError
+        The file is of other studies.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> tree = nb.published("theophylline")  # doctest: +SKIP
+    >>> nb.simulate_studies(tree, design, 100).table  # doctest: +SKIP
+    """
+    known = fitted(tree, model)
+    plan = plan_of(known, design, lloq, uloq)
+    study = _Simulation(known, plan, fit, draws, without or {}, ci_prob, random_seed)
+    ledger = Ledger(file, study.stamp)
+    entries = {entry["study"]: entry for entry in ledger.begun()}
+    try:
+        for i in track(range(n), "Studies", disable=not progressbar):
+            if i not in entries:
+                entries[i] = study.entry(i)
+                ledger.add(entries[i])
+    except KeyboardInterrupt:
+        warn(f"simulate_studies: interrupted; {len(entries)} of {n} studies are done")
+    return Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
+
+
+@dataclass(frozen=True, eq=False)
+class _Simulation:
+    """Everything that the studies share."""
+
+    known: Fitted
+    plan: Plan
+    fit: object
+    each: bool
+    without: dict
+    ci_prob: float
+    seed: int
+
+    def __post_init__(self):
+        if self.without and self.fit != "ml":
+            raise ModelError("simulate_studies: likelihood-ratio tests, without=, need fit='ml'")
+        rng = np.random.default_rng([self.seed, 0])
+        first = drawn(self.known, self.plan, self.population, rng)  # what cannot be simulated is refused here
+        if self.fit in LIKELIEST:
+            refuse_smooths(first.design)
+        elif isinstance(self.fit, str):
+            estimates.same_meaning(self.known.model, first)
+        names = estimates.truth(self.known.model, first).index
+        for name, smaller in self.without.items():
+            spelled(name, names, "without=")
+            estimates.nested(smaller, self.known, first)
+
+    @cached_property
+    def population(self):
+        """`Draws` of which each study gets one."""
+        return drawable(self.known, each=self.each)
+
+    @property
+    def subjects(self):
+        """How many each study has."""
+        data = self.plan.dataset(0)
+        return data.observations[data.subject].nunique()
+
+    @cached_property
+    def errors(self):
+        """About the standard errors of the fixed effects; None where the first study has none."""
+        try:
+            return estimates.standard_errors(self.known.model, self.study(0))
+        except Exception:  # what is wrong with it is said of the study
+            return None
+
+    @property
+    def stamp(self):
+        """Of what the studies are, in a few words and hashes."""
+        parts = {
+            "model": storage.statement(self.known.model), "population": _numbers(self.population),
+            "design": self.plan.words,
+            "smaller model": {name: storage.statement(x) for name, x in self.without.items()},
+        }  # fmt: skip
+        fit = self.fit if isinstance(self.fit, str) else getattr(self.fit, "__qualname__", str(type(self.fit)))
+        return {"fit": fit, "random_seed": self.seed, "ci_prob": self.ci_prob} | {
+            name: hashlib.sha256(json.dumps(x, default=str).encode()).hexdigest()[:16] for name, x in parts.items()
+        }
+
+    def study(self, i):
+        """The `Simulated` study number i."""
+        return simulated(self.known, self.plan, self.population, np.random.default_rng([self.seed, i]))
+
+    def entry(self, i):
+        """What is found of study i, as JSON has it."""
+        began = time.perf_counter()
+        try:
+            study = self.study(i)
+            table, more = self._estimated(study, i)
+            told = {"truth": estimates.truth(self.known.model, study)} | dict(table.items())
+            found = {name: _listed(x.reindex(told["truth"].index)) for name, x in told.items()}
+            found |= {"quantity": list(told["truth"].index)} | more
+        except Exception as error:  # whatever it is, the next study is fitted
+            found = {"failure": why(error)}
+        return {"study": i, "seconds": round(time.perf_counter() - began, 3)} | found
+
+    def _estimated(self, study, i):
+        """A table by quantity, and likelihood ratios."""
+        model = self.known.model
+        if callable(self.fit):
+            return estimates.of_tree(self.fit(study.data), None, self.ci_prob), {}
+        if self.fit not in LIKELIEST:
+            return estimates.sampled(model, study, self.fit, self.seed + i, self.ci_prob), {}
+        best, table = estimates.likeliest(model, study, self.fit, self.errors, self.ci_prob)
+        tests = {
+            name: _ratio(best, estimates.smaller_maximum(x, self.known, study)) for name, x in self.without.items()
+        }
+        return table, {"ratios": tests} if tests else {}
+
+
+def _ratio(best, smaller):
+    """Twice the difference of the log-likelihoods, and that of the numbers of parameters."""
+    return [2 * float(best.value.sum() - smaller.value.sum()), len(best.x) - len(smaller.x)]
+
+
+def _listed(values):
+    return [None if np.isnan(x) else float(x) for x in values]
+
+
+def _numbers(draws):
+    """Those of a population, as JSON has them."""
+    parts = {"theta": draws.theta, "omega": draws.omega, "corr": draws.corr} | draws.sigma
+    return {name: {k: v.tolist() for k, v in each.items()} for name, each in parts.items()}

@@ -1,0 +1,146 @@
+"""People who are in no data: with covariates, inputs and doses as stated, and otherwise as those of the training data.
+
+`columns` says what a prediction depends on, `usual` what is taken where nothing is stated, `values_of` what there is to
+ask of a column; `copies` writes the records and doses of one subject down for each person.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from nlmebayes.data.dataset import AMOUNT
+from nlmebayes.data.grid import last_position
+from nlmebayes.data.tidy import label
+from nlmebayes.errors import ModelError
+from nlmebayes.formula.functions import FACTORS
+
+QUANTILES = (0.1, 0.5, 0.9)  # of a numeric variable that lines are drawn for
+FEW = 5  # different values up to which each has its line
+TWO = 2  # values of an indicator, of which nobody has the mean
+
+
+def covariates(known):
+    """Parameters that read each covariate, by its name."""
+    found = {}
+    for formula in known.training.formulas:
+        for name in (n for n in formula.columns[0] if n not in known.training_data.levels):
+            found.setdefault(name, []).append(formula.parameter)
+    return found
+
+
+def inputs(known):
+    """Columns that the structure reads at each record, the time among them where it does."""
+    model, data = known.model, known.training_data
+    named = [model.inputs.get(i) or (data.time if i == "time" else i) for i in model.structure.inputs]
+    timed = [data.time] if model.structure.doses and data.time else []
+    return tuple(dict.fromkeys([*filter(None, named), *timed]))
+
+
+def is_factor(known, name):
+    """Whether a column holds categories: text, or numbers that the formulas take as such."""
+    if name == AMOUNT:
+        return False
+    values = known.training_data.observations[name]
+    if not pd.api.types.is_numeric_dtype(values) or isinstance(values.dtype, pd.CategoricalDtype):
+        return True
+    parts = [part for formula in known.training.formulas for part in formula.parts]
+    own = [e.function in FACTORS for part in parts for e in part.expressions if name in e.columns]
+    return bool(own) and all(own)
+
+
+def usual(known, name, outcome, here=None):
+    """The value of a typical person: the mean of a numeric covariate over people and of an input over records, of what
+    holds categories or only two values the commonest. ``here``: of the rows of one group alone."""
+    data = known.training_data
+    frame = data.observations[data.observations["outcome"] == outcome]
+    frame = frame if here is None else frame[here[frame.index]]
+    values = (frame if name in data.inputs or name == data.time else frame.drop_duplicates(data.levels[-1]))[
+        name
+    ].dropna()
+    if not len(values):
+        raise ModelError(f"the training data have no value of {name}; state it: at={{{name!r}: ...}}")
+    if is_factor(known, name) or values.nunique() <= TWO:
+        return values.mode().iloc[0]
+    return float(values.mean())
+
+
+def values_of(known, name, outcome, points, lines=False):
+    """What is asked of a column: groups, categories, or numbers over the range of the data; of ``lines`` a few."""
+    data = known.training_data
+    frame = data.doses if name == AMOUNT else data.observations[data.observations["outcome"] == outcome]
+    values = frame[name].dropna()
+    if name in data.levels:
+        return list(dict.fromkeys(values))
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return [c for c in values.cat.categories if (values == c).any()]
+    distinct = sorted(values.unique().tolist())
+    most = FEW if lines else 1 if name == data.time else TWO
+    if is_factor(known, name) or len(distinct) <= most:
+        return distinct
+    if lines:
+        return [float(q) for q in values.drop_duplicates().quantile(QUANTILES)]
+    return np.linspace(min(distinct), max(distinct), points).tolist()
+
+
+def subject_like(data, outcome, records):
+    """The first subject of some data, whose doses and events are kept, with one prediction record of an outcome for
+    each of ``records``, dicts by column."""
+    one = data.sel(**{data.subject: data.observations[data.subject].iloc[0]})
+    seen = one.observations[one.observations["outcome"] == outcome]
+    first = (seen if len(seen) else data.observations[data.observations["outcome"] == outcome]).iloc[[0]]
+    frame = first.loc[first.index.repeat(len(records))].reset_index(drop=True)
+    frame = frame.assign(value=np.nan, lower=np.nan, upper=np.nan, row=last_position(data) + 1 + np.arange(len(frame)))
+    for name in dict.fromkeys(name for record in records for name in record):
+        frame[name] = column_of(frame[name], [record[name] for record in records], name)
+    return replace(one, observations=frame, outcomes=(outcome,), excluded={})
+
+
+def column_of(like, values, name):
+    """Values as a column of the kind of another one.
+
+    Raises
+    ------
+    ModelError
+        Text where numbers are; a category that there is not.
+    """
+    numeric = pd.api.types.is_numeric_dtype(like)
+    values = values if numeric else [label(value) for value in values]
+    if numeric and any(isinstance(value, str) for value in values):
+        raise ModelError(
+            f"{name} holds numbers in the training data; got {next(v for v in values if isinstance(v, str))!r}"
+        )
+    found = pd.Series(values, index=like.index, dtype=like.dtype)
+    if found.isna().any() and not like.isna().all():
+        known = ", ".join(map(str, like.cat.categories)) if isinstance(like.dtype, pd.CategoricalDtype) else "numbers"
+        raise ModelError(f"{name} has no category {values[int(found.isna().argmax())]!r}; there are {known}")
+    return found
+
+
+def copies(data, cases):
+    """One subject's dataset, once for each of ``cases``, dicts of column -> value (``"amount"`` that of each dose); who
+    has no label there is new."""
+    frames = {}
+    for name in ("observations", "doses", "events"):
+        frame = getattr(data, name)
+        each = [_as(frame, data, i, case) for i, case in enumerate(cases)] if len(frame) else [frame]
+        frames[name] = pd.concat(each, ignore_index=True)
+    return replace(data, **frames)
+
+
+def label_of(i):
+    """The label of a person who is in no group that is known."""
+    return f"person {i}"
+
+
+def _as(frame, data, i, case):
+    """Rows of another person."""
+    changed = {n: column_of(frame[n], [value] * len(frame), n) for n, value in case.items() if n in frame}
+    return frame.assign(**{level: label_of(i) for level in data.levels} | changed)
+
+
+def crossed(*columns):
+    """Dicts of every combination of (name, values), the last one fastest."""
+    names = [name for name, _ in columns]
+    return [dict(zip(names, values, strict=True)) for values in product(*(values for _, values in columns))]

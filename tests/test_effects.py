@@ -1,0 +1,306 @@
+"""Effects, slopes and contrasts: beside the same draws by hand, closed forms, quadrature and printed numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, special, stats
+from trees import stated
+
+import nlmebayes as nb
+from model_zoo import Emax, LinearMixed, OneCompartment, ParametricSurvival
+from nlmebayes.summaries.predictions import nodes
+
+RNG = np.random.default_rng(4)
+NUMBERS = ["mean", "sd", "median", "eti_lb", "eti_ub"]
+
+
+def by_hand(draws, ci_prob=0.9):
+    """The columns of an answer, from draws."""
+    low = (1 - ci_prob) / 2
+    return [draws.mean(), draws.std(), *np.quantile(draws, [0.5, low, 1 - low])]
+
+
+def sites(model, draws=60, **values):
+    """Subjects at sites, a drug given to half of them, ages, and a score."""
+    frame = pd.DataFrame({"site": np.repeat(list("abcd"), 6), "id": np.tile(np.repeat([1, 2, 3], 2), 4)})
+    frame["drug"] = np.where(np.arange(24) // 2 % 2, "active", "placebo")
+    frame["age"] = 40.0 + 3 * (np.arange(24) // 2)
+    frame["man"] = (np.arange(24) // 2 % 3 == 0).astype(float)
+    frame["score"] = (np.arange(24) % 2).astype(float)
+    data = nb.Dataset.from_frame(
+        frame, outcome="score", levels=("site", "site/id"), duplicates="keep", units={"score": "points"}
+    )
+    return stated(model, data, draws=draws, **values)
+
+
+LINEAR = nb.Model(LinearMixed(), "mu ~ 1 + drug * age + man + (1 + drug|site) + (1|id)")
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return sites(LINEAR)
+
+
+def theta(tree, parameter="mu"):
+    """Coefficients by term, (draw,) each."""
+    values = tree["posterior"][f"theta_{parameter}"].stack(sample=("chain", "draw"))
+    return {
+        str(term): values.sel({f"{parameter}_term": term}).to_numpy() for term in values[f"{parameter}_term"].values
+    }
+
+
+def test_effects_of_a_linear_model_are_those_of_its_coefficients(linear):
+    found, b = nb.effects(linear, "age", by="drug", at={"age": [50, 60]}), theta(linear)
+    assert found[["age", "drug"]].values.tolist() == [
+        [50, "active"], [60, "active"], [50, "placebo"], [60, "placebo"]
+    ]  # fmt: skip
+    shift = b["Intercept"] + 0.0 * b["man"]  # the commoner of two values, not a third of a man
+    expected = [shift + b["age"] * x for x in (50, 60)]
+    expected += [v + b["drug[placebo]"] + b["drug[placebo]:age"] * x for v, x in zip(expected, (50, 60), strict=True)]
+    assert found[NUMBERS].to_numpy() == pytest.approx(np.array([by_hand(v) for v in expected]), rel=1e-9)
+    assert (found["man"] == 0).all()
+    assert found.attrs == {
+        "of": "score", "unit": "points", "x": "age", "by": "drug", "groups": "none", "ci_prob": 0.9, "doses": ""
+    }  # fmt: skip
+
+
+def test_others_stand_at_their_means_over_people(linear):
+    assert nb.effects(linear, "drug")["age"].tolist() == pytest.approx([56.5, 56.5])
+    assert nb.effects(linear, "drug", at={"age": 41, "man": 1})[["age", "man"]].values.tolist() == [[41, 1], [41, 1]]
+
+
+def test_contrasts_of_a_linear_model_are_those_of_its_coefficients(linear):
+    found, b = nb.contrast(linear, "drug", at={"age": 44}), theta(linear)
+    draws = b["drug[placebo]"] + 44 * b["drug[placebo]:age"]
+    assert found.loc[0, ["drug", "reference"]].tolist() == ["placebo", "active"]
+    assert found.loc[0, NUMBERS].tolist() == pytest.approx(by_hand(draws), rel=1e-9)
+    assert found.loc[0, "p_direction"] == max((draws > 0).mean(), (draws < 0).mean())
+    other = nb.contrast(linear, "drug", at={"age": 44}, pairs={"active": "placebo"})
+    assert other["mean"].item() == pytest.approx(-draws.mean(), rel=1e-9)
+    assert len(nb.contrast(linear, "site", pairs="all")) == 6
+
+
+def test_a_site_that_is_known_keeps_its_effects_and_its_own_people(linear):
+    found, b = nb.contrast(linear, "drug", by="site"), theta(linear)
+    eta = linear["posterior"]["eta_site"].stack(sample=("chain", "draw"))
+    for row in found.itertuples():
+        own = eta.sel(site=row.site, site_effect="mu:drug[placebo]").to_numpy()
+        draws = b["drug[placebo]"] + row.age * b["drug[placebo]:age"] + own
+        assert row.mean == pytest.approx(draws.mean(), rel=1e-9)
+    assert found["age"].tolist() == [43.0, 52.0, 61.0, 70.0]
+    person = nb.effects(linear, "id", at={"id": ["b/2"], "drug": "placebo"})
+    assert person.loc[0, ["site", "age"]].tolist() == ["b", 52.0]
+    known = nb.training_dataset(linear).sel(id="b/2")
+    mu = nb.predict(linear, known)["posterior"]["mu"].isel(unit=0).to_numpy()
+    assert person["mean"].item() == pytest.approx(mu.mean(), rel=1e-9)
+
+
+LOGIT = LINEAR.but(links={"mu": "logit"}, typical={"mu": 0.4}, residual=nb.Bernoulli())
+
+
+def test_a_population_average_of_probabilities_is_the_integral_over_people():
+    tree = sites(LOGIT, draws=5)
+    found = nb.effects(tree, "drug", groups="average", at={"age": 41, "man": 1})
+    b, post = theta(tree), tree["posterior"].isel(chain=0)
+    for row, new in zip(found.itertuples(), (0, 1), strict=True):
+        expected = []
+        for d in range(5):
+            middle = b["Intercept"][d] + 41 * b["age"][d] + b["man"][d]
+            middle += new * (b["drug[placebo]"][d] + 41 * b["drug[placebo]:age"][d])
+            sd, corr = post["omega_site"].values[d], post["corr_site"].values[d]
+            z = np.array([1.0, new])
+            variance = z @ (np.outer(sd, sd) * corr) @ z + post["omega_id"].values[d, 0] ** 2
+            law = stats.norm(middle, np.sqrt(variance))
+            whole = integrate.quad(
+                lambda x, law=law: special.expit(x) * law.pdf(x), *law.interval(1 - 1e-14), limit=400,
+                points=[0.0] if abs(middle) < 7 * np.sqrt(variance) else None,
+            )  # fmt: skip
+            expected.append(whole[0])
+        assert row.mean == pytest.approx(np.mean(expected), rel=2e-4)
+    typical = nb.effects(tree, "drug", at={"age": 41, "man": 1})
+    assert not np.allclose(typical["mean"], found["mean"], rtol=1e-3)
+
+
+def test_cbpp_has_the_odds_ratios_that_lme4_prints():
+    """lme4 2.0, glmer(cbind(incidence, size - incidence) ~ period + (1 | herd)): -1.3983, -0.9919, -1.1282, -1.5797."""
+    model = nb.Model(
+        LinearMixed(), "mu ~ 1 + period + (1|herd)", links={"mu": "logit"}, typical={"mu": 0.2},
+        residual=nb.Binomial("size"),
+    )  # fmt: skip
+    values = {"theta_mu": [-1.3983, -0.9919, -1.1282, -1.5797], "omega_herd": [0.6421]}
+    tree = stated(model, nb.datasets.cbpp(), **values)
+    found = nb.contrast(tree, "period", kind="odds ratio")
+    assert found["mean"].tolist() == pytest.approx(np.exp([-0.9919, -1.1282, -1.5797]), rel=1e-9)
+    average = nb.contrast(tree, "period", kind="odds ratio", groups="average")
+    p = [integrate.quad(lambda z, m=m: special.expit(m + 0.6421 * z) * stats.norm.pdf(z), -9, 9)[0]
+         for m in (-1.3983, -1.3983 - 0.9919)]  # fmt: skip
+    assert average["mean"][0] == pytest.approx(p[1] / (1 - p[1]) / (p[0] / (1 - p[0])), rel=1e-7)
+
+
+CL, V, KA = 3.0, 30.0, 1.2
+
+
+def oral(formulas, draws=1, **values):
+    """Tablets of 100 and 200 to people of different weights."""
+    frame = pd.DataFrame({"id": np.repeat(range(6), 3), "time": np.tile([1.0, 4.0, 12.0], 6), "conc": 1.0})
+    frame["wt"] = 50.0 + 10 * frame["id"]
+    doses = pd.DataFrame({"id": range(6), "time": 0.0, "amt": [100.0, 200.0] * 3})
+    data = nb.Dataset.from_frame(
+        frame, outcome="conc", time="time", levels="id", doses=doses, units={"conc": "mg/L", "time": "h"}
+    )
+    values = {"theta_ka": [np.log(KA)], "theta_v": [np.log(V)]} | values
+    return stated(nb.Model(OneCompartment(absorption="first-order"), *formulas), data, draws=draws, **values)
+
+
+WEIGHT = ("cl ~ 1 + log(wt/70) + (1|p|id)", "v ~ 1 + (1|p|id)", "ka ~ 1 + (1|id)")
+POPULATION = {
+    "theta_cl": [np.log(CL), 0.75],
+    "omega_id": [0.4, 0.3, 0.5],
+    "corr_id": [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]],
+}
+
+
+def absorbed(t, cl, v, ka, dose=100.0):
+    k = cl / v
+    return dose * ka / v / (ka - k) * (np.exp(-k * t) - np.exp(-ka * t))
+
+
+@pytest.fixture(scope="module")
+def kinetics():
+    return oral(WEIGHT, **POPULATION)
+
+
+def test_a_typical_course_is_the_closed_form_whatever_the_order_of_times(kinetics):
+    times = [8.0, 1.0, 3.5]
+    found = nb.effects(kinetics, "time", by="amount", at={"time": times, "amount": [100, 250], "wt": 90})
+    cl = CL * (90 / 70) ** 0.75
+    expected = [absorbed(t, cl, V, KA, dose) for dose in (100, 250) for t in times]
+    assert found["mean"].tolist() == pytest.approx(expected, rel=1e-9)
+    assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(1, 12, 7))
+
+
+def test_slopes_are_those_of_the_closed_form(kinetics):
+    times, h = [0.0, 2.0, 9.0], 1e-6
+    found = nb.slopes(kinetics, "time", at={"time": times, "wt": 70})
+    expected = [KA * 100 / V, *((absorbed(t + h, CL, V, KA) - absorbed(t - h, CL, V, KA)) / (2 * h) for t in times[1:])]
+    assert found["mean"].tolist() == pytest.approx(expected, rel=1e-5)
+    assert found["p_direction"].tolist() == [1.0, 1.0, 1.0]
+    of_weight = nb.slopes(kinetics, "wt", of="cl", at={"wt": [50, 70]})
+    assert of_weight["mean"].tolist() == pytest.approx([0.75 * CL / 50 * (50 / 70) ** 0.75, 0.75 * CL / 70], rel=1e-8)
+
+
+def test_a_slope_at_a_dose_is_not_told_without_a_word():
+    frame = pd.DataFrame({"id": [1, 1, 2], "time": [1.0, 8.0, 2.0], "conc": 1.0})
+    doses = pd.DataFrame({"id": [1, 1, 2], "time": [0.0, 4.0, 0.0], "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    tree = stated(nb.Model(OneCompartment()), data)
+    with pytest.warns(UserWarning, match="bends or jumps at time 4, so"):
+        nb.slopes(tree, "time", at={"time": [2, 4]})
+
+
+def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
+    found = nb.effects(kinetics, "wt", of="cl", groups="average", at={"wt": [70]})
+    assert found["mean"].item() == pytest.approx(CL * np.exp(0.4**2 / 2), rel=1e-10)
+    half_life = nb.effects(kinetics, "wt", of="log(2) * v / cl", groups="average", at={"wt": [70]})
+    variance = 0.4**2 + 0.3**2 - 2 * 0.5 * 0.4 * 0.3
+    assert half_life["mean"].item() == pytest.approx(np.log(2) * V / CL * np.exp(variance / 2), rel=1e-10)
+    same = nb.effects(kinetics, "wt", of=lambda p: np.log(2) * p.v / p.cl, groups="average", at={"wt": [70]})
+    assert same["mean"].item() == pytest.approx(half_life["mean"].item(), rel=1e-12)
+
+
+def test_the_average_course_is_that_of_many_people(kinetics):
+    found = nb.effects(kinetics, "time", groups="average", at={"time": [1, 6, 12], "wt": 70})
+    z = np.random.default_rng(0).standard_normal((400_000, 3))
+    half = np.linalg.cholesky(np.array(POPULATION["corr_id"])) * np.array(POPULATION["omega_id"])[:, None]
+    cl, v, ka = (np.array([CL, V, KA]) * np.exp(z @ half.T)).T
+    for row, t in zip(found.itertuples(), (1, 6, 12), strict=True):
+        people = absorbed(t, cl, v, ka)
+        assert row.mean == pytest.approx(people.mean(), abs=4 * people.std() / np.sqrt(len(people)))
+
+
+def test_new_people_are_the_same_at_every_value():
+    tree = oral(WEIGHT, draws=400, **POPULATION)
+    found = nb.contrast(tree, "wt", of="cl", groups="new", at={"wt": [70, 90]}, kind="ratio", random_seed=1)
+    assert found.loc[0, ["mean", "sd"]].tolist() == pytest.approx([(90 / 70) ** 0.75, 0.0], abs=1e-12)
+    one = nb.effects(tree, "wt", of="log(cl)", groups="new", at={"wt": [70]}, random_seed=1)
+    assert one["sd"].item() == pytest.approx(0.4, rel=0.15)
+    assert one["mean"].item() == pytest.approx(np.log(CL), abs=0.08)
+
+
+def test_the_rules_of_the_average_have_the_moments_of_a_normal_law():
+    for size in range(6):
+        x, w = nodes(size)
+        assert w.sum() == pytest.approx(1.0) and w @ x == pytest.approx(np.zeros(size), abs=1e-12)
+        assert (w * x.T) @ x == pytest.approx(np.eye(size), abs=1e-10)
+
+
+def test_a_dose_that_formulas_read_as_a_category_has_no_other_values():
+    frame = pd.DataFrame({"id": range(9), "dose": np.tile([0.0, 5.0, 20.0], 3), "y": RNG.normal(size=9)})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + C(dose)"), data, draws=10)
+    assert nb.effects(tree, "dose")["dose"].tolist() == [0.0, 5.0, 20.0]
+    with pytest.raises(nb.DataError, match="has the category '7'"):
+        nb.effects(tree, "dose", at={"dose": 7})
+    with pytest.raises(nb.ModelError, match="holds categories, which have no slope"):
+        nb.slopes(tree, "dose")
+
+
+def test_an_input_is_varied_within_a_person():
+    frame = pd.DataFrame({"id": np.repeat([1, 2], 3), "c": [0.0, 2, 8] * 2, "y": 1.0, "sex": ["f"] * 3 + ["m"] * 3})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id", inputs="c")
+    model = nb.Model(Emax(), "e0 ~ 1", "emax ~ 1 + sex", "ec50 ~ 1 + (1|id)", inputs={"concentration": "c"})
+    values = {"theta_e0": [1.0], "theta_emax": [np.log(10), 0.5], "theta_ec50": [np.log(4)]}
+    tree = stated(model, data, **values)
+    found = nb.effects(tree, "c", by="sex", at={"c": [0, 4]})
+    assert found["mean"].tolist() == pytest.approx([1, 6, 1, 1 + 5 * np.exp(0.5)], rel=1e-9)
+    slope = nb.slopes(tree, "c", at={"c": [0, 4], "sex": "f"})
+    assert slope["mean"].tolist() == pytest.approx([10 / 4, 10 * 4 / 64], rel=1e-6)
+    assert nb.effects(tree, "sex")["c"].tolist() == pytest.approx([10 / 3] * 2)
+
+
+def test_a_hazard_is_told_as_the_cumulative_one():
+    frame = pd.DataFrame({"id": range(4), "time": [1.0, 2.0, 3.0, 4.0], "age": [50.0, 60, 70, 80]})
+    frame["event"] = frame["time"]
+    data = nb.Dataset.from_frame(frame, outcome="event", time="time", levels="id")
+    model = nb.Model(ParametricSurvival("exponential"), residual=nb.TimeToEvent())
+    name = model.parameters[0].name
+    tree = stated(model.but(formulas=(f"{name} ~ 1 + age",)), data, draws=3)
+    found = nb.effects(tree, "time", at={"time": [1, 2, 4], "age": 60})
+    assert found["mean"].to_numpy() / found["mean"][0] == pytest.approx([1, 2, 4], rel=1e-6)
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"x": "wt", "of": "ka"}, "ka does not depend on 'wt'; it depends on id"),
+    ({"x": "nope"}, "conc does not depend on 'nope'; it depends on wt, id, time, amount"),
+    ({"x": "wt", "of": "cl", "at": {"time": 1}}, "cl does not depend on 'time'"),
+    ({"x": "wt", "of": "cl + bad"}, "there is no 'bad'; there are cl, v, ka, conc, wt, time"),
+    ({"x": "wt", "of": "__import__('os')"}, "no function '__import__'"),
+    ({"x": "wt", "of": "2"}, "has no parameter and no outcome"),
+    ({"x": "wt", "by": "wt"}, "by='wt' is x itself"),
+    ({"x": "wt", "at": {"time": [1, 2]}}, "one value of time, unless it is x or by; got 2"),
+    ({"x": "wt", "at": {"wt": ["heavy"]}}, "wt holds numbers in the training data; got 'heavy'"),
+    ({"x": "id", "at": {"id": "99"}}, "no id '99' in the training data"),
+    ({"x": "wt", "of": lambda p: "text"}, "gives no array"),
+    ({"x": "wt", "at": {"wt": []}}, "at: wt has no values"),
+])  # fmt: skip
+def test_what_cannot_be_asked_is_refused(given, words, kinetics):
+    with pytest.raises((nb.ModelError, nb.FormulaError), match=words):
+        nb.effects(kinetics, **given)
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"x": "wt", "of": "cl"}, r"wt is numeric; say which of its values are compared: at=\{'wt'"),
+    ({"x": "wt", "of": "cl", "at": {"wt": 70}}, "compares two values of wt or more; there is 70.0 alone"),
+    ({"x": "wt", "of": "log(cl/9)", "at": {"wt": [50, 70]}, "kind": "ratio"}, "is not positive everywhere"),
+    ({"x": "wt", "of": "cl", "at": {"wt": [50, 70]}, "kind": "odds ratio"}, "is no probability between 0 and 1"),
+])  # fmt: skip
+def test_what_cannot_be_compared_is_refused(given, words, kinetics):
+    with pytest.raises(nb.ModelError, match=words):
+        nb.contrast(kinetics, **given)
+
+
+def test_doses_are_those_of_a_subject_who_is_given(kinetics):
+    patient = nb.training_dataset(kinetics).sel(id="1")
+    found = nb.effects(kinetics, "time", at={"time": [2], "wt": 70}, data=patient)
+    assert found["mean"].item() == pytest.approx(absorbed(2, CL, V, KA, 200.0), rel=1e-9)
+    assert found.attrs["doses"] == "id 1"
