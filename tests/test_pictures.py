@@ -292,6 +292,17 @@ def test_priors_are_drawn_as_they_are(kinetics):
         nb.plot.priors(kinetics, "theta_ka")
 
 
+def test_data_over_time_after_dose_have_a_line_for_each_dose():
+    frame = pd.DataFrame({"id": [1] * 5, "time": [0.0, 1.0, 5.0, 13.0, 17.0], "conc": [1.0, 9.0, 6.0, 12.0, 8.0]})
+    doses = pd.DataFrame({"id": [1], "time": [0.5], "amt": [100.0], "addl": [1], "ii": [12.0]})
+    options = {"outcome": "conc", "time": "time", "levels": "id", "units": {"time": "h"}}
+    figure = nb.plot.data(nb.Dataset.from_frame(frame, doses=doses, **options), x="tad")
+    lines = [line.get_xdata().tolist() for line in figure.axes[0].lines[:2]]
+    assert lines == [[0.5, 4.5], [0.5, 4.5]]
+    assert figure.get_suptitle() == "What was measured? 1 records before the first dose are not here."
+    assert figure.axes[0].get_xlabel() == "time after dose (h)"
+
+
 def test_data_that_are_not_positive_are_counted_on_the_logarithmic_axis():
     frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [0.0, 1.0, 0.0, 1.0], "y": [0.0, 2.0, 0.0, 3.0], "w": 1.0})
     data = nb.Dataset.from_frame(frame, outcome="y", time="time", levels="id")
