@@ -22,9 +22,7 @@ from nlmebayes.individuals.placing import Place, Population, populated
 CLOSE = 0.02  # Monte Carlo error of a standard error, as a part of it
 GROUPS, MOST, ROUNDS = 400, 20_000, 400  # outermost groups simulated at a time, and in all; times, at most
 NODES = ((150, 256), (750, 1024), (2500, 4096))  # of a product, and quasi-random ones where that takes too many
-ALIKE = (
-    0.01  # relative difference of standard errors by some nodes and by the next finer ones, which says enough of them
-)
+ALIKE = 0.01  # relative difference of standard errors by some nodes and by the next finer ones, which is enough
 
 
 @dataclass(frozen=True, eq=False)
