@@ -115,7 +115,7 @@ def _categories(values, kind):
     strange = values[labels.notna() & ~labels.isin(kind.categories)]
     if len(strange):
         known = ", ".join(map(str, kind.categories))
-        raise ModelError(f"Design: {values.name} is {strange.iloc[0]!r}, and its categories are {known}")
+        raise ModelError(f"Design: {values.name} is {label(strange.iloc[0])}, and its categories are {known}")
     return pd.Series(pd.Categorical(labels, dtype=kind), index=values.index)
 
 
