@@ -362,3 +362,7 @@ def test_a_sample_before_the_drug_scatters_by_nothing_and_tells_nothing():
     told = nb.information(warfarin(), whole)
     assert rse(told) == pytest.approx(rse(nb.information(warfarin(), late)), rel=1e-9)
     assert "1 of 4 records are expected beyond their limits" in told.sentences[-1]
+    simulated = exactly(warfarin(), whole, 0.1)
+    assert np.isfinite(rse(simulated)).all() and simulated.table.loc["cl", "rse"] == pytest.approx(
+        rse(told)[0], rel=0.15
+    )
