@@ -117,7 +117,7 @@ def test_a_robust_criterion_averages_over_draws():
         posterior[f"theta_{name}"][0, :, 0] = centre[k] + sd * nodes[kept, k]
     tree["posterior"] = posterior
     found = nb.information(tree, WARFARIN, variances=True, draws=many)
-    each = [np.linalg.slogdet(numbers.told(whole))[1] for numbers, whole in found.drawn]
+    each = [np.linalg.slogdet(numbers.information(whole))[1] for numbers, whole in found.drawn]
     assert weight[kept] @ each / weight[kept].sum() == pytest.approx(55.40525, rel=1e-6)
     assert found.criterion("ED") == pytest.approx(np.mean(each))
 
@@ -260,9 +260,7 @@ def test_one_sample_a_person_cannot_part_people_from_scatter():
 def test_what_would_be_wrong_to_first_order_is_refused():
     tree = nb.population(LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
                          sigma={"a": 1.0, "nu": 4.0}, residual=nb.StudentT())  # fmt: skip
-    with pytest.raises(
-        nb.ModelError, match=r"y, StudentT\(\), would be told wrong to first order .*; take method='exact'"
-    ):
+    with pytest.raises(nb.ModelError, match=r"y, StudentT\(\), would be wrong to first order .*; take method='exact'"):
         nb.information(tree, nb.Design([nb.Arm(5, [0, 1])]))
 
 
