@@ -355,3 +355,10 @@ def test_items_that_everybody_answers_are_those_of_all():
     person, item = np.arange(24) // 4, np.arange(24) % 4
     v = 0.49 * (person[:, None] == person) + 0.25 * (item[:, None] == item) + np.eye(24)
     assert found.table.loc["mu", "se"] == pytest.approx(1 / np.sqrt(np.linalg.inv(v).sum()), rel=1e-9)
+
+
+def test_a_sample_before_the_drug_scatters_by_nothing_and_tells_nothing():
+    late, whole = (nb.Design([nb.Arm(9, times, doses={"time": 1, "amt": 70})]) for times in ([2, 9, 40], [0, 2, 9, 40]))
+    told = nb.information(warfarin(), whole)
+    assert rse(told) == pytest.approx(rse(nb.information(warfarin(), late)), rel=1e-9)
+    assert "1 of 4 records are expected beyond their limits" in told.sentences[-1]

@@ -168,9 +168,9 @@ class FirstOrder:
             return np.zeros((len(here.r), 0))
         moves = SIGMA * np.eye(len(x))[places]
         sigma = self.coordinates.population(np.concatenate([x + moves, x - moves])).sigma
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # of records without scatter, which are left out
             both = np.log(self._scattered(here.f, sigma)[0])
-        return (both[: len(places)] - both[len(places) :]).T / (2 * SIGMA)
+            return (both[: len(places)] - both[len(places) :]).T / (2 * SIGMA)
 
     def _omega(self, x):
         """Omega by level, and its slopes in the coordinates of its factor: (level, slope) each."""
