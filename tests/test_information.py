@@ -9,9 +9,10 @@ import pytest
 from scipy import special, stats
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment
+from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.criticism import linearised
 from nlmebayes.design import exact
+from nlmebayes.inference.normal_law import information
 
 ORAL = OneCompartment(absorption="first-order")
 CLOSE = 1e-4
@@ -362,3 +363,31 @@ def test_a_sample_before_the_drug_scatters_by_nothing_and_tells_nothing():
     told = nb.information(warfarin(), whole)
     assert rse(told) == pytest.approx(rse(nb.information(warfarin(), late)), rel=1e-9)
     assert "1 of 4 records are expected beyond their limits" in told.sentences[-1]
+    simulated = exactly(warfarin(), whole, 0.1)
+    assert np.isfinite(rse(simulated)).all() and simulated.table.loc["cl", "rse"] == pytest.approx(
+        rse(told)[0], rel=0.15
+    )
+
+
+def test_of_correlated_records_the_exact_information_is_that_of_their_normal_law():
+    tree = nb.population(
+        LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
+        sigma={"a": 1.0, "rho": 0.5}, residual=nb.Autoregressive(nb.Additive(), over="time"),
+    )  # fmt: skip
+    found = exactly(tree, nb.Design([nb.Arm(20, [0, 1, 2, 3])]), 0.05)
+    apart = np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    changes = [np.zeros((4, 4)), np.ones((4, 4)), 2 * 0.5**apart, apart * 0.5 ** np.maximum(apart - 1, 0)]
+    slopes = np.zeros((4, 4))
+    slopes[:, 0] = 1.0
+    told = 20 * information(slopes, 0.25 + 0.5**apart, changes)
+    assert_near(found, np.sqrt(np.diag(np.linalg.inv(told))))
+
+
+def test_of_times_to_an_event_until_follow_up_ends_in_closed_form():
+    """An exponential law: each subject tells of the logarithm of the rate as much as it is likely to have its event."""
+    typical = {"rate": 0.1, "shape": 1.0}
+    tree = nb.population(ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent(),
+                         outcome="event")  # fmt: skip
+    design = nb.Design([nb.Arm(50, [10.0], uloq=10.0)])
+    found = exactly(tree, design, 0.05, fixed=["shape"], scale="link")
+    assert_near(found, [1 / np.sqrt(50 * (1 - np.exp(-1.0)))])

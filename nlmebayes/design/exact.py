@@ -15,7 +15,7 @@ from nlmebayes.design.design import measured
 from nlmebayes.design.planned import dataset_of, subjects_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects, evaluator
-from nlmebayes.evaluation.measurement import measure
+from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.individuals.nesting import ALL, nesting
 from nlmebayes.individuals.placing import Place, Population, populated
 
@@ -122,6 +122,9 @@ def simulated(asked, study, x, rng):
     lost = [name for name, y in drawn.items() if not np.isfinite(y).all()]
     if lost:
         raise ModelError(f"information: some individuals have no prediction of {lost[0]}, which can not be simulated")
+    for o in study.design.outcomes:
+        if o.nodes is None:
+            drawn[o.name] = np.where(_scattered(model, o, f[o.name], one, drawn[o.name]), drawn[o.name], np.nan)
     population = populated(model, _measured(asked, study, drawn))
     place = population.place(x, {name: each[0] for name, each in eta.items()})
     return Simulated(population, place, x)
@@ -131,6 +134,13 @@ def scores(integral, x, steps):
     """Scores (group, coordinate) at coordinates x."""
     value, slope = integral.sloped(x, steps)
     return integral.weighed(x, value).scores(slope)
+
+
+def _scattered(model, o, f, one, y):
+    """Which measurements (record,) have a density: those without scatter lie on their predictions, and tell nothing."""
+    seen = replace(o, values=y, lower=np.full(len(y), np.nan), upper=np.full(len(y), np.nan))
+    with np.errstate(all="ignore"):
+        return log_density(model.residual_of(o.name), f, one.sigma.get(o.name, {}), seen)[0] < np.inf
 
 
 def _measured(asked, study, drawn):
