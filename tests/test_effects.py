@@ -214,6 +214,28 @@ def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
     assert same["mean"].item() == pytest.approx(half_life["mean"].item(), rel=1e-12)
 
 
+def test_an_average_at_a_site_that_is_known_is_over_its_people():
+    tree = sites(LINEAR.but(links={"mu": "log"}, typical={"mu": 2.0}, formulas=("mu ~ 1 + (1|site) + (1|id)",)))
+    found = nb.effects(tree, "site", of="mu", groups="average", at={"site": ["b", "d"]})
+    post = tree["posterior"]
+    middle = post["theta_mu"].values[..., 0] + post["omega_id"].values[..., 0] ** 2 / 2
+    for row in found.itertuples():
+        own = np.exp(middle + post["eta_site"].sel(site=row.site).values[..., 0])
+        assert row.median == pytest.approx(np.median(own), rel=1e-6)
+
+
+def test_groups_whose_effects_nobody_knows_are_refused(kinetics):
+    frame = pd.DataFrame({"id": "p", "time": [2.0], "conc": 3.0, "wt": 70.0})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 100.0})
+    patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    forecast = nb.forecast(kinetics, patient, draws=20, proposals=50, rounds=0, random_seed=1)
+    with pytest.raises(nb.ModelError, match="does not know the effects of id 2; it knows those of p"):
+        nb.effects(forecast, "id", of="cl", at={"id": "2"})
+    with pytest.raises(nb.ModelError, match="no id 'p' in the training data"):
+        nb.effects(forecast, "id", of="cl", at={"id": "p"})
+    assert len(nb.effects(forecast, "wt", of="cl", at={"wt": [50, 70]})) == 2
+
+
 def test_the_average_course_is_that_of_many_people(kinetics):
     found = nb.effects(kinetics, "time", groups="average", at={"time": [1, 6, 12], "wt": 70})
     z = np.random.default_rng(0).standard_normal((400_000, 3))

@@ -89,7 +89,7 @@ def subject_like(data, outcome, records):
     each of ``records``, dicts by column."""
     one = data.sel(**{data.subject: data.observations[data.subject].iloc[0]})
     seen = one.observations[one.observations["outcome"] == outcome]
-    first = (seen if len(seen) else data.observations[data.observations["outcome"] == outcome]).iloc[[0]]
+    first = (seen if len(seen) else one.observations).iloc[[0]].assign(outcome=outcome)
     frame = first.loc[first.index.repeat(len(records))].reset_index(drop=True)
     frame = frame.assign(value=np.nan, lower=np.nan, upper=np.nan, row=last_position(data) + 1 + np.arange(len(frame)))
     for name in dict.fromkeys(name for record in records for name in record):
