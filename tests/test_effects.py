@@ -125,6 +125,20 @@ def test_a_population_average_of_probabilities_is_the_integral_over_people():
     assert not np.allclose(typical["mean"], found["mean"], rtol=1e-3)
 
 
+def test_a_mean_over_the_people_of_the_data_is_that_of_their_predictions():
+    tree = sites(LOGIT, draws=20)
+    found = nb.effects(tree, "drug", others="observed")
+    frame = nb.training_dataset(tree).observations[["age", "man"]].iloc[::2]
+    for row in found.itertuples():
+        f = nb.predict(tree, frame.assign(drug=row.drug), groups="none")["posterior"]["f_score"].mean("score_obs")
+        assert [row.mean, row.sd] == pytest.approx([float(f.mean()), float(f.std())], rel=1e-9)
+    assert "age" not in found and "man" not in found
+    one = nb.effects(tree, "drug", others="observed", at={"age": 50, "man": 0})
+    assert one["mean"].tolist() == pytest.approx(nb.effects(tree, "drug", at={"age": 50, "man": 0})["mean"].tolist())
+    here = nb.contrast(tree, "drug", others="observed", by="site", groups="average")
+    assert len(here) == 4 and here["mean"].nunique() == 4
+
+
 def test_cbpp_has_the_odds_ratios_that_lme4_prints():
     """lme4 2.0, glmer(cbind(incidence, size - incidence) ~ period + (1 | herd)): -1.3983, -0.9919, -1.1282, -1.5797."""
     model = nb.Model(
