@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import integrate, special, stats
 from trees import stated
 
@@ -137,6 +138,35 @@ def test_a_mean_over_the_people_of_the_data_is_that_of_their_predictions():
     assert one["mean"].tolist() == pytest.approx(nb.effects(tree, "drug", at={"age": 50, "man": 0})["mean"].tolist())
     here = nb.contrast(tree, "drug", others="observed", by="site", groups="average")
     assert len(here) == 4 and here["mean"].nunique() == 4
+
+
+def test_bacteria_have_the_average_effects_of_statsmodels():
+    """A logistic regression of the 220 records, at its maximum: effects of the drugs averaged over all records, and the
+    slope in time at the means of the columns."""
+    frame = nb.datasets.table("bacteria").assign(y=lambda t: (t["y"] == "y").astype(float))
+    fit = smf.logit("y ~ C(trt) + week", frame).fit(disp=0)
+    labels = [name.replace("C(trt)[T.", "trt[") for name in fit.params.index]
+    model = nb.Model(
+        LinearMixed(),
+        "mu ~ 1 + trt + week + (1|ID)",
+        links={"mu": "logit"},
+        typical={"mu": 0.8},
+        residual=nb.Bernoulli(),
+    )
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0])
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0], theta_mu=[
+        dict(zip(labels, fit.params, strict=True))[str(t)] for t in tree["posterior"]["mu_term"].values
+    ])  # fmt: skip
+    expected = {}
+    for arm in ("drug", "drug+", "placebo"):
+        expected[arm] = fit.predict(frame.assign(trt=arm)).mean()
+    found = nb.effects(tree, "trt", others="observed").set_index("trt")["mean"]
+    assert found.to_dict() == pytest.approx(expected, rel=1e-9)
+    effect = nb.contrast(tree, "trt", others="observed", pairs={"drug": "placebo"})["mean"].item()
+    assert effect == pytest.approx(expected["drug"] - expected["placebo"], rel=1e-9)
+    at = {"week": 4.0, "trt": "placebo"}
+    p = fit.predict(pd.DataFrame([at])).item()
+    assert nb.slopes(tree, "week", at=at)["mean"].item() == pytest.approx(fit.params["week"] * p * (1 - p), rel=1e-8)
 
 
 def test_cbpp_has_the_odds_ratios_that_lme4_prints():

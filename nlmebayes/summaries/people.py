@@ -71,7 +71,8 @@ def observed(known, outcome, here):
     next. ``here``: of which rows."""
     data, read = known.training_data, list(covariates(known))
     frame = data.observations[(data.observations["outcome"] == outcome) & here]
-    frame = frame if any(name in data.inputs for name in read) else frame.drop_duplicates(data.levels[-1])
+    changing = any(name in (*data.inputs, data.time) for name in read)
+    frame = frame if changing else frame.drop_duplicates(data.levels[-1])
     return frame[read].to_dict("records")
 
 
