@@ -122,3 +122,11 @@ def test_a_pages_title_of_a_printed_table_comes_back_after_900_records(tmp_path)
     data = nb.Dataset.from_nonmem(tmp_path / "sdtab1")
     assert data.observations["time"].tolist() == list(map(float, range(1000)))
     assert "five digits" in repr(data)
+
+
+def test_a_short_line_far_down_is_refused(tmp_path):
+    """Its cells would stand below the wrong names."""
+    lines = ["ID TIME AMT DV", *(f"1 {t} . {t}.5" for t in range(200)), "1 200 3.5"]
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    with pytest.raises(nb.DataError, match="row 201, column DV: the line has fewer cells"):
+        nb.Dataset.from_nonmem(tmp_path / "t.txt")
