@@ -57,7 +57,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
     frame, rows = (frame, rows) if kept.all() else (frame[kept].reset_index(drop=True), rows[kept])
     cells.not_grouped(frame, rows, labels, decimal, name)
     frame = cells.converted(frame, labels, decimal)
-    frame = cells.without_placeholders(frame, rows, reading.missing, name)
+    frame = cells.without_placeholders(frame, rows, labels, reading.missing, name)
     left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
     units = {reading.named(column): unit for column, unit in units.items()}
     return Table(frame, rows, name, {reading.named(c): text for c, text in spelled.items()}, left_out, units, notes)
