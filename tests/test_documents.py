@@ -140,3 +140,13 @@ def test_the_pages_on_reading_and_exports_run_as_printed(tmp_path, monkeypatch):
         (code,) = blocks(f"docs/{page}.md")
         exec(compile(code, f"docs/{page}.md", "exec"), {})
     assert (tmp_path / "population.parquet").is_file()
+
+
+def test_the_page_of_designs_runs_as_printed(tmp_path):
+    names = {}
+    for code in blocks("docs/design.md"):
+        exec(compile(code, "docs/design.md", "exec"), names)
+    assert names["found"].efficiency > 1 and 0.05 < names["effect"].power("cl: treatment") < 1
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/design.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "design.toml").write_text(text, encoding="utf-8")
+    assert nb.Design.from_toml(tmp_path / "design.toml").records == 60
