@@ -57,7 +57,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
     frame, rows = (frame, rows) if kept.all() else (frame[kept].reset_index(drop=True), rows[kept])
     cells.not_grouped(frame, rows, labels, decimal, name)
     frame = cells.converted(frame, labels, decimal)
-    frame = cells.without_placeholders(frame, rows, reading.missing, name)
+    frame = cells.without_placeholders(frame, rows, labels, reading.missing, name)
     left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
     units = {reading.named(column): unit for column, unit in units.items()}
     return Table(frame, rows, name, {reading.named(c): text for c, text in spelled.items()}, left_out, units, notes)
@@ -160,37 +160,50 @@ def event_table(data, source, is_label, reading=PLAIN, declared=()):
     return replace(table, frame=frame, rows=frame["row"].to_numpy(), name=source, left_out=left_out, units=units)
 
 
-# Columns that other programs give a meaning which this reader does not: silence would be another number.
-OTHERS = {
-    "CONT": "continued records (CONT) are not supported",
-    **dict.fromkeys(("TINF", "DUR", "TINFUSION"), "{:g}, a duration of infusion? Give RATE = AMT / duration"),
-    **dict.fromkeys(("ADM", "ADMID"), "{:g}, Monolix's kind of administration? Say columns={{'{name}': 'CMT'}}"),
-    **dict.fromkeys(
-        ("BLQ", "BQL", "BLOQ", "BLQFL", "BLQFN"),
-        "{:g} flags measurements below quantification? Say columns={{'{name}': 'CENS'}}, with the limit in DV, or "
-        "leave them out: ignore='{name}.EQ.1'",
-    ),
-    **dict.fromkeys(
-        ("EXCL", "EXCLUDE", "EXCLUDED", "EXCLFL", "OMIT"), "{:g} flags records to be left out? Say ignore='{name}.EQ.1'"
-    ),
-}  # fmt: skip
+# Columns that other programs give a meaning which these readers do not: silence would be another number.
+CONTINUED = "continued records (CONT) are not supported"
+MEANT = {
+    **dict.fromkeys(("TINF", "DUR", "TINFUSION"), "a duration of infusion? Give RATE = AMT / duration"),
+    **dict.fromkeys(("ADM", "ADMID"), "Monolix's kind of administration? Say columns={{'{name}': 'CMT'}}"),
+}
 AT_ONE = ("ADM", "ADMID")  # whose 1 says nothing
+BELOW = ("BLQ", "BQL", "BLOQ", "BLQFL", "BLQFN")  # flags, of 0 and 1
+OUT = ("EXCL", "EXCLUDE", "EXCLUDED", "EXCLFL", "OMIT")
+CENSORED = "columns={{'{name}': 'CENS'}}, with the limit in DV"
+
+
+def ask_of_flags(frame, declared, mend, source):
+    """Refuse columns of 0 and 1 that flag records, by their names, and say nothing to this reader.
+
+    ``mend`` is what to say of those below quantification, ``declared`` are columns that are told to be something.
+    """
+    leave = "ignore='{name}.EQ.1'"
+    told = dict.fromkeys(BELOW, f"measurements below quantification? Say {mend}, or leave them out: {leave}")
+    told |= dict.fromkeys(OUT, f"records to be left out? Say {leave}")
+    for column in (c for c in frame.columns if str(c).upper() in told and c not in declared):
+        value = pd.to_numeric(frame[column].astype(object), errors="coerce")
+        if value.dropna().isin([0, 1]).all():
+            _ask(frame, value == 1, column, "flags " + told[column.upper()], source)
+
+
+def _ask(frame, used, column, problem, source):
+    where = np.flatnonzero(used)
+    if where.size:
+        said = f"{frame[column].iloc[where[0]]}: {problem.format(name=column)}"
+        mend = "; if it is a covariate, list it in covariates= or inputs="
+        validate.fail(source, frame["row"].iloc[where[0]], column, said + mend)
 
 
 def _unread(frame, source, declared):
     """Refuse what NONMEM or another program would read as an order and this reader would take for data."""
     for column in frame.columns:
-        problem = OTHERS.get(column.upper())
-        if problem is None or column in declared:
-            continue
         value = pd.to_numeric(frame[column].astype(object), errors="coerce")
-        used = value.notna() & (value != 0) & ~(value.eq(1) & (column.upper() in AT_ONE))
-        if used.any() and (
-            column.upper() == "CONT" or value.isin([0, 1]).all() or not problem.startswith("{:g} flags")
-        ):
-            shown = problem.format(value[used].iloc[0], name=column)
-            what = "" if column.upper() == "CONT" else "; if it is a covariate, list it in covariates= or inputs="
-            validate.fail(source, frame["row"][used].iloc[0], column, shown + what)
+        used = value.notna() & (value != 0)
+        if column.upper() == "CONT":
+            validate.refuse(frame, used | (value.isna() & ~validate.blank(frame[column])), column, CONTINUED, source)
+        elif column.upper() in MEANT and column not in declared:
+            _ask(frame, used & ~(value.eq(1) & (column.upper() in AT_ONE)), column, MEANT[column.upper()], source)
+    ask_of_flags(frame, declared, CENSORED, source)
 
 
 def _kept(frame, source):
