@@ -231,6 +231,8 @@ def test_a_former_study_adds_its_information_and_fixed_numbers_are_known():
     twice = nb.information(tree, design, prior=once)
     assert twice.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / np.sqrt(2))
     assert nb.information(tree, design, fixed=["omega_id"]).names == ("mu", "sigma_y_a")
+    with pytest.raises(nb.ModelError, match="prior: it is about mu, omega_id mu, sigma_y_a, and this model has other"):
+        nb.information(warfarin(), WARFARIN, prior=once)
     with pytest.raises(nb.ModelError, match="no parameter 'omega_id cl' in the information; there are mu, omega_id mu"):
         nb.information(tree, design, fixed=["omega_id cl"])
 

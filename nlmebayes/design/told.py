@@ -53,6 +53,7 @@ class DesignInformation:
     drawn: tuple = ()
     error: np.ndarray | None = None
     remarks: tuple = ()
+    about: tuple = field(default=(), repr=False)
     doubts: object = field(default=tuple, repr=False)
 
     @cached_property
