@@ -117,7 +117,7 @@ def test_a_robust_criterion_averages_over_draws():
         posterior[f"theta_{name}"][0, :, 0] = centre[k] + sd * nodes[kept, k]
     tree["posterior"] = posterior
     found = nb.information(tree, WARFARIN, variances=True, draws=many)
-    each = [np.linalg.slogdet(numbers.told(whole))[1] for numbers, whole in found.drawn]
+    each = [np.linalg.slogdet(numbers.information(whole))[1] for numbers, whole in found.drawn]
     assert weight[kept] @ each / weight[kept].sum() == pytest.approx(55.40525, rel=1e-6)
     assert found.criterion("ED") == pytest.approx(np.mean(each))
 
@@ -231,6 +231,8 @@ def test_a_former_study_adds_its_information_and_fixed_numbers_are_known():
     twice = nb.information(tree, design, prior=once)
     assert twice.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / np.sqrt(2))
     assert nb.information(tree, design, fixed=["omega_id"]).names == ("mu", "sigma_y_a")
+    with pytest.raises(nb.ModelError, match="prior: it is about mu, omega_id mu, sigma_y_a, and this model has other"):
+        nb.information(warfarin(), WARFARIN, prior=once)
     with pytest.raises(nb.ModelError, match="no parameter 'omega_id cl' in the information; there are mu, omega_id mu"):
         nb.information(tree, design, fixed=["omega_id cl"])
 
@@ -260,9 +262,7 @@ def test_one_sample_a_person_cannot_part_people_from_scatter():
 def test_what_would_be_wrong_to_first_order_is_refused():
     tree = nb.population(LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
                          sigma={"a": 1.0, "nu": 4.0}, residual=nb.StudentT())  # fmt: skip
-    with pytest.raises(
-        nb.ModelError, match=r"y, StudentT\(\), would be told wrong to first order .*; take method='exact'"
-    ):
+    with pytest.raises(nb.ModelError, match=r"y, StudentT\(\), would be wrong to first order .*; take method='exact'"):
         nb.information(tree, nb.Design([nb.Arm(5, [0, 1])]))
 
 

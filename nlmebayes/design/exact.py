@@ -102,8 +102,8 @@ def _enough(one, x, steps, numbers, free, seed, added):
     before = None
     for nodes in NODES:
         here = scores(one.integral(nodes, seed), x, steps)
-        told = numbers.told(here.T @ here + added)[np.ix_(free, free)]
-        variance = np.diag(np.linalg.pinv(told, hermitian=True))
+        matrix = numbers.information(here.T @ here + added)[np.ix_(free, free)]
+        variance = np.diag(np.linalg.pinv(matrix, hermitian=True))
         if before is not None and (np.abs(np.log(variance / before[2])) < 2 * ALIKE).all():
             return before[:2]
         before = nodes, here, variance
@@ -158,8 +158,8 @@ def _measured(asked, study, drawn):
 
 def _error(scores, studies, numbers, free, whole):
     """Monte Carlo errors of standard errors, as parts of them."""
-    told = numbers.told(whole)[np.ix_(free, free)]
+    matrix = numbers.information(whole)[np.ix_(free, free)]
     own = np.linalg.solve(numbers.jacobian.T, scores[:, numbers.inside].T)[free]
     with np.errstate(all="ignore"):
-        each = (np.linalg.pinv(told, hermitian=True) @ own) ** 2
+        each = (np.linalg.pinv(matrix, hermitian=True) @ own) ** 2
         return 0.5 * np.sqrt(each.shape[1]) * each.std(axis=1) / each.sum(axis=1)

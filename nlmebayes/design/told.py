@@ -53,6 +53,7 @@ class DesignInformation:
     drawn: tuple = ()
     error: np.ndarray | None = None
     remarks: tuple = ()
+    about: tuple = field(default=(), repr=False)
     doubts: object = field(default=tuple, repr=False)
 
     @cached_property
@@ -72,7 +73,7 @@ class DesignInformation:
         return pd.DataFrame(self._of(self.numbers, self.whole), self.names, self.names)
 
     def _of(self, numbers, whole):
-        return numbers.told(whole)[np.ix_(self.free, self.free)]
+        return numbers.information(whole)[np.ix_(self.free, self.free)]
 
     @cached_property
     def covariance(self):
