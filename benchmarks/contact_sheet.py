@@ -135,7 +135,7 @@ def planned():
     best = nb.optimise_design(tree, begun, free={"times": (0.5, 120.0)}, step={"times": 0.5})
     yield "design_optimal", nb.plot.design(tree, best.rounded, sensitivity=best.sensitivity)
     each = {"both arms": nb.information(tree, design), "the first alone": nb.information(tree, nb.Design(arms[:1]))}
-    yield "power", nb.plot.power(each, "cl", null=0.14)
+    yield "power", nb.plot.power(each, "ka", null=0.8)
 
 
 def fitted(model, data):

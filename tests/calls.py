@@ -261,15 +261,16 @@ CALLS = {
     },
     "effects": lambda: {
         "tree": weighed(), "x": "time", "by": "wt", "of": "conc", "groups": "average", "at": {"wt": [60.0, 70.0]},
-        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
     },
     "slopes": lambda: {
         "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
-        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
     },
     "contrast": lambda: {
         "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
-        "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "at": {"wt": [60.0, 70.0]}, "others": "observed", "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1,
+        "model": None,
     },
     "hypothesis": lambda: {
         "tree": weighed(), "statements": ["theta_cl[log(wt/70)] > 0", "cl between 1 and v"], "ci_prob": 0.8,
@@ -386,7 +387,8 @@ CALLS = {
     },
     "plot.effects": lambda: {
         "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
-        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "ax": None, "model": None,
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "ax": None,
+        "model": None,
     },
     "plot.priors": lambda: {
         "tree": tree(), "variables": ["theta_*", "omega_id[cl]"], "ci_prob": 0.8, "ax": None, "model": None,

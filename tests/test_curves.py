@@ -34,7 +34,9 @@ def predicted(structure, **values):
     return stated(model, data(), draws=3, **values)
 
 
-@pytest.mark.parametrize("law", [TEXT, growth, lambda x, k, a: a * (1 - np.exp(-k * x.time))], ids=str)
+@pytest.mark.parametrize(
+    "law", [TEXT, growth, lambda x, k, a: a * (1 - np.exp(-k * x.time))], ids=["text", "function", "lambda"]
+)
 def test_a_curve_is_its_formula_with_its_units(law):
     structure = nb.curve(law, a=A, k=0.3)
     assert structure.inputs == ("time",)

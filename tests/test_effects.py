@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import integrate, special, stats
 from trees import stated
 
@@ -125,6 +126,49 @@ def test_a_population_average_of_probabilities_is_the_integral_over_people():
     assert not np.allclose(typical["mean"], found["mean"], rtol=1e-3)
 
 
+def test_a_mean_over_the_people_of_the_data_is_that_of_their_predictions():
+    tree = sites(LOGIT, draws=20)
+    found = nb.effects(tree, "drug", others="observed")
+    frame = nb.training_dataset(tree).observations[["age", "man"]].iloc[::2]
+    for row in found.itertuples():
+        f = nb.predict(tree, frame.assign(drug=row.drug), groups="none")["posterior"]["f_score"].mean("score_obs")
+        assert [row.mean, row.sd] == pytest.approx([float(f.mean()), float(f.std())], rel=1e-9)
+    assert "age" not in found and "man" not in found
+    one = nb.effects(tree, "drug", others="observed", at={"age": 50, "man": 0})
+    assert one["mean"].tolist() == pytest.approx(nb.effects(tree, "drug", at={"age": 50, "man": 0})["mean"].tolist())
+    here = nb.contrast(tree, "drug", others="observed", by="site", groups="average")
+    assert len(here) == 4 and here["mean"].nunique() == 4
+
+
+def test_bacteria_have_the_average_effects_of_statsmodels():
+    """A logistic regression of the 220 records, at its maximum: effects of the drugs averaged over all records, and the
+    slope in time at the means of the columns."""
+    frame = nb.datasets.table("bacteria").assign(y=lambda t: (t["y"] == "y").astype(float))
+    fit = smf.logit("y ~ C(trt) + week", frame).fit(disp=0)
+    labels = [name.replace("C(trt)[T.", "trt[") for name in fit.params.index]
+    model = nb.Model(
+        LinearMixed(),
+        "mu ~ 1 + trt + week + (1|ID)",
+        links={"mu": "logit"},
+        typical={"mu": 0.8},
+        residual=nb.Bernoulli(),
+    )
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0])
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0], theta_mu=[
+        dict(zip(labels, fit.params, strict=True))[str(t)] for t in tree["posterior"]["mu_term"].values
+    ])  # fmt: skip
+    expected = {}
+    for arm in ("drug", "drug+", "placebo"):
+        expected[arm] = fit.predict(frame.assign(trt=arm)).mean()
+    found = nb.effects(tree, "trt", others="observed").set_index("trt")["mean"]
+    assert found.to_dict() == pytest.approx(expected, rel=1e-9)
+    effect = nb.contrast(tree, "trt", others="observed", pairs={"drug": "placebo"})["mean"].item()
+    assert effect == pytest.approx(expected["drug"] - expected["placebo"], rel=1e-9)
+    at = {"week": 4.0, "trt": "placebo"}
+    p = fit.predict(pd.DataFrame([at])).item()
+    assert nb.slopes(tree, "week", at=at)["mean"].item() == pytest.approx(fit.params["week"] * p * (1 - p), rel=1e-8)
+
+
 def test_cbpp_has_the_odds_ratios_that_lme4_prints():
     """lme4 2.0, glmer(cbind(incidence, size - incidence) ~ period + (1 | herd)): -1.3983, -0.9919, -1.1282, -1.5797."""
     model = nb.Model(
@@ -212,6 +256,28 @@ def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
     assert half_life["mean"].item() == pytest.approx(np.log(2) * V / CL * np.exp(variance / 2), rel=1e-10)
     same = nb.effects(kinetics, "wt", of=lambda p: np.log(2) * p.v / p.cl, groups="average", at={"wt": [70]})
     assert same["mean"].item() == pytest.approx(half_life["mean"].item(), rel=1e-12)
+
+
+def test_an_average_at_a_site_that_is_known_is_over_its_people():
+    tree = sites(LINEAR.but(links={"mu": "log"}, typical={"mu": 2.0}, formulas=("mu ~ 1 + (1|site) + (1|id)",)))
+    found = nb.effects(tree, "site", of="mu", groups="average", at={"site": ["b", "d"]})
+    post = tree["posterior"]
+    middle = post["theta_mu"].values[..., 0] + post["omega_id"].values[..., 0] ** 2 / 2
+    for row in found.itertuples():
+        own = np.exp(middle + post["eta_site"].sel(site=row.site).values[..., 0])
+        assert row.median == pytest.approx(np.median(own), rel=1e-6)
+
+
+def test_groups_whose_effects_nobody_knows_are_refused(kinetics):
+    frame = pd.DataFrame({"id": "p", "time": [2.0], "conc": 3.0, "wt": 70.0})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 100.0})
+    patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    forecast = nb.forecast(kinetics, patient, draws=20, proposals=50, rounds=0, random_seed=1)
+    with pytest.raises(nb.ModelError, match="does not know the effects of id 2; it knows those of p"):
+        nb.effects(forecast, "id", of="cl", at={"id": "2"})
+    with pytest.raises(nb.ModelError, match="no id 'p' in the training data"):
+        nb.effects(forecast, "id", of="cl", at={"id": "p"})
+    assert len(nb.effects(forecast, "wt", of="cl", at={"wt": [50, 70]})) == 2
 
 
 def test_the_average_course_is_that_of_many_people(kinetics):

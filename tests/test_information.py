@@ -9,9 +9,10 @@ import pytest
 from scipy import special, stats
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment
+from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.criticism import linearised
 from nlmebayes.design import exact
+from nlmebayes.inference.normal_law import information
 
 ORAL = OneCompartment(absorption="first-order")
 CLOSE = 1e-4
@@ -116,7 +117,7 @@ def test_a_robust_criterion_averages_over_draws():
         posterior[f"theta_{name}"][0, :, 0] = centre[k] + sd * nodes[kept, k]
     tree["posterior"] = posterior
     found = nb.information(tree, WARFARIN, variances=True, draws=many)
-    each = [np.linalg.slogdet(numbers.told(whole))[1] for numbers, whole in found.drawn]
+    each = [np.linalg.slogdet(numbers.information(whole))[1] for numbers, whole in found.drawn]
     assert weight[kept] @ each / weight[kept].sum() == pytest.approx(55.40525, rel=1e-6)
     assert found.criterion("ED") == pytest.approx(np.mean(each))
 
@@ -259,9 +260,7 @@ def test_one_sample_a_person_cannot_part_people_from_scatter():
 def test_what_would_be_wrong_to_first_order_is_refused():
     tree = nb.population(LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
                          sigma={"a": 1.0, "nu": 4.0}, residual=nb.StudentT())  # fmt: skip
-    with pytest.raises(
-        nb.ModelError, match=r"y, StudentT\(\), would be told wrong to first order .*; take method='exact'"
-    ):
+    with pytest.raises(nb.ModelError, match=r"y, StudentT\(\), would be wrong to first order .*; take method='exact'"):
         nb.information(tree, nb.Design([nb.Arm(5, [0, 1])]))
 
 
@@ -355,3 +354,38 @@ def test_items_that_everybody_answers_are_those_of_all():
     person, item = np.arange(24) // 4, np.arange(24) % 4
     v = 0.49 * (person[:, None] == person) + 0.25 * (item[:, None] == item) + np.eye(24)
     assert found.table.loc["mu", "se"] == pytest.approx(1 / np.sqrt(np.linalg.inv(v).sum()), rel=1e-9)
+
+
+def test_a_sample_before_the_drug_scatters_by_nothing_and_tells_nothing():
+    late, whole = (nb.Design([nb.Arm(9, times, doses={"time": 1, "amt": 70})]) for times in ([2, 9, 40], [0, 2, 9, 40]))
+    told = nb.information(warfarin(), whole)
+    assert rse(told) == pytest.approx(rse(nb.information(warfarin(), late)), rel=1e-9)
+    assert "1 of 4 records are expected beyond their limits" in told.sentences[-1]
+    simulated = exactly(warfarin(), whole, 0.1)
+    assert np.isfinite(rse(simulated)).all() and simulated.table.loc["cl", "rse"] == pytest.approx(
+        rse(told)[0], rel=0.15
+    )
+
+
+def test_of_correlated_records_the_exact_information_is_that_of_their_normal_law():
+    tree = nb.population(
+        LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
+        sigma={"a": 1.0, "rho": 0.5}, residual=nb.Autoregressive(nb.Additive(), over="time"),
+    )  # fmt: skip
+    found = exactly(tree, nb.Design([nb.Arm(20, [0, 1, 2, 3])]), 0.05)
+    apart = np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    changes = [np.zeros((4, 4)), np.ones((4, 4)), 2 * 0.5**apart, apart * 0.5 ** np.maximum(apart - 1, 0)]
+    slopes = np.zeros((4, 4))
+    slopes[:, 0] = 1.0
+    told = 20 * information(slopes, 0.25 + 0.5**apart, changes)
+    assert_near(found, np.sqrt(np.diag(np.linalg.inv(told))))
+
+
+def test_of_times_to_an_event_until_follow_up_ends_in_closed_form():
+    """An exponential law: each subject tells of the logarithm of the rate as much as it is likely to have its event."""
+    typical = {"rate": 0.1, "shape": 1.0}
+    tree = nb.population(ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent(),
+                         outcome="event")  # fmt: skip
+    design = nb.Design([nb.Arm(50, [10.0], uloq=10.0)])
+    found = exactly(tree, design, 0.05, fixed=["shape"], scale="link")
+    assert_near(found, [1 / np.sqrt(50 * (1 - np.exp(-1.0)))])

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from trees import stated
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
+from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.design import estimates
 from nlmebayes.design.performance import Studies
 
@@ -101,6 +102,24 @@ def test_a_curve_is_fitted_from_the_truth_as_from_a_pilot():
     assert ours["se"].to_numpy() == pytest.approx(direct["sd"].to_numpy(), rel=0.02, nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "values"),
+    [
+        (nb.Model(HospitalProfile(), "risk ~ 1 + (1|herd)", residual=nb.Binomial("size")), nb.datasets.cbpp,
+         {"theta_risk": [-1.0], "omega_herd": [0.9]}),
+        (nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)"), nb.datasets.pastes,
+         {"theta_mu": [60.0], "omega_batch": [2.0], "omega_cask": [3.0], "sigma_strength_a": 1.0}),
+    ],
+    ids=["counts", "nested"],
+)  # fmt: skip
+def test_other_families_and_nestings_are_fitted_as_fit_does(model, data, values):
+    tree = stated(model, data(), **values)
+    ours = studies(1, tree, data()).estimates
+    direct = nb.summary(nb.fit(model, data_of(1, tree, data())[0], method="ml"))
+    assert (np.abs(ours["value"] - direct["mean"]) / direct["sd"]).max() < 0.02
+    assert ours["se"].to_numpy() == pytest.approx(direct["sd"].to_numpy(), rel=0.02)
+
+
 def test_a_design_has_its_own_limits_windows_and_covariates():
     """Samples of each study are drawn in their windows, and censored at the limit of their arm."""
     arms = [nb.Arm(6, [1.0, 8.0, (20.0, 30.0)], doses={"time": 0, "amt": 100}, lloq=3.0),
@@ -130,9 +149,13 @@ def test_a_file_goes_on_where_it_ended(tmp_path, fifty):
                         ({"tree": law(slope=1.0)}, "population"), ({"fit": "map"}, "fit")):  # fmt: skip
         with pytest.raises(nb.FileError, match=f"another {word}"):
             studies(4, file=path, **other)
-    path.write_text("[1]\n")
-    with pytest.raises(nb.FileError, match="is no file of simulated studies"):
-        studies(2, file=path)
+    for text, word in ((b"[1]\n", "is no file of simulated studies"), (b"\xff\n", "cannot be read"),
+                       (b"{\n", "line 1 is damaged")):  # fmt: skip
+        path.write_bytes(text)
+        with pytest.raises(nb.FileError, match=word):
+            studies(2, file=path)
+    with pytest.raises(nb.FileError, match="is not written: No such file"):
+        studies(2, file=tmp_path / "nowhere" / "studies.jsonl")
 
 
 def test_a_failure_stops_nothing_and_is_counted():
@@ -258,3 +281,17 @@ def test_events_are_followed_until_the_planned_time():
     assert studied.subjects == 40
     assert found["value"] == pytest.approx(events / value.sum(), rel=1e-4)
     assert found["se"] == pytest.approx(events**0.5 / value.sum(), rel=1e-3)
+
+
+def test_what_was_done_before_an_interruption_is_kept():
+    tree = law(uncertainty={"mu": 10.0}, draws=30, random_seed=1)
+    count = []
+
+    def stopped(data):
+        count.append(data)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return tree
+
+    with pytest.warns(UserWarning, match="interrupted; 1 of 5 studies are done"):
+        assert studies(5, tree, fit=stopped).n == (1, 1)

@@ -15,13 +15,14 @@ from nlmebayes.design.design import measured
 from nlmebayes.design.planned import dataset_of, subjects_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects, evaluator
-from nlmebayes.evaluation.measurement import measure
+from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.individuals.nesting import ALL, nesting
-from nlmebayes.individuals.placing import populated
+from nlmebayes.individuals.placing import Place, Population, populated
 
 CLOSE = 0.02  # Monte Carlo error of a standard error, as a part of it
 GROUPS, MOST, ROUNDS = 400, 20_000, 400  # outermost groups simulated at a time, and in all; times, at most
-ROWS, SCATTERED = 150, 256  # nodes of a product, and quasi-random ones where that takes too many
+NODES = ((150, 256), (750, 1024), (2500, 4096))  # of a product, and quasi-random ones where that takes too many
+ALIKE = 0.01  # relative difference of standard errors by some nodes and by the next finer ones, which is enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,12 @@ def exact(asked, x, numbers, free, added=0.0):
     """`Exact` information of what is `Asked` at coordinates x; ``added`` is a former information, ``free`` are the
     positions of the numbers that are estimated."""
     rng = np.random.default_rng(asked.seed)
-    studies, found = 0, []
+    studies, found, nodes = 0, [], None
     for rounds, study in enumerate(studies_of(asked, rng, GROUPS), start=1):
-        found.append(scores(simulated(asked, study, x, rng), x, asked.steps))
+        one, seed = simulated(asked, study, x, rng), int(rng.integers(2**31))
+        if nodes is None:
+            nodes, first = _enough(one, x, asked.steps, numbers, free, seed, added)
+        found.append(scores(one.integral(nodes, seed), x, asked.steps) if found else first)
         studies += study.copies
         every = np.concatenate(found)
         whole = every.T @ every / studies
@@ -79,8 +83,35 @@ def studies_of(asked, rng, groups):
         yield found
 
 
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """A study that was simulated under the population at coordinates x, and the `Place` of its modes there."""
+
+    population: Population
+    place: Place
+    x: np.ndarray
+
+    def integral(self, nodes, seed):
+        """`Integral` over its effects, by some of `NODES`."""
+        return self.population.rule(self.x, self.place, *nodes, seed)
+
+
+def _enough(one, x, steps, numbers, free, seed, added):
+    """The least nodes by which standard errors of a simulated study are those of the next finer ones, and its scores by
+    them."""
+    before = None
+    for nodes in NODES:
+        here = scores(one.integral(nodes, seed), x, steps)
+        matrix = numbers.information(here.T @ here + added)[np.ix_(free, free)]
+        variance = np.diag(np.linalg.pinv(matrix, hermitian=True))
+        if before is not None and (np.abs(np.log(variance / before[2])) < 2 * ALIKE).all():
+            return before[:2]
+        before = nodes, here, variance
+    return before[:2]
+
+
 def simulated(asked, study, x, rng):
-    """`Integral` over the effects of a study that is simulated under the population at coordinates x, nodes there."""
+    """A `Simulated` study under the population at coordinates x."""
     model, one = asked.known.model, asked.coordinates.population(x[None])
     eta = effects(study.design, one, rng)
     f = evaluator(model, study.design)(one.theta, eta)[1]
@@ -91,15 +122,25 @@ def simulated(asked, study, x, rng):
     lost = [name for name, y in drawn.items() if not np.isfinite(y).all()]
     if lost:
         raise ModelError(f"information: some individuals have no prediction of {lost[0]}, which can not be simulated")
+    for o in study.design.outcomes:
+        if o.nodes is None:
+            drawn[o.name] = np.where(_scattered(model, o, f[o.name], one, drawn[o.name]), drawn[o.name], np.nan)
     population = populated(model, _measured(asked, study, drawn))
     place = population.place(x, {name: each[0] for name, each in eta.items()})
-    return population.rule(x, place, ROWS, SCATTERED, int(rng.integers(2**31)))
+    return Simulated(population, place, x)
 
 
 def scores(integral, x, steps):
     """Scores (group, coordinate) at coordinates x."""
     value, slope = integral.sloped(x, steps)
     return integral.weighed(x, value).scores(slope)
+
+
+def _scattered(model, o, f, one, y):
+    """Which measurements (record,) have a density: those without scatter lie on their predictions, and tell nothing."""
+    seen = replace(o, values=y, lower=np.full(len(y), np.nan), upper=np.full(len(y), np.nan))
+    with np.errstate(all="ignore"):
+        return log_density(model.residual_of(o.name), f, one.sigma.get(o.name, {}), seen)[0] < np.inf
 
 
 def _measured(asked, study, drawn):
@@ -117,8 +158,8 @@ def _measured(asked, study, drawn):
 
 def _error(scores, studies, numbers, free, whole):
     """Monte Carlo errors of standard errors, as parts of them."""
-    told = numbers.told(whole)[np.ix_(free, free)]
+    matrix = numbers.information(whole)[np.ix_(free, free)]
     own = np.linalg.solve(numbers.jacobian.T, scores[:, numbers.inside].T)[free]
     with np.errstate(all="ignore"):
-        each = (np.linalg.pinv(told, hermitian=True) @ own) ** 2
+        each = (np.linalg.pinv(matrix, hermitian=True) @ own) ** 2
         return 0.5 * np.sqrt(each.shape[1]) * each.std(axis=1) / each.sum(axis=1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from nlmebayes.arguments import Count, Seed, Tree, checked
 from nlmebayes.design.design import Design
-from nlmebayes.design.exact import exact, scores, simulated, studies_of
+from nlmebayes.design.exact import NODES, exact, scores, simulated, studies_of
 from nlmebayes.design.information import Asked
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted
@@ -135,7 +135,7 @@ def _bounds(asked, study, belief, covariance, draws, rng):
     """Gain in one simulated study: with the true population among the draws, and without."""
     z = rng.standard_normal(len(belief.places))
     truth = belief.mean[belief.places] + np.linalg.cholesky(belief.covariance) @ z
-    integral = simulated(asked, study, belief.at(truth), rng)
+    integral = simulated(asked, study, belief.at(truth), rng).integral(NODES[1], int(rng.integers(2**31)))
     mode = truth
     for _ in range(NEWTON):
         slope = scores(integral, belief.at(mode), asked.steps).sum(axis=0)[belief.places]

@@ -83,14 +83,14 @@ def information(
     5.7
     """
     asked = Asked(fitted(tree, model), design, random_seed)
-    return told(asked, method, fixed, scale == "link", _variances(variances), draws, prior)
+    return expected(asked, method, fixed, scale == "link", _variances(variances), draws, prior)
 
 
 def _variances(variances):
     return (variances,) if isinstance(variances, str) else ("omega", "sigma") if variances else ()
 
 
-def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=None):
+def expected(asked, method, fixed=(), link=False, variances=(), draws=None, prior=None):
     """`DesignInformation` of what is `Asked`."""
     x = asked.x(middle(asked.population))
     more = 0.0 if prior is None else _former(prior, len(x))
@@ -104,9 +104,9 @@ def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=No
     each = [asked.x(some.take(np.array([k]))) for k in range(draws or 0)]
     every = [(numbers, x), *((asked.numbers(at, link=link, variances=variances), at) for at in each)]
     if method == "exact":
-        told = [exact(asked, at, own, found.free, more) for own, at in every]
-        found = replace(found, error=told[0].error, remarks=(told[0].remark,))
-        whole = [one.whole + more for one in told]
+        each = [exact(asked, at, own, found.free, more) for own, at in every]
+        found = replace(found, error=each[0].error, remarks=(each[0].remark,))
+        whole = [one.whole + more for one in each]
     else:
         whole = [asked.matrix(at, method) + more for _, at in every]
         found = replace(found, shrinkage=asked.shrinkage(x), remarks=asked.remarks(x))
@@ -215,13 +215,16 @@ class Asked:
     def remarks(self, x):
         """What else is done: records that tell nothing."""
         (here,) = self.first_order.records(x, x[None, : len(self.coordinates.theta)], self._nowhere)
-        told = self.first_order.told(here)
-        if told.all():
+        informative = self.first_order.informative(here)
+        if informative.all():
             return ()
-        lost, times = np.flatnonzero(~told), np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes])
+        lost, times = (
+            np.flatnonzero(~informative),
+            np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes]),
+        )
         at = ", ".join(f"{t:g}" for t in np.unique(times[lost])[:SHOWN])
         return (
-            f"{len(lost)} of {len(told)} records are expected beyond their limits of quantification, or without "
+            f"{len(lost)} of {len(informative)} records are expected beyond their limits of quantification, or without "
             f"scatter, and tell nothing to first order: at {at}",
         )
 

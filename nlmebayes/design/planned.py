@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.tidy import label
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.design.arm import ARM
 from nlmebayes.errors import ModelError
@@ -60,10 +61,10 @@ def distinct(subjects):
     for each in subjects:
         groups.setdefault(each.groups[0] if each.groups else each.label, []).append(each)
     kept, first, count = [], {}, {}
-    for label, members in groups.items():
+    for name, members in groups.items():
         kind = tuple(sorted((repr(each.groups[1:]), repr(each.kind)) for each in members))
         if kind not in first:
-            first[kind] = label
+            first[kind] = name
             kept += members
         count[first[kind]] = count.get(first[kind], 0) + 1
     return kept, count
@@ -92,12 +93,30 @@ def dataset_of(subjects, setting):
     timed = any(arm.times is not None for arm in arms)
     frame = pd.DataFrame(rows)
     frame[ARM] = pd.Categorical(frame[ARM], [arm.name for arm in arms])  # a name of digits is no number
+    for column in (c for c in setting.categories if c in frame and c != ARM):
+        frame[column] = _categories(frame[column], setting.categories[column])
     data = Dataset.from_frame(
         frame, outcome=list(setting.outcomes), levels=declared, time=(setting.time or "time") if timed else None,
         doses=pd.DataFrame(doses) if doses else None, subject=subject, sort=True, duplicates="keep", source="design",
     )  # fmt: skip
     events = data.events.assign(position=FIRST) if len(data.events) else data.events
     return replace(data, observations=data.observations.assign(value=np.nan), events=events, excluded={})
+
+
+def _categories(values, kind):
+    """A column of the categories that it has in the data of a fit.
+
+    Raises
+    ------
+    ModelError
+        A value that is none of them.
+    """
+    labels = values.map(label, na_action="ignore")
+    strange = values[labels.notna() & ~labels.isin(kind.categories)]
+    if len(strange):
+        known = ", ".join(map(str, kind.categories))
+        raise ModelError(f"Design: {values.name} is {label(strange.iloc[0])}, and its categories are {known}")
+    return pd.Series(pd.Categorical(labels, dtype=kind), index=values.index)
 
 
 def _levels(arms, setting):

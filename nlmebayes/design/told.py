@@ -72,7 +72,7 @@ class DesignInformation:
         return pd.DataFrame(self._of(self.numbers, self.whole), self.names, self.names)
 
     def _of(self, numbers, whole):
-        return numbers.told(whole)[np.ix_(self.free, self.free)]
+        return numbers.information(whole)[np.ix_(self.free, self.free)]
 
     @cached_property
     def covariance(self):

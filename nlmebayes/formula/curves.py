@@ -139,8 +139,9 @@ class FunctionCurve(Curve):
     def __post_init__(self):
         if self._key not in _FUNCTIONS:
             raise ModelError(
-                "the structure was made by nb.curve of a function, which no file holds and this process does not know: "
-                "give model=, with the same function, or write nb.curve with a formula"
+                "the structure was made by nb.curve of a function, which no file holds, and this process knows none "
+                "with its parameters, inputs, outcomes and values: give model=, with the same function, or write the "
+                "curve as a formula"
             )
 
     @property

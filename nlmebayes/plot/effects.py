@@ -11,7 +11,7 @@ from nlmebayes.plot import panels
 from nlmebayes.plot.labels import labels_of
 from nlmebayes.plot.panels import CYCLE, GRID, Places
 from nlmebayes.summaries import effects as verbs
-from nlmebayes.summaries.effects import Groups, Of, Points, Values
+from nlmebayes.summaries.effects import Groups, Of, Others, Points, Values
 
 WHOSE = {"none": "a typical person", "average": "people on average", "new": "a new person"}
 LINES = ("-", "--", "-.", ":")
@@ -23,15 +23,15 @@ OTHERS = 4  # that the title names
 @checked
 def effects(
     tree: Tree, x: Name, *, by: Name | None = None, of: Of | None = None, groups: Groups = "none",
-    at: dict[Name, Values] | None = None, data: Data | None = None, points: Points = GRID, draws: Count = 1000,
-    ci_prob: Share = panels.CI_PROB, random_seed: Seed | None = None, ax: Places | None = None,
+    at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, points: Points = GRID,
+    draws: Count = 1000, ci_prob: Share = panels.CI_PROB, random_seed: Seed | None = None, ax: Places | None = None,
     model: Model | None = None,
 ):  # fmt: skip
     """Predictions over x: a line with its band for each value of ``by``; for categories points with their intervals.
 
     Parameters
     ----------
-    tree, x, by, of, groups, at, data, points, draws, ci_prob, random_seed, model
+    tree, x, by, of, groups, at, others, data, points, draws, ci_prob, random_seed, model
         As in `effects`, which has the numbers.
     ax : Axes, optional
 
@@ -45,8 +45,8 @@ def effects(
         As `effects`; more values of ``by`` than lines can be told apart.
     """
     told = verbs.effects(
-        tree, x, by=by, of=of, groups=groups, at=at, data=data, points=points, draws=draws, ci_prob=ci_prob,
-        random_seed=random_seed, model=model,
+        tree, x, by=by, of=of, groups=groups, at=at, others=others, data=data, points=points, draws=draws,
+        ci_prob=ci_prob, random_seed=random_seed, model=model,
     )  # fmt: skip
     parts = [(None, told)] if by is None else list(told.groupby(by, sort=False, observed=True))
     if len(parts) > len(CYCLE):
