@@ -5,7 +5,8 @@ import pandas as pd
 
 from nlmebayes.data import below, limits, tidy, validate
 from nlmebayes.data.doses import dose_frame
-from nlmebayes.data.table import ask_of_flags, read_table
+from nlmebayes.data.flags import ask_of_flags
+from nlmebayes.data.table import read_table
 from nlmebayes.data.validate import DataError
 
 BELOW = (
