@@ -237,6 +237,17 @@ def test_a_former_study_adds_its_information_and_fixed_numbers_are_known():
         nb.information(tree, design, fixed=["omega_id cl"])
 
 
+def test_more_subjects_are_no_more_of_a_former_study():
+    tree, design = balanced(30, 4)
+    once = nb.information(tree, design)
+    whole, rest = (told.subjects_for("mu", null=0.8) for told in (once, nb.information(tree, design, prior=once)))
+    assert whole > 60 and rest == whole - 30
+    more = nb.information(tree, design, prior=once, draws=1).of_subjects(90)
+    assert more.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / 2)
+    assert (more.subjects, more.records) == (90, 360)
+    assert more.criterion("ED") == pytest.approx(more.criterion())
+
+
 def test_covariates_that_differ_and_sites_are_those_of_everybody():
     """Groups that are alike are looked at once: the same as all of them one by one."""
     tree = nb.population(

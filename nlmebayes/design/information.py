@@ -98,7 +98,7 @@ def expected(asked, method, fixed=(), link=False, variances=(), draws=None, prio
     numbers.places(fixed)  # refused before anything is computed
     found = DesignInformation(
         method, numbers, np.zeros((len(x), len(x))), asked.plan.subjects, asked.plan.records, tuple(fixed),
-        about=asked.about, doubts=asked.doubts,
+        former=more, about=asked.about, doubts=asked.doubts,
     )  # fmt: skip
     some = [] if draws is None else spread(asked.population, draws)
     each = [asked.x(some.take(np.array([k]))) for k in range(draws or 0)]
