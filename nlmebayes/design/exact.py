@@ -21,6 +21,7 @@ from nlmebayes.individuals.placing import Place, Population, populated
 
 CLOSE = 0.02  # Monte Carlo error of a standard error, as a part of it
 GROUPS, MOST, ROUNDS = 400, 20_000, 400  # outermost groups simulated at a time, and in all; times, at most
+RECORDS = 6000  # simulated at a time, if one study has no more
 NODES = ((150, 256), (750, 1024), (2500, 4096))  # of a product, and quasi-random ones where that takes too many
 ALIKE = 0.01  # relative difference of standard errors by some nodes and by the next finer ones, which is enough
 
@@ -74,7 +75,8 @@ def studies_of(asked, rng, groups):
     """Copies of the planned study, about so many outermost ``groups``, again and again; those of drawn covariates and
     times anew."""
     outer = len({each.groups[0] if each.groups else each.label for each in asked.subjects})
-    copies = 1 if nesting(asked.design).labels == (ALL,) else max(1, groups // outer)
+    copies = max(1, min(groups // outer, RECORDS // asked.plan.records))
+    copies = 1 if nesting(asked.design).labels == (ALL,) else copies
     again, found = any(arm.random for arm in asked.plan.arms), None
     while True:
         if found is None or again:

@@ -23,7 +23,7 @@ from nlmebayes.inference.normal_law import information
 
 STEP = 0.1  # of the step of a pilot, which is 1e-3 of the spread of a parameter
 SIGMA = 1e-5  # step of the coordinate of a part of a residual
-MOST = 2500  # records of a block
+MOST = 1500  # records of a block
 
 
 @dataclass(frozen=True, eq=False)
