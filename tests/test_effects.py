@@ -425,7 +425,7 @@ def test_the_page_runs_as_printed(monkeypatch):
     printed = []
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, "docs/effects.md", "exec"), names)
-    assert len(printed) == 12 and all(np.isfinite(table["mean"]).all() for table in printed)
+    assert len(printed) == 13 and all(np.isfinite(table["mean"]).all() for table in printed)
     assert names["law"].inputs == ("age",)
 
 
