@@ -226,7 +226,7 @@ def test_a_typical_course_is_the_closed_form_whatever_the_order_of_times(kinetic
     assert found["mean"].tolist() == pytest.approx(expected, rel=1e-9)
     later = nb.effects(kinetics, "amount", at={"amount": [50, 400], "time": 3.5, "wt": 70})
     assert later["mean"].tolist() == pytest.approx([absorbed(3.5, CL, V, KA, dose) for dose in (50, 400)], rel=1e-9)
-    assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(1, 12, 7))
+    assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(0, 12, 7))
 
 
 def test_slopes_are_those_of_the_closed_form(kinetics):
@@ -425,7 +425,7 @@ def test_the_page_runs_as_printed(monkeypatch):
     printed = []
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, "docs/effects.md", "exec"), names)
-    assert len(printed) == 12 and all(np.isfinite(table["mean"]).all() for table in printed)
+    assert len(printed) == 13 and all(np.isfinite(table["mean"]).all() for table in printed)
     assert names["law"].inputs == ("age",)
 
 

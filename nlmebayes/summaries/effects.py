@@ -52,7 +52,7 @@ def effects(
         From `fit`, `forecast` or `population`.
     x : str
         A covariate, an input (``"time"``), ``"amount"`` of each dose, or a level, whose groups then keep their own
-        effects. Numbers are taken over the range of the data, categories one by one.
+        effects. Numbers are taken over the range of the data, times from the first dose on, categories one by one.
     by : str, optional
         Another one. A numeric one has lines at its values, if these are up to five, or at its quantiles 10, 50 and
         90 %.

@@ -91,7 +91,8 @@ def values_of(known, name, outcome, points, lines=False):
         return distinct
     if lines:
         return [float(q) for q in values.drop_duplicates().quantile(QUANTILES)]
-    return np.linspace(min(distinct), max(distinct), points).tolist()
+    first = data.doses[name].min() if name == data.time and len(data.doses) else distinct[0]
+    return np.linspace(min(distinct[0], first), distinct[-1], points).tolist()
 
 
 def subject_like(data, outcome, records, predicted=True):
