@@ -339,6 +339,11 @@ def test_a_hazard_is_told_as_the_cumulative_one():
     tree = stated(model.but(formulas=(f"{name} ~ 1 + age",)), data, draws=3)
     found = nb.effects(tree, "time", at={"time": [1, 2, 4], "age": 60})
     assert found["mean"].to_numpy() / found["mean"][0] == pytest.approx([1, 2, 4], rel=1e-6)
+    plain = nb.Dataset.from_frame(frame.drop(columns="time"), outcome="event", levels="id")
+    tree = stated(model.but(formulas=(f"{name} ~ 1 + age",)), plain, **{f"theta_{name}": [0.5, 0.01]})
+    assert nb.effects(tree, "age", of=name, at={"age": 60})["mean"].item() == pytest.approx(np.exp(1.1), rel=1e-9)
+    with pytest.raises(nb.DataError, match="event without a value is predicted at a time"):
+        nb.effects(tree, "age")
 
 
 @pytest.mark.parametrize(("given", "words"), [

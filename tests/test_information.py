@@ -231,8 +231,21 @@ def test_a_former_study_adds_its_information_and_fixed_numbers_are_known():
     twice = nb.information(tree, design, prior=once)
     assert twice.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / np.sqrt(2))
     assert nb.information(tree, design, fixed=["omega_id"]).names == ("mu", "sigma_y_a")
+    with pytest.raises(nb.ModelError, match="prior: it is about mu, omega_id mu, sigma_y_a, and this model has other"):
+        nb.information(warfarin(), WARFARIN, prior=once)
     with pytest.raises(nb.ModelError, match="no parameter 'omega_id cl' in the information; there are mu, omega_id mu"):
         nb.information(tree, design, fixed=["omega_id cl"])
+
+
+def test_more_subjects_are_no_more_of_a_former_study():
+    tree, design = balanced(30, 4)
+    once = nb.information(tree, design)
+    whole, rest = (told.subjects_for("mu", null=0.8) for told in (once, nb.information(tree, design, prior=once)))
+    assert whole > 60 and rest == whole - 30
+    more = nb.information(tree, design, prior=once, draws=1).of_subjects(90)
+    assert more.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / 2)
+    assert (more.subjects, more.records) == (90, 360)
+    assert more.criterion("ED") == pytest.approx(more.criterion())
 
 
 def test_covariates_that_differ_and_sites_are_those_of_everybody():

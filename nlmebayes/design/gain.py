@@ -26,7 +26,7 @@ WIDER = 1.15  # SD of the draws, in those of the posterior
 KNOWN = 1e-8  # SD of a coordinate that is known, beside its size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InformationGain:
     """Bounds of the expected information gain in nats, ``lower`` (contrastive) and ``upper`` (nested), with their Monte
     Carlo errors; ``linear``: half of log det(1 + M Sigma), with the information M at the prior mean and the covariance

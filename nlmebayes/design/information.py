@@ -93,12 +93,12 @@ def _variances(variances):
 def expected(asked, method, fixed=(), link=False, variances=(), draws=None, prior=None):
     """`DesignInformation` of what is `Asked`."""
     x = asked.x(middle(asked.population))
-    more = 0.0 if prior is None else _former(prior, len(x))
+    more = 0.0 if prior is None else _former(prior, asked)
     numbers = asked.numbers(x, link=link, variances=variances)
     numbers.places(fixed)  # refused before anything is computed
     found = DesignInformation(
         method, numbers, np.zeros((len(x), len(x))), asked.plan.subjects, asked.plan.records, tuple(fixed),
-        doubts=asked.doubts,
+        former=more, about=asked.about, doubts=asked.doubts,
     )  # fmt: skip
     some = [] if draws is None else spread(asked.population, draws)
     each = [asked.x(some.take(np.array([k]))) for k in range(draws or 0)]
@@ -114,10 +114,12 @@ def expected(asked, method, fixed=(), link=False, variances=(), draws=None, prio
     return replace(found, whole=whole[0], drawn=drawn)
 
 
-def _former(prior, size):
-    if prior.whole.shape != (size, size):
+def _former(prior, asked):
+    """The information of a former study on the same coordinates."""
+    if prior.about != asked.about:
         raise ModelError(
-            f"prior: its model has {len(prior.whole)} parameters, and this one {size}; give one of the same"
+            f"prior: it is about {', '.join(prior.numbers.names)}, and this model has other parameters; give the "
+            "information of a study of the same model"
         )
     return prior.whole
 
@@ -162,6 +164,11 @@ class Asked:
     @cached_property
     def coordinates(self):
         return coordinates(self.known.model, self.design)
+
+    @property
+    def about(self):
+        """What the coordinates are."""
+        return self.coordinates.theta, self.coordinates.factor, self.coordinates.sigma
 
     def x(self, population):
         """Coordinates of one population."""

@@ -42,7 +42,8 @@ class Question:
         persons, records = people.crossed(*own.items()), people.crossed(*recorded.items())
         every = [self._cases(person) for person in persons]
         cases = [case for each in every for case in each]
-        data = people.copies(people.subject_like(self.template, self._outcome, records), cases)
+        one = people.subject_like(self.template, self._outcome, records, self.target.outcome is not None)
+        data = people.copies(one, cases)
         design = self.known.design(data)
         if self.target.outcome is not None:
             check_doses(self.known.model, design)
