@@ -82,6 +82,11 @@ def apart(source, **roles):
                 )
 
 
+def numbered(frame):
+    """A copy with the 1-based number of each source row in ``row`` and a clean index."""
+    return frame.reset_index(drop=True).assign(row=np.arange(1, len(frame) + 1))
+
+
 def numeric(frame, column, source, mend=""):
     """The column as floats; text where a number belongs is an error, an empty cell is missing."""
     values = frame[column]
