@@ -130,3 +130,13 @@ def test_the_comparison_of_its_page_is_that_of_lme4(capsys):
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("1751.94", "1794.08", "bicc_delattre"))
     compile(fits, "docs/comparison.md", "exec")
+
+
+def test_the_page_of_designs_runs_as_printed(tmp_path):
+    names = {}
+    for code in blocks("docs/design.md"):
+        exec(compile(code, "docs/design.md", "exec"), names)
+    assert names["found"].efficiency > 1 and 0.05 < names["effect"].power("cl: treatment") < 1
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/design.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "design.toml").write_text(text, encoding="utf-8")
+    assert nb.Design.from_toml(tmp_path / "design.toml").records == 60

@@ -1,5 +1,8 @@
 """Effects, slopes and contrasts: beside the same draws by hand, closed forms, quadrature and printed numbers."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,8 @@ from scipy import integrate, special, stats
 from trees import stated
 
 import nlmebayes as nb
-from model_zoo import Emax, LinearMixed, OneCompartment, ParametricSurvival
+from model_zoo import Emax, LinearMixed, MichaelisMenten, OneCompartment, ParametricSurvival
+from nlmebayes.summaries import savage_dickey
 from nlmebayes.summaries.predictions import nodes
 
 RNG = np.random.default_rng(4)
@@ -176,6 +180,8 @@ def test_a_typical_course_is_the_closed_form_whatever_the_order_of_times(kinetic
     cl = CL * (90 / 70) ** 0.75
     expected = [absorbed(t, cl, V, KA, dose) for dose in (100, 250) for t in times]
     assert found["mean"].tolist() == pytest.approx(expected, rel=1e-9)
+    later = nb.effects(kinetics, "amount", at={"amount": [50, 400], "time": 3.5, "wt": 70})
+    assert later["mean"].tolist() == pytest.approx([absorbed(3.5, CL, V, KA, dose) for dose in (50, 400)], rel=1e-9)
     assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(1, 12, 7))
 
 
@@ -299,8 +305,64 @@ def test_what_cannot_be_compared_is_refused(given, words, kinetics):
         nb.contrast(kinetics, **given)
 
 
+def test_a_typical_course_of_an_equation_is_that_of_predict():
+    """A system without a closed form, at a time that is stated, under amounts that are not those of the data."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 4.0] * 2, "conc": 1.0})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+
+    def read(amount):
+        given = doses.assign(amt=amount)
+        return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=given)
+
+    tree = stated(nb.Model(MichaelisMenten()), read(100.0), theta_km=[0.0], theta_v=[np.log(10.0)])
+    found = nb.effects(tree, "amount", at={"amount": [50, 200], "time": 4})["mean"]
+    expected = [nb.predict(tree, read(a), groups="none")["posterior"]["f_conc"][0, 0, 1].item() for a in (50.0, 200.0)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_maximum_tells_its_errors():
+    tree = nb.fit(nb.Model(LinearMixed(), "mu ~ 1 + Days + (1|Subject)"), nb.datasets.sleepstudy(), method="ml")
+    told = nb.summary(tree).set_index("quantity").loc["mu: Days"]
+    found = nb.slopes(tree, "Days", at={"Days": [2]})
+    assert found["mean"].item() == pytest.approx(told["mean"], abs=4 * told["sd"] / np.sqrt(1000))
+    assert found["sd"].item() == pytest.approx(told["sd"], rel=0.1)
+    own = nb.effects(tree, "Subject", at={"Subject": ["308", "309"], "Days": 0})
+    modes = tree["posterior"]["eta_Subject"].squeeze()
+    assert own["mean"].diff()[1] == pytest.approx(float(modes.sel(Subject="309") - modes.sel(Subject="308")), rel=0.1)
+    with pytest.raises(nb.ModelError, match="= needs a posterior from fit"):
+        nb.hypothesis(tree, "theta_mu[Days] = 10")
+    assert nb.hypothesis(tree, "theta_mu[Days] > 0")["probability"].item() == 1.0
+
+
 def test_doses_are_those_of_a_subject_who_is_given(kinetics):
     patient = nb.training_dataset(kinetics).sel(id="1")
     found = nb.effects(kinetics, "time", at={"time": [2], "wt": 70}, data=patient)
     assert found["mean"].item() == pytest.approx(absorbed(2, CL, V, KA, 200.0), rel=1e-9)
     assert found.attrs["doses"] == "id 1"
+
+
+def test_the_page_runs_as_printed(monkeypatch):
+    """With draws of the priors in place of fits."""
+    page = (Path(__file__).parent.parent / "docs" / "effects.md").read_text(encoding="utf-8")
+
+    def drawn(model, data, random_seed):
+        return stated(model, data, draws=300, seed=random_seed)
+
+    monkeypatch.setattr(nb, "fit", drawn)
+    monkeypatch.setattr(savage_dickey, "_has_a_prior", lambda known: None)
+    names = {"print": lambda table: printed.append(table)}
+    printed = []
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "docs/effects.md", "exec"), names)
+    assert len(printed) == 12 and all(np.isfinite(table["mean"]).all() for table in printed)
+    assert names["law"].inputs == ("age",)
+
+
+def test_a_residual_of_ones_own_is_one(monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "class Laplace" in b]
+    names = {"__name__": __name__}
+    exec(compile(block, "docs/outcomes.md", "exec"), names)
+    y, f = (names["drawn"][g][n].to_numpy() for g, n in (("prior_predictive", "Reaction"), ("prior", "f_Reaction")))
+    a = names["drawn"]["prior"]["sigma_Reaction_a"].to_numpy()
+    assert np.abs(y - f).mean(axis=-1) == pytest.approx(a, rel=0.5)  # the mean of |y - f| is a

@@ -344,3 +344,14 @@ def test_of_many_records_a_person_slopes_are_differences():
         patch.setattr(linearised, "MANY", 10)
         again = nb.information(warfarin(), arm(np.linspace(1, 100, 50).tolist()), variances=True)
     assert rse(again) == pytest.approx(rse(once), rel=1e-5)
+
+
+def test_items_that_everybody_answers_are_those_of_all():
+    """Crossed groups: people who are alike share their items."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id) + (1|item)")
+    tree = nb.population(model, theta={"mu": 1.0}, omega={"id": {"sd": {"mu": 0.7}}, "item": {"sd": {"mu": 0.5}}},
+                         sigma={"a": 1.0}, outcome="y")  # fmt: skip
+    found = nb.information(tree, nb.Design([nb.Arm(6, inputs={"item": ["a", "b", "c", "d"]})]))
+    person, item = np.arange(24) // 4, np.arange(24) % 4
+    v = 0.49 * (person[:, None] == person) + 0.25 * (item[:, None] == item) + np.eye(24)
+    assert found.table.loc["mu", "se"] == pytest.approx(1 / np.sqrt(np.linalg.inv(v).sum()), rel=1e-9)

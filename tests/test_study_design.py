@@ -150,3 +150,14 @@ def test_levels_that_the_design_does_not_state_are_asked_for():
         nb.Design([nb.Arm(3, [1])]).dataset(by_occasions())
     with pytest.raises(nb.ModelError, match="names the outcome 'dv'; there are conc"):
         nb.Design([nb.Arm(3, {"dv": [1]})]).dataset(warfarin())
+
+
+def test_planned_subjects_of_a_fit_are_nobody_that_it_knows():
+    """Subject 1 of the fit has effects of its own, which planned ones do not take."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 2.0] * 2, "conc": [1.0, 2.0, 3.0, 4.0]})
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id")
+    tree = nb.simulate(model, data, draws=4, random_seed=1)
+    tree["posterior"] = tree["prior"].to_dataset()
+    planned = nb.Design([nb.Arm(2, [1.0], within=None)]).dataset(tree)
+    assert not set(planned.observations["id"]) & set(data.observations["id"])

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.validate import DataError
 
 FORTRAN = re.compile(r"([-+]?(?:\d+\.\d*|\.\d+))(?:[dD]([-+]?\d{1,3})|([-+]\d{3}))")  # 1.0D+02, 1.0+102
 COMMA = re.compile(r"([<>]?\s*[-+]?\d*),(\d+(?:[eEdD][-+]?\d+)?)")
@@ -75,10 +74,6 @@ def without_placeholders(frame, rows, missing, source):
         said = missing if isinstance(missing, tuple) else (missing,)
         numbers = frame.columns[[pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]
         hidden = {name: frame[name].mask(frame[name].isin(said)) for name in numbers if frame[name].isin(said).any()}
-        if said and not hidden:
-            raise DataError(
-                f"{source}: missing= names {', '.join(f'{x:g}' for x in said)}, which no column of numbers holds"
-            )
         return frame.assign(**hidden)
     for name in frame.columns[[dtype.kind in "if" for dtype in frame.dtypes]]:
         values = frame[name].to_numpy()

@@ -16,11 +16,11 @@ from nlmebayes.design.planned import dataset_of, subjects_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects, evaluator
 from nlmebayes.evaluation.measurement import measure
-from nlmebayes.individuals.nesting import ALL
+from nlmebayes.individuals.nesting import ALL, nesting
 from nlmebayes.individuals.placing import populated
 
 CLOSE = 0.02  # Monte Carlo error of a standard error, as a part of it
-GROUPS, MOST = 400, 20_000  # outermost groups simulated at a time, and in all
+GROUPS, MOST, ROUNDS = 400, 20_000, 400  # outermost groups simulated at a time, and in all; times, at most
 ROWS, SCATTERED = 150, 256  # nodes of a product, and quasi-random ones where that takes too many
 
 
@@ -33,25 +33,32 @@ class Exact:
     error: np.ndarray
     groups: int
 
+    @property
+    def remark(self):
+        """By how much it was simulated, and how well the errors are known where that is less than was wanted."""
+        most = self.error.max(initial=0.0)
+        rest = "" if most < CLOSE else f"; the errors are known to {100 * most:.0f} %"
+        return f"by {self.groups} simulated groups{rest}"
+
 
 def exact(asked, x, numbers, free, added=0.0):
     """`Exact` information of what is `Asked` at coordinates x; ``added`` is a former information, ``free`` are the
     positions of the numbers that are estimated."""
     rng = np.random.default_rng(asked.seed)
-    studies, scores, steps = 0, [], asked.steps
-    for study in _studies(asked, x, rng):
-        scores.append(_scores(asked, study, x, steps, rng))
+    studies, found = 0, []
+    for rounds, study in enumerate(studies_of(asked, rng, GROUPS), start=1):
+        found.append(scores(simulated(asked, study, x, rng), x, asked.steps))
         studies += study.copies
-        every = np.concatenate(scores)
+        every = np.concatenate(found)
         whole = every.T @ every / studies
         error = _error(every, studies, numbers, free, whole + added)
-        if error.max(initial=0.0) < CLOSE or len(every) > MOST:
+        if error.max(initial=0.0) < CLOSE or len(every) > MOST or rounds == ROUNDS:
             return Exact(whole, error, len(every))
     raise AssertionError
 
 
 @dataclass(frozen=True, eq=False)
-class _Study:
+class Study:
     """Planned data of so many ``copies`` of a design."""
 
     data: object
@@ -59,21 +66,21 @@ class _Study:
     copies: int
 
 
-def _studies(asked, x, rng):
-    """Copies of the planned study, again and again, those of drawn covariates and times anew."""
-    population = populated(asked.known.model, asked.design)
+def studies_of(asked, rng, groups):
+    """Copies of the planned study, about so many outermost ``groups``, again and again; those of drawn covariates and
+    times anew."""
     outer = len({each.groups[0] if each.groups else each.label for each in asked.subjects})
-    copies = 1 if population.nest.labels == (ALL,) else max(1, GROUPS // outer)
+    copies = 1 if nesting(asked.design).labels == (ALL,) else max(1, groups // outer)
     again, found = any(arm.random for arm in asked.plan.arms), None
     while True:
         if found is None or again:
-            data = dataset_of(subjects_of(asked.plan.arms, rng, copies), asked.setting)
-            found = _Study(data, asked.known.resolved(data), copies)
+            data = dataset_of(subjects_of(asked.plan.arms, rng, asked.setting.prefix, copies), asked.setting)
+            found = Study(data, asked.known.resolved(data), copies)
         yield found
 
 
-def _scores(asked, study, x, steps, rng):
-    """Scores (group, coordinate) of simulated measurements."""
+def simulated(asked, study, x, rng):
+    """`Integral` over the effects of a study that is simulated under the population at coordinates x, nodes there."""
     model, one = asked.known.model, asked.coordinates.population(x[None])
     eta = effects(study.design, one, rng)
     f = evaluator(model, study.design)(one.theta, eta)[1]
@@ -86,7 +93,11 @@ def _scores(asked, study, x, steps, rng):
         raise ModelError(f"information: some individuals have no prediction of {lost[0]}, which can not be simulated")
     population = populated(model, _measured(asked, study, drawn))
     place = population.place(x, {name: each[0] for name, each in eta.items()})
-    integral = population.rule(x, place, ROWS, SCATTERED, int(rng.integers(2**31)))
+    return population.rule(x, place, ROWS, SCATTERED, int(rng.integers(2**31)))
+
+
+def scores(integral, x, steps):
+    """Scores (group, coordinate) at coordinates x."""
     value, slope = integral.sloped(x, steps)
     return integral.weighed(x, value).scores(slope)
 

@@ -105,7 +105,7 @@ def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=No
     every = [(numbers, x), *((asked.numbers(at, link=link, variances=variances), at) for at in each)]
     if method == "exact":
         told = [exact(asked, at, own, found.free, more) for own, at in every]
-        found = replace(found, error=told[0].error, remarks=(f"by {told[0].groups} simulated groups",))
+        found = replace(found, error=told[0].error, remarks=(told[0].remark,))
         whole = [one.whole + more for one in told]
     else:
         whole = [asked.matrix(at, method) + more for _, at in every]
@@ -143,25 +143,17 @@ class Asked:
 
     @cached_property
     def subjects(self):
-        return subjects_of(self.plan.arms, np.random.default_rng(self.seed))
+        return subjects_of(self.plan.arms, np.random.default_rng(self.seed), self.setting.prefix)
 
     @cached_property
     def data(self):
         """Planned data of the groups that differ, and how many groups are like each, by label."""
         kept, count = distinct(self.subjects)
         data = dataset_of(kept, self.setting)
-        if not self._apart(self.known.design(data)):
-            data = dataset_of(self.subjects, self.setting)
+        if any(level.name not in data.levels for level in self.known.design(data).levels):
+            data = dataset_of(self.subjects, self.setting)  # groups by a column, which subjects may share
             count = dict.fromkeys(data.observations[data.levels[0]], 1)
         return data, count
-
-    def _apart(self, design):
-        """Whether no group of any level holds several of the outermost groups of the data."""
-        outermost = design.units[design.nested[0]].to_numpy(object)
-        return all(
-            len(set(zip(level.of_unit.tolist(), outermost, strict=True))) == len(level.labels)
-            for level in design.levels
-        )
 
     @cached_property
     def design(self):
@@ -209,7 +201,8 @@ class Asked:
         """Effects (place, column) of the population at coordinates x."""
         rng, one = np.random.default_rng(self.seed), self.coordinates.population(x[None])
         eta = effects(self.design, one.take(np.zeros(PLACES, dtype=int)), rng)
-        return np.concatenate([eta[v.name].reshape(PLACES, -1) for v in self.design.levels], axis=1)
+        return np.concatenate([np.zeros((PLACES, 0)), *(eta[v.name].reshape(PLACES, -1) for v in self.design.levels)],
+                              axis=1)  # fmt: skip
 
     def shrinkage(self, x):
         """Table by level and effect, in %."""

@@ -30,23 +30,24 @@ class Subject:
         return self.arm.name, tuple(self.covariates.items()), tuple(self.times.items())
 
 
-def subjects_of(arms, rng, copies=1):
-    """Every `Subject` of a design, or of so many independent copies of it."""
+def subjects_of(arms, rng, prefix="", copies=1):
+    """Every `Subject` of a design, or of so many independent copies of it; labels begin with ``prefix``."""
     found = []
     for copy in range(copies):
         for arm in arms:
             for i, covariates in enumerate(arm.dealt(arm.n, rng)):
-                groups = _groups(arm, i, f"{copy + 1}:" if copies > 1 else "")
-                found.append(Subject(f"{len(found) + 1}", arm, groups, covariates, arm.drawn(rng)))
+                groups = _groups(arm, i, prefix, f"{copy + 1}:" if copies > 1 else "")
+                found.append(Subject(f"{prefix}{len(found) + 1}", arm, groups, covariates, arm.drawn(rng)))
     return found
 
 
-def _groups(arm, i, copy):
-    """Labels of the groups outside of subject i of an arm: counted ones are dealt in turn, the outermost first."""
+def _groups(arm, i, prefix, copy):
+    """Labels of the groups outside of subject i of an arm: counted ones are dealt in turn, the outermost first, and
+    those that are named may be known to a fit."""
     found = []
     for said in (arm.within or {}).values():
         if isinstance(said, int):
-            found.append(f"{copy}{i % said + 1}")
+            found.append(f"{prefix}{copy}{i % said + 1}")
             i //= said
         else:
             found.append(f"{copy}{said[i % len(said)]}")
@@ -70,7 +71,7 @@ def distinct(subjects):
 
 def planned(arms, setting, rng):
     """The `Dataset` of all subjects of some arms."""
-    return dataset_of(subjects_of(arms, rng), setting)
+    return dataset_of(subjects_of(arms, rng, setting.prefix), setting)
 
 
 def dataset_of(subjects, setting):

@@ -11,18 +11,20 @@ from nlmebayes.formula.sigma import is_scale
 from nlmebayes.model.model import Model
 from nlmebayes.structure.compartments import outcome_names
 
+REFERENCE = "reference"  # source of the data of a stated population
 CONC = "conc"  # name of the one outcome of a model that has no data
 
 
 @dataclass(frozen=True)
 class Setting:
     """``levels`` outermost first, ``outcomes``, the column of ``time`` or None, the level ``followed`` in the data of a
-    fit, or None."""
+    fit, or None; planned subjects are labelled with a ``prefix``, so that nobody takes them for those of a fit."""
 
     levels: tuple
     outcomes: tuple
     time: str | None
     followed: str | None = None
+    prefix: str = ""
 
 
 def setting(of):
@@ -40,5 +42,6 @@ def setting(of):
 
 def of_data(data):
     """The `Setting` of a `Dataset`."""
-    followed = data.subject if data.source != "reference" else None
-    return Setting(data.levels, data.outcomes, data.time, followed)
+    if data.source == REFERENCE:  # of a population that was stated, whose subjects nobody knows
+        return Setting(data.levels, data.outcomes, data.time)
+    return Setting(data.levels, data.outcomes, data.time, data.subject, "new ")

@@ -156,6 +156,10 @@ class DesignInformation:
     @checked
     def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()):
         """How many times as many subjects the other design would need to tell as much: (det M / det M_other)^(1/p)."""
+        if not isinstance(other, DesignInformation):
+            raise ModelError(
+                f"efficiency: other is what `information` tells of another design; got {type(other).__name__}"
+            )
         if self.names != other.names:
             raise ModelError(f"efficiency: the designs tell of {self.names} and of {other.names}; fix the same numbers")
         many = len(self._chosen(of)) if kind == "Ds" else len(self.free)

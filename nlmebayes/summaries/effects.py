@@ -96,7 +96,7 @@ def effects(
     >>> nb.effects(tree, "wt", of="cl")  # doctest: +SKIP
     >>> nb.effects(tree, "time", by="sex", groups="average", at={"wt": 70})  # doctest: +SKIP
     """
-    asked = question(with_draws(fitted(tree, model)), x, by, of, at, data, points)
+    asked = question(with_draws(fitted(tree, model), (x, by, *(at or {}))), x, by, of, at, data, points)
     drawn, cases = asked.draws(groups, draws, random_seed)
     return _told(table(drawn, cases, asked.values, ci_prob), asked, groups, ci_prob)
 
@@ -127,7 +127,7 @@ def slopes(
     ModelError, FormulaError, DataError
         As `effects`; x holds categories.
     """
-    known = with_draws(fitted(tree, model))
+    known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     asked = question(known, x, by, of, at, data, points)
     values = asked.values[x]
     if x in known.training_data.levels or people.is_factor(known, x) or any(isinstance(v, str) for v in values):
@@ -173,7 +173,7 @@ def contrast(
     ModelError, FormulaError, DataError
         As `effects`; fewer than two values of x; a ratio of what is not positive, odds of what is no probability.
     """
-    known = with_draws(fitted(tree, model))
+    known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     wanted = _of_pairs(pairs)
     if wanted:
         at = dict(at or {}) | {x: wanted}

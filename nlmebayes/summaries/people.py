@@ -135,7 +135,8 @@ def label_of(i):
 
 
 def _as(frame, data, i, case):
-    """Rows of another person."""
+    """Rows of another person; whenever he is looked at, doses and events are when they were."""
+    case = case if frame is data.observations else {n: value for n, value in case.items() if n != data.time}
     changed = {n: column_of(frame[n], [value] * len(frame), n) for n, value in case.items() if n in frame}
     return frame.assign(**{level: label_of(i) for level in data.levels} | changed)
 

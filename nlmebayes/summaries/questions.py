@@ -11,12 +11,14 @@ from nlmebayes.data.tidy import label
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import spread
 from nlmebayes.evaluation.fitted import ESTIMATES, Fitted, fitted
-from nlmebayes.inference.estimation import drawn
+from nlmebayes.inference.estimation import drawn, drawn_population
 from nlmebayes.model.agreement import check_doses
 from nlmebayes.summaries import people
 from nlmebayes.summaries.predictions import Predictions
 from nlmebayes.summaries.targets import Target, target_of
 from nlmebayes.summaries.variation import intervals
+
+GROUPED = 400  # draws of the effects of groups about a maximum
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +126,14 @@ class Question:
         return {name: frame[name].to_numpy(float) for name in read}
 
 
-def with_draws(known):
-    """A tree that was read, a `Fitted`; of a maximum with draws of its estimates, so that their errors are told."""
-    return fitted(drawn(known, chains=1), known.model) if ESTIMATES in known.tree.children else known
+def with_draws(known, columns=()):
+    """A tree that was read, a `Fitted`; of a maximum with draws of its estimates, so that their errors are told, and of
+    the effects of its groups where some of them are among the ``columns``."""
+    if ESTIMATES not in known.tree.children:
+        return known
+    groups = {*known.training_data.levels, *(name for key in known.training.level_of.values() for name in key)}
+    tree = drawn(known, chains=1, draws=GROUPED) if groups & set(columns) else drawn_population(known)
+    return fitted(tree, known.model)
 
 
 def available(known, target):
