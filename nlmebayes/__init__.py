@@ -37,7 +37,7 @@ _HOME = {
     "design.information": ("information",),
     "design.optimisation": ("optimise_design",),
     "design.optimum": ("OptimalDesign",),
-    "design.told": ("DesignInformation",),
+    "design.expectation": ("DesignInformation",),
     "dosing.recommendation": ("Loss", "recommend"),
     "forecasting.forecaster": ("Forecaster", "forecast", "forecaster"),
     "outcomes.counts": ("NegativeBinomial", "Poisson", "ZeroInflated"),
