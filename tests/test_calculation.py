@@ -14,10 +14,13 @@ from nlmebayes.formula.scan import scan
 VALUES = {"a": np.array([0.3, 0.5]), "b": np.array([0.9, 0.2])}
 TEXTS = {
     "a + b * 2 - a / b": VALUES["a"] + VALUES["b"] * 2 - VALUES["a"] / VALUES["b"],
+    "+a + (+2)": VALUES["a"] + 2,
     "-a ** 2": -(VALUES["a"] ** 2),
     "log(2) * a": np.log(2) * VALUES["a"],
     "where((a < b) & (b > 0.5), 1, 2) + (0.1 < a <= 0.4)": [2.0, 2.0],
     "minimum(a, b) + clip(a, 0, 0.4) + abs(-b) % 0.7 // 0.1": None,
+    "(a > 0.4) + (b < 1) - (a > 0.2) * 2 + exp(b > 0.5) / -(a > 0)": [-1 - np.e, -1.0],
+    "where(1 < a, 5, (a > 0.4) + (b > 0.1))": [1.0, 2.0],
     "expit(logit(a)) + log10(b) + tanh(a)": None,
     "where(not (a == 0.3 or b != 0.2), 1, 0)": [0.0, 1.0],
 }
@@ -51,6 +54,7 @@ def test_a_name_with_its_label_is_one_name():
     "a := 1", "'a'", "True", "None", "(1).real", "`a`(1)", "a b", "", "log()", "log(a, b)", "log(a, x=1)", "center(a)",
     "C(a)", "s(a)", "a; b", "a = 1", "*a", "1" + "0" * 400, "1e999", "+" + "-" * 200 + "a",
     "a" * 30_000, "a @ b", "a ~ b", "a << 2", "{a}", "{'a': 1}", "(a, b)", "print(a)", "a is b", "a in b",
+    "a > 1 & b < 1", "a & b", "not a", "~a", "a > 1 or b", "where(a > 1 | b > 1, 1, 0)",
 ])  # fmt: skip
 def test_what_is_no_arithmetic_is_refused_in_a_sentence(text):
     with pytest.raises(nb.FormulaError) as refusal:

@@ -74,6 +74,23 @@ def test_others_stand_at_their_means_over_people(linear):
     assert nb.effects(linear, "drug", at={"age": 41, "man": 1})[["age", "man"]].values.tolist() == [[41, 1], [41, 1]]
 
 
+def test_a_person_with_many_occasions_is_one_person():
+    """Of 11 occasions 8 are of the two heavy men, and 6 fed."""
+    person = np.repeat([0, 1, 2, 3, 4], [1, 1, 1, 4, 4])
+    frame = pd.DataFrame({"id": person, "occ": [0, 0, 0, *range(4), *range(4)], "time": [0.0] * 3 + [*range(4)] * 2})
+    frame = frame.assign(wt=np.array([50.0, 60, 55, 100, 110])[person], sex=np.array(list("fffmm"))[person], score=1.0)
+    frame["fed"] = np.where(frame["occ"] > 0, "fed", "fasted")
+    data = nb.Dataset.from_frame(frame, outcome="score", levels=("id", "id/occ"), time="time", subject="id")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + wt + sex + fed + (1|id) + (1|occ)"), data, draws=5)
+    assert nb.effects(tree, "fed")[["wt", "sex"]].values.tolist() == [[75.0, "f"]] * 2
+    assert set(nb.effects(tree, "sex")["fed"]) == {"fed"}
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + wt + sex + (1|id) + (1|occ)"), data, draws=5)
+    found, b = nb.effects(tree, "sex", others="observed"), theta(tree)
+    assert found["mean"].tolist() == pytest.approx(
+        [(b["Intercept"] + 75 * b["wt"] + k * b["sex[m]"]).mean() for k in (0, 1)]
+    )
+
+
 def test_contrasts_of_a_linear_model_are_those_of_its_coefficients(linear):
     found, b = nb.contrast(linear, "drug", at={"age": 44}), theta(linear)
     draws = b["drug[placebo]"] + 44 * b["drug[placebo]:age"]

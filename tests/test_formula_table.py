@@ -111,7 +111,7 @@ NUMBERS = [
     "x // 2", "-x // 2", "log(wt/70)", "log(x)**2", "log(x**2)", "-log(x)", "log10(wt)", "log2(x)", "log1p(x)",
     "exp(-x/2)", "expm1(z)", "sqrt(x)*y", "abs(y)", "abs(y)**0.5", "sin(2*x)", "cos(x) + sin(x)", "tan(z)", "tanh(y)",
     "arctan(y)", "floor(x)", "ceil(x)", "minimum(x, 4)", "maximum(y, 0)", "maximum(minimum(x, 4), 2)",
-    "clip(x, 2, 4)", "where(x > 4, y, z)", "where((x > 4) & (y > 0), 1, 0)", "(x > 4)*y", "(x > 4) + (y > 0)",
+    "clip(x, 2, 4)", "where(x > 4, y, z)", "where((x > 4) & (y > 0), 1, 0)", "(x > 4)*y",
     "2 < x < 5", "2 < x", "(2 < x) & ~(y > 0)", "(x > 8) | (y > 1)", "x == x", "k == 2", "k != 2", "k >= 2", "+x",
     "--x", "-(x + y)", "0.75*log(wt/70)", "0.8*log(crcl/120) + k*log(0.7)", "wt**3.4/(47.7**3.4 + wt**3.4)",
     "log(1 + 0.0154*(crcl - 66)**2)", "(wt/70)**0.75", "(140 - crcl)*wt/72", "x*y*z", "x + y*z", "(x + y)*z", "x**y",
@@ -121,6 +121,15 @@ NAMES = {name: getattr(np, name) for name in (
     "log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "tanh", "arctan", "floor",
     "ceil", "minimum", "maximum", "clip", "where",
 )}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["(x > 4) + (y > 0)", "(x > 4) - (y > 0)", "-(x > 4)", "exp(x > 4) + (x > 4)**2"])
+def test_comparisons_count_as_one_and_nought(text):
+    """As in Python and R; of two arrays of truths NumPy's sum is "or"."""
+    names = [dict(NAMES, x=x, y=y) for x, y in FRAME[["x", "y"]].to_numpy(float).tolist()]
+    expected = [float(eval(text.replace("exp(x > 4)", "exp(1.0 * (x > 4))"), {}, own)) for own in names]
+    found = matrix(sum_of(f"0 + I({text})"), FRAME).values[:, 0]
+    assert found == pytest.approx(expected, rel=1e-12) and len(set(expected)) > 1
 
 
 @pytest.mark.parametrize("text", NUMBERS)

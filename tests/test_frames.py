@@ -26,6 +26,15 @@ def test_the_training_table_is_predicted_as_the_training_data_are():
     assert backwards[..., ::-1] == pytest.approx(tree["posterior"]["f_score"].to_numpy(), rel=1e-12)
 
 
+def test_truths_in_a_frame_are_one_and_nought_as_in_the_data():
+    frame = pd.DataFrame({"id": [1, 2, 3, 4], "fed": [True, False, True, False], "score": 1.0})
+    data = nb.Dataset.from_frame(frame, outcome="score", levels="id")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + fed + (1|id)"), data, draws=3)
+    assert nb.predict(tree, frame)["posterior"]["f_score"].equals(tree["posterior"]["f_score"])
+    typical = nb.predict(tree, frame[["fed"]], groups="none")["posterior"]["f_score"].to_numpy()
+    assert typical[..., 0] == pytest.approx(tree["posterior"]["theta_mu"].sum("mu_term").to_numpy(), rel=1e-12)
+
+
 def test_groups_of_a_frame_are_known_by_the_label_that_the_data_have():
     frame, tree = nested()
     new = frame.iloc[:2].assign(id=["1", "9"])

@@ -63,7 +63,8 @@ def _complete(known, frame):
         bad = np.flatnonzero(frame[name].isna())
         if bad.size and name not in training.levels:
             raise DataError(f"{SOURCE}, row {bad[0] + 1}, column {name}: is missing, and the model needs it")
-        if pd.api.types.is_numeric_dtype(training.observations[name].dtype):
+        truth = pd.api.types.is_bool_dtype(frame[name])  # 1 or 0, as in the training data
+        if pd.api.types.is_numeric_dtype(training.observations[name].dtype) and not truth:
             validate.numeric(validate.numbered(frame), name, SOURCE)
 
 

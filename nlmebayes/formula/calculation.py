@@ -14,12 +14,12 @@ import pytensor.tensor as pt
 
 from nlmebayes.formula import functions
 from nlmebayes.formula.arithmetic import columns, tree
-from nlmebayes.formula.evaluate import BINARY
+from nlmebayes.formula.evaluate import BINARY, JOINED, LOGICAL, counted
 from nlmebayes.formula.scan import FormulaError, Token, closing, is_sign, scan
 
 SYMBOLIC = BINARY | {  # on tensors
     ast.BitAnd: pt.and_, ast.And: pt.and_, ast.BitOr: pt.or_, ast.Or: pt.or_, ast.Not: pt.invert, ast.Invert: pt.invert,
-    ast.Eq: pt.eq, ast.NotEq: pt.neq,
+    ast.Eq: pt.eq, ast.NotEq: pt.neq, ast.UAdd: pt.as_tensor,
 }  # fmt: skip
 RENAMED = {  # and as NumPy has them
     "logit": lambda x: pt.log(x) - pt.log1p(-x), "expit": pt.sigmoid, "where": pt.switch,
@@ -73,7 +73,20 @@ def read_tokens(tokens, text):
             raise FormulaError(
                 f"{each.func.id}() is no function of numbers; there are {', '.join(functions.ELEMENTWISE)}"
             )
+        if isinstance(getattr(each, "op", None), LOGICAL) and not all(map(_compared, _operands(each))):
+            raise FormulaError(JOINED)
     return Calculation(text[tokens[0].start : tokens[-1].end], columns(node), node)
+
+
+def _operands(node):
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    return [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
+
+
+def _compared(node):
+    """Whether a node is true or false: a comparison, or what joins some."""
+    return isinstance(node, ast.Compare) or isinstance(getattr(node, "op", None), LOGICAL)
 
 
 def subscripted(tokens, text):
@@ -109,14 +122,20 @@ class _Walk:
     def Name(self, node):
         return self.values[node.column]
 
+    def number(self, node):
+        return counted(self.value(node))
+
     def Call(self, node):
-        return self.calls[node.func.id](*map(self.value, node.args))
+        return self.calls[node.func.id](*map(self.number, node.args))
 
     def BinOp(self, node):
-        return self.operators[type(node.op)](self.value(node.left), self.value(node.right))
+        return self._applied(node.op, node.left, node.right)
 
     def UnaryOp(self, node):
-        return self.operators[type(node.op)](self.value(node.operand))
+        return self._applied(node.op, node.operand)
+
+    def _applied(self, op, *nodes):
+        return self.operators[type(op)](*map(self.value if isinstance(op, LOGICAL) else self.number, nodes))
 
     def BoolOp(self, node):
         return reduce(self.operators[type(node.op)], map(self.value, node.values))

@@ -23,6 +23,7 @@ BINARY = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.And: np.logical_and, ast.Or: np.logical_or,
 }  # fmt: skip
 LOGICAL = (ast.BitAnd, ast.BitOr, ast.Not, ast.Invert, ast.And, ast.Or)
+JOINED = "'and', 'or', 'not', & and | join comparisons, e.g. I((age > 60) & (sex == 'F'))"
 SAME = (ast.Eq, ast.NotEq)
 
 
@@ -74,6 +75,11 @@ def evaluate(expression, frame, memory):
         return Factor(value.codes, value.levels, ENCODINGS["Treatment"]())
     value = np.asarray(value, dtype=float)
     return np.broadcast_to(value, (len(frame),)) if value.ndim == 0 else value
+
+
+def counted(value):
+    """What is true as 1 and what is false as 0 of a comparison, array or tensor, whose sum NumPy takes for "or"."""
+    return value * np.float64(1.0) if str(getattr(value, "dtype", "")) == "bool" else value
 
 
 class _Walk:
@@ -130,8 +136,8 @@ class _Walk:
 
     def applied(self, op, *values):
         if isinstance(op, LOGICAL) and not all(np.asarray(v).dtype == bool for v in values):
-            raise FormulaError("'and', 'or', 'not', & and | join comparisons, e.g. I((age > 60) & (sex == 'F'))")
-        return BINARY[type(op)](*values)
+            raise FormulaError(JOINED)
+        return BINARY[type(op)](*(values if isinstance(op, LOGICAL) else map(counted, values)))
 
     def Compare(self, node):
         sides = [node.left, *node.comparators]
@@ -153,7 +159,7 @@ class _Walk:
         name = node.func.id
         values = [self.number(n) for n in node.args[: functions.ARGUMENTS.get(name, 1)]]
         if name in functions.ELEMENTWISE:
-            return functions.ELEMENTWISE[name](*values)
+            return functions.ELEMENTWISE[name](*map(counted, values))
         if name not in functions.STATEFUL:
             return values[0]
         text = ast.unparse(node)

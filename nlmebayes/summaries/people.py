@@ -56,9 +56,8 @@ def usual(known, name, outcome, here=None):
     data = known.training_data
     frame = data.observations[data.observations["outcome"] == outcome]
     frame = frame if here is None else frame[here[frame.index]]
-    values = (frame if name in data.inputs or name == data.time else frame.drop_duplicates(data.levels[-1]))[
-        name
-    ].dropna()
+    frame = frame[frame[name].notna()]
+    values = (frame if name in data.inputs or name == data.time else _of_people(data, frame, [name]))[name]
     if not len(values):
         raise ModelError(f"the training data have no value of {name}; state it: at={{{name!r}: ...}}")
     if is_factor(known, name) or values.nunique() <= TWO:
@@ -72,8 +71,14 @@ def observed(known, outcome, here):
     data, read = known.training_data, list(covariates(known))
     frame = data.observations[(data.observations["outcome"] == outcome) & here]
     changing = any(name in (*data.inputs, data.time) for name in read)
-    frame = frame if changing else frame.drop_duplicates(data.levels[-1])
+    frame = frame if changing else _of_people(data, frame, read)
     return frame[read].to_dict("records")
+
+
+def _of_people(data, frame, names):
+    """A row for each person; for each of his occasions where some of the columns change from one to the next."""
+    changing = (frame.groupby(data.subject, observed=True)[names].nunique(dropna=False) > 1).any(axis=None)
+    return frame.drop_duplicates(data.levels[-1] if changing else data.subject)
 
 
 def values_of(known, name, outcome, points, lines=False):
