@@ -77,7 +77,7 @@ class Sheet:
         for axis in self.axes:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 shown.setdefault(label, handle)
-        if self.own and self.count == 1:
+        if self.own and self.count == 1 and not self.axes[0].get_title():
             self.axes[0].set_title(title, fontsize=TITLE, loc="left")
         elif self.own:
             self.figure.suptitle(title, fontsize=TITLE + 1, x=0.01, ha="left")
