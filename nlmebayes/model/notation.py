@@ -145,7 +145,7 @@ def _prediction(model):
     read = [model.inputs.get(name, name) for name in model.structure.inputs]
     names = [p.name for p in model.parameters]
     inside = ",".join(map(word, names)) + (r";\ " + ",".join(map(word, read)) if read else "")
-    law = word(model.structure.label.removesuffix("()"))
+    law = word(type(model.structure).__name__)
     return rf"f = {law}\left({inside}\right)" if inside else rf"f = {law}"
 
 

@@ -75,8 +75,8 @@ class Table:
     @property
     def rows(self):
         """Heading and cells of each row, a cell with its column."""
-        cells = zip(*(column.cells for column in self.columns), strict=True)
-        heads = self.heads or ("",) * len(self.frame)
+        cells = list(zip(*(column.cells for column in self.columns), strict=True))
+        heads = self.heads or ("",) * len(cells)
         return [(head, list(zip(self.columns, row, strict=True))) for head, row in zip(heads, cells, strict=True)]
 
 

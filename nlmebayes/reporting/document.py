@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nlmebayes.arguments import File, Share, Switch, Text, Tree, checked
 from nlmebayes.criticism.check import Diagnosis
 from nlmebayes.criticism.frames import Frame
+from nlmebayes.criticism.model_comparison import Comparison
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.files import whole
@@ -29,7 +30,7 @@ INTENDED = (
 
 @checked
 def report(
-    tree: Tree, path: File, *, others: dict[Text, Tree] | None = None, diagnosis: Diagnosis | None = None,
+    tree: Tree, path: File, *, others: dict[Text, Tree] | Comparison | None = None, diagnosis: Diagnosis | None = None,
     regimens: Frame | None = None, samples: Frame | None = None, warned: list[Text] = (), title: Text | None = None,
     date: Text | None = None, ci_prob: Share = 0.9, force: Switch = True, model: Model | None = None,
 ):  # fmt: skip
@@ -46,8 +47,8 @@ def report(
         From `fit` or `forecast`.
     path : str or Path
         A file that ends in ``.html``, or a folder, which gets ``report.html`` and every table as CSV.
-    others : dict of name -> DataTree, optional
-        Of a fit: others of the same data, with which `compare` compares it.
+    others : dict of name -> DataTree, or Comparison, optional
+        Of a fit: others of the same data, with which `compare` compares it; or what it found, if it is at hand.
     diagnosis : Diagnosis, optional
         Of a fit: what `check` found, if it is at hand.
     regimens, samples : DataFrame, optional
@@ -106,10 +107,10 @@ def _check(known, others, diagnosis, regimens, samples, warned):
     given = {"regimens": regimens is not None, "samples": samples is not None, "warned": bool(warned)}
     kind = "forecast"
     if known.report is not None:
-        given, kind = {"others": bool(others), "diagnosis": diagnosis is not None}, "fit"
+        given, kind = {"others": others is not None, "diagnosis": diagnosis is not None}, "fit"
     for name in (name for name, there in given.items() if there):
         raise ModelError(f"report: {name}= is of a {kind}, and this tree is none; leave it out")
-    if others and sections.THIS in others:
+    if isinstance(others, dict) and sections.THIS in others:
         raise ModelError(f"report: others: {sections.THIS!r} is the name of the tree itself; take another")
 
 
@@ -160,6 +161,7 @@ def _collected():
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
         warnings.showwarning = collect
         yield found
 

@@ -6,8 +6,7 @@ from nlmebayes.reporting.tables import HEADS, table
 from nlmebayes.summaries.summary import shrinkage, summarised
 
 SHOWN = (
-    "quantity", "unit", "mean", "median", "sd", "rse_pct", "eti_lb", "eti_ub", "cv_pct", "shrinkage_pct", "rhat",
-    "ess_bulk",
+    "quantity", "unit", "mean", "sd", "rse_pct", "eti_lb", "eti_ub", "cv_pct", "shrinkage_pct", "rhat", "ess_bulk",
 )  # fmt: skip
 TYPICAL = "Typical values: random effects 0, covariates at their reference, in the units of the parameters"
 COVARIATES = "Effects of covariates, on the scale of the link"

@@ -15,11 +15,12 @@ from nlmebayes.reporting.blocks import Picture, Table
 from nlmebayes.reporting.figures import pictured
 from nlmebayes.reporting.tables import as_given, interval, number, table
 
-LAST = 6  # doses and samples that are listed
-BEST = 5  # regimens
+LAST = 4  # doses and samples that are listed
+FOLLOWING = 3  # samples to come that are named
+ROWS = 6  # of regimens and targets
 RARE = 0.001  # prior predictive p-value below which samples are rare in a population
 ELSEWHERE = 0.05  # probability of other modes from which on they are worth a word
-SIZE = (6.4, 2.9)  # inches of the course
+SIZE = (6.4, 2.4)  # inches of the course
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class Page:
     regimens: Table | None
     chosen: str
     following: Table | None
+    sampled: str
     doubts: tuple[str, ...]
 
     @property
@@ -51,10 +53,11 @@ def of_forecast(known, options, regimens=None, samples=None):
         samples=_samples(known, options["ci_prob"]), standing=_standing(known, options["ci_prob"]),
         course=pictured(
             lambda: _course(known, options),
-            "Course before the samples (grey: where a measurement was expected) and after them.",
+            "",
         ),
         regimens=None if regimens is None else _regimens(regimens), chosen=_chosen(regimens),
-        following=None if samples is None else _following(samples), doubts=tuple(_doubts(known)),
+        following=None if samples is None else _following(samples), sampled=_sampled(samples),
+        doubts=tuple(_doubts(known)),
     )  # fmt: skip
 
 
@@ -162,14 +165,15 @@ def _standing(known, ci_prob):
 
 def _regimens(frame):
     order = list(dict.fromkeys(frame["regimen"]))
-    shown = frame[frame["regimen"].isin(order[:BEST])].reset_index(drop=True)
+    best = max(1, ROWS // max(1, frame["target"].nunique()))
+    shown = frame[frame["regimen"].isin(order[:best])].reset_index(drop=True)
     heads = {
         "regimen": "Regimen", "target": "Target", "p_below": "P(below)", "p_in": "P(in range)", "p_above": "P(above)",
         "median": "Median", "eti_lb": "", "p_all": "P(all targets)",
     }  # fmt: skip
     if frame["target"].nunique() == 1:
         heads.pop("p_all")
-    more = f"The best {BEST} of {len(order)} regimens" if len(order) > BEST else "Regimens, the best first"
+    more = f"The best {best} of {len(order)} regimens" if len(order) > best else "Regimens, the best first"
     return table(shown, "regimens", f"{more}; exposures without measurement error.", heads, 0.9)
 
 
@@ -185,7 +189,16 @@ def _chosen(frame):
 
 def _following(frame):
     heads = {"time": "Time", "sd_now": "SD now", "sd_after": "SD after it", "reduction": "Falls by, %"}
-    return table(frame.head(3).reset_index(drop=True), "next_sample", "Samples that would say most.", heads)
+    return table(frame, "next_sample", "Samples that would say most.", heads)
+
+
+def _sampled(frame):
+    """The samples that would say most in words."""
+    if frame is None or not len(frame):
+        return ""
+    each = [f"{as_given(row.time)} (SD from {number(row.sd_now)} to {number(row.sd_after)}, {row.reduction:.0f} % less)"
+            for row in frame.head(FOLLOWING).itertuples()]  # fmt: skip
+    return f"Samples that would say most, by time: {'; '.join(each)}."
 
 
 def _doubts(known):

@@ -1,5 +1,7 @@
 """The sections of the report of a fit, in the order in which they are read."""
 
+from dataclasses import replace
+
 from nlmebayes import plot
 from nlmebayes.criticism.check import check
 from nlmebayes.criticism.model_comparison import compare
@@ -8,9 +10,18 @@ from nlmebayes.evaluation.fitted import said
 from nlmebayes.reporting import diagnosis, estimates, pictures, provenance, statement, study
 from nlmebayes.reporting.blocks import Points, Section, Words
 from nlmebayes.reporting.figures import pictured
-from nlmebayes.reporting.tables import HEADS, number, table
+from nlmebayes.reporting.tables import as_given, number, table
 
 THIS = "this"  # the name of the fit in a comparison
+MEASURES = {
+    "elpd": "ELPD of groups left out", "se": "its SE, between groups", "mcse": "its Monte Carlo error",
+    "p": "effective parameters", "high_k": "groups whose weights are not to be trusted",
+    "record_elpd": "ELPD of records, given the effects of their group", "record_se": "its SE, between records",
+    "record_mcse": "its Monte Carlo error", "record_p": "effective parameters, of records",
+    "record_high_k": "records whose weights are not to be trusted", "parameters": "parameters of the population",
+    "minus2ll": "-2 log-likelihood of the maximum",
+    "stacking": "weight by stacking", "pseudo_bma": "pseudo-BMA+ weight",
+}  # fmt: skip
 
 
 def of_fit(known, options, others, found, doubts):
@@ -20,7 +31,7 @@ def of_fit(known, options, others, found, doubts):
     ----------
     options : dict
         ``model`` and ``ci_prob``.
-    others : dict of name -> DataTree
+    others : dict of name -> DataTree, or Comparison
     found : Diagnosis, optional
     """
     found = found or diagnosed(known, options)
@@ -65,10 +76,14 @@ def _method(settings):
 
 
 def _comparison(known, others):
-    found = compare({THIS: known.tree, **others})
-    frame = found.table.dropna(axis=1, how="all").rename_axis("model").reset_index()
-    caption = f"Groups of {found.level} left out, the best model first; {THIS!r} is the one of this report."
-    blocks = [table(frame, "comparison", caption, {c: HEADS.get(c, c) for c in frame})]
+    found = compare({THIS: known.tree, **others}) if isinstance(others, dict) else others
+    own = f"; {THIS!r} is the one of this report" if isinstance(others, dict) else ""
+    frame = found.table.dropna(axis=1, how="all")
+    rows = frame.T.rename_axis("Measure").reset_index()
+    rows["Measure"] = [MEASURES.get(name, name) for name in rows["Measure"]]
+    caption = f"Groups of {found.level} left out, the best model first{own}."
+    shown = table(rows, "comparison", caption, shown=lambda x: as_given(round(x, 2)))
+    blocks = [replace(shown, frame=frame.rename_axis("model").reset_index())]
     if len(found.differences):
         differences = found.differences.reset_index(drop=found.differences.index.name is None)
         blocks += [

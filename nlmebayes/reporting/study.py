@@ -5,7 +5,7 @@ import pandas as pd
 from nlmebayes import plot
 from nlmebayes.reporting.blocks import Points, Section, Words
 from nlmebayes.reporting.figures import pictured
-from nlmebayes.reporting.tables import as_given, interval, table
+from nlmebayes.reporting.tables import as_given, interval, number, table
 
 SHOWN = 12  # values of a category that are named
 
@@ -44,7 +44,7 @@ def outcomes(data):
         rows.append({
             "Outcome": name, "Unit": data.unit_of.get(name, ""), f"Subjects ({data.subject})":
             here[data.subject].nunique(), "Records": len(here), "Beyond a limit": int(censored.sum()),
-            "Method": data.blq if censored.any() else "", "Median": float(seen.median()),
+            "Method": data.blq if censored.any() else "", "Median": number(seen.median()),
             "Range": interval(seen.min(), seen.max(), as_given),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -78,7 +78,7 @@ def covariates(data):
 
 def _spread(values):
     if pd.api.types.is_numeric_dtype(values) and len(values):
-        return {"Median": float(values.median()), "Range or counts": interval(values.min(), values.max(), as_given)}
+        return {"Median": number(values.median()), "Range or counts": interval(values.min(), values.max(), as_given)}
     counts = [f"{label}: {n}" for label, n in values.value_counts(sort=False).items()]
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
-    return {"Median": float("nan"), "Range or counts": ", ".join(counts[:SHOWN]) + more}
+    return {"Median": "", "Range or counts": ", ".join(counts[:SHOWN]) + more}
