@@ -69,7 +69,8 @@ def formulas(lines):
 
 
 def _outline(line):
-    """The outlines of the letters of a formula as SVG."""
+    """The outlines of the letters of a formula as SVG; mathtext makes brackets that fit low letters too small."""
+    line = line.replace(r"\left(", "(").replace(r"\right)", ")")
     with rc_context({"mathtext.fontset": "cm"}):
         path = TextPath((0, 0), f"${line}$", size=POINTS, prop=FontProperties(family="serif"))
     nodes = path.vertices * [1, -1]
