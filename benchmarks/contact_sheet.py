@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import nlmebayes as nb
-from model_zoo import EffectCompartment, OneCompartment, ParametricSurvival
+from model_zoo import EffectCompartment, MultiCentre, OneCompartment, ParametricSurvival
 
 matplotlib.use("Agg")
 COLUMNS, WIDTH = 4, 4.0  # of the sheet; inches of a picture on it
@@ -37,6 +37,9 @@ def theophylline():
     yield "gof", nb.plot.gof(tree)
     yield "etas", nb.plot.etas(tree)
     yield "forest", nb.plot.forest(tree, {"wt": [50, 60, 80, 90]}, exposure="auc")
+    yield "effects_on_a_parameter", nb.plot.effects(tree, "wt", of="cl")
+    at = {"wt": [55, 85], "time": np.linspace(0, 24, 97).tolist()}
+    yield "effects_over_time", nb.plot.effects(tree, "time", by="wt", at=at, groups="average")
     yield "priors", nb.plot.priors(tree)
     yield "shrinkage", nb.plot.shrinkage(tree, effect="ka")
     patient = data.sel(id="12")
@@ -89,6 +92,25 @@ def effects():
     yield "hysteresis", nb.plot.hysteresis(tree)
 
 
+def sites():
+    """A yes or no at eight sites, under a drug or not."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"site": np.repeat(list("abcdefgh"), 30), "age": rng.normal(60, 12, 240).round()})
+    frame["arm"] = np.where(np.arange(240) % 2, "drug", "placebo")
+    effect = np.repeat(rng.normal(0, 0.8, 8), 30) + 0.9 * (np.arange(240) % 2) + 0.03 * (frame["age"] - 60)
+    frame["well"] = (rng.random(240) < 1 / (1 + np.exp(-effect))).astype(float)
+    data = nb.Dataset.from_frame(
+        frame, outcome="well", levels="site", inputs="arm", duplicates="keep", units={"age": "years"}
+    )
+    model = nb.Model(
+        MultiCentre(), "mu ~ 1 + arm * center(age) + (1 + arm|site)", links={"mu": "logit"}, typical={"mu": 0.5},
+        residual=nb.Bernoulli(),
+    )  # fmt: skip
+    tree = fitted(model, data)
+    yield "effects_of_arms", nb.plot.effects(tree, "age", by="arm")
+    yield "effects_at_sites", nb.plot.effects(tree, "site", by="arm")
+
+
 def survival():
     """Times to an event."""
     rng = np.random.default_rng(3)
@@ -113,7 +135,7 @@ def planned():
     best = nb.optimise_design(tree, begun, free={"times": (0.5, 120.0)}, step={"times": 0.5})
     yield "design_optimal", nb.plot.design(tree, best.rounded, sensitivity=best.sensitivity)
     each = {"both arms": nb.information(tree, design), "the first alone": nb.information(tree, nb.Design(arms[:1]))}
-    yield "power", nb.plot.power(each, "cl", null=0.14)
+    yield "power", nb.plot.power(each, "ka", null=0.8)
 
 
 def fitted(model, data):
@@ -124,7 +146,7 @@ def main(out):
     """Write every picture and the sheet of all of them."""
     out.mkdir(parents=True, exist_ok=True)
     made = []
-    for study in (theophylline, occasions, effects, survival, planned):
+    for study in (theophylline, occasions, effects, sites, survival, planned):
         start = time.perf_counter()
         for name, figure in study():
             figure.savefig(out / f"{name}.png", dpi=110)

@@ -25,7 +25,7 @@ import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
 
 ORAL = OneCompartment(absorption="first-order")
-MANY, SOME = 500, 60  # studies
+MANY, SOME, FEW = 500, 60, 20  # studies
 METHODS = ("fo", "full", "foce", "exact")
 
 
@@ -45,7 +45,7 @@ def warfarin(folder):
         print(f"{method}: {time.perf_counter() - start:.2f} s")
         columns[method] = told.round(2)
         away = (table["empirical_rse_pct"] - told) / table["empirical_rse_pct_mcse"]
-        columns[f"{method}, errors off"] = away.round(1)
+        columns[f"{method}, errors off"] = away.round(1).map("{:+.1f}".format)
     columns |= {"bias %": table["bias_pct"].round(2), "coverage of 90 %": (100 * table["coverage"]).round(1)}
     whole, fitted = found.n
     print(f"{fitted} of {whole} studies fitted, {np.median(list(found.seconds.values())):.2f} s each\n")
@@ -59,7 +59,7 @@ def sentences(folder):
     tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
     for samples in (1, 2, 3):
         design = nb.Design([nb.Arm(120 // samples, inputs={"sample": np.arange(samples) + 1.0})])
-        rows.append(parted(folder, f"{samples} samples each", tree, design, ["omega_id mu", "sigma_y_a"]))
+        rows.append(parted(folder, f"{samples} samples each", tree, design, ["omega_id mu", "sigma_y_a"], SOME))
     show(pd.DataFrame(rows).set_index("design"))
     rows, tree = [], nb.population(
         OneCompartment(), "cl ~ 1 + (1|id) + (1|occ)", "v ~ 1 + (1|id)", theta={"cl": 3.75, "v": 72.8},
@@ -70,21 +70,22 @@ def sentences(folder):
         every = [start + t for start in starts for t in times]
         doses = [{"time": start, "amt": 1000} for start in starts]
         design = nb.Design([nb.Arm(40, every, doses=doses, occasions=starts)])
-        rows.append(parted(folder, f"{len(starts)} occasions", tree, design, ["omega_id cl", "omega_occ cl"]))
+        rows.append(parted(folder, f"{len(starts)} occasions", tree, design, ["omega_id cl", "omega_occ cl"], FEW))
     show(pd.DataFrame(rows).set_index("design"))
 
 
-def parted(folder, name, tree, design, pair):
+def parted(folder, name, tree, design, pair, many):
     """Expected RSE of a pair of SDs, that of simulated studies with its error, and how many could not be fitted."""
     told = nb.information(tree, design)
-    found = nb.simulate_studies(tree, design, SOME, file=folder / f"{name.replace(' ', '_')}.jsonl")
+    found = nb.simulate_studies(tree, design, many, file=folder / f"{name.replace(' ', '_')}.jsonl")
     row = {"design": f"{name}, {design.subjects} people"}
     for number in pair:
         row[f"{number}"] = f"{told.table['rse'][number]:.1f}"
         row[f"{number}, simulated"] = "-"
         if found.n[1] > 1:
             part = found.table.loc[number]
-            row[f"{number}, simulated"] = f"{part['empirical_rse_pct']:.1f} ± {part['empirical_rse_pct_mcse']:.1f}"
+            spread = f"{part['empirical_rse_pct']:.1f} ± {part['empirical_rse_pct_mcse']:.1f}"
+            row[f"{number}, simulated"] = f"{spread}, bias {part['bias_pct']:+.0f}"
     at_zero = found.table["boundary"].reindex(pair).max() if found.n[1] else np.nan
     print(f"\n{row['design']}:", *(told.sentences or ["all can be told"]), *found.reasons.items(), sep="\n  ")
     return row | {"not fitted, %": round(100 * found.failed[0]), "an SD at 0, %": str(np.round(100 * at_zero))}

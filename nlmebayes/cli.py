@@ -50,8 +50,14 @@ Input = _data(list[str], "Column that varies from record to record, or INPUT=COL
 Sort = _data(bool, "Sort each subject by time instead of refusing disorder.")
 Duplicates = _data(str, "Records that agree in all: error (by default), or keep them as replicates.")
 Interpolation = _data(str, "Covariates between records: nocb, locf or linear.")
-Lloq = _data(list[str], "Lower limit of quantification, or OUTCOME=LIMIT; repeat it.")
+Lloq = _data(list[str], "Lower limit of quantification, OUTCOME=LIMIT (repeat it), or <: each cell says it.")
 Blq = _data(str, "Records below it: M1, M3 or M4.")
+Column = _data(list[str], "OLD=NEW: another name for a column of the file; repeat it.")
+Ignore = _data(list[str], "NONMEM's IGNORE=: a character, or conditions such as 'WT.GT.150'; repeat it.")
+Accept = _data(list[str], "NONMEM's ACCEPT=: conditions, of which one suffices; repeat it.")
+Missing = _data(list[float], "Number that stands for a missing value, such as -99; repeat it.")
+Encoding = _data(str, "Of the file, such as cp1252. By default utf-8.")
+Decimal = _data(str, "Sign before decimals, . or , where the file does not tell.")
 Seed = _sampling(int, "Random seed. By default 1.")
 
 
@@ -63,6 +69,21 @@ def _errors():
     except (StatementError, nb.DataError, nb.FileError, nb.FormulaError, nb.ModelError, OSError) as error:
         typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
         raise typer.Exit(1) from None
+
+
+def _version(asked: bool):
+    if asked:
+        typer.echo(f"nlmebayes {nb.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_version, is_eager=True)
+    ] = False,
+):
+    """Bayesian nonlinear mixed-effects models."""
 
 
 @app.command()
@@ -82,14 +103,10 @@ def demo(
 
 
 @app.command()
-def zoo():
-    """List the models with their parameters, units and typical values."""
-    collection = jobs.zoo
-    for name, kind in collection.classes().items():
-        options = ", ".join(option for option, _ in collection.variants(kind) if option)
-        typer.echo(f"\n{name}: {collection.about(kind)}" + (f"\n    options: {options}" if options else ""))
-        for parameter, unit, typical, option in collection.rows(kind):
-            typer.echo(f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else ""))
+def zoo(name: Annotated[str | None, typer.Argument(help="One model in any spelling: equations, all of it.")] = None):
+    """List the models with their parameters, units and typical values, or tell all about one."""
+    with _errors():
+        typer.echo("\n".join(jobs.zoo.lines() if name is None else jobs.zoo.told(name)))
 
 
 @app.command()
@@ -116,6 +133,12 @@ def check_data(
     interpolation: Interpolation = None,
     lloq: Lloq = None,
     blq: Blq = None,
+    column: Column = None,
+    ignore: Ignore = None,
+    accept: Accept = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
     with _errors():
@@ -156,6 +179,12 @@ def fit(
     interpolation: Interpolation = None,
     lloq: Lloq = None,
     blq: Blq = None,
+    column: Column = None,
+    ignore: Ignore = None,
+    accept: Accept = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
@@ -231,6 +260,12 @@ def predict(
     interpolation: Interpolation = None,
     lloq: Lloq = None,
     blq: Blq = None,
+    column: Column = None,
+    ignore: Ignore = None,
+    accept: Accept = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
 ):
     """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
     with _errors():
@@ -286,6 +321,12 @@ def forecast(
     interpolation: Interpolation = None,
     lloq: Lloq = None,
     blq: Blq = None,
+    column: Column = None,
+    ignore: Ignore = None,
+    accept: Accept = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():

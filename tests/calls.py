@@ -114,6 +114,13 @@ def loops():
 
 
 @cache
+def believed():
+    """A population with its uncertainty."""
+    return nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0}, omega={"sd": {"cl": 0.3, "v": 0.2}},
+                         sigma={"b": 0.15}, uncertainty={"cl": 10.0}, draws=20, random_seed=1)  # fmt: skip
+
+
+@cache
 def design():
     return nb.Design([nb.Arm(4, [1.0, 5.0, 12.0], doses={"time": 0.0, "amt": 100.0}, lloq=0.1)])
 
@@ -160,6 +167,9 @@ CALLS = {
         "priors": {"theta_v": nb.Prior("Normal", mu=0.0, sigma=1.0)}, "inputs": {"time": "hour"},
         "parametrisation": {"cl": "centred"}, "typical": {"cl": (2.0, 0.5), "v": 30.0},
     },
+    "curve": lambda: {"law": "a * exp(-k * time)", "a": nb.Parameter("a", "mg/L", typical=10.0), "k": 0.3},
+    "FormulaCurve": lambda: {"text": "a * exp(-k * time)", "parameters": [nb.Parameter("a"), nb.Parameter("k")]},
+    "FunctionCurve": lambda: dict(vars(nb.curve(lambda x, a, k: a * pt.exp(-k * x.time), a=1.0, k=0.3))),
     "Regimen": lambda: {"amount": 100.0, "start": 2.0, "every": 12.0, "doses": 3, "duration": 1.0, "salt": 0.8},
     "Plan": lambda: {REST: (nb.Regimen(300.0), nb.Regimen(100.0, start=12.0))},
     "Arm": lambda: {
@@ -171,6 +181,9 @@ CALLS = {
     "information": lambda: {
         "tree": tree(), "design": design(), "method": "full", "fixed": ["sigma_conc_a"], "scale": "link",
         "variances": True, "draws": 3, "prior": None, "random_seed": 1, "model": model(),
+    },
+    "information_gain": lambda: {
+        "tree": believed(), "design": design(), "studies": 2, "draws": 3, "random_seed": 1, "model": None,
     },
     "optimise_design": lambda: {
         "tree": tree(), "design": design(), "free": {"times": (0.5, 8.0)}, "budget": None, "criterion": "Ds",
@@ -248,15 +261,16 @@ CALLS = {
     },
     "effects": lambda: {
         "tree": weighed(), "x": "time", "by": "wt", "of": "conc", "groups": "average", "at": {"wt": [60.0, 70.0]},
-        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
     },
     "slopes": lambda: {
         "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
-        "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
     },
     "contrast": lambda: {
         "tree": weighed(), "x": "wt", "pairs": "all", "kind": "ratio", "by": "id", "of": "cl", "groups": "none",
-        "at": {"wt": [60.0, 70.0]}, "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1, "model": None,
+        "at": {"wt": [60.0, 70.0]}, "others": "observed", "data": data(), "draws": 10, "ci_prob": 0.8, "random_seed": 1,
+        "model": None,
     },
     "hypothesis": lambda: {
         "tree": weighed(), "statements": ["theta_cl[log(wt/70)] > 0", "cl between 1 and v"], "ci_prob": 0.8,
@@ -375,6 +389,11 @@ CALLS = {
     "plot.forest": lambda: {
         "tree": weighed(), "at": {"wt": [50.0, 90.0]}, "parameters": ["cl"], "reference": {"wt": 70.0},
         "exposure": "auc", "outcome": "conc", "lines": [0.8, 1.25], "ci_prob": 0.8, "ax": None, "model": None,
+    },
+    "plot.effects": lambda: {
+        "tree": weighed(), "x": "wt", "by": "id", "of": "cl", "groups": "new", "at": {"wt": [60.0, 70.0]},
+        "others": "observed", "data": data(), "points": 3, "draws": 10, "ci_prob": 0.8, "random_seed": 1, "ax": None,
+        "model": None,
     },
     "plot.priors": lambda: {
         "tree": tree(), "variables": ["theta_*", "omega_id[cl]"], "ci_prob": 0.8, "ax": None, "model": None,

@@ -28,6 +28,33 @@ def test_zoo_lists_models_with_parameters_and_units():
     assert "cl" in found.stdout and "L/h" in found.stdout
 
 
+def test_zoo_tells_all_about_one_model_in_any_spelling():
+    found = RUN.invoke(app, ["zoo", "emax"])
+    assert found.exit_code == 0
+    said = (r"E = E_0 + E_{max} \frac{C^{\gamma}}", "sigmoid=True", "ec50               5 mg/L",
+            "Inputs: concentration", "Holford and Sheiner (1981)", "Notebook: notebooks/emax.py")  # fmt: skip
+    assert [text for text in said if text not in found.stdout] == []
+    for name, kind in collection.classes().items():
+        assert collection.about(kind) in "\n".join(collection.told(name))
+    wrong = RUN.invoke(app, ["zoo", "emx"])
+    assert (wrong.exit_code, wrong.stderr.splitlines()[0][:37]) == (1, "error: no model 'emx', did you mean E")
+
+
+def test_version_is_printed():
+    found = RUN.invoke(app, ["--version"])
+    assert (found.exit_code, found.stdout) == (0, f"nlmebayes {nb.__version__}\n")
+
+
+def test_a_file_is_read_by_the_options_of_its_layout(tmp_path):
+    text = "PAT;TIME;AMT;Y;GR\n1;0;100;;1\n1;2,5;;<0,5;1\n1;3;;7;1\n2;1;;-99;2\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("cp1252"))
+    options = ["--column", "PAT=ID", "--column", "Y=DV", "--ignore", "GR.EQ.2", "--accept", "TIME.GE.0", "--lloq", "<"]
+    options += ["--encoding", "cp1252", "--decimal", ","]
+    found = RUN.invoke(app, ["check-data", str(tmp_path / "t.csv"), *options])
+    assert found.exit_code == 0, found.stderr
+    assert "2 records, 1 censored (M3)" in found.stdout and "1 x ignored (GR.EQ.2)" in found.stdout
+
+
 @pytest.fixture
 def event_table(tmp_path):
     frame = pd.DataFrame({"ID": [1, 1, 1, 2, 2], "TIME": [0, 1, 5, 0, 2], "AMT": [100, 0, 0, 100, 0]})

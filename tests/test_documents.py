@@ -130,3 +130,23 @@ def test_the_comparison_of_its_page_is_that_of_lme4(capsys):
     printed = capsys.readouterr().out
     assert all(text in printed for text in ("1751.94", "1794.08", "bicc_delattre"))
     compile(fits, "docs/comparison.md", "exec")
+
+
+def test_the_pages_on_reading_and_exports_run_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "PATIENT,TIME,AMT,CONC,STUDY,WT\nx,0,100,.,1,70\n1,0,100,-99,1,70\n1,2,0,BLQ,1,70\n2,2,0,7,2,-99\n"
+    (tmp_path / "pk.csv").write_text(rows, encoding="utf-8")
+    for page in ("reading", "exports"):
+        (code,) = blocks(f"docs/{page}.md")
+        exec(compile(code, f"docs/{page}.md", "exec"), {})
+    assert (tmp_path / "population.parquet").is_file()
+
+
+def test_the_page_of_designs_runs_as_printed(tmp_path):
+    names = {}
+    for code in blocks("docs/design.md"):
+        exec(compile(code, "docs/design.md", "exec"), names)
+    assert names["found"].efficiency > 1 and 0.05 < names["effect"].power("cl: treatment") < 1
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/design.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "design.toml").write_text(text, encoding="utf-8")
+    assert nb.Design.from_toml(tmp_path / "design.toml").records == 60

@@ -1,13 +1,18 @@
 """Effects, slopes and contrasts: beside the same draws by hand, closed forms, quadrature and printed numbers."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import integrate, special, stats
 from trees import stated
 
 import nlmebayes as nb
-from model_zoo import Emax, LinearMixed, OneCompartment, ParametricSurvival
+from model_zoo import Emax, LinearMixed, MichaelisMenten, OneCompartment, ParametricSurvival
+from nlmebayes.summaries import savage_dickey
 from nlmebayes.summaries.predictions import nodes
 
 RNG = np.random.default_rng(4)
@@ -121,6 +126,49 @@ def test_a_population_average_of_probabilities_is_the_integral_over_people():
     assert not np.allclose(typical["mean"], found["mean"], rtol=1e-3)
 
 
+def test_a_mean_over_the_people_of_the_data_is_that_of_their_predictions():
+    tree = sites(LOGIT, draws=20)
+    found = nb.effects(tree, "drug", others="observed")
+    frame = nb.training_dataset(tree).observations[["age", "man"]].iloc[::2]
+    for row in found.itertuples():
+        f = nb.predict(tree, frame.assign(drug=row.drug), groups="none")["posterior"]["f_score"].mean("score_obs")
+        assert [row.mean, row.sd] == pytest.approx([float(f.mean()), float(f.std())], rel=1e-9)
+    assert "age" not in found and "man" not in found
+    one = nb.effects(tree, "drug", others="observed", at={"age": 50, "man": 0})
+    assert one["mean"].tolist() == pytest.approx(nb.effects(tree, "drug", at={"age": 50, "man": 0})["mean"].tolist())
+    here = nb.contrast(tree, "drug", others="observed", by="site", groups="average")
+    assert len(here) == 4 and here["mean"].nunique() == 4
+
+
+def test_bacteria_have_the_average_effects_of_statsmodels():
+    """A logistic regression of the 220 records, at its maximum: effects of the drugs averaged over all records, and the
+    slope in time at the means of the columns."""
+    frame = nb.datasets.table("bacteria").assign(y=lambda t: (t["y"] == "y").astype(float))
+    fit = smf.logit("y ~ C(trt) + week", frame).fit(disp=0)
+    labels = [name.replace("C(trt)[T.", "trt[") for name in fit.params.index]
+    model = nb.Model(
+        LinearMixed(),
+        "mu ~ 1 + trt + week + (1|ID)",
+        links={"mu": "logit"},
+        typical={"mu": 0.8},
+        residual=nb.Bernoulli(),
+    )
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0])
+    tree = stated(model, nb.datasets.bacteria(), omega_ID=[1.0], theta_mu=[
+        dict(zip(labels, fit.params, strict=True))[str(t)] for t in tree["posterior"]["mu_term"].values
+    ])  # fmt: skip
+    expected = {}
+    for arm in ("drug", "drug+", "placebo"):
+        expected[arm] = fit.predict(frame.assign(trt=arm)).mean()
+    found = nb.effects(tree, "trt", others="observed").set_index("trt")["mean"]
+    assert found.to_dict() == pytest.approx(expected, rel=1e-9)
+    effect = nb.contrast(tree, "trt", others="observed", pairs={"drug": "placebo"})["mean"].item()
+    assert effect == pytest.approx(expected["drug"] - expected["placebo"], rel=1e-9)
+    at = {"week": 4.0, "trt": "placebo"}
+    p = fit.predict(pd.DataFrame([at])).item()
+    assert nb.slopes(tree, "week", at=at)["mean"].item() == pytest.approx(fit.params["week"] * p * (1 - p), rel=1e-8)
+
+
 def test_cbpp_has_the_odds_ratios_that_lme4_prints():
     """lme4 2.0, glmer(cbind(incidence, size - incidence) ~ period + (1 | herd)): -1.3983, -0.9919, -1.1282, -1.5797."""
     model = nb.Model(
@@ -176,7 +224,9 @@ def test_a_typical_course_is_the_closed_form_whatever_the_order_of_times(kinetic
     cl = CL * (90 / 70) ** 0.75
     expected = [absorbed(t, cl, V, KA, dose) for dose in (100, 250) for t in times]
     assert found["mean"].tolist() == pytest.approx(expected, rel=1e-9)
-    assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(1, 12, 7))
+    later = nb.effects(kinetics, "amount", at={"amount": [50, 400], "time": 3.5, "wt": 70})
+    assert later["mean"].tolist() == pytest.approx([absorbed(3.5, CL, V, KA, dose) for dose in (50, 400)], rel=1e-9)
+    assert nb.effects(kinetics, "time", points=7)["time"].tolist() == pytest.approx(np.linspace(0, 12, 7))
 
 
 def test_slopes_are_those_of_the_closed_form(kinetics):
@@ -206,6 +256,28 @@ def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
     assert half_life["mean"].item() == pytest.approx(np.log(2) * V / CL * np.exp(variance / 2), rel=1e-10)
     same = nb.effects(kinetics, "wt", of=lambda p: np.log(2) * p.v / p.cl, groups="average", at={"wt": [70]})
     assert same["mean"].item() == pytest.approx(half_life["mean"].item(), rel=1e-12)
+
+
+def test_an_average_at_a_site_that_is_known_is_over_its_people():
+    tree = sites(LINEAR.but(links={"mu": "log"}, typical={"mu": 2.0}, formulas=("mu ~ 1 + (1|site) + (1|id)",)))
+    found = nb.effects(tree, "site", of="mu", groups="average", at={"site": ["b", "d"]})
+    post = tree["posterior"]
+    middle = post["theta_mu"].values[..., 0] + post["omega_id"].values[..., 0] ** 2 / 2
+    for row in found.itertuples():
+        own = np.exp(middle + post["eta_site"].sel(site=row.site).values[..., 0])
+        assert row.median == pytest.approx(np.median(own), rel=1e-6)
+
+
+def test_groups_whose_effects_nobody_knows_are_refused(kinetics):
+    frame = pd.DataFrame({"id": "p", "time": [2.0], "conc": 3.0, "wt": 70.0})
+    doses = pd.DataFrame({"id": ["p"], "time": 0.0, "amt": 100.0})
+    patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    forecast = nb.forecast(kinetics, patient, draws=20, proposals=50, rounds=0, random_seed=1)
+    with pytest.raises(nb.ModelError, match="does not know the effects of id 2; it knows those of p"):
+        nb.effects(forecast, "id", of="cl", at={"id": "2"})
+    with pytest.raises(nb.ModelError, match="no id 'p' in the training data"):
+        nb.effects(forecast, "id", of="cl", at={"id": "p"})
+    assert len(nb.effects(forecast, "wt", of="cl", at={"wt": [50, 70]})) == 2
 
 
 def test_the_average_course_is_that_of_many_people(kinetics):
@@ -267,6 +339,11 @@ def test_a_hazard_is_told_as_the_cumulative_one():
     tree = stated(model.but(formulas=(f"{name} ~ 1 + age",)), data, draws=3)
     found = nb.effects(tree, "time", at={"time": [1, 2, 4], "age": 60})
     assert found["mean"].to_numpy() / found["mean"][0] == pytest.approx([1, 2, 4], rel=1e-6)
+    plain = nb.Dataset.from_frame(frame.drop(columns="time"), outcome="event", levels="id")
+    tree = stated(model.but(formulas=(f"{name} ~ 1 + age",)), plain, **{f"theta_{name}": [0.5, 0.01]})
+    assert nb.effects(tree, "age", of=name, at={"age": 60})["mean"].item() == pytest.approx(np.exp(1.1), rel=1e-9)
+    with pytest.raises(nb.DataError, match="event without a value is predicted at a time"):
+        nb.effects(tree, "age")
 
 
 @pytest.mark.parametrize(("given", "words"), [
@@ -299,8 +376,64 @@ def test_what_cannot_be_compared_is_refused(given, words, kinetics):
         nb.contrast(kinetics, **given)
 
 
+def test_a_typical_course_of_an_equation_is_that_of_predict():
+    """A system without a closed form, at a time that is stated, under amounts that are not those of the data."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 4.0] * 2, "conc": 1.0})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+
+    def read(amount):
+        given = doses.assign(amt=amount)
+        return nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=given)
+
+    tree = stated(nb.Model(MichaelisMenten()), read(100.0), theta_km=[0.0], theta_v=[np.log(10.0)])
+    found = nb.effects(tree, "amount", at={"amount": [50, 200], "time": 4})["mean"]
+    expected = [nb.predict(tree, read(a), groups="none")["posterior"]["f_conc"][0, 0, 1].item() for a in (50.0, 200.0)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_maximum_tells_its_errors():
+    tree = nb.fit(nb.Model(LinearMixed(), "mu ~ 1 + Days + (1|Subject)"), nb.datasets.sleepstudy(), method="ml")
+    told = nb.summary(tree).set_index("quantity").loc["mu: Days"]
+    found = nb.slopes(tree, "Days", at={"Days": [2]})
+    assert found["mean"].item() == pytest.approx(told["mean"], abs=4 * told["sd"] / np.sqrt(1000))
+    assert found["sd"].item() == pytest.approx(told["sd"], rel=0.1)
+    own = nb.effects(tree, "Subject", at={"Subject": ["308", "309"], "Days": 0})
+    modes = tree["posterior"]["eta_Subject"].squeeze()
+    assert own["mean"].diff()[1] == pytest.approx(float(modes.sel(Subject="309") - modes.sel(Subject="308")), rel=0.1)
+    with pytest.raises(nb.ModelError, match="= needs a posterior from fit"):
+        nb.hypothesis(tree, "theta_mu[Days] = 10")
+    assert nb.hypothesis(tree, "theta_mu[Days] > 0")["probability"].item() == 1.0
+
+
 def test_doses_are_those_of_a_subject_who_is_given(kinetics):
     patient = nb.training_dataset(kinetics).sel(id="1")
     found = nb.effects(kinetics, "time", at={"time": [2], "wt": 70}, data=patient)
     assert found["mean"].item() == pytest.approx(absorbed(2, CL, V, KA, 200.0), rel=1e-9)
     assert found.attrs["doses"] == "id 1"
+
+
+def test_the_page_runs_as_printed(monkeypatch):
+    """With draws of the priors in place of fits."""
+    page = (Path(__file__).parent.parent / "docs" / "effects.md").read_text(encoding="utf-8")
+
+    def drawn(model, data, random_seed):
+        return stated(model, data, draws=300, seed=random_seed)
+
+    monkeypatch.setattr(nb, "fit", drawn)
+    monkeypatch.setattr(savage_dickey, "_has_a_prior", lambda known: None)
+    names = {"print": lambda table: printed.append(table)}
+    printed = []
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "docs/effects.md", "exec"), names)
+    assert len(printed) == 13 and all(np.isfinite(table["mean"]).all() for table in printed)
+    assert names["law"].inputs == ("age",)
+
+
+def test_a_residual_of_ones_own_is_one(monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "class Laplace" in b]
+    names = {"__name__": __name__}
+    exec(compile(block, "docs/outcomes.md", "exec"), names)
+    y, f = (names["drawn"][g][n].to_numpy() for g, n in (("prior_predictive", "Reaction"), ("prior", "f_Reaction")))
+    a = names["drawn"]["prior"]["sigma_Reaction_a"].to_numpy()
+    assert np.abs(y - f).mean(axis=-1) == pytest.approx(a, rel=0.5)  # the mean of |y - f| is a

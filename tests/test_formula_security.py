@@ -76,10 +76,10 @@ def test_through_a_population_a_table_and_a_tree(untouched, tree, text):
     statement = json.loads(bad.attrs[storage.STATEMENT])
     statement["fields"]["formulas"] = {"tuple": [text]}
     bad.attrs[storage.STATEMENT] = json.dumps(statement)
-    model, patient = storage.stored_model(tree), storage.training_dataset(tree)
-    for verb in (nb.forecast, nb.predict, nb.forecaster):
-        with pytest.raises((nb.FormulaError, nb.ModelError)):
-            verb(model, bad, patient) if verb is not nb.forecaster else verb(model, bad)
+    patient = storage.training_dataset(tree)
+    for verb, others in ((nb.forecast, (patient,)), (nb.predict, (patient,)), (nb.forecaster, ())):
+        with pytest.raises(nb.FormulaError, match=r"^formula"):
+            verb(bad, *others)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -104,6 +104,19 @@ def test_through_a_target(untouched, call):
     for text in (call, f"{call} 10-15", f"trough {call}", f"trough 10-15 {call}", f"trough 10-15 at {call}"):
         with pytest.raises(StatementError):
             target(text, "mg/L")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_through_statements_calculations_and_curves(untouched, tree, call):
+    doors = (
+        lambda: nb.hypothesis(tree, f"{call} > 0"), lambda: nb.hypothesis(tree, f"theta_cl[{call}] > 0"),
+        lambda: nb.effects(tree, "id", of=call), lambda: nb.curve(call, a=1.0),
+        lambda: nb.FormulaCurve(call, [nb.Parameter("a")]),
+    )  # fmt: skip
+    for door in doors:
+        with pytest.raises((nb.FormulaError, nb.ModelError)) as refusal:
+            door()
+        assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["wt.__class__", "log.__self__", "log(log)", "I(wt.__init__ + np.exp)"])

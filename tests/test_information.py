@@ -9,9 +9,10 @@ import pytest
 from scipy import special, stats
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment
+from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.criticism import linearised
 from nlmebayes.design import exact
+from nlmebayes.inference.normal_law import information
 
 ORAL = OneCompartment(absorption="first-order")
 CLOSE = 1e-4
@@ -116,7 +117,7 @@ def test_a_robust_criterion_averages_over_draws():
         posterior[f"theta_{name}"][0, :, 0] = centre[k] + sd * nodes[kept, k]
     tree["posterior"] = posterior
     found = nb.information(tree, WARFARIN, variances=True, draws=many)
-    each = [np.linalg.slogdet(numbers.told(whole))[1] for numbers, whole in found.drawn]
+    each = [np.linalg.slogdet(numbers.information(whole))[1] for numbers, whole in found.drawn]
     assert weight[kept] @ each / weight[kept].sum() == pytest.approx(55.40525, rel=1e-6)
     assert found.criterion("ED") == pytest.approx(np.mean(each))
 
@@ -230,8 +231,21 @@ def test_a_former_study_adds_its_information_and_fixed_numbers_are_known():
     twice = nb.information(tree, design, prior=once)
     assert twice.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / np.sqrt(2))
     assert nb.information(tree, design, fixed=["omega_id"]).names == ("mu", "sigma_y_a")
+    with pytest.raises(nb.ModelError, match="prior: it is about mu, omega_id mu, sigma_y_a, and this model has other"):
+        nb.information(warfarin(), WARFARIN, prior=once)
     with pytest.raises(nb.ModelError, match="no parameter 'omega_id cl' in the information; there are mu, omega_id mu"):
         nb.information(tree, design, fixed=["omega_id cl"])
+
+
+def test_more_subjects_are_no_more_of_a_former_study():
+    tree, design = balanced(30, 4)
+    once = nb.information(tree, design)
+    whole, rest = (told.subjects_for("mu", null=0.8) for told in (once, nb.information(tree, design, prior=once)))
+    assert whole > 60 and rest == whole - 30
+    more = nb.information(tree, design, prior=once, draws=1).of_subjects(90)
+    assert more.table["se"].to_numpy() == pytest.approx(once.table["se"].to_numpy() / 2)
+    assert (more.subjects, more.records) == (90, 360)
+    assert more.criterion("ED") == pytest.approx(more.criterion())
 
 
 def test_covariates_that_differ_and_sites_are_those_of_everybody():
@@ -259,9 +273,7 @@ def test_one_sample_a_person_cannot_part_people_from_scatter():
 def test_what_would_be_wrong_to_first_order_is_refused():
     tree = nb.population(LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
                          sigma={"a": 1.0, "nu": 4.0}, residual=nb.StudentT())  # fmt: skip
-    with pytest.raises(
-        nb.ModelError, match=r"y, StudentT\(\), would be told wrong to first order .*; take method='exact'"
-    ):
+    with pytest.raises(nb.ModelError, match=r"y, StudentT\(\), would be wrong to first order .*; take method='exact'"):
         nb.information(tree, nb.Design([nb.Arm(5, [0, 1])]))
 
 
@@ -344,3 +356,49 @@ def test_of_many_records_a_person_slopes_are_differences():
         patch.setattr(linearised, "MANY", 10)
         again = nb.information(warfarin(), arm(np.linspace(1, 100, 50).tolist()), variances=True)
     assert rse(again) == pytest.approx(rse(once), rel=1e-5)
+
+
+def test_items_that_everybody_answers_are_those_of_all():
+    """Crossed groups: people who are alike share their items."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id) + (1|item)")
+    tree = nb.population(model, theta={"mu": 1.0}, omega={"id": {"sd": {"mu": 0.7}}, "item": {"sd": {"mu": 0.5}}},
+                         sigma={"a": 1.0}, outcome="y")  # fmt: skip
+    found = nb.information(tree, nb.Design([nb.Arm(6, inputs={"item": ["a", "b", "c", "d"]})]))
+    person, item = np.arange(24) // 4, np.arange(24) % 4
+    v = 0.49 * (person[:, None] == person) + 0.25 * (item[:, None] == item) + np.eye(24)
+    assert found.table.loc["mu", "se"] == pytest.approx(1 / np.sqrt(np.linalg.inv(v).sum()), rel=1e-9)
+
+
+def test_a_sample_before_the_drug_scatters_by_nothing_and_tells_nothing():
+    late, whole = (nb.Design([nb.Arm(9, times, doses={"time": 1, "amt": 70})]) for times in ([2, 9, 40], [0, 2, 9, 40]))
+    told = nb.information(warfarin(), whole)
+    assert rse(told) == pytest.approx(rse(nb.information(warfarin(), late)), rel=1e-9)
+    assert "1 of 4 records are expected beyond their limits" in told.sentences[-1]
+    simulated = exactly(warfarin(), whole, 0.1)
+    assert np.isfinite(rse(simulated)).all() and simulated.table.loc["cl", "rse"] == pytest.approx(
+        rse(told)[0], rel=0.15
+    )
+
+
+def test_of_correlated_records_the_exact_information_is_that_of_their_normal_law():
+    tree = nb.population(
+        LinearMixed(), "mu ~ 1 + (1|id)", theta={"mu": 1.0}, omega={"sd": {"mu": 0.5}}, outcome="y",
+        sigma={"a": 1.0, "rho": 0.5}, residual=nb.Autoregressive(nb.Additive(), over="time"),
+    )  # fmt: skip
+    found = exactly(tree, nb.Design([nb.Arm(20, [0, 1, 2, 3])]), 0.05)
+    apart = np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    changes = [np.zeros((4, 4)), np.ones((4, 4)), 2 * 0.5**apart, apart * 0.5 ** np.maximum(apart - 1, 0)]
+    slopes = np.zeros((4, 4))
+    slopes[:, 0] = 1.0
+    told = 20 * information(slopes, 0.25 + 0.5**apart, changes)
+    assert_near(found, np.sqrt(np.diag(np.linalg.inv(told))))
+
+
+def test_of_times_to_an_event_until_follow_up_ends_in_closed_form():
+    """An exponential law: each subject tells of the logarithm of the rate as much as it is likely to have its event."""
+    typical = {"rate": 0.1, "shape": 1.0}
+    tree = nb.population(ParametricSurvival(), theta=typical, omega={}, sigma={}, residual=nb.TimeToEvent(),
+                         outcome="event")  # fmt: skip
+    design = nb.Design([nb.Arm(50, [10.0], uloq=10.0)])
+    found = exactly(tree, design, 0.05, fixed=["shape"], scale="link")
+    assert_near(found, [1 / np.sqrt(50 * (1 - np.exp(-1.0)))])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import nlmebayes as nb
 
@@ -49,22 +51,19 @@ def test_there_are_sixty_layouts():
 TIDY = {"outcome": "y", "levels": "id", "time": "time"}
 
 
-def sheets(**frames):
-    """What pandas gives of an Excel file with these sheets."""
-    return lambda *_, **__: frames
-
-
-def test_one_sheet_is_read_and_several_are_asked_about(tmp_path, monkeypatch):
-    frame = pd.DataFrame({"id": ["01", "01"], "time": [0.0, 1.0], "y": [1.0, "<0.5"]})
-    (tmp_path / "t.xlsx").write_bytes(b"PK")
-    monkeypatch.setattr(pd, "read_excel", sheets(data=frame, notes=pd.DataFrame()))
-    data = nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY, lloq="<")
+def test_one_sheet_is_read_and_several_are_asked_about(tmp_path):
+    frame, path = pd.DataFrame({"id": ["01", "01"], "time": [0.0, 1.0], "y": [1.0, "<0.5"]}), tmp_path / "t.xlsx"
+    with pd.ExcelWriter(path) as book:
+        frame.to_excel(book, sheet_name="data", index=False)
+        pd.DataFrame().to_excel(book, sheet_name="notes")
+    data = nb.Dataset.from_frame(path, **TIDY, lloq="<")
     assert data.observations[["id", "value"]].to_numpy().tolist() == [["01", 1.0], ["01", 0.5]]
-    monkeypatch.setattr(pd, "read_excel", sheets(day1=frame, day2=frame))
+    with pd.ExcelWriter(path, mode="a") as book:
+        frame.to_excel(book, sheet_name="day2", index=False)
     with pytest.raises(
-        nb.DataError, match=r"hold a table: 'day1', 'day2'; give one: pd.read_excel\('t.xlsx', sheet_name"
+        nb.DataError, match=r"hold a table: 'data', 'day2'; give one: pd.read_excel\('t.xlsx', sheet_name"
     ):
-        nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY)
+        nb.Dataset.from_frame(path, **TIDY)
 
 
 def test_a_package_that_is_not_there_is_told_with_its_mend(tmp_path, monkeypatch):
@@ -122,3 +121,50 @@ def test_a_pages_title_of_a_printed_table_comes_back_after_900_records(tmp_path)
     data = nb.Dataset.from_nonmem(tmp_path / "sdtab1")
     assert data.observations["time"].tolist() == list(map(float, range(1000)))
     assert "five digits" in repr(data)
+
+
+def test_a_short_line_far_down_is_refused(tmp_path):
+    """Its cells would stand below the wrong names."""
+    lines = ["ID TIME AMT DV", *(f"1 {t} . {t}.5" for t in range(200)), "1 200 3.5"]
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    with pytest.raises(nb.DataError, match="row 201, column DV: the line has fewer cells"):
+        nb.Dataset.from_nonmem(tmp_path / "t.txt")
+
+
+NUMBERS = st.decimals(-1e6, 1e6, places=3, allow_nan=False).map(lambda x: x.normalize()).filter(lambda x: x != 0)
+TABLES = st.lists(st.tuples(st.sampled_from(["01", "a b", "é", "1E1", "7"]), NUMBERS, NUMBERS), min_size=2, max_size=5)
+
+
+def spelled(rows, separator, decimal, quotes, titles, ends, break_):
+    """The text of a table ``id, y, x`` in one of the ways in which people write one."""
+
+    def cell(value):
+        text = f"{value:f}".replace(".", decimal) if not isinstance(value, str) else value
+        return f'"{text}"' if quotes or (separator in text) else text
+
+    lines = [[f'"{i}"'] * bool(titles) + [cell(value) for value in row] for i, row in enumerate(rows, 1)]
+    header = ['""'] * (titles == "named") + ["id", "y", "x"]
+    return break_.join(separator.join(line) + separator * ends for line in [header, *lines]) + break_
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    TABLES, st.sampled_from([",", ";", "\t", "|", " "]), st.sampled_from([".", ","]), st.booleans(),
+    st.sampled_from(["", "unnamed", "named"]), st.booleans(), st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.booleans(),
+)  # fmt: skip
+def test_a_table_is_read_as_it_was_meant_or_refused(
+    tmp_path, rows, separator, decimal, quotes, titles, ends, break_, encoding, said
+):
+    """However it is spelled: the same labels and numbers, or a sentence; never other ones."""
+    text = spelled(rows, separator, decimal, quotes, titles, ends and separator != " ", break_)
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    options = {"decimal": decimal} if said else {}
+    try:
+        data = nb.Dataset.from_frame(
+            tmp_path / "t.csv", outcome="y", levels="id", duplicates="keep", missing=(), **options
+        )
+    except nb.DataError:
+        return
+    seen = data.observations
+    assert seen[["id", "value", "x"]].to_numpy().tolist() == [[label, float(y), float(x)] for label, y, x in rows]

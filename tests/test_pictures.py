@@ -91,6 +91,9 @@ PICTURES = {  # what makes it of a tree and of a forecast, and names of axes tha
             {"time (h)", "PRED (mg/L)", "IPRED (mg/L)", "observed conc (mg/L)", "CWRES", "npde"}),
     "etas": (lambda t, f, **o: nb.plot.etas(t, **o), {"effect on cl", "effect on v", "wt (kg)", "arm"}),
     "forest": (lambda t, f, **o: nb.plot.forest(t, {"wt": 50}, **o), {"ratio to a person with wt 70 kg"}),
+    "effects": (lambda t, f, **o: nb.plot.effects(t, "time", by="wt", at={"wt": [50, 90]}, points=9, **o),
+                {"time (h)", "conc (mg/L)"}),
+    "effects_on_groups": (lambda t, f, **o: nb.plot.effects(t, "id", of="cl", **o), {"id", "cl (L/h)"}),
     "priors": (lambda t, f, **o: nb.plot.priors(t, **o), {"log cl (L/h)", "change of log cl (L/h)", "SD of log v (L)"}),
     "shrinkage": (lambda t, f, **o: nb.plot.shrinkage(t, effect="v", **o),
                   {"deviation of v from the typical one", "id"}),
@@ -287,6 +290,17 @@ def test_priors_are_drawn_as_they_are(kinetics):
     assert row["median"] == pytest.approx(np.log(V)) and row["ratio"] == 0.0
     with pytest.raises(nb.ModelError, match="no variable 'theta_ka' with a proper prior; there are theta_cl"):
         nb.plot.priors(kinetics, "theta_ka")
+
+
+def test_data_over_time_after_dose_have_a_line_for_each_dose():
+    frame = pd.DataFrame({"id": [1] * 5, "time": [0.0, 1.0, 5.0, 13.0, 17.0], "conc": [1.0, 9.0, 6.0, 12.0, 8.0]})
+    doses = pd.DataFrame({"id": [1], "time": [0.5], "amt": [100.0], "addl": [1], "ii": [12.0]})
+    options = {"outcome": "conc", "time": "time", "levels": "id", "units": {"time": "h"}}
+    figure = nb.plot.data(nb.Dataset.from_frame(frame, doses=doses, **options), x="tad")
+    lines = [line.get_xdata().tolist() for line in figure.axes[0].lines[:2]]
+    assert lines == [[0.5, 4.5], [0.5, 4.5]]
+    assert figure.get_suptitle() == "What was measured? 1 records before the first dose are not here."
+    assert figure.axes[0].get_xlabel() == "time after dose (h)"
 
 
 def test_data_that_are_not_positive_are_counted_on_the_logarithmic_axis():

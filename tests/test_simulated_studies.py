@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from trees import stated
 
 import nlmebayes as nb
-from model_zoo import LinearMixed, OneCompartment, ParametricSurvival
+from model_zoo import HospitalProfile, LinearMixed, OneCompartment, ParametricSurvival
 from nlmebayes.design import estimates
 from nlmebayes.design.performance import Studies
 
@@ -29,6 +30,14 @@ def law(model=MODEL, slope=0.0, **options):
         model, theta={"mu": {"Intercept": MU, "treated": slope}}, omega={"sd": {"mu": OMEGA}}, sigma={"a": SIGMA},
         outcome="y", reference={"treated": 0.0}, **options,
     )  # fmt: skip
+
+
+def data_of(n, *args, **options):
+    """The datasets of studies, none of which is fitted."""
+    seen = []
+    with pytest.warns(UserWarning, match="could not be fitted"):
+        studies(n, *args, fit=seen.append, **options)
+    return seen
 
 
 def studies(n=3, tree=None, data=None, **options):
@@ -83,8 +92,7 @@ def test_a_curve_is_fitted_from_the_truth_as_from_a_pilot():
     tree = nb.population(
         OneCompartment(), theta={"cl": 1.0, "v": 10.0}, omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}
     )
-    seen = []
-    studies(1, tree, data, lloq=1.5, fit=seen.append)
+    seen = data_of(1, tree, data, lloq=1.5)
     below = seen[0].observations["upper"] == 1.5
     assert below.any() and (seen[0].observations["value"][~below] > 1.5).all()
     ours = studies(1, tree, data, lloq=1.5).estimates.set_index("quantity")
@@ -94,18 +102,34 @@ def test_a_curve_is_fitted_from_the_truth_as_from_a_pilot():
     assert ours["se"].to_numpy() == pytest.approx(direct["sd"].to_numpy(), rel=0.02, nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "values"),
+    [
+        (nb.Model(HospitalProfile(), "risk ~ 1 + (1|herd)", residual=nb.Binomial("size")), nb.datasets.cbpp,
+         {"theta_risk": [-1.0], "omega_herd": [0.9]}),
+        (nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)"), nb.datasets.pastes,
+         {"theta_mu": [60.0], "omega_batch": [2.0], "omega_cask": [3.0], "sigma_strength_a": 1.0}),
+    ],
+    ids=["counts", "nested"],
+)  # fmt: skip
+def test_other_families_and_nestings_are_fitted_as_fit_does(model, data, values):
+    tree = stated(model, data(), **values)
+    ours = studies(1, tree, data()).estimates
+    direct = nb.summary(nb.fit(model, data_of(1, tree, data())[0], method="ml"))
+    assert (np.abs(ours["value"] - direct["mean"]) / direct["sd"]).max() < 0.02
+    assert ours["se"].to_numpy() == pytest.approx(direct["sd"].to_numpy(), rel=0.02)
+
+
 def test_a_design_has_its_own_limits_windows_and_covariates():
     """Samples of each study are drawn in their windows, and censored at the limit of their arm."""
-    arms = [nb.Arm(3, [1.0, (20.0, 30.0)], doses={"time": 0, "amt": 100}, lloq=3.0),
-            nb.Arm(2, [2.0], doses={"time": 0, "amt": 200})]  # fmt: skip
+    arms = [nb.Arm(6, [1.0, 8.0, (20.0, 30.0)], doses={"time": 0, "amt": 100}, lloq=3.0),
+            nb.Arm(4, [1.0, 8.0, 16.0], doses={"time": 0, "amt": 200})]  # fmt: skip
     tree = nb.population(
         OneCompartment(), theta={"cl": 1.0, "v": 10.0}, omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}
     )
-    seen = []
-    found = studies(2, tree, nb.Design(arms), fit=seen.append)
-    assert found.subjects == 5 and len(seen) == 2
+    seen = data_of(2, tree, nb.Design(arms))
     first, second = (data.observations for data in seen)
-    late = first["time"] > 2
+    late = (first["arm"] == "1") & (first["time"] > 8)
     assert first["time"][late].between(20, 30).all() and not (first["time"] == second["time"]).all()
     assert (first["upper"][late] == 3.0).any() and first["upper"][first["arm"] == "2"].isna().all()
     with pytest.raises(nb.ModelError, match="a Design has its own limits"):
@@ -125,9 +149,13 @@ def test_a_file_goes_on_where_it_ended(tmp_path, fifty):
                         ({"tree": law(slope=1.0)}, "population"), ({"fit": "map"}, "fit")):  # fmt: skip
         with pytest.raises(nb.FileError, match=f"another {word}"):
             studies(4, file=path, **other)
-    path.write_text("[1]\n")
-    with pytest.raises(nb.FileError, match="is no file of simulated studies"):
-        studies(2, file=path)
+    for text, word in ((b"[1]\n", "is no file of simulated studies"), (b"\xff\n", "cannot be read"),
+                       (b"{\n", "line 1 is damaged")):  # fmt: skip
+        path.write_bytes(text)
+        with pytest.raises(nb.FileError, match=word):
+            studies(2, file=path)
+    with pytest.raises(nb.FileError, match="is not written: No such file"):
+        studies(2, file=tmp_path / "nowhere" / "studies.jsonl")
 
 
 def test_a_failure_stops_nothing_and_is_counted():
@@ -139,11 +167,21 @@ def test_a_failure_stops_nothing_and_is_counted():
             raise ZeroDivisionError("one over nothing")
         return nb.fit(MODEL, data, method="ml")
 
-    found = studies(3, fit=sometimes)
+    with pytest.warns(UserWarning, match="1 of 3 studies could not .*in the table; 1 of them: ZeroDiv"):
+        found = studies(3, fit=sometimes)
     assert found.reasons == {"ZeroDivisionError: one over nothing": 1} and list(found.failures) == [1]
     assert found.failed[0] == pytest.approx(1 / 3) and set(found.estimates["study"]) == {0, 2}
-    nothing = studies(2, fit=lambda data: 1 / 0)
+    with pytest.warns(UserWarning, match="2 of 2 studies could not be fitted"):
+        nothing = studies(2, fit=lambda data: 1 / 0)
     assert nothing.failed[0] == 1 and nothing.table.empty
+
+
+def test_what_a_design_cannot_part_is_said_before_it_is_simulated():
+    one = nb.Dataset.from_frame(frame().drop_duplicates("id"), outcome="y", levels="id")
+    said = "simulate_studies: the records cannot part omega_id of mu and sigma_y_a: each id has one record"
+    with pytest.warns(UserWarning, match=said):
+        found = studies(1, data=one).table
+    assert found.loc["sigma_y_a", "stated_se"] > 10 * found.loc["sigma_y_a", "truth"]
 
 
 def test_what_is_said_of_estimates_is_what_is_defined():
@@ -166,9 +204,8 @@ def test_what_is_said_of_estimates_is_what_is_defined():
 
 def test_a_ratio_of_likelihoods_is_twice_their_difference():
     smaller = MODEL.but(formulas=("mu ~ 1 + (1|id)",))
-    tree, seen = law(slope=4.0), []
-    found = studies(2, tree, without={"mu: treated": smaller})
-    studies(2, tree, fit=seen.append)
+    tree = law(slope=4.0)
+    found, seen = studies(2, tree, without={"mu:treated": smaller}), data_of(2, tree)
     fits = [[json.loads(nb.fit(m, data, method="ml").attrs["nlmebayes_fit"])["minus2ll"] for m in (smaller, MODEL)]
             for data in seen]  # fmt: skip
     assert found.ratios["ratio"].to_numpy() == pytest.approx(-np.diff(fits)[:, 0], abs=1e-3)
@@ -234,11 +271,27 @@ def survival():
 
 def test_events_are_followed_until_the_planned_time():
     """The rate is the number of events by the time at risk, its error that divided by their root."""
-    plan, seen = nb.Design([nb.Arm(40, [5.0])]), []
-    studies(1, survival(), plan, fit=seen.append)
+    plan = nb.Design([nb.Arm(40, [5.0])])
+    seen = data_of(1, survival(), plan)
     value, lower = (seen[0].observations[name].to_numpy() for name in ("value", "lower"))
     events = np.isnan(lower).sum()
     assert (value[~np.isnan(lower)] == 5.0).all() and 15 < events < 35 and value.max() == 5.0
-    found = studies(1, survival(), plan).estimates.set_index("quantity").loc["rate"]
+    studied = studies(1, survival(), plan)
+    found = studied.estimates.set_index("quantity").loc["rate"]
+    assert studied.subjects == 40
     assert found["value"] == pytest.approx(events / value.sum(), rel=1e-4)
     assert found["se"] == pytest.approx(events**0.5 / value.sum(), rel=1e-3)
+
+
+def test_what_was_done_before_an_interruption_is_kept():
+    tree = law(uncertainty={"mu": 10.0}, draws=30, random_seed=1)
+    count = []
+
+    def stopped(data):
+        count.append(data)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return tree
+
+    with pytest.warns(UserWarning, match="interrupted; 1 of 5 studies are done"):
+        assert studies(5, tree, fit=stopped).n == (1, 1)

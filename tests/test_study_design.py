@@ -6,6 +6,8 @@ import pytest
 
 import nlmebayes as nb
 from model_zoo import Emax, LinearMixed, OneCompartment
+from nlmebayes.design.planned import planned
+from nlmebayes.design.setting import of_data
 
 ORAL = OneCompartment(absorption="first-order")
 VARIED = ("cl ~ 1 + (1|id) + (1|occ)", "v ~ 1 + (1|id)", "ka ~ 1 + (1|id)")
@@ -150,3 +152,38 @@ def test_levels_that_the_design_does_not_state_are_asked_for():
         nb.Design([nb.Arm(3, [1])]).dataset(by_occasions())
     with pytest.raises(nb.ModelError, match="names the outcome 'dv'; there are conc"):
         nb.Design([nb.Arm(3, {"dv": [1]})]).dataset(warfarin())
+
+
+def test_planned_subjects_of_a_fit_are_nobody_that_it_knows():
+    """Subject 1 of the fit has effects of its own, which planned ones do not take."""
+    frame = pd.DataFrame({"id": [1, 1, 2, 2], "time": [1.0, 2.0] * 2, "conc": [1.0, 2.0, 3.0, 4.0]})
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id")
+    tree = nb.simulate(model, data, draws=4, random_seed=1)
+    tree["posterior"] = tree["prior"].to_dataset()
+    planned = nb.Design([nb.Arm(2, [1.0], within=None)]).dataset(tree)
+    assert not set(planned.observations["id"]) & set(data.observations["id"])
+
+
+@pytest.mark.parametrize("name", ["cake", "pixel", "oxide", "glucose2", "dyestuff", "quinidine", "machines"])
+def test_the_design_of_a_public_dataset_gives_its_records_back(name):
+    """Crossed, nested, with categories that look like numbers, with nothing but replicates, with covariates in time."""
+    data = getattr(nb.datasets, name)()
+    again = planned(nb.Design.from_dataset(data).arms, of_data(data), np.random.default_rng(0))
+    columns = [c for c in (data.time, *data.inputs, *data.covariates) if c]
+    one, other = (x.observations[columns].astype(str).to_numpy().tolist() for x in (data, again))
+    assert sorted(map(tuple, one)) == sorted(map(tuple, other))
+    assert sorted(data.doses["amount"]) == pytest.approx(sorted(again.doses["amount"]))
+    assert [data.observations[v].nunique() for v in data.levels] == [
+        again.observations[v].nunique() for v in data.levels
+    ]
+
+
+def test_a_value_that_is_no_category_and_a_missing_one_are_refused():
+    data = nb.datasets.cake()
+    arm = nb.Design.from_dataset(data).arms[0]
+    with pytest.raises(nb.ModelError, match=r"temperature is 200, and its categories are 175, 185"):
+        planned([arm.but(inputs=arm.inputs | {"temperature": [200.0] * arm.records})], of_data(data),
+                np.random.default_rng(0))  # fmt: skip
+    with pytest.raises(nb.ModelError, match="from_dataset: pbc, row 313, column trt: is missing"):
+        nb.Design.from_dataset(nb.datasets.pbc())

@@ -4,11 +4,13 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import calls
 import pandas as pd
+import pymc as pm
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.inference.compilation import UNHEEDED, quietly
+from nlmebayes.runtime.quiet import UNHEEDED, quietly
 
 
 def together(function, n):
@@ -62,3 +64,18 @@ def test_filters_of_warnings_are_as_they_were():
     last.set()
     thread.join()
     assert warnings.filters == before
+
+
+def test_drawing_from_priors_shows_no_warning_that_the_user_can_do_nothing_about(monkeypatch):
+    drawn = pm.draw
+
+    def loud(*args, **options):
+        warnings.warn(f"{UNHEEDED[0]} installation", stacklevel=1)
+        warnings.warn("of the user", stacklevel=1)
+        return drawn(*args, **options)
+
+    monkeypatch.setattr(pm, "draw", loud)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        nb.simulate(calls.model(), calls.data(), draws=2, random_seed=0)
+    assert [str(each.message) for each in shown] == ["of the user"]

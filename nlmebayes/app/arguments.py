@@ -1,9 +1,22 @@
 """The statement that the options of a command make; what is not given is not in it."""
 
 from nlmebayes.app.words import StatementError, assignments, number, one_or_each
+from nlmebayes.data.below import WRITTEN
 
 # Options that are keys of [data] under the same name, and those that are keys of [sampling].
-DATA = ("tidy", "time", "doses", "amount", "subject", "sort", "duplicates", "interpolation", "blq")
+DATA = (
+    "tidy",
+    "time",
+    "doses",
+    "amount",
+    "subject",
+    "sort",
+    "duplicates",
+    "interpolation",
+    "blq",
+    "encoding",
+    "decimal",
+)
 SAMPLING = ("method", "draws", "tune", "chains", "cores", "seed", "target_accept")
 
 
@@ -33,6 +46,8 @@ def data(given):
         {"file": given.get("data")}
         | {key: given.get(key) for key in DATA}
         | {"levels": list(given.get("level") or ()), "covariates": list(given.get("covariate") or ())}
+        | {key: list(given.get(key) or ()) for key in ("ignore", "accept", "missing")}
+        | {"columns": assignments(given.get("column"), "--column", "OLD=NEW")}
         | {"inputs": columns, "outcome": _outcome(given.get("outcome")), "lloq": _lloq(given.get("lloq"))}
     )
 
@@ -75,8 +90,8 @@ def _outcome(texts):
 
 
 def _lloq(texts):
-    """A number for all outcomes, or ``{outcome: number}``."""
+    """A number for all outcomes, ``{outcome: number}``, or ``"<"``."""
     found = one_or_each(texts, "--lloq", "OUTCOME=LIMIT")
     if isinstance(found, dict):
         return {outcome: number(text, f"--lloq {outcome}") for outcome, text in found.items()}
-    return number(found, "--lloq")
+    return found if found == WRITTEN["lloq"] else number(found, "--lloq")

@@ -32,7 +32,12 @@ SAMPLING = {
 MOST = {"draws": 10_000_000, "tune": 10_000_000, "chains": 1000}
 MADE_WITH = ("nlmebayes", "pymc", "pytensor", "nutpie", "numba", "numpy")
 PATHS = ("file", "doses")
-OF_THE_FILE = (*PATHS, "sha256", "unmeasured")  # keys of [data] that hold for one file, not for the way it is read
+OF_THE_FILE = (
+    *PATHS,
+    "sha256",
+    "unmeasured",
+    "encoding",
+)  # keys of [data] that hold for one file, not for the way it is read
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """The zoo as the installation knows it: packages that register under the entry point ``nlmebayes.models``."""
 
+import inspect
+import re
 from dataclasses import fields
 from typing import Literal, get_args, get_origin
 
+from nlmebayes.app.words import chosen
 from nlmebayes.evaluation import nouns
 
 
@@ -35,3 +38,43 @@ def rows(kind):
             if p.name not in seen:
                 seen.add(p.name)
                 yield p.name, p.unit, "from the data" if p.typical is None else f"{p.typical:g}", option
+
+
+def lines():
+    """Every class with its options and parameters."""
+    for name, kind in classes().items():
+        options = ", ".join(option for option, _ in variants(kind) if option)
+        yield f"\n{name}: {about(kind)}"
+        yield from [f"    options: {options}"] if options else []
+        yield from table(kind)
+
+
+def table(kind):
+    """The parameters of a class, one line each."""
+    for parameter, unit, typical, option in rows(kind):
+        yield f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else "")
+
+
+def told(name):
+    """All about one class, by its name in any spelling: what its docstring says, equations included, its options and
+    parameters, what it reads and predicts, the formulas that it declares, its notebook.
+
+    Raises
+    ------
+    StatementError
+        There is no such class.
+    """
+    known = classes()
+    kind = known[chosen(name, known, "model")]
+    law, options = kind(), [option for option, _ in variants(kind) if option]
+    yield f"{kind.__name__}\n"
+    yield re.sub(r"(?m)^\.\. math::\s*", "", inspect.getdoc(kind))
+    yield "\nParameters, with unit and typical value"
+    yield from table(kind)
+    held = {
+        "Options": options, "Inputs": law.inputs, "Outcomes": () if callable(law.outcomes) else law.outcomes,
+        "States": law.states, "Formulas": law.formulas,
+    }  # fmt: skip
+    yield from (f"{what}: {', '.join(map(str, each))}" for what, each in held.items() if each)
+    if kind.__module__.startswith("model_zoo."):
+        yield f"Notebook: notebooks/{kind.__module__.rpartition('.')[2]}.py"

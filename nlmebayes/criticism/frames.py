@@ -11,7 +11,7 @@ import xarray as xr
 from nlmebayes import arguments
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked, instance
 from nlmebayes.criticism.residuals import residuals
-from nlmebayes.criticism.tad import since_dose
+from nlmebayes.criticism.tad import since_dose_of
 from nlmebayes.data.dataset import AMOUNT
 from nlmebayes.data.validate import RESERVED
 from nlmebayes.errors import ModelError
@@ -264,9 +264,8 @@ def _records(data, outcome):
     frame = data.observations[data.observations["outcome"] == outcome].reset_index(drop=True)
     first = ["row", *data.levels, *filter(None, [data.time]), "outcome"]
     rest = [c for c in frame.columns if c not in RESERVED and c not in first]
-    doses = dict(zip(("tad", "dose_number"), since_dose(data, frame), strict=True)) if len(data.doses) else {}
-    given = pd.DataFrame({name: x for name, x in doses.items() if name not in rest}, index=frame.index)
-    return pd.concat([frame[first].assign(DV=frame["value"]), _beside(frame[rest]), given], axis=1)
+    parts = [frame[first].assign(DV=frame["value"]), _beside(frame[rest]), since_dose_of(data, frame)]
+    return pd.concat(parts, axis=1)
 
 
 def _beside(columns):

@@ -13,7 +13,7 @@ from nlmebayes.criticism.linearised import Linearised, weighted
 from nlmebayes.criticism.loo import loo_pit
 from nlmebayes.criticism.npde import ABOVE, MEASURED, errors, inside, randomised
 from nlmebayes.criticism.replicates import study_of
-from nlmebayes.criticism.tad import since_dose
+from nlmebayes.criticism.tad import since_dose_of
 from nlmebayes.data.validate import RESERVED
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import effects, spread
@@ -128,12 +128,11 @@ def _labelled(data, frame, found):
     """The table of an outcome: what a record is, then its residuals."""
     first = ["row", *data.levels, *filter(None, [data.time]), "outcome"]
     rest = [c for c in frame.columns if c not in RESERVED and c not in first]
-    doses = dict(zip(("tad", "dose_number"), since_dose(data, frame), strict=True)) if len(data.doses) else {}
     none = np.full(len(frame), np.nan)
     return pd.concat([
         frame[first].assign(DV=frame["value"], CENS=found["CENS"]),
         frame[rest].rename(columns={c: f"{c}_data" for c in rest if c in (*COLUMNS, "DV", "CENS")}),
-        pd.DataFrame({c: x for c, x in doses.items() if c not in rest}, index=frame.index),
+        since_dose_of(data, frame),
         pd.DataFrame({c: found.get(c, none) for c in COLUMNS}, index=frame.index),
     ], axis=1)  # fmt: skip
 

@@ -1,6 +1,9 @@
 """How long ago the last dose was, and which one it was."""
 
 import numpy as np
+import pandas as pd
+
+NAMES = ("tad", "dose_number")  # columns that every table of records has where there are doses
 
 
 def since_dose(data, frame):
@@ -24,6 +27,13 @@ def since_dose(data, frame):
         last = np.where(before, doses, -np.inf).max(axis=1)
         tad[here] = np.where(np.isfinite(last), time[here] - last, np.nan)
     return tad, number
+
+
+def since_dose_of(data, frame):
+    """The columns `NAMES` of rows of observations, but for those whose name a column of the data has; none without
+    doses."""
+    found = dict(zip(NAMES, since_dose(data, frame), strict=True)) if len(data.doses) and data.time else {}
+    return pd.DataFrame({name: x for name, x in found.items() if name not in frame}, index=frame.index)
 
 
 def _given(data):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import validate
-from nlmebayes.data.validate import DataError
 
 FORTRAN = re.compile(r"([-+]?(?:\d+\.\d*|\.\d+))(?:[dD]([-+]?\d{1,3})|([-+]\d{3}))")  # 1.0D+02, 1.0+102
 COMMA = re.compile(r"([<>]?\s*[-+]?\d*),(\d+(?:[eEdD][-+]?\d+)?)")
@@ -68,27 +67,25 @@ def texts(frame, labels):
     return [name for name in frame.columns[held] if name not in labels]
 
 
-def without_placeholders(frame, rows, missing, source):
+def without_placeholders(frame, rows, labels, missing, source):
     """The same with numbers that stand for nothing as missing values; where nobody said which, those that look so
     (one of `NOTHING` in a column without another negative number) are asked about."""
+    plain = [name for name in frame.columns if frame[name].dtype.kind in "if" and name not in labels]
+    numbers = {name: frame[name] for name in plain}
+    numbers |= {name: pd.to_numeric(frame[name].astype(object), errors="coerce") for name in texts(frame, labels)}
     if missing is not None:
         said = missing if isinstance(missing, tuple) else (missing,)
-        numbers = frame.columns[[pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]]
-        hidden = {name: frame[name].mask(frame[name].isin(said)) for name in numbers if frame[name].isin(said).any()}
-        if said and not hidden:
-            raise DataError(
-                f"{source}: missing= names {', '.join(f'{x:g}' for x in said)}, which no column of numbers holds"
-            )
-        return frame.assign(**hidden)
-    for name in frame.columns[[dtype.kind in "if" for dtype in frame.dtypes]]:
-        values = frame[name].to_numpy()
-        negative = values < 0
-        if negative.any() and values[negative].max() <= NOTHING[0] and (values >= 0).any():
-            least = np.unique(values[negative])
-            if len(least) == 1 and least[0] in NOTHING:
-                validate.fail(
-                    source, rows[int(negative.argmax())], name,
-                    f"{least[0]:g} looks like a missing value; say missing={least[0]:g}, or missing=() if it "
-                    "is a number",
-                )  # fmt: skip
+        hidden = {name: values.isin(said) for name, values in numbers.items()}
+        return frame.assign(**{name: frame[name].mask(here) for name, here in hidden.items() if here.any()})
+    for name, values in numbers.items():
+        _asked(values.to_numpy(float), rows, name, source)
     return frame
+
+
+def _asked(values, rows, name, source):
+    """No number of a column looks like a missing value."""
+    negative = np.unique(values[values < 0])
+    if len(negative) == 1 and negative[0] in NOTHING and (values >= 0).any():
+        found = f"{negative[0]:g}"
+        problem = f"{found} looks like a missing value; say missing={found}, or missing=() if it is a number"
+        validate.fail(source, rows[int((values == negative[0]).argmax())], name, problem)

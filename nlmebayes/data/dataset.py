@@ -10,6 +10,7 @@ import pandas as pd
 from nlmebayes import arguments
 from nlmebayes.arguments import Integer, Name, Names, Number, Switch, Text
 from nlmebayes.data import validate
+from nlmebayes.data.contents import AMOUNT, contents
 from nlmebayes.data.grid import over_subjects, over_units, with_observations
 from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
@@ -26,7 +27,6 @@ Interpolation = Literal["nocb", "locf", "linear"]
 Limits = Number | Name | dict[Name, Number] | None  # of quantification
 Code = Integer | Number | Name  # of an outcome, in DVID or CMT
 Units = dict[Name, Name]
-AMOUNT = "amount"  # of the doses, among units
 checked = partial(arguments.checked, error=DataError)
 
 
@@ -370,6 +370,19 @@ class Dataset:
                 raise DataError(f"with_values: {name}, row {row}: is infinite")
             frame.loc[here, "value"] = values
         return replace(self, observations=frame)
+
+    def summary(self):
+        """What is in it, as a `Contents`: tables of levels, outcomes with their censored records, times, doses,
+        covariates with ranges and missing values, and what was left out and why; it prints.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.datasets.theophylline().summary().levels
+          level  groups  per_group_min  per_group_median  per_group_max
+        0    id      12            NaN               NaN            NaN
+        """
+        return contents(self)
 
     def __repr__(self):
         return "\n".join(lines(self))

@@ -10,7 +10,7 @@ import pandas as pd
 from nlmebayes.data.validate import DataError, fail
 
 BLANKS = r"\s+"  # cells that are parted by blanks, however many
-SEPARATORS = (",", "\t", ";")
+SEPARATORS = (",", "\t", ";", "|")
 IGNORED = "#"  # with which a line begins that NONMEM leaves out by default
 TITLE = re.compile(r"(?m)^[ \t]*TABLE NO\.[ \t]*(\d+).*\n?")
 PAGE = 900  # records after which NONMEM repeats the title of a table and its names
@@ -103,20 +103,27 @@ def _named(names, separator, body, source):
     counts = {len(row) for row in cells}
     if counts == {len(names) + 1} and not any(row[-1] for row in cells):
         return [*names, ""]
-    if counts == {len(names) + 1} and len(cells) > 1 and _row_names([row[0] for row in cells]):
+    quoted = separator != "," or all(line.startswith('"') for line in lines)  # else a decimal comma may part a cell
+    if counts == {len(names) + 1} and len(cells) > 1 and quoted and _row_names([row[0] for row in cells]):
         return ["", *names]
     if counts and separator == BLANKS and names[0] in MARKS and counts == {len(names) - 1}:
         return names[1:]
-    if separator == BLANKS and counts and min(counts) < len(names):
-        row = next(i for i, each in enumerate(cells, 1) if len(each) < len(names))
-        fail(
-            source,
-            row,
-            names[-1],
-            "the line has fewer cells than the first one has names; write . for an empty one, and nothing above the "
-            "names",
-        )
+    if cells and len(cells[0]) > len(names):  # pandas takes what is too much for labels of the rows
+        raise DataError(f"{source}, row 1: has more cells than there are names of columns; correct the first line")
+    if separator == BLANKS:
+        _all_there(body, names, source)
     return names
+
+
+def _all_there(body, names, source):
+    """No line of cells that blanks part is short: its cells would stand below the wrong names."""
+    lines = [line for line in body.split("\n") if line.strip()]
+    for row, line in enumerate(lines, 1):
+        if len(line.split()) < len(names) and not line.lstrip().startswith(IGNORED):
+            problem = (
+                "the line has fewer cells than the first one has names; write . for an empty one, and nothing above "
+            )
+            fail(source, row, names[-1], f"{problem}the names")
 
 
 def _row_names(cells):

@@ -129,7 +129,7 @@ def _no_thousands(body, separator, sign, shown, source):
 
 def _cell(separator, pattern):
     """A cell that holds nothing but the pattern."""
-    edge = r"\s" if separator == BLANKS else separator
+    edge = r"\s" if separator == BLANKS else re.escape(separator)
     return rf'(?m)(?:^|{edge})[ "]*{pattern}[ "]*(?:{edge}|$)'
 
 
@@ -140,8 +140,6 @@ def _table(body, source, **options):
         frame = pd.read_csv(StringIO(body), **options)
     except ValueError as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{source} cannot be read as CSV: {str(error).strip()}") from error
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too much for labels of the rows
-        raise DataError(f"{source}, row 1: has more cells than there are names of columns; correct the first line")
     return frame
 
 

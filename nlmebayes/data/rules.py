@@ -47,18 +47,27 @@ def left_out(frame, rows, reading, source):
         begins = text.map(lambda x: isinstance(x, str) and re.match(beginning((*marks, "#")), x.strip()) is not None)
         why = why.mask(begins.to_numpy(bool), f"ignored ({', '.join(marks)})")
     for rule in reading.ignore:
-        for condition in _conditions(rule, source, "ignore="):
-            kept = frame[why.isna()]
-            holds = _holds(kept, np.asarray(rows)[why.isna().to_numpy()], condition, source)
-            why[kept.index[holds]] = f"ignored ({condition})"
+        conditions, holds = _holding(frame, why, rows, rule, source, "ignore=")
+        for condition, each in zip(conditions, holds, strict=True):
+            why = why.mask(why.isna() & (each == 1), f"ignored ({condition})")
     for rule in reading.accept:
-        kept = frame[why.isna()]
-        numbers = np.asarray(rows)[why.isna().to_numpy()]
-        found = [_holds(kept, numbers, condition, source) for condition in _conditions(rule, source, "accept=")]
-        if not found:
+        conditions, holds = _holding(frame, why, rows, rule, source, "accept=")
+        if not conditions:
             raise DataError(f"{source}: accept={rule!r} states no condition; write accept='(EVID.EQ.1, DV.GT.0)'")
-        why[kept.index[~np.any(found, axis=0)]] = f"not accepted ({_inside(rule)})"
+        accepted = np.any([each == 1 for each in holds], axis=0)
+        why = why.mask(why.isna() & ~accepted, f"not accepted ({_inside(rule)})")
     return why
+
+
+def _holding(frame, why, rows, rule, source, word):
+    """The conditions of a rule, and of which records each is true (1), false (0) or cannot be told (NaN); of a record
+    that is not left out already some condition is true, or all can be told."""
+    conditions = _conditions(rule, source, word)
+    holds = [_holds(frame, condition, source) for condition in conditions]
+    settled = why.notna().to_numpy() | np.any([each == 1 for each in holds], axis=0)
+    for condition, each in zip(conditions, holds, strict=True):
+        _told(frame, np.isnan(each) & ~settled, rows, condition, source)
+    return conditions, holds
 
 
 def _stripped(rule):
@@ -86,36 +95,44 @@ def _conditions(rule, source, word):
     return parts
 
 
-def _holds(frame, rows, condition, source):
-    """Of which records a condition is true."""
+def _parts(frame, condition, source):
+    """Column, sign and value of a condition."""
     match = CONDITION.fullmatch(condition)
     column = _column(frame, match["column"].strip("'\""), condition, source)
-    sign, said = WORDS.get(match["operator"].lower(), match["operator"]), match["value"].strip("'\"").strip()
+    sign = WORDS.get(match["operator"].lower(), match["operator"])
+    return column, sign, match["value"].strip("'\"").strip()
+
+
+def _holds(frame, condition, source):
+    """Of which records a condition is true (1), false (0), or cannot be told (NaN)."""
+    column, sign, said = _parts(frame, condition, source)
     cells = frame[column]
     number = pd.to_numeric(cells.astype(object), errors="coerce").to_numpy(float)
-    wanted = pd.to_numeric(said, errors="coerce") if said else np.nan
+    wanted = float(pd.to_numeric(said, errors="coerce")) if said else np.nan
     if sign in COMPARED:
-        return _ordered(frame, rows, column, number, sign, wanted, condition, source)
+        if np.isnan(wanted):
+            raise DataError(f"{source}: {condition}: a number belongs after {sign}")
+        return np.where(np.isnan(number), np.nan, COMPARED[sign](number, wanted))
     if said in (".", ""):
         same = validate.blank(cells).to_numpy()
     else:
         same = (number == wanted) | (cells.astype(object).map(lambda x: str(x).strip()) == said).to_numpy()
-    return same if sign == "==" else ~same
+    return (same if sign == "==" else ~same).astype(float)
 
 
-def _ordered(frame, rows, column, number, sign, wanted, condition, source):
-    if np.isnan(wanted):
-        raise DataError(f"{source}: {condition}: a number belongs after {sign}")
-    bad = np.flatnonzero(np.isnan(number))
-    if bad.size:
-        cell = frame[column].iloc[bad[0]]
-        shown = "is missing" if validate.blank(frame[column]).iloc[bad[0]] else f"{cell!r} is no number"
-        validate.fail(
-            source, rows[bad[0]], column,
-            f"{shown}, and {condition} cannot be told of it (NONMEM takes a missing value for 0); leave it out by "
-            f"{column}.EQ.. first, or give it a number",
-        )  # fmt: skip
-    return COMPARED[sign](number, wanted)
+def _told(frame, bad, rows, condition, source):
+    """Refuse the first record of which a condition cannot be told."""
+    where = np.flatnonzero(bad)
+    if not where.size:
+        return
+    column, _, _ = _parts(frame, condition, source)
+    blank = validate.blank(frame[column]).iloc[where[0]]
+    shown = "is missing" if blank else f"{frame[column].iloc[where[0]]!r} is no number"
+    validate.fail(
+        source, rows[where[0]], column,
+        f"{shown}, and {condition} cannot be told of it (NONMEM takes a missing value for 0); add a condition that is "
+        f"true of it, such as {column}.EQ.., or give it a number",
+    )  # fmt: skip
 
 
 def _column(frame, name, condition, source):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from nlmebayes.data import below, limits, tidy, validate
 from nlmebayes.data.doses import dose_frame
+from nlmebayes.data.flags import ask_of_flags
 from nlmebayes.data.table import read_table
 from nlmebayes.data.validate import DataError
 
@@ -35,6 +36,8 @@ def read_study(
     }  # fmt: skip
     _check_roles(frame, roles, declared, subject, source)
     frame = frame.assign(row=table.rows)
+    told = (*outcomes, *names, *covariates, *inputs, *of_limits)
+    ask_of_flags(frame, told, "censored='{name}'", source)
     said = {"lloq": lloq, "uloq": uloq}
     labelled, worded, rest = _labelled(frame, declared, roles, said, source)
     given = None

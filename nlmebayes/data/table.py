@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data import cells, rules, validate
-from nlmebayes.data.headers import IGNORED, NAMELESS, once
+from nlmebayes.data.flags import unflagged, unread
+from nlmebayes.data.headers import NAMELESS, once
 from nlmebayes.data.layout import PRINTED, existing, read_text
 from nlmebayes.data.reading import PLAIN
 from nlmebayes.data.validate import DataError
@@ -17,7 +18,6 @@ DATES = ("DATE", "DAT1", "DAT2", "DAT3")
 NONMEM = (
     "ID", "TIME", *DATES, "DV", "AMT", "EVID", "MDV", "CMT", "RATE", "ADDL", "II", "SS", "DVID", "OCC", "CENS", "LIMIT",
 )  # fmt: skip
-FLAGS = ("C", "c", "#", "@")  # by which a column C says that a record is to be left out (IGNORE=C, IGNORE=@)
 FLAGGED = "flagged to be ignored (C, or #)"
 EMPTY = "an empty row"
 
@@ -57,7 +57,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
     frame, rows = (frame, rows) if kept.all() else (frame[kept].reset_index(drop=True), rows[kept])
     cells.not_grouped(frame, rows, labels, decimal, name)
     frame = cells.converted(frame, labels, decimal)
-    frame = cells.without_placeholders(frame, rows, reading.missing, name)
+    frame = cells.without_placeholders(frame, rows, labels, reading.missing, name)
     left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
     units = {reading.named(column): unit for column, unit in units.items()}
     return Table(frame, rows, name, {reading.named(c): text for c, text in spelled.items()}, left_out, units, notes)
@@ -153,70 +153,8 @@ def event_table(data, source, is_label, reading=PLAIN, declared=()):
     if frame.empty:
         raise DataError(f"{source}: no rows")
     frame = frame.assign(row=table.rows)
-    frame, flagged = _kept(frame, source)
-    _unread(frame, source, declared)
+    frame, flagged = unflagged(frame, source)
+    unread(frame, source, declared)
     left_out = table.left_out | ({FLAGGED: flagged} if flagged else {})
     units = {name.upper() if name.upper() in NONMEM else name: unit for name, unit in table.units.items()}
     return replace(table, frame=frame, rows=frame["row"].to_numpy(), name=source, left_out=left_out, units=units)
-
-
-# Columns that other programs give a meaning which this reader does not: silence would be another number.
-OTHERS = {
-    "CONT": "continued records (CONT) are not supported",
-    **dict.fromkeys(("TINF", "DUR", "TINFUSION"), "{:g}, a duration of infusion? Give RATE = AMT / duration"),
-    **dict.fromkeys(("ADM", "ADMID"), "{:g}, Monolix's kind of administration? Say columns={{'{name}': 'CMT'}}"),
-    **dict.fromkeys(
-        ("BLQ", "BQL", "BLOQ", "BLQFL", "BLQFN"),
-        "{:g} flags measurements below quantification? Say columns={{'{name}': 'CENS'}}, with the limit in DV, or "
-        "leave them out: ignore='{name}.EQ.1'",
-    ),
-    **dict.fromkeys(
-        ("EXCL", "EXCLUDE", "EXCLUDED", "EXCLFL", "OMIT"), "{:g} flags records to be left out? Say ignore='{name}.EQ.1'"
-    ),
-}  # fmt: skip
-AT_ONE = ("ADM", "ADMID")  # whose 1 says nothing
-
-
-def _unread(frame, source, declared):
-    """Refuse what NONMEM or another program would read as an order and this reader would take for data."""
-    for column in frame.columns:
-        problem = OTHERS.get(column.upper())
-        if problem is None or column in declared:
-            continue
-        value = pd.to_numeric(frame[column].astype(object), errors="coerce")
-        used = value.notna() & (value != 0) & ~(value.eq(1) & (column.upper() in AT_ONE))
-        if used.any() and (
-            column.upper() == "CONT" or value.isin([0, 1]).all() or not problem.startswith("{:g} flags")
-        ):
-            shown = problem.format(value[used].iloc[0], name=column)
-            what = "" if column.upper() == "CONT" else "; if it is a covariate, list it in covariates= or inputs="
-            validate.fail(source, frame["row"][used].iloc[0], column, shown + what)
-
-
-def _kept(frame, source):
-    """The records that are not flagged, as in NONMEM with IGNORE=# (its default), IGNORE=C or IGNORE=@, and how many
-    are."""
-    flagged = _begins(frame.iloc[:, 0], IGNORED)
-    for column in (c for c in frame.columns if c.upper() == "C"):
-        marks = frame[column].astype(object).where(~validate.blank(frame[column]))
-        marks = marks.map(lambda x: x.strip() if isinstance(x, str) else x)
-        held = set(marks[~flagged].dropna())
-        if set(marks.dropna()) <= {*FLAGS, "0", 0} and held != {0}:
-            flagged = flagged | marks.isin(FLAGS)
-            frame = frame.drop(columns=column)
-        elif held == {0, 1}:
-            problem = (
-                "1 flags a record to be ignored, or is a covariate: take the flagged records out, or rename the column"
-            )
-            validate.fail(source, frame["row"][marks == 1].iloc[0], column, problem)
-    frame = frame[~flagged].reset_index(drop=True)
-    if frame.empty:
-        raise DataError(f"{source}: every record is flagged to be ignored (IGNORE)")
-    return frame, int(flagged.sum())
-
-
-def _begins(values, mark):
-    """Whether a cell is text that begins with a mark."""
-    if pd.api.types.is_numeric_dtype(values):
-        return pd.Series(False, index=values.index)
-    return values.isin([x for x in values.unique() if isinstance(x, str) and x.strip().startswith(mark)])

@@ -12,8 +12,15 @@ def arms_of(data):
     Raises
     ------
     ModelError
-        Records that an arm cannot state: resets, or several levels below the subject.
+        What an arm cannot state: resets, several levels below the subject, a column with a missing value.
     """
+    for column in (*data.covariates, *data.inputs):
+        lost = data.observations["row"][data.observations[column].isna()]
+        if len(lost):
+            raise ModelError(
+                f"from_dataset: {data.source}, row {lost.iloc[0]}, column {column}: is missing; fill it in, or leave "
+                "out the column, or the records (complete=)"
+            )
     below = data.levels[data.levels.index(data.subject) + 1 :]
     if len(below) > 1:
         raise ModelError(
@@ -44,6 +51,8 @@ def _schedule(data, label, own, occasion):
         found["inputs"] = {name: rows[name].tolist() for name in varying}
         if data.time is not None:
             found["times"] = rows[data.time].tolist()
+    if data.time is None and not varying:  # replicates, which have nothing to tell them apart
+        found["times"] = {name: list(range(len(each))) for name, each in own.groupby("outcome", sort=False)}
     doses = data.doses[data.doses[data.subject] == label]
     if len(doses):
         found["doses"] = [_dose(dose, data.time) for dose in doses.to_dict("records")]

@@ -23,7 +23,7 @@ from nlmebayes.inference.normal_law import information
 
 STEP = 0.1  # of the step of a pilot, which is 1e-3 of the spread of a parameter
 SIGMA = 1e-5  # step of the coordinate of a part of a residual
-MOST = 2500  # records of a block
+MOST = 1500  # records of a block
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class FirstOrder:
             residual = self.model.residual_of(o.name)
             if residual.folds or residual.correlated or (method != "fo" and not normal(residual)):
                 raise ModelError(
-                    f"information: {o.name}, {residual}, would be told wrong to first order in the effects by "
+                    f"information: {o.name}, {residual}, would be wrong to first order in the effects by "
                     f"method={method!r}; take method='exact'"
                 )
 
@@ -144,17 +144,17 @@ class FirstOrder:
         theta = x[:terms] + np.concatenate([np.zeros((1, terms)), moves, -moves])
         here, *moved = self.records(x, theta, np.repeat(eta[None], len(theta), axis=0))
         up, down = moved[: len(moves)], moved[len(moves) :]
-        return here, up, down, self._sigma(x, here), self._omega(x), self.told(here)
+        return here, up, down, self._sigma(x, here), self._omega(x), self.informative(here)
 
     def of_rows(self, rows, prepared):
         """Information of records that hang together, by their numbers, times the groups that they stand for."""
-        *prepared, told = prepared
-        kept = rows[told[rows]]
+        *prepared, informative = prepared
+        kept = rows[informative[rows]]
         if not len(kept):
             return np.zeros((self.coordinates.size,) * 2)
         return self.weight[kept[0]] * self._of_block(kept, *prepared)
 
-    def told(self, here):
+    def informative(self, here):
         """Whether each record is expected to tell something: it has a prediction between its limits, and scatters."""
         f = np.concatenate([here.f[o.name] for o in self.design.outcomes])
         with np.errstate(invalid="ignore"):
@@ -168,9 +168,9 @@ class FirstOrder:
             return np.zeros((len(here.r), 0))
         moves = SIGMA * np.eye(len(x))[places]
         sigma = self.coordinates.population(np.concatenate([x + moves, x - moves])).sigma
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # of records without scatter, which are left out
             both = np.log(self._scattered(here.f, sigma)[0])
-        return (both[: len(places)] - both[len(places) :]).T / (2 * SIGMA)
+            return (both[: len(places)] - both[len(places) :]).T / (2 * SIGMA)
 
     def _omega(self, x):
         """Omega by level, and its slopes in the coordinates of its factor: (level, slope) each."""
@@ -214,12 +214,12 @@ class FirstOrder:
         """Expected shrinkage of the variances by level, (effect,): that of the conditional law by that of the
         population, on average over groups, measurements and population known."""
         (here,) = self.records(x, x[None, : self.problem.terms], np.zeros((1, self.random.shape[1])))
-        told, (omega, _), sums = self.told(here), self._omega(x), {}
+        informative, (omega, _), sums = self.informative(here), self._omega(x), {}
         for block in self.blocks:
-            kept, g = block[told[block]], self._dense(here, block)
+            kept, g = block[informative[block]], self._dense(here, block)
             inverse = np.linalg.inv(self._random(self._dense(here, kept), omega) + np.diag(here.r[kept]))
             for level, _ in self.levels:
-                own = g[level.name][told[block]] @ omega[level.name]
+                own = g[level.name][informative[block]] @ omega[level.name]
                 explained = np.einsum("rge,rs,sge->ge", own, inverse, own)
                 share = 1 - explained / np.diag(omega[level.name])
                 total, many = sums.get(level.name, (0.0, 0.0))

@@ -11,11 +11,11 @@ from nlmebayes.arguments import Count, Names, Seed, Switch, Tree, checked
 from nlmebayes.criticism.replicates import Study, spread
 from nlmebayes.design.design import Design, limits_of
 from nlmebayes.design.exact import exact
+from nlmebayes.design.expectation import DesignInformation
 from nlmebayes.design.first_order import FirstOrder
 from nlmebayes.design.numbers import numbers_of
 from nlmebayes.design.planned import dataset_of, distinct, planned, subjects_of
 from nlmebayes.design.setting import of_data
-from nlmebayes.design.told import DesignInformation
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects, middle
 from nlmebayes.evaluation.fitted import Fitted, fitted
@@ -83,30 +83,30 @@ def information(
     5.7
     """
     asked = Asked(fitted(tree, model), design, random_seed)
-    return told(asked, method, fixed, scale == "link", _variances(variances), draws, prior)
+    return expected(asked, method, fixed, scale == "link", _variances(variances), draws, prior)
 
 
 def _variances(variances):
     return (variances,) if isinstance(variances, str) else ("omega", "sigma") if variances else ()
 
 
-def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=None):
+def expected(asked, method, fixed=(), link=False, variances=(), draws=None, prior=None):
     """`DesignInformation` of what is `Asked`."""
     x = asked.x(middle(asked.population))
-    more = 0.0 if prior is None else _former(prior, len(x))
+    more = 0.0 if prior is None else _former(prior, asked)
     numbers = asked.numbers(x, link=link, variances=variances)
     numbers.places(fixed)  # refused before anything is computed
     found = DesignInformation(
         method, numbers, np.zeros((len(x), len(x))), asked.plan.subjects, asked.plan.records, tuple(fixed),
-        doubts=asked.doubts,
+        former=more, about=asked.about, doubts=asked.doubts,
     )  # fmt: skip
     some = [] if draws is None else spread(asked.population, draws)
     each = [asked.x(some.take(np.array([k]))) for k in range(draws or 0)]
     every = [(numbers, x), *((asked.numbers(at, link=link, variances=variances), at) for at in each)]
     if method == "exact":
-        told = [exact(asked, at, own, found.free, more) for own, at in every]
-        found = replace(found, error=told[0].error, remarks=(f"by {told[0].groups} simulated groups",))
-        whole = [one.whole + more for one in told]
+        each = [exact(asked, at, own, found.free, more) for own, at in every]
+        found = replace(found, error=each[0].error, remarks=(each[0].remark,))
+        whole = [one.whole + more for one in each]
     else:
         whole = [asked.matrix(at, method) + more for _, at in every]
         found = replace(found, shrinkage=asked.shrinkage(x), remarks=asked.remarks(x))
@@ -114,10 +114,12 @@ def told(asked, method, fixed=(), link=False, variances=(), draws=None, prior=No
     return replace(found, whole=whole[0], drawn=drawn)
 
 
-def _former(prior, size):
-    if prior.whole.shape != (size, size):
+def _former(prior, asked):
+    """The information of a former study on the same coordinates."""
+    if prior.about != asked.about:
         raise ModelError(
-            f"prior: its model has {len(prior.whole)} parameters, and this one {size}; give one of the same"
+            f"prior: it is about {', '.join(prior.numbers.names)}, and this model has other parameters; give the "
+            "information of a study of the same model"
         )
     return prior.whole
 
@@ -143,25 +145,17 @@ class Asked:
 
     @cached_property
     def subjects(self):
-        return subjects_of(self.plan.arms, np.random.default_rng(self.seed))
+        return subjects_of(self.plan.arms, np.random.default_rng(self.seed), self.setting.prefix)
 
     @cached_property
     def data(self):
         """Planned data of the groups that differ, and how many groups are like each, by label."""
         kept, count = distinct(self.subjects)
         data = dataset_of(kept, self.setting)
-        if not self._apart(self.known.design(data)):
-            data = dataset_of(self.subjects, self.setting)
+        if any(level.name not in data.levels for level in self.known.design(data).levels):
+            data = dataset_of(self.subjects, self.setting)  # groups by a column, which subjects may share
             count = dict.fromkeys(data.observations[data.levels[0]], 1)
         return data, count
-
-    def _apart(self, design):
-        """Whether no group of any level holds several of the outermost groups of the data."""
-        outermost = design.units[design.nested[0]].to_numpy(object)
-        return all(
-            len(set(zip(level.of_unit.tolist(), outermost, strict=True))) == len(level.labels)
-            for level in design.levels
-        )
 
     @cached_property
     def design(self):
@@ -170,6 +164,11 @@ class Asked:
     @cached_property
     def coordinates(self):
         return coordinates(self.known.model, self.design)
+
+    @property
+    def about(self):
+        """What the coordinates are."""
+        return self.coordinates.theta, self.coordinates.factor, self.coordinates.sigma
 
     def x(self, population):
         """Coordinates of one population."""
@@ -209,7 +208,8 @@ class Asked:
         """Effects (place, column) of the population at coordinates x."""
         rng, one = np.random.default_rng(self.seed), self.coordinates.population(x[None])
         eta = effects(self.design, one.take(np.zeros(PLACES, dtype=int)), rng)
-        return np.concatenate([eta[v.name].reshape(PLACES, -1) for v in self.design.levels], axis=1)
+        return np.concatenate([np.zeros((PLACES, 0)), *(eta[v.name].reshape(PLACES, -1) for v in self.design.levels)],
+                              axis=1)  # fmt: skip
 
     def shrinkage(self, x):
         """Table by level and effect, in %."""
@@ -222,13 +222,16 @@ class Asked:
     def remarks(self, x):
         """What else is done: records that tell nothing."""
         (here,) = self.first_order.records(x, x[None, : len(self.coordinates.theta)], self._nowhere)
-        told = self.first_order.told(here)
-        if told.all():
+        informative = self.first_order.informative(here)
+        if informative.all():
             return ()
-        lost, times = np.flatnonzero(~told), np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes])
+        lost, times = (
+            np.flatnonzero(~informative),
+            np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes]),
+        )
         at = ", ".join(f"{t:g}" for t in np.unique(times[lost])[:SHOWN])
         return (
-            f"{len(lost)} of {len(told)} records are expected beyond their limits of quantification, or without "
+            f"{len(lost)} of {len(informative)} records are expected beyond their limits of quantification, or without "
             f"scatter, and tell nothing to first order: at {at}",
         )
 

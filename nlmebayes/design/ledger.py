@@ -28,7 +28,10 @@ class Ledger:
         """
         if self.path is None:
             return []
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        try:
+            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        except (OSError, ValueError) as error:
+            raise FileError(f"{self.path} cannot be read: {error}") from None
         whole, _, cut = text.rpartition("\n")
         if cut:
             warn(f"{self.path}: its last line was cut off, and is done again")
@@ -45,9 +48,13 @@ class Ledger:
 
     def add(self, entry):
         """Append an entry."""
-        if self.path is not None:
+        if self.path is None:
+            return
+        try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise FileError(f"{self.path} is not written: {error.strerror or error}") from None
 
     def _check(self, first):
         theirs = first.get(STAMP) if isinstance(first, dict) else None

@@ -24,7 +24,7 @@ class Numbers:
     jacobian: np.ndarray
     inside: np.ndarray
 
-    def told(self, matrix):
+    def information(self, matrix):
         """Information (number, number) of that on the coordinates."""
         inverse = np.linalg.inv(self.jacobian)
         return inverse.T @ matrix[np.ix_(self.inside, self.inside)] @ inverse
@@ -61,7 +61,7 @@ def numbers_of(model, design, coordinates, x, *, link=False, variances=()):
     link : bool
         Whether typical values are on the scale of their link.
     variances : of "omega", "sigma"
-        What is told as variances and covariances; the rest as SDs and correlations.
+        What is given as variances and covariances; the rest as SDs and correlations.
     """
     steps = STEP * np.eye(len(x))
     rows = np.concatenate([x[None], x + steps, x - steps])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.tidy import label
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.design.arm import ARM
 from nlmebayes.errors import ModelError
@@ -30,23 +31,24 @@ class Subject:
         return self.arm.name, tuple(self.covariates.items()), tuple(self.times.items())
 
 
-def subjects_of(arms, rng, copies=1):
-    """Every `Subject` of a design, or of so many independent copies of it."""
+def subjects_of(arms, rng, prefix="", copies=1):
+    """Every `Subject` of a design, or of so many independent copies of it; labels begin with ``prefix``."""
     found = []
     for copy in range(copies):
         for arm in arms:
             for i, covariates in enumerate(arm.dealt(arm.n, rng)):
-                groups = _groups(arm, i, f"{copy + 1}:" if copies > 1 else "")
-                found.append(Subject(f"{len(found) + 1}", arm, groups, covariates, arm.drawn(rng)))
+                groups = _groups(arm, i, prefix, f"{copy + 1}:" if copies > 1 else "")
+                found.append(Subject(f"{prefix}{len(found) + 1}", arm, groups, covariates, arm.drawn(rng)))
     return found
 
 
-def _groups(arm, i, copy):
-    """Labels of the groups outside of subject i of an arm: counted ones are dealt in turn, the outermost first."""
+def _groups(arm, i, prefix, copy):
+    """Labels of the groups outside of subject i of an arm: counted ones are dealt in turn, the outermost first, and
+    those that are named may be known to a fit."""
     found = []
     for said in (arm.within or {}).values():
         if isinstance(said, int):
-            found.append(f"{copy}{i % said + 1}")
+            found.append(f"{prefix}{copy}{i % said + 1}")
             i //= said
         else:
             found.append(f"{copy}{said[i % len(said)]}")
@@ -59,10 +61,10 @@ def distinct(subjects):
     for each in subjects:
         groups.setdefault(each.groups[0] if each.groups else each.label, []).append(each)
     kept, first, count = [], {}, {}
-    for label, members in groups.items():
+    for name, members in groups.items():
         kind = tuple(sorted((repr(each.groups[1:]), repr(each.kind)) for each in members))
         if kind not in first:
-            first[kind] = label
+            first[kind] = name
             kept += members
         count[first[kind]] = count.get(first[kind], 0) + 1
     return kept, count
@@ -70,7 +72,7 @@ def distinct(subjects):
 
 def planned(arms, setting, rng):
     """The `Dataset` of all subjects of some arms."""
-    return dataset_of(subjects_of(arms, rng), setting)
+    return dataset_of(subjects_of(arms, rng, setting.prefix), setting)
 
 
 def dataset_of(subjects, setting):
@@ -91,12 +93,30 @@ def dataset_of(subjects, setting):
     timed = any(arm.times is not None for arm in arms)
     frame = pd.DataFrame(rows)
     frame[ARM] = pd.Categorical(frame[ARM], [arm.name for arm in arms])  # a name of digits is no number
+    for column in (c for c in setting.categories if c in frame and c != ARM):
+        frame[column] = _categories(frame[column], setting.categories[column])
     data = Dataset.from_frame(
         frame, outcome=list(setting.outcomes), levels=declared, time=(setting.time or "time") if timed else None,
         doses=pd.DataFrame(doses) if doses else None, subject=subject, sort=True, duplicates="keep", source="design",
     )  # fmt: skip
     events = data.events.assign(position=FIRST) if len(data.events) else data.events
     return replace(data, observations=data.observations.assign(value=np.nan), events=events, excluded={})
+
+
+def _categories(values, kind):
+    """A column of the categories that it has in the data of a fit.
+
+    Raises
+    ------
+    ModelError
+        A value that is none of them.
+    """
+    labels = values.map(label, na_action="ignore")
+    strange = values[labels.notna() & ~labels.isin(kind.categories)]
+    if len(strange):
+        known = ", ".join(map(str, kind.categories))
+        raise ModelError(f"Design: {values.name} is {label(strange.iloc[0])}, and its categories are {known}")
+    return pd.Series(pd.Categorical(labels, dtype=kind), index=values.index)
 
 
 def _levels(arms, setting):

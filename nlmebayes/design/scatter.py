@@ -23,8 +23,7 @@ def scatter(residual: Residual, f, s, observed):
         A measurement that is nowhere near normal, or one that depends on others.
     """
     raise ModelError(
-        f"information: {observed.name}, {residual}, would be told wrong to first order in the effects; take "
-        "method='exact'"
+        f"information: {observed.name}, {residual}, would be wrong to first order in the effects; take method='exact'"
     )
 
 

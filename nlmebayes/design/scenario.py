@@ -6,9 +6,9 @@ import numpy as np
 
 from nlmebayes.criticism.replicates import spread
 from nlmebayes.design.design import Design
+from nlmebayes.design.expectation import criterion_of
 from nlmebayes.design.information import Asked
 from nlmebayes.design.numbers import Numbers
-from nlmebayes.design.told import criterion_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import middle
 from nlmebayes.evaluation.fitted import Fitted
@@ -45,8 +45,8 @@ class Scenario:
     def criterion(self, whole):
         """That of information on the coordinates, by number that it is about."""
         inside = self.numbers.inside
-        told = self.inverse.T @ whole[np.ix_(inside, inside)] @ self.inverse
-        value = criterion_of(told[np.ix_(self.free, self.free)], self.kind, self.of)
+        matrix = self.inverse.T @ whole[np.ix_(inside, inside)] @ self.inverse
+        value = criterion_of(matrix[np.ix_(self.free, self.free)], self.kind, self.of)
         return value if self.kind == "A" else value / self.many
 
 

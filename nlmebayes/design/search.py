@@ -29,7 +29,7 @@ class Search:
         self.amounts = freedom.amounts_of(design, free)
         self.starts, self.rng, self.tried = starts, rng, []
         if "n" in free and any(arm.within for arm in design.arms):
-            raise ModelError("optimise_design: arms share groups, so that their sizes cannot be told one by one")
+            raise ModelError("optimise_design: arms share groups, so that their sizes cannot change one by one")
 
     def value(self, design):
         """The criterion of any design, on average over scenarios."""

@@ -23,6 +23,7 @@ from nlmebayes.evaluation import storage
 from nlmebayes.evaluation.fitted import Fitted, fitted
 from nlmebayes.evaluation.refusals import why
 from nlmebayes.inference.estimation import refuse_smooths
+from nlmebayes.inference.parting import unparted
 from nlmebayes.model.model import Data, Model
 
 
@@ -85,12 +86,18 @@ def simulate_studies(
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> tree = nb.published("theophylline")  # doctest: +SKIP
-    >>> nb.simulate_studies(tree, design, 100).table  # doctest: +SKIP
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+    >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+    >>> nb.simulate_studies(tree, design, 4, progressbar=False)
+    Studies(4 of 4 studies fitted; .table, .power(quantity), .failed, .reasons)
     """
     known = fitted(tree, model)
     plan = plan_of(known, design, lloq, uloq)
     study = _Simulation(known, plan, fit, draws, without or {}, ci_prob, random_seed)
+    for doubt in study.doubts():
+        warn(f"simulate_studies: {doubt}")
     ledger = Ledger(file, study.stamp)
     entries = {entry["study"]: entry for entry in ledger.begun()}
     try:
@@ -100,7 +107,14 @@ def simulate_studies(
                 ledger.add(entries[i])
     except KeyboardInterrupt:
         warn(f"simulate_studies: interrupted; {len(entries)} of {n} studies are done")
-    return Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
+    found = Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
+    if found.failures:
+        reason, count = next(iter(found.reasons.items()))
+        warn(
+            f"simulate_studies: {len(found.failures)} of {len(found.seconds)} studies could not be fitted and are not "
+            f"in the table; {count} of them: {reason}"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +132,23 @@ class _Simulation:
     def __post_init__(self):
         if self.without and self.fit != "ml":
             raise ModelError("simulate_studies: likelihood-ratio tests, without=, need fit='ml'")
-        rng = np.random.default_rng([self.seed, 0])
-        first = drawn(self.known, self.plan, self.population, rng)  # what cannot be simulated is refused here
         if self.fit in LIKELIEST:
-            refuse_smooths(first.design)
+            refuse_smooths(self.first.design)
         elif isinstance(self.fit, str):
-            estimates.same_meaning(self.known.model, first)
-        names = estimates.truth(self.known.model, first).index
-        for name, smaller in self.without.items():
-            spelled(name, names, "without=")
-            estimates.nested(smaller, self.known, first)
+            estimates.same_meaning(self.known.model, self.first)
+        for smaller in self.smaller.values():
+            estimates.nested(smaller, self.known, self.first)
+
+    @cached_property
+    def first(self):
+        """Individuals of study 0, not measured: what cannot be simulated is refused here."""
+        return drawn(self.known, self.plan, self.population, np.random.default_rng([self.seed, 0]))
+
+    @cached_property
+    def smaller(self):
+        """The smaller models by quantity, as the table spells it."""
+        names = estimates.truth(self.known.model, self.first).index
+        return {spelled(name, names, "without="): smaller for name, smaller in self.without.items()}
 
     @cached_property
     def population(self):
@@ -137,8 +158,18 @@ class _Simulation:
     @property
     def subjects(self):
         """How many each study has."""
-        data = self.plan.dataset(0)
+        data = self.first.data
         return data.observations[data.subject].nunique()
+
+    def doubts(self):
+        """Sentences on what the records cannot part; none where the first study cannot be simulated."""
+        try:
+            study = self.study(0)
+        except ModelError:  # told of the study
+            return ()
+        theta = {name: value[0] for name, value in study.population.theta.items()}
+        sigma = {o: {part: value[0] for part, value in parts.items()} for o, parts in study.population.sigma.items()}
+        return unparted(self.known.model, study.data, study.design, theta, sigma)
 
     @cached_property
     def errors(self):
@@ -154,7 +185,7 @@ class _Simulation:
         parts = {
             "model": storage.statement(self.known.model), "population": _numbers(self.population),
             "design": self.plan.words,
-            "smaller model": {name: storage.statement(x) for name, x in self.without.items()},
+            "smaller model": {name: storage.statement(x) for name, x in self.smaller.items()},
         }  # fmt: skip
         fit = self.fit if isinstance(self.fit, str) else getattr(self.fit, "__qualname__", str(type(self.fit)))
         return {"fit": fit, "random_seed": self.seed, "ci_prob": self.ci_prob} | {
@@ -187,7 +218,7 @@ class _Simulation:
             return estimates.sampled(model, study, self.fit, self.seed + i, self.ci_prob), {}
         best, table = estimates.likeliest(model, study, self.fit, self.errors, self.ci_prob)
         tests = {
-            name: _ratio(best, estimates.smaller_maximum(x, self.known, study)) for name, x in self.without.items()
+            name: _ratio(best, estimates.smaller_maximum(x, self.known, study)) for name, x in self.smaller.items()
         }
         return table, {"ratios": tests} if tests else {}
 

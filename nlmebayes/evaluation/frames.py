@@ -12,7 +12,7 @@ from nlmebayes.data.grid import last_position
 from nlmebayes.data.tidy import label
 from nlmebayes.data.validate import DataError
 
-SOURCE = "frame"
+SOURCE = "data frame"
 
 
 def as_dataset(known, frame, alone=False):

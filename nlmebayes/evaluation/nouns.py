@@ -13,11 +13,11 @@ import nlmebayes
 from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Residual
-from nlmebayes.parameter.parameter import Link, Prior
+from nlmebayes.parameter.parameter import Link, Parameter, Prior
 from nlmebayes.structure.structure import Structure
 
 GROUP = "nlmebayes.models"
-NOUNS = (Model, Prior, Structure, Residual, Link)
+NOUNS = (Model, Parameter, Prior, Structure, Residual, Link)
 
 
 def structures():

@@ -5,7 +5,6 @@ import ctypes
 import importlib
 import inspect
 import threading
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -26,17 +25,12 @@ from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 from nlmebayes.errors import ModelError
 from nlmebayes.inference import callback
 from nlmebayes.runtime import caches
+from nlmebayes.runtime.quiet import quietly
 from nlmebayes.runtime.threads import in_turns
 
 BACKENDS = {"numba": "initial_point_func", "jax": "_make_initial_points"}  # with nutpie's field of initial points
 OWN = ("blocking", "save_warmup", "store_unconstrained", "return_raw_trace", "zarr_store", "seed")  # set by `fit`
 OPTIONS = tuple(inspect.signature(nutpie.sample).parameters)  # of nutpie, beside the settings of the sampler
-UNHEEDED = (  # warnings
-    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
-    "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
-    "Found dimension named 'sample'",  # which a level may be called
-    "Found chain dimension to be longer",  # few draws are the user's wish
-)
 
 
 def prepare(backend, structure):
@@ -190,36 +184,6 @@ def expanded(compiled, x):
 
 def _pointer(array):
     return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-
-
-class _Quiet:
-    """Filters of warnings, which are those of the whole process: set by the first who asks, reset by the last."""
-
-    def __init__(self):
-        self.lock, self.depth, self.filters = threading.Lock(), 0, None
-
-    def __enter__(self):
-        with self.lock:
-            self.depth += 1
-            if self.depth == 1:
-                self.filters = warnings.catch_warnings()
-                self.filters.__enter__()
-                for beginning in UNHEEDED:
-                    warnings.filterwarnings("ignore", message=beginning)
-
-    def __exit__(self, *error):
-        with self.lock:
-            self.depth -= 1
-            if self.depth == 0:
-                self.filters.__exit__(*error)
-
-
-_QUIET = _Quiet()
-
-
-def quietly():
-    """Without the warnings that are `UNHEEDED`, in any number of threads."""
-    return _QUIET
 
 
 @contextlib.contextmanager

@@ -164,15 +164,9 @@ def drawn(known, chains=4, draws=100, seed=0):
 
     That is about the posterior under flat priors, for checks that need one.
     """
-    model, data, design = known.model, known.data, known.design(known.data)
-    population, rng = populated(model, design), np.random.default_rng(seed)
-    told, n = known.tree[ESTIMATES].to_dataset(), chains * draws
-    x, covariance = told["point"].to_numpy(), np.nan_to_num(told["point_covariance"].to_numpy())
-    told_nothing = np.diag(covariance) > OPEN**2
-    told_nothing[: len(population.coordinates.theta)] = False
-    covariance[told_nothing], covariance[:, told_nothing] = 0.0, 0.0
-    values, vectors = np.linalg.eigh(covariance)
-    points = x + (rng.standard_normal((n, len(x))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    model, design = known.model, known.design(known.data)
+    population, rng, n = populated(model, design), np.random.default_rng(seed), chains * draws
+    x, points = _points(known, population, n, rng)
     place = population.place(x)
     integral = population.scattered(x, place, NODES, rng)
     eta = {level.name: np.empty((n, len(level.labels), len(level.effects))) for level in design.levels}
@@ -184,7 +178,32 @@ def drawn(known, chains=4, draws=100, seed=0):
     phi, f, _ = evaluator(model, design)(found.theta, eta)
     groups = {"posterior": prediction.labelled(design, found, eta, phi, f, (chains, draws))}
     groups |= prediction.observe(model, design, f, found.sigma, (chains, draws), rng)
-    tree = storage.attach(prediction.as_tree(groups), model, data, known.training_data)
+    return _beside(known, groups)
+
+
+def drawn_population(known, draws=1000, seed=0):
+    """The same of the population alone, in no time."""
+    design = known.design(known.data)
+    population = populated(known.model, design)
+    _, points = _points(known, population, draws, np.random.default_rng(seed))
+    found = population.coordinates.population(points)
+    return _beside(known, {"posterior": prediction.labelled_population(design, found, (1, draws))})
+
+
+def _points(known, population, n, rng):
+    """The estimates (coordinate,), and draws (draw, coordinate) of the normal law of their errors."""
+    told = known.tree[ESTIMATES].to_dataset()
+    x, covariance = told["point"].to_numpy(), np.nan_to_num(told["point_covariance"].to_numpy())
+    told_nothing = np.diag(covariance) > OPEN**2
+    told_nothing[: len(population.coordinates.theta)] = False
+    covariance[told_nothing], covariance[:, told_nothing] = 0.0, 0.0
+    values, vectors = np.linalg.eigh(covariance)
+    return x, x + (rng.standard_normal((n, len(x))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def _beside(known, groups):
+    """Groups as a tree, beside what the tree of a maximum carries."""
+    tree = storage.attach(prediction.as_tree(groups), known.model, known.data, known.training_data)
     tree.attrs |= {name: known.tree.attrs[name] for name in ("nlmebayes_fit", storage.LAWS)}
     return tree
 

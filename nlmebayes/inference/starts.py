@@ -16,11 +16,11 @@ from nlmebayes.evaluation.evaluator import UNCOMPILED, improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.inference import pilot as piloting
-from nlmebayes.inference.compilation import quietly
 from nlmebayes.model.build import assemble, independent
 from nlmebayes.model.hierarchy import location_of
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Combined
+from nlmebayes.runtime.quiet import quietly
 
 log = logging.getLogger("nlmebayes")
 

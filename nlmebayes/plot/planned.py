@@ -62,10 +62,10 @@ def design(
     outcome, many = outcome_of(parts[0][1], outcome), len(parts)
     gains = _gains(sensitivity, outcome)
     columns, heights = (min(columns, many), None) if gains is None else (many, [3, 1])
+    size, shared = (6.4 if many == 1 else 5.2, 3.4), gains is not None and "col"
     made = panels.sheet(
-        many if gains is None else 2 * many, columns, (5.2, 3.4), ax, sharex=gains is not None and "col", sharey="row",
-        heights=heights,
-    )  # fmt: skip
+        many if gains is None else 2 * many, columns, size, ax, sharex=shared, sharey="row", heights=heights
+    )
     drawn, rng = [], np.random.default_rng(random_seed)
     for axis, (arm, data) in zip(made.axes, parts, strict=False):
         x = axis_of(known.model, data)
@@ -79,7 +79,7 @@ def design(
     names = labels_of(known)
     made.named(names(x), names(outcome))
     for axis in made.axes[many:]:
-        axis.plot(gains["time"], gains["gain"], color=PURPLE, label="gain of one more sample of everybody")
+        axis.plot(gains["time"], gains["gain"], color=PURPLE, label="gain of one more sample each")
         axis.set_ylabel("gain" if axis is made.axes[many] or not made.own else "")
     return made.finished("What will the study see?", drawn)
 

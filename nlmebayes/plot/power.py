@@ -1,13 +1,11 @@
 """How the power of a test grows with the number of subjects."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Name, Number, Share, Text, checked
+from nlmebayes.design.expectation import DesignInformation
 from nlmebayes.design.performance import Studies, spelled
-from nlmebayes.design.told import DesignInformation
 from nlmebayes.errors import ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import BLACK, CYCLE, GREY, Places
@@ -59,7 +57,7 @@ def power(
     axis.axhline(wanted, color=GREY, linewidth=0.8, linestyle=":", label=f"{100 * wanted:g} % power")
     drawn = []
     for i, (name, told) in enumerate(each.items()):
-        values = [_of(told, n).power(parameter, null=null, alpha=alpha) for n in subjects]
+        values = [told.of_subjects(n).power(parameter, null=null, alpha=alpha) for n in subjects]
         colour, enough = CYCLE[i % len(CYCLE)], needed[name]
         reached = f", {enough} subjects reach it" if enough else ""
         axis.plot(subjects, values, color=colour, linestyle=LINES[i % len(LINES)], label=f"{name}{reached}")
@@ -79,11 +77,6 @@ def _needed(told, parameter, wanted, null, alpha):
         return told.subjects_for(parameter, wanted, null=null, alpha=alpha)
     except ModelError:
         return None
-
-
-def _of(told, subjects):
-    """The information of another number of subjects."""
-    return replace(told, whole=told.whole * subjects / told.subjects, subjects=subjects)
 
 
 def _simulated(axis, studies, parameter, null, alpha):

@@ -4,6 +4,7 @@ import numpy as np
 
 from nlmebayes.arguments import Name, Text, checked
 from nlmebayes.criticism.predictive import outcome_of
+from nlmebayes.criticism.tad import NAMES, since_dose_of
 from nlmebayes.data.validate import DataError
 from nlmebayes.dosing.regimen import each_time
 from nlmebayes.errors import ModelError
@@ -27,7 +28,9 @@ def data(
     ----------
     data : Dataset
     x : str, optional
-        Column on the horizontal axis; by default time, or the first input.
+        Column on the horizontal axis; by default time, or the first input. ``"tad"``, the time after the last dose, and
+        ``"dose_number"`` too: along tad a line is that of a subject after one dose, and records before the first dose
+        are counted in the title.
     by : str, optional
         A covariate: each of its values, or thirds of its numbers, has a row of its own.
     ax : Axes, optional
@@ -46,6 +49,9 @@ def data(
     outcome, x = outcome_of(data, outcome), _axis(data, x)
     seen = data.observations[data.observations["outcome"] == outcome]
     seen = seen[seen["value"].notna()]
+    seen = seen.join(since_dose_of(data, seen))
+    early = int(seen[x].isna().sum()) if x in NAMES else 0
+    seen = seen[seen[x].notna()] if early else seen
     rows, which = _rows(seen, by, data)
     made = panels.sheet(2 * len(rows), 2, (3.2, 2.6), ax, sharex=True)
     lows = [axis for axis in made.axes[::2]]
@@ -60,17 +66,19 @@ def data(
     _alike(lows, seen["value"])
     _alike([axis for axis in made.axes[1::2] if axis.get_yscale() == "log"], seen["value"])
     names = Labels(data.unit_of)
-    made.named(names(x), names(outcome))
+    made.named(names.of_axis(x, data.time), names(outcome))
     for axis in made.axes[1::2]:
         axis.set_ylabel(f"{names(outcome)}, logarithmic")
     drawn = seen[[*data.levels, x, "value", *([by] if by and by not in data.levels else [])]].assign(
         panel=[rows[k] for k in which]
     )
-    return made.finished(f"What was measured{f', by {by}' if by else ''}?", drawn.reset_index(drop=True))
+    left = f" {early} records before the first dose are not here." if early else ""
+    return made.finished(f"What was measured{f', by {by}' if by else ''}?{left}", drawn.reset_index(drop=True))
 
 
 def _axis(data, x):
     numbers = [c for c in (data.time, *data.inputs) if c and data.observations[c].dtype.kind in "iuf"]
+    numbers += [name for name in NAMES if data.time and len(data.doses)]
     if x is None and numbers:
         return numbers[0]
     if x not in numbers:
@@ -112,7 +120,8 @@ def _rows(seen, by, data):
 def _lines(axis, here, x, data):
     """A line for each subject, broken between its occasions, with open triangles where it is censored."""
     alpha = 0.9 if here[data.subject].nunique() <= TELL else 0.35
-    for i, (_, part) in enumerate(here.groupby(data.levels[-1], sort=False, observed=True)):
+    each = [data.levels[-1], *(["dose_number"] if x == "tad" and "dose_number" in here else [])]
+    for i, (_, part) in enumerate(here.groupby(each, sort=False, observed=True)):
         label = None if i else f"one {data.levels[-1]}"
         axis.plot(part[x], part["value"], color=BLUE, linewidth=0.7, alpha=alpha, label=label)
     censored = (here["lower"].notna() | here["upper"].notna()).to_numpy()

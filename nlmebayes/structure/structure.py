@@ -85,7 +85,7 @@ class Structure(ABC):
         fields = (
             dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         )  # a class of one's own may have none
-        values = {f.name: (getattr(self, f.name), f.default) for f in fields}
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields if f.metadata.get("shown", True)}
         options = ", ".join(f"{name}={_option(value)}" for name, (value, default) in values.items() if value != default)
         return f"{type(self).__name__}({options})"
 

@@ -18,6 +18,7 @@ from nlmebayes.summaries import people
 from nlmebayes.summaries.questions import question, table, with_draws
 
 Groups = Literal["none", "average", "new"]
+Others = Literal["typical", "observed"]
 Comparison = Literal["difference", "ratio", "odds ratio"]
 Pairs = Literal["each to first", "all"]
 Values = Number | Text | list[Number | Text]
@@ -40,8 +41,8 @@ BENT = 0.02  # of the largest slope: two orders that differ by more do not agree
 @checked
 def effects(
     tree: Tree, x: Name, *, by: Name | None = None, of: Of | None = None, groups: Groups = "none",
-    at: dict[Name, Values] | None = None, data: Data | None = None, points: Points = 25, draws: Count = 1000,
-    ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
+    at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, points: Points = 25,
+    draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """What the model predicts over a variable, all else as it is usually.
 
@@ -51,7 +52,7 @@ def effects(
         From `fit`, `forecast` or `population`.
     x : str
         A covariate, an input (``"time"``), ``"amount"`` of each dose, or a level, whose groups then keep their own
-        effects. Numbers are taken over the range of the data, categories one by one.
+        effects. Numbers are taken over the range of the data, times from the first dose on, categories one by one.
     by : str, optional
         Another one. A numeric one has lines at its values, if these are up to five, or at its quantiles 10, 50 and
         90 %.
@@ -67,6 +68,9 @@ def effects(
         Where others stand, and which values of x and by are asked. By default numeric covariates are at their means
         (over people; inputs over records of the outcome), categories and columns with two values at their commonest
         one, in groups that are named at those of the group.
+    others : {"typical", "observed"}
+        Whether covariates that are not stated stand there, or are those of everybody in the training data in turn (of
+        each record where they change), over which the prediction is averaged: standardisation, marginaleffects' avg_.
     data : Dataset, optional
         The doses and events of its first subject are everybody's; by default those of the training data.
     points : int
@@ -96,7 +100,7 @@ def effects(
     >>> nb.effects(tree, "wt", of="cl")  # doctest: +SKIP
     >>> nb.effects(tree, "time", by="sex", groups="average", at={"wt": 70})  # doctest: +SKIP
     """
-    asked = question(with_draws(fitted(tree, model)), x, by, of, at, data, points)
+    asked = question(with_draws(fitted(tree, model), (x, by, *(at or {}))), x, by, of, at, data, points, others)
     drawn, cases = asked.draws(groups, draws, random_seed)
     return _told(table(drawn, cases, asked.values, ci_prob), asked, groups, ci_prob)
 
@@ -104,8 +108,8 @@ def effects(
 @checked
 def slopes(
     tree: Tree, x: Name, *, by: Name | None = None, of: Of | None = None, groups: Groups = "none",
-    at: dict[Name, Values] | None = None, data: Data | None = None, points: Points = 25, draws: Count = 1000,
-    ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
+    at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, points: Points = 25,
+    draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """How fast the predictions of `effects` change with a numeric x: their derivative.
 
@@ -114,7 +118,7 @@ def slopes(
 
     Parameters
     ----------
-    tree, x, by, of, groups, at, data, points, draws, ci_prob, random_seed, model
+    tree, x, by, of, groups, at, others, data, points, draws, ci_prob, random_seed, model
         As in `effects`.
 
     Returns
@@ -127,8 +131,8 @@ def slopes(
     ModelError, FormulaError, DataError
         As `effects`; x holds categories.
     """
-    known = with_draws(fitted(tree, model))
-    asked = question(known, x, by, of, at, data, points)
+    known = with_draws(fitted(tree, model), (x, by, *(at or {})))
+    asked = question(known, x, by, of, at, data, points, others)
     values = asked.values[x]
     if x in known.training_data.levels or people.is_factor(known, x) or any(isinstance(v, str) for v in values):
         raise ModelError(f"slopes: {x} holds categories, which have no slope; nb.contrast compares them")
@@ -149,8 +153,8 @@ def slopes(
 def contrast(
     tree: Tree, x: Name, *, pairs: Pairs | dict[Number | Text, Number | Text] = "each to first",
     kind: Comparison = "difference", by: Name | None = None, of: Of | None = None, groups: Groups = "none",
-    at: dict[Name, Values] | None = None, data: Data | None = None, draws: Count = 1000, ci_prob: Share = 0.9,
-    random_seed: Seed | None = None, model: Model | None = None,
+    at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, draws: Count = 1000,
+    ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """How the predictions of `effects` differ between values of x.
 
@@ -159,7 +163,7 @@ def contrast(
     pairs : {"each to first", "all"} or dict of value -> reference
         What is compared with what. A numeric x needs its values: ``at={"wt": [50, 90]}``.
     kind : {"difference", "ratio", "odds ratio"}
-    tree, x, by, of, groups, at, data, draws, ci_prob, random_seed, model
+    tree, x, by, of, groups, at, others, data, draws, ci_prob, random_seed, model
         As in `effects`; ``by="site"`` compares in each known site.
 
     Returns
@@ -173,11 +177,11 @@ def contrast(
     ModelError, FormulaError, DataError
         As `effects`; fewer than two values of x; a ratio of what is not positive, odds of what is no probability.
     """
-    known = with_draws(fitted(tree, model))
+    known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     wanted = _of_pairs(pairs)
     if wanted:
         at = dict(at or {}) | {x: wanted}
-    asked = question(known, x, by, of, at, data, 2)
+    asked = question(known, x, by, of, at, data, 2, others)
     values = asked.values[x]
     if x not in (at or {}) and not (x in known.training_data.levels or people.is_factor(known, x)):
         raise ModelError(f"contrast: {x} is numeric; say which of its values are compared: at={{{x!r}: [low, high]}}")

@@ -53,12 +53,13 @@ def hypothesis(tree: Tree, statements: Names, *, ci_prob: Share = 0.9, model: Mo
     """
     if not statements:
         raise FormulaError(f"hypothesis: statements is empty; {EXAMPLE}")
-    known = with_draws(fitted(tree, model))
-    return pd.concat([_judged(known, read_statement(text), ci_prob) for text in statements])
+    stated = fitted(tree, model)
+    known = with_draws(stated)
+    return pd.concat([_judged(known, stated, read_statement(text), ci_prob) for text in statements])
 
 
-def _judged(known, statement, ci_prob):
-    """The row of one statement."""
+def _judged(known, stated, statement, ci_prob):
+    """The row of one statement; ``stated`` is the tree as it was given."""
     coordinates = {name: coordinate(known, name) for name in statement.names}
     values = {name: c.natural(c.draws) for name, c in coordinates.items()}
     sizes = [known.posterior.sizes[dim] for dim in ("chain", "draw")]
@@ -66,7 +67,7 @@ def _judged(known, statement, ci_prob):
     row = intervals(xr.DataArray(drawn, dims=("chain", "draw"), name=statement.text), ci_prob)
     told = {"probability": np.nan, "evidence_ratio": np.nan, "savage_dickey": np.nan}
     if statement.equality:
-        told["savage_dickey"] = savage_dickey(known, statement, coordinates)
+        told["savage_dickey"] = savage_dickey(stated, statement, coordinates)
     else:
         share = float(np.broadcast_to(statement.holds(values), sizes).mean())
         told |= {"probability": share, "evidence_ratio": share / (1 - share) if share < 1 else np.inf}

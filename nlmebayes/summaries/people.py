@@ -66,6 +66,16 @@ def usual(known, name, outcome, here=None):
     return float(values.mean())
 
 
+def observed(known, outcome, here):
+    """Covariates of everybody in the training data, dicts by column: of each record where some change from one to the
+    next. ``here``: of which rows."""
+    data, read = known.training_data, list(covariates(known))
+    frame = data.observations[(data.observations["outcome"] == outcome) & here]
+    changing = any(name in (*data.inputs, data.time) for name in read)
+    frame = frame if changing else frame.drop_duplicates(data.levels[-1])
+    return frame[read].to_dict("records")
+
+
 def values_of(known, name, outcome, points, lines=False):
     """What is asked of a column: groups, categories, or numbers over the range of the data; of ``lines`` a few."""
     data = known.training_data
@@ -81,17 +91,19 @@ def values_of(known, name, outcome, points, lines=False):
         return distinct
     if lines:
         return [float(q) for q in values.drop_duplicates().quantile(QUANTILES)]
-    return np.linspace(min(distinct), max(distinct), points).tolist()
+    first = data.doses[name].min() if name == data.time and len(data.doses) else distinct[0]
+    return np.linspace(min(distinct[0], first), distinct[-1], points).tolist()
 
 
-def subject_like(data, outcome, records):
-    """The first subject of some data, whose doses and events are kept, with one prediction record of an outcome for
-    each of ``records``, dicts by column."""
+def subject_like(data, outcome, records, predicted=True):
+    """The first subject of some data, whose doses and events are kept, with one record of an outcome for each of
+    ``records``, dicts by column: for a prediction, or as the first one was measured."""
     one = data.sel(**{data.subject: data.observations[data.subject].iloc[0]})
     seen = one.observations[one.observations["outcome"] == outcome]
-    first = (seen if len(seen) else data.observations[data.observations["outcome"] == outcome]).iloc[[0]]
+    first = (seen if len(seen) else one.observations).iloc[[0]].assign(outcome=outcome)
     frame = first.loc[first.index.repeat(len(records))].reset_index(drop=True)
-    frame = frame.assign(value=np.nan, lower=np.nan, upper=np.nan, row=last_position(data) + 1 + np.arange(len(frame)))
+    frame = frame.assign(row=last_position(data) + 1 + np.arange(len(frame)))
+    frame = frame.assign(value=np.nan, lower=np.nan, upper=np.nan) if predicted else frame
     for name in dict.fromkeys(name for record in records for name in record):
         frame[name] = column_of(frame[name], [record[name] for record in records], name)
     return replace(one, observations=frame, outcomes=(outcome,), excluded={})
@@ -119,14 +131,11 @@ def column_of(like, values, name):
 
 
 def copies(data, cases):
-    """One subject's dataset, once for each of ``cases``, dicts of column -> value (``"amount"`` that of each dose); who
-    has no label there is new."""
-    frames = {}
-    for name in ("observations", "doses", "events"):
-        frame = getattr(data, name)
-        each = [_as(frame, data, i, case) for i, case in enumerate(cases)] if len(frame) else [frame]
-        frames[name] = pd.concat(each, ignore_index=True)
-    return replace(data, **frames)
+    """One subject's dataset, once for each of ``cases``, dicts of column -> value with the same columns (``"amount"``
+    is that of each dose); who has no label there is new. Doses and events are when they were."""
+    frames = {name: getattr(data, name) for name in ("observations", "doses", "events")}
+    timed = {"observations": (), "doses": (data.time,), "events": (data.time,)}
+    return replace(data, **{name: _repeated(frame, data, cases, timed[name]) for name, frame in frames.items()})
 
 
 def label_of(i):
@@ -134,10 +143,17 @@ def label_of(i):
     return f"person {i}"
 
 
-def _as(frame, data, i, case):
-    """Rows of another person."""
-    changed = {n: column_of(frame[n], [value] * len(frame), n) for n, value in case.items() if n in frame}
-    return frame.assign(**{level: label_of(i) for level in data.levels} | changed)
+def _repeated(frame, data, cases, left):
+    """The rows of a frame once for each case, with its values but in the columns that are ``left`` as they are."""
+    many = len(frame)
+    if not many:
+        return frame
+    found = frame.iloc[np.tile(np.arange(many), len(cases))].reset_index(drop=True)
+    labels = [label_of(i) for i in range(len(cases)) for _ in range(many)]
+    found = found.assign(**dict.fromkeys(data.levels, labels))
+    for name in (name for name in cases[0] if name in frame and name not in left):
+        found[name] = column_of(found[name], [case[name] for case in cases for _ in range(many)], name)
+    return found
 
 
 def crossed(*columns):

@@ -13,7 +13,7 @@ import pytensor.tensor as pt
 from scipy import special
 from scipy.stats import qmc
 
-from nlmebayes.errors import warn
+from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import FILLED, Draws, function, keep_known, predictor
 from nlmebayes.evaluation.prediction import unsolved
 from nlmebayes.formula.design import Design
@@ -27,6 +27,7 @@ from nlmebayes.summaries.targets import Target
 NONE, AVERAGE, NEW = "none", "average", "new"
 ORDERS = {1: 60, 2: 24, 3: 12}  # of the rules, by dimension
 POINTS = 512  # quasi-random ones, beside as many mirror images; a power of 2
+MANY = 10  # groups that are named
 JITTER = 1e-14  # of the largest variance, without which a covariance of rank one has no factor
 
 
@@ -60,10 +61,21 @@ class Predictions:
         """Effects by level: those of known groups where they are kept, and ``others`` of the rest."""
         found = {}
         for level in self.design.levels:
+            self._has_effects(level)
             shape = self.draws.size, len(level.labels), len(level.effects)
             values = np.broadcast_to(others(level), shape).copy()
             found[level.name] = keep_known(level, self.draws, values) if level.name in self.kept else values
         return found
+
+    def _has_effects(self, level):
+        """The draws know the effects of the groups that are to keep theirs."""
+        have = self.draws.groups.get(level.name, ())
+        strange = [label for label in level.labels if level.name in self.kept and label not in have]
+        if strange:
+            raise ModelError(
+                f"the tree does not know the effects of {level.name} {strange[0]}; it knows those of "
+                f"{', '.join(have[:MANY]) or 'none'}{' ...' if have[MANY:] else ''}"
+            )
 
     def _new(self, rng):
         """Effects of one new person, who is everybody that is asked about, so that answers can be compared."""

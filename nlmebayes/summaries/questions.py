@@ -11,19 +11,22 @@ from nlmebayes.data.tidy import label
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import spread
 from nlmebayes.evaluation.fitted import ESTIMATES, Fitted, fitted
-from nlmebayes.inference.estimation import drawn
+from nlmebayes.inference.estimation import drawn, drawn_population
 from nlmebayes.model.agreement import check_doses
 from nlmebayes.summaries import people
 from nlmebayes.summaries.predictions import Predictions
 from nlmebayes.summaries.targets import Target, target_of
 from nlmebayes.summaries.variation import intervals
 
+GROUPED = 400  # draws of the effects of groups about a maximum
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
     """A target over ``x`` and ``by``, columns with the ``values`` of each, where others are as ``at`` says.
 
-    ``template``: the dataset whose first subject's doses everybody has.
+    ``template``: the dataset whose first subject's doses everybody has; ``everybody``: whether the answer is the mean
+    over the people of the training data, each with the covariates of his own.
     """
 
     known: Fitted
@@ -31,22 +34,27 @@ class Question:
     values: dict
     at: dict
     template: object
+    everybody: bool = False
 
     def draws(self, groups, many, random_seed):
         """The target (draw, by, x), and the dicts of what everything stood at, (by, x)."""
         own, recorded = self._apart()
         persons, records = people.crossed(*own.items()), people.crossed(*recorded.items())
-        cases = [self._case(person) for person in persons]
-        data = people.copies(people.subject_like(self.template, self._outcome, records), cases)
+        every = [self._cases(person) for person in persons]
+        cases = [case for each in every for case in each]
+        one = people.subject_like(self.template, self._outcome, records, self.target.outcome is not None)
+        data = people.copies(one, cases)
         design = self.known.design(data)
         if self.target.outcome is not None:
             check_doses(self.known.model, design)
-        every = self.known.draws_of(self.template.outcomes)
-        some, columns = spread(every, min(many, every.size)), self._columns(data)
+        population, columns = self.known.draws_of(self.template.outcomes), self._columns(data)
+        some = spread(population, min(many, population.size))
         predictions = Predictions(self.known.model, design, some, self.target, self._kept(), columns)
         found = predictions.at(groups, np.random.default_rng(random_seed))
-        order, shown = self._order(own, recorded, len(records)), available(self.known, self.target)
-        stood = [{k: v for k, v in case.items() if k in shown and k not in self.values} for case in cases]
+        starts = np.cumsum([0, *map(len, every)])
+        found = np.add.reduceat(found.reshape(len(found), len(cases), -1), starts[:-1], axis=1)
+        found = (found / np.diff(starts)[:, None]).reshape(len(found), -1)
+        order, stood = self._order(own, recorded, len(records)), list(map(self._stood, every))
         return found[:, order], [[stood[k // len(records)] for k in row] for row in order.tolist()]
 
     @property
@@ -73,8 +81,15 @@ class Question:
         order = np.asarray(of_person * records + of_record).reshape(shape)
         return order.T if len(names) == 2 else order[None]
 
-    def _case(self, person):
-        """Every column of a person: as stated, else as usual, in the groups that are stated."""
+    def _stood(self, cases):
+        """Where everything stood on which the target depends, and that is the same of all of some people."""
+        shown = available(self.known, self.target)
+        first = {k: v for k, v in cases[0].items() if k in shown and k not in self.values}
+        return {k: v for k, v in first.items() if all(case[k] == v for case in cases)}
+
+    def _cases(self, person):
+        """Every column of a person, or of everybody who is put in his place: as stated, else as usual or observed, in
+        the groups that are stated."""
         known, data = self.known, self.known.training_data
         stated = self.at | person
         groups = {name: label(stated[name]) for name in data.levels if name in stated}
@@ -90,7 +105,8 @@ class Question:
             name: people.usual(known, name, self._outcome, here if groups else None)
             for name in self._read() if name not in {**stated, **outer, **self.values}
         }  # fmt: skip
-        return usual | outer | stated | groups
+        rest = people.observed(self.known, self._outcome, here) if self.everybody else [{}]
+        return [usual | each | outer | stated | groups for each in rest]
 
     def _read(self):
         """Columns that need a value."""
@@ -124,9 +140,14 @@ class Question:
         return {name: frame[name].to_numpy(float) for name in read}
 
 
-def with_draws(known):
-    """A tree that was read, a `Fitted`; of a maximum with draws of its estimates, so that their errors are told."""
-    return fitted(drawn(known, chains=1), known.model) if ESTIMATES in known.tree.children else known
+def with_draws(known, columns=()):
+    """A tree that was read, a `Fitted`; of a maximum with draws of its estimates, so that their errors are told, and of
+    the effects of its groups where some of them are among the ``columns``."""
+    if ESTIMATES not in known.tree.children:
+        return known
+    groups = {*known.training_data.levels, *(name for key in known.training.level_of.values() for name in key)}
+    tree = drawn(known, chains=1, draws=GROUPED) if groups & set(columns) else drawn_population(known)
+    return fitted(tree, known.model)
 
 
 def available(known, target):
@@ -143,7 +164,7 @@ def available(known, target):
     return tuple(dict.fromkeys([*found, *outer]))
 
 
-def question(known, x, by, of, at, data, points):
+def question(known, x, by, of, at, data, points, others="typical"):
     """A `Question`, of which every name exists and matters.
 
     Raises
@@ -181,7 +202,7 @@ def question(known, x, by, of, at, data, points):
         raise ModelError(
             f"{target.name} needs doses, and the training data have none; give data=, with a subject's doses"
         )
-    return Question(known, target, values, at, template)
+    return Question(known, target, values, at, template, others == "observed")
 
 
 def table(found, cases, values, ci_prob):

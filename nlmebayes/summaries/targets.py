@@ -31,7 +31,7 @@ class Target:
             A function of the user's own gave something else.
         """
         if self.function is None:
-            given = phi | columns | ({self.outcome: f} if self.outcome else {})
+            given = columns | phi | ({self.outcome: f} if self.outcome else {})
             found = self.calculation.of({name: given[name] for name in self.calculation.names})
         else:
             found = self.function(Named(**phi))

@@ -15,7 +15,7 @@ from nlmebayes.errors import ModelError
 SINGULAR = 1e-12  # least eigenvalue of the information, numbers scaled, that tells something
 TRADED = 0.6  # part of an error that is left when another number is known, below which both are told together
 UNSURE = 50.0  # RSE (%) of a number that is hardly told
-MOST = 1e7  # subjects
+LEAST, MOST = 1e-3, 1e7  # subjects
 Criterion = Literal["D", "Ds", "A", "ED"]
 
 
@@ -29,7 +29,7 @@ class DesignInformation:
     numbers : Numbers
         Names, kinds, values of all numbers of the population.
     whole : array (coordinate, coordinate)
-        Information on the coordinates of the population; that of a former study included.
+        Information on the coordinates of the population; that of a former study, ``former``, included.
     subjects, records : int
     fixed : tuple of str
         Numbers that are taken for known.
@@ -49,10 +49,12 @@ class DesignInformation:
     subjects: int
     records: int
     fixed: tuple = ()
+    former: np.ndarray | float = 0.0
     shrinkage: pd.DataFrame | None = None
     drawn: tuple = ()
     error: np.ndarray | None = None
     remarks: tuple = ()
+    about: tuple = field(default=(), repr=False)
     doubts: object = field(default=tuple, repr=False)
 
     @cached_property
@@ -72,7 +74,7 @@ class DesignInformation:
         return pd.DataFrame(self._of(self.numbers, self.whole), self.names, self.names)
 
     def _of(self, numbers, whole):
-        return numbers.told(whole)[np.ix_(self.free, self.free)]
+        return numbers.information(whole)[np.ix_(self.free, self.free)]
 
     @cached_property
     def covariance(self):
@@ -156,6 +158,10 @@ class DesignInformation:
     @checked
     def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()):
         """How many times as many subjects the other design would need to tell as much: (det M / det M_other)^(1/p)."""
+        if not isinstance(other, DesignInformation):
+            raise ModelError(
+                f"efficiency: other is what `information` tells of another design; got {type(other).__name__}"
+            )
         if self.names != other.names:
             raise ModelError(f"efficiency: the designs tell of {self.names} and of {other.names}; fix the same numbers")
         many = len(self._chosen(of)) if kind == "Ds" else len(self.free)
@@ -175,11 +181,22 @@ class DesignInformation:
         if value == null or not np.isfinite(se):
             raise ModelError(f"subjects_for: {parameter} is {value:g}, with the error {se:g}; no number has a power of "
                              f"{power:g} to tell it from {null:g}")  # fmt: skip
-        each = (value - null) / (se * np.sqrt(self.subjects))
-        if _power(each * np.sqrt(MOST), alpha) < power:
+
+        def lacking(subjects):
+            return power - self.of_subjects(subjects).power(parameter, null, alpha)
+
+        if lacking(MOST) > 0:
             raise ModelError(f"subjects_for: more than {MOST:g} subjects are needed to tell {parameter} from {null:g}")
-        root = optimize.brentq(lambda n: _power(each * np.sqrt(n), alpha) - power, 1e-9, MOST) if power > alpha else 1
-        return int(np.ceil(root - 1e-9))
+        return int(np.ceil(optimize.brentq(lacking, LEAST, MOST) - 1e-9)) if lacking(LEAST) > 0 else 1
+
+    def of_subjects(self, subjects):
+        """The same of another number of subjects, treated and sampled as these are; a former study stays as it was."""
+        times = subjects / self.subjects
+        whole, *drawn = (
+            self.former + times * (each - self.former) for each in (self.whole, *(matrix for _, matrix in self.drawn))
+        )
+        drawn = tuple((own, matrix) for (own, _), matrix in zip(self.drawn, drawn, strict=True))
+        return replace(self, whole=whole, drawn=drawn, subjects=subjects, records=round(self.records * times))
 
     def _one(self, parameter):
         (place,) = self._chosen((self.numbers.names[self.numbers.place(parameter)],))

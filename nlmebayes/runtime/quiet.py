@@ -1,0 +1,41 @@
+"""Warnings of the libraries beneath that the user can do nothing about, which are not shown."""
+
+import threading
+import warnings
+
+UNHEEDED = (  # warnings
+    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
+    "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
+    "Found dimension named 'sample'",  # which a level may be called
+    "Found chain dimension to be longer",  # few draws are the user's wish
+)
+
+
+class _Quiet:
+    """Filters of warnings, which are those of the whole process: set by the first who asks, reset by the last."""
+
+    def __init__(self):
+        self.lock, self.depth, self.filters = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                for beginning in UNHEEDED:
+                    warnings.filterwarnings("ignore", message=beginning)
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                self.filters.__exit__(*error)
+
+
+_QUIET = _Quiet()
+
+
+def quietly():
+    """Without the warnings that are `UNHEEDED`, in any number of threads."""
+    return _QUIET
