@@ -240,8 +240,8 @@ def _misfit(predictive):
             if not TAIL_P <= row[name] <= 1 - TAIL_P:
                 side = "below" if row[name] < 0.5 else "above"
                 yield (
-                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed ({100 * row[name]:.1f} % of "
-                    "them above): the residual or the structure does not fit"
+                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed ({100 * row[name]:.1f} % "
+                    "of them above): the residual or the structure does not fit"
                 )
 
 
