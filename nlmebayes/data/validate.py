@@ -29,7 +29,9 @@ def refuse(frame, bad, column, problem, source, name=None):
     """Fail at the first row of which ``bad`` is true; ``problem`` may show the value, as ``{}``."""
     where = np.flatnonzero(bad)
     if where.size:
-        fail(source, frame["row"].iloc[where[0]], name or column, problem.format(frame[column].iloc[where[0]]))
+        value = frame[column].iloc[where[0]]
+        value = value.item() if isinstance(value, np.generic) else value  # shown as it is written
+        fail(source, frame["row"].iloc[where[0]], name or column, problem.format(value))
 
 
 def short(value):
