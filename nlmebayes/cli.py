@@ -152,6 +152,7 @@ def fit(
     config: _option(Path, "TOML file with the sections data, model, sampling; options replace what it says.") = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="A report as one HTML file.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
     model: _model(str, "Zoo class in any spelling, such as one-compartment; `nlmebayes zoo` lists them.") = None,
     option: _model(list[str], "NAME=VALUE of an option of the zoo class; repeat it.") = None,
@@ -199,7 +200,7 @@ def fit(
         said = jobs.arguments.said(ctx.params)
         if config is not None:
             said = jobs.statement.merged(jobs.statement.read(config), said)
-        jobs.fit.run(said, out, typer.echo, force=force, progressbar=not quiet)
+        jobs.fit.run(said, out, typer.echo, force=force, progressbar=not quiet, report=report)
 
 
 @app.command()
@@ -218,6 +219,19 @@ def compare(
         jobs.compare.run(
             fits, out, typer.echo, by=by, draws=draws, refit=refit, maximum=maximum, force=force, seed=seed
         )
+
+
+@app.command()
+def report(
+    fit: Annotated[Path, typer.Argument(help="Folder of `nlmebayes fit` or `nlmebayes forecast`, or a NetCDF file.")],
+    out: Annotated[Path, typer.Option(help="HTML file, or a folder, which gets every table too.")] = Path("report"),
+    compare: _option(list[Path], "Another fit of the same data to compare it with; repeat it.") = None,
+    title: _option(str, "What stands on top.") = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
+):
+    """Write a fit or a forecast as one HTML file that loads nothing and prints to A4."""
+    with _errors():
+        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, force=force)
 
 
 @app.command()
@@ -273,6 +287,7 @@ def forecast(
     data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="A page as one HTML file.")] = True,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
     target: _dosing(list[str], "'trough 10-15 mg/L', 'auc24 400-600', 't>mic 50% mic 4', ...; repeat it.") = None,
     amounts: _dosing(str, "Amounts: 500,750 or first:last:step. By default the best is sought.", "--doses") = None,
@@ -322,7 +337,7 @@ def forecast(
         jobs.forecast.run(
             model, jobs.arguments.data(ctx.params), out, typer.echo, targets=target or (), plan=plan,
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
-            then=then or (), time_sd=time_sd, impute=bool(impute),
+            then=then or (), time_sd=time_sd, impute=bool(impute), report=report,
         )  # fmt: skip
 
 

@@ -305,6 +305,11 @@ CALLS = {
         "model": model(),
     },
     "write_table": lambda: {"frame": doses(), "path": "table.csv", "force": True},
+    "report": lambda: {
+        "tree": forecast(), "path": "report.html", "others": None, "diagnosis": None, "regimens": table(),
+        "samples": None, "warned": ["late"], "title": "A patient", "date": "2020-01-02", "ci_prob": 0.8, "force": True,
+        "model": model(),
+    },
     "summary": lambda: {"tree": tree(), "model": model(), "ci_prob": 0.8},
     "pooling": lambda: {"tree": tree(), "level": "id", "effect": "cl", "outcome": "conc", "ci_prob": 0.8},
     "ranking": lambda: {

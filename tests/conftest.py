@@ -1,6 +1,7 @@
 import gc
 from pathlib import Path
 
+import browser
 import matplotlib
 import pytest
 from hypothesis import settings
@@ -16,6 +17,15 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser):
     parser.addoption("--external-data", default=None, help="folder with the datasets that may not be shipped")
+
+
+def pytest_terminal_summary(terminalreporter):
+    if browser.found() is None:
+        terminalreporter.section("reports in a browser: NOT TESTED", sep="!")
+        terminalreporter.write_line(
+            "No browser was found, so tests/test_browser.py was not run: that reports load nothing and print.\n"
+            "Debian: apt-get install chromium"
+        )
 
 
 @pytest.fixture(scope="session")

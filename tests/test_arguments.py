@@ -86,7 +86,7 @@ def same(one, other):
         return type(one) is type(other)
     if isinstance(one, nb.Average | nb.Forecasts | nb.Retrospect):
         return one.table.equals(other.table)
-    if type(one).__eq__ is object.__eq__ or isinstance(one, nb.Report):
+    if type(one).__eq__ is object.__eq__ or isinstance(one, nb.Diagnosis):
         return type(one) is type(other)
     return one == other
 
@@ -322,7 +322,7 @@ class Damaged:
 def read(name, tree):
     """The answer to a damaged tree is a refusal, or that to the whole one with no number missing."""
     result, refusal = answered((READERS | READERS_OF_FORECASTS)[name], {"tree": tree})
-    return refusal is not None or missing(result) == 0 or isinstance(result, nb.Report | pd.DataFrame)
+    return refusal is not None or missing(result) == 0 or isinstance(result, nb.Diagnosis | pd.DataFrame)
 
 
 def of(readers, tree):

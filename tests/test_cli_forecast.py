@@ -133,7 +133,7 @@ def test_a_patient_end_to_end(folder):
     assert found.exit_code == 0, found.output
     assert "id 99: 2 samples, 1 dose records" in found.stdout and "cl " in found.stdout
     assert "Best: " in found.stdout and "all targets together" in found.stdout and "Next sample" in found.stdout
-    names = {"forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv"}
+    names = {"forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv", "report.html"}
     assert {p.name for p in (folder / "out").iterdir()} == names
     said = json.loads((folder / "out" / "forecast.json").read_text(encoding="utf-8"))
     table = pd.read_csv(folder / "out" / "regimens.csv")
@@ -152,8 +152,17 @@ def test_without_doses_the_best_amount_is_sought(folder):
     assert len(table) == 1 and "every 12 at steady state" in table["regimen"][0] and table["p_in"][0] > 0.6
 
 
+def test_the_page_of_a_forecast_is_that_of_the_command_report(folder):
+    found = RUN.invoke(app, ["report", str(folder / "out"), "--out", str(folder / "page.html")])
+    assert found.exit_code == 0 and "page.html" in found.stdout, found.output
+    text = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    own = (folder / "page.html").read_text(encoding="utf-8")
+    parts = text.split('<section id="regimens">')[0], own.split("</main>")[0]
+    assert parts[0].split() == parts[1].split()
+
+
 def test_without_a_target_there_are_no_doses(folder):
-    found = run(folder, out="plain")
+    found = run(folder, "--no-report", out="plain")
     assert found.exit_code == 0, found.output
     assert {p.name for p in (folder / "plain").iterdir()} == {"forecast.json", "forecast.nc", "forecast.png"}
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client
 from scipy import optimize, stats
 
 import nlmebayes as nb
@@ -331,9 +332,8 @@ def test_the_work_can_be_sent_elsewhere(tree):
 
 
 def test_a_dask_cluster_gives_the_same(tree):
-    distributed = pytest.importorskip("distributed")
     data = simulated(5, tree, np.random.default_rng(2))
-    with distributed.Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    with Client(processes=False, n_workers=1, dashboard_address=None) as client:
         there = nb.forecast_each(tree, data, client=client)
     pd.testing.assert_frame_equal(nb.forecast_each(tree, data).table, there.table)
 

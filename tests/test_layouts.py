@@ -51,22 +51,19 @@ def test_there_are_sixty_layouts():
 TIDY = {"outcome": "y", "levels": "id", "time": "time"}
 
 
-def sheets(**frames):
-    """What pandas gives of an Excel file with these sheets."""
-    return lambda *_, **__: frames
-
-
-def test_one_sheet_is_read_and_several_are_asked_about(tmp_path, monkeypatch):
-    frame = pd.DataFrame({"id": ["01", "01"], "time": [0.0, 1.0], "y": [1.0, "<0.5"]})
-    (tmp_path / "t.xlsx").write_bytes(b"PK")
-    monkeypatch.setattr(pd, "read_excel", sheets(data=frame, notes=pd.DataFrame()))
-    data = nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY, lloq="<")
+def test_one_sheet_is_read_and_several_are_asked_about(tmp_path):
+    frame, path = pd.DataFrame({"id": ["01", "01"], "time": [0.0, 1.0], "y": [1.0, "<0.5"]}), tmp_path / "t.xlsx"
+    with pd.ExcelWriter(path) as book:
+        frame.to_excel(book, sheet_name="data", index=False)
+        pd.DataFrame().to_excel(book, sheet_name="notes")
+    data = nb.Dataset.from_frame(path, **TIDY, lloq="<")
     assert data.observations[["id", "value"]].to_numpy().tolist() == [["01", 1.0], ["01", 0.5]]
-    monkeypatch.setattr(pd, "read_excel", sheets(day1=frame, day2=frame))
+    with pd.ExcelWriter(path, mode="a") as book:
+        frame.to_excel(book, sheet_name="day2", index=False)
     with pytest.raises(
-        nb.DataError, match=r"hold a table: 'day1', 'day2'; give one: pd.read_excel\('t.xlsx', sheet_name"
+        nb.DataError, match=r"hold a table: 'data', 'day2'; give one: pd.read_excel\('t.xlsx', sheet_name"
     ):
-        nb.Dataset.from_frame(tmp_path / "t.xlsx", **TIDY)
+        nb.Dataset.from_frame(path, **TIDY)
 
 
 def test_a_package_that_is_not_there_is_told_with_its_mend(tmp_path, monkeypatch):

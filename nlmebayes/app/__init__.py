@@ -2,7 +2,7 @@
 
 import importlib
 
-_JOBS = ("arguments", "compare", "demo", "design", "fit", "forecast", "models", "predict", "statement", "zoo")
+_JOBS = ("arguments", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement", "zoo")
 
 
 def __getattr__(name):

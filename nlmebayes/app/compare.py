@@ -22,17 +22,23 @@ def run(paths, out, say, *, by=None, draws=400, refit=False, maximum=False, forc
     by, draws, refit, maximum, seed
         As in `nlmebayes.compare`.
     """
-    trees = {}
-    for path in paths:
-        name = _called(Path(path))
-        if name in trees:
-            raise StatementError(f"two fits are called {name!r}; rename a folder")
-        trees[name] = opened(path / "fit.nc" if path.is_dir() else path)
+    trees = trees_of(paths)
     with whole.folder(out, OWN, force=force) as folder:
         found = nb.compare(trees, by=by, draws=draws, refit=refit, maximum=maximum, random_seed=seed)
         say(str(found))
         _write(folder, found)
     say(f"Written to {out}: " + ", ".join(sorted(path.name for path in out.iterdir())))
+
+
+def trees_of(paths):
+    """Fits by name, of folders or files."""
+    trees = {}
+    for path in map(Path, paths):
+        name = _called(path)
+        if name in trees:
+            raise StatementError(f"two fits are called {name!r}; rename a folder")
+        trees[name] = opened(path / "fit.nc" if path.is_dir() else path)
+    return trees
 
 
 def _called(path):

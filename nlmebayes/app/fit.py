@@ -10,14 +10,16 @@ import matplotlib.pyplot as plt
 import nlmebayes as nb
 from nlmebayes.app import statement
 from nlmebayes.files import toml, trees, whole
+from nlmebayes.reporting.document import today
 
 READ_AS = "nlmebayes_data"  # attribute of the tree: how its data were read, for predict
 OWN = (
-    "fit.nc", "summary.csv", "check.txt", "priors.csv", "data.txt", "model.toml", "fits*.png", "vpc*.png", "ranks.png"
+    "fit.nc", "summary.csv", "check.txt", "priors.csv", "data.txt", "model.toml", "fits*.png", "vpc*.png", "ranks.png",
+    "report.html",
 )  # fmt: skip
 
 
-def run(said, out, say, *, force=False, progressbar=True):
+def run(said, out, say, *, force=False, progressbar=True, report=True):
     """Fit what the statement says and write the results into the folder ``out``, whole or not at all.
 
     Parameters
@@ -26,6 +28,8 @@ def run(said, out, say, *, force=False, progressbar=True):
         Tables ``data``, ``model``, ``sampling``, see `nlmebayes.app.statement`.
     out : pathlib.Path
     say : callable of str
+    report : bool
+        Whether `nlmebayes.report` writes its file too.
 
     Raises
     ------
@@ -40,11 +44,13 @@ def run(said, out, say, *, force=False, progressbar=True):
             priors = nb.priors(model, data)
         say(f"{data}\n{model}")
         tree = _sample(model, data, full, say, progressbar)
-        report = nb.check(tree)
-        texts, tables = {"data": data, "check": report}, {"priors": priors, "summary": nb.summary(tree)}
+        found = nb.check(tree)
+        texts, tables = {"data": data, "check": found}, {"priors": priors, "summary": nb.summary(tree)}
         _write(folder, full, out, tree, texts, tables)
         _draw(folder, tree, data, say)
-        say("\n".join(["Findings:", *(f"  - {text}" for text in report.findings or ("none",))]))
+        if report:
+            nb.report(tree, folder / "report.html", diagnosis=found, date=today())
+        say("\n".join(["Findings:", *(f"  - {text}" for text in found.findings or ("none",))]))
     say(f"Written to {out}: " + ", ".join(sorted(path.name for path in out.iterdir())))
 
 

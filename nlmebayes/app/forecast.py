@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 import nlmebayes as nb
 from nlmebayes.app import doses, predict, statement, wanted
@@ -15,13 +16,10 @@ from nlmebayes.app.words import StatementError
 from nlmebayes.evaluation import fitted, storage
 from nlmebayes.files import trees, whole
 from nlmebayes.populations import library, stated
+from nlmebayes.reporting.document import INTENDED, today
 
-OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv")
+OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv", "report.html")
 SHOWN = 4  # regimens in the picture
-INTENDED = (
-    "Intended use: research and teaching. This is no medical device: whoever treats the patient decides, and checks "
-    "doses, units and times."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ def population(path):
 
 
 def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=None, now=None, samples=None,
-        force=False, seed=1, then=(), time_sd=None, impute=False):  # fmt: skip
+        force=False, seed=1, then=(), time_sd=None, impute=False, report=True):  # fmt: skip
     """Forecast one patient and write what was found into the folder ``out``, whole or not at all.
 
     Parameters
@@ -80,6 +78,8 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         SD of the error of the sampling times, or the column that holds it.
     impute : bool
         Whether missing covariates are drawn from the population's.
+    report : bool
+        Whether `nlmebayes.report` writes its page too.
     """
     people = population(path)
     with _warned() as warned:
@@ -102,6 +102,9 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         elif samples:
             raise StatementError("--sample says what of a target a sample would tell; give --target")
         found |= {"warnings": warned, "units": people.units, "intended_use": INTENDED}
+        if report:
+            tables = {name: pd.DataFrame(found[name]) for name in ("regimens", "samples") if name in found}
+            nb.report(forecast, folder / "report.html", warned=warned, date=today(), **tables)
         (folder / "forecast.json").write_text(json.dumps(_finite(found), indent=2) + "\n", encoding="utf-8")
     say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned), INTENDED]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in Path(out).iterdir())))

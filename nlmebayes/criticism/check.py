@@ -32,7 +32,7 @@ UNINFORMED = 0.8  # posterior SD per prior SD above which the data say little
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Diagnosis:
     """What `check` found; printing it shows the tables and the findings.
 
     Attributes
@@ -101,12 +101,15 @@ class Report:
     __repr__ = __str__
 
 
+Report = Diagnosis  # its name before there was a report
+
+
 def _table(frame):
     return frame.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep="")
 
 
 @checked
-def check(tree: Tree, *, model: Model | None = None) -> Report:
+def check(tree: Tree, *, model: Model | None = None) -> Diagnosis:
     """Diagnose a fit.
 
     Parameters
@@ -118,7 +121,7 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
 
     Returns
     -------
-    Report
+    Diagnosis
 
     Raises
     ------
@@ -161,7 +164,7 @@ def check(tree: Tree, *, model: Model | None = None) -> Report:
     ]
     chosen = pd.DataFrame(said(tree, "nlmebayes_parametrisation", list))
     groups = pd.DataFrame(columns=COLUMNS) if estimated else subjects(known)
-    return Report(
+    return Diagnosis(
         population, shrunk, predictive, doubts.table(tests), cross.drop(columns="rows"), groups, chosen, divergences,
         tuple(findings),
     )  # fmt: skip
@@ -237,8 +240,8 @@ def _misfit(predictive):
             if not TAIL_P <= row[name] <= 1 - TAIL_P:
                 side = "below" if row[name] < 0.5 else "above"
                 yield (
-                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed (p = {row[name]:.3f}): "
-                    "the residual or the structure does not fit"
+                    f"{row['outcome']}: the {word} of replicated data lie {side} the observed ({100 * row[name]:.1f} % "
+                    "of them above): the residual or the structure does not fit"
                 )
 
 

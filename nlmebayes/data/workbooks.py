@@ -31,8 +31,8 @@ def read_workbook(path):
 
 def _sheet(path):
     """The one sheet that is not empty."""
-    sheets = pd.read_excel(path, sheet_name=None, na_values=["."])
-    held = {name: frame for name, frame in sheets.items() if not frame.empty}
+    sheets = pd.read_excel(path, sheet_name=None, na_values=["."], dtype=object)  # a label 01 that is text stays text
+    held = {name: frame.infer_objects() for name, frame in sheets.items() if not frame.empty}
     if len(held) != 1:
         names = ", ".join(map(repr, held)) or "none"
         raise DataError(

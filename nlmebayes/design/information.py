@@ -11,11 +11,11 @@ from nlmebayes.arguments import Count, Names, Seed, Switch, Tree, checked
 from nlmebayes.criticism.replicates import Study, spread
 from nlmebayes.design.design import Design, limits_of
 from nlmebayes.design.exact import exact
+from nlmebayes.design.expectation import DesignInformation
 from nlmebayes.design.first_order import FirstOrder
 from nlmebayes.design.numbers import numbers_of
 from nlmebayes.design.planned import dataset_of, distinct, planned, subjects_of
 from nlmebayes.design.setting import of_data
-from nlmebayes.design.told import DesignInformation
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import effects, middle
 from nlmebayes.evaluation.fitted import Fitted, fitted

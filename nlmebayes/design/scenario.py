@@ -6,9 +6,9 @@ import numpy as np
 
 from nlmebayes.criticism.replicates import spread
 from nlmebayes.design.design import Design
+from nlmebayes.design.expectation import criterion_of
 from nlmebayes.design.information import Asked
 from nlmebayes.design.numbers import Numbers
-from nlmebayes.design.told import criterion_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.evaluator import middle
 from nlmebayes.evaluation.fitted import Fitted

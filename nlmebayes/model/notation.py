@@ -15,7 +15,8 @@ from nlmebayes.structure.compartments import outcome_names
 
 ESCAPED = {
     "\\": r"\backslash ", "_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$", "{": r"\{", "}": r"\}",
-    " ": r"\ ", "^": r"\wedge ", "~": r"\sim ", "'": r"\prime ",
+    " ": r"\ ", "^": r"\wedge ", "~": r"\sim ", "'": r"\text{'}",
+    "-": r"\text{-}",
 }  # fmt: skip
 LAW = re.compile(r"(\w+)\((.*)\)", re.S)  # a prior in words: Normal(mu=0, sigma=1)
 
@@ -47,6 +48,11 @@ def latex(model: Model, data: Data | None = None) -> str:
 
 def lines(model, data=None):
     """The formulas of `latex`, each of which stands for itself."""
+    return [*statement(model, data), *(_priors(model) if data is None else _all_priors(model, data))]
+
+
+def statement(model, data=None):
+    """Those of individual parameters, effects and measurements, without the priors."""
     design = None if data is None else designed(model, data)
     formulas = {
         f.parameter: f for f in (design.formulas if design else map(parse, model.formulas)) if not is_scale(f.text)
@@ -54,8 +60,7 @@ def lines(model, data=None):
     found = [_individual(p, formulas.get(p.name)) for p in model.parameters]
     found += _effects(model, formulas)
     found += [_prediction(model), *_measurements(model, data)]
-    found += [_scale(parse(text)) for text in model.formulas if is_scale(text)]
-    return [*found, *(_priors(model) if data is None else _all_priors(model, data))]
+    return [*found, *(_scale(parse(text)) for text in model.formulas if is_scale(text))]
 
 
 def word(text):
@@ -140,9 +145,8 @@ def _prediction(model):
     read = [model.inputs.get(name, name) for name in model.structure.inputs]
     names = [p.name for p in model.parameters]
     inside = ",".join(map(word, names)) + (r";\ " + ",".join(map(word, read)) if read else "")
-    return (
-        rf"f = {word(model.structure.label)}\left({inside}\right)" if inside else rf"f = {word(model.structure.label)}"
-    )
+    law = word(type(model.structure).__name__)
+    return rf"f = {law}\left({inside}\right)" if inside else rf"f = {law}"
 
 
 def _measurements(model, data):

@@ -5,6 +5,7 @@ markers tell too, so that a print without colours can be read.
 """
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Annotated
 
 import matplotlib.pyplot as plt
@@ -25,6 +26,7 @@ BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F0
 CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 GREY, BLACK = "#7f7f7f", "black"
 TITLE, TEXT = 9, 8  # points
+LETTER = 0.075  # inches of a letter of a title, about
 STYLE = {
     "font.size": TEXT, "axes.titlesize": TITLE, "axes.labelsize": TEXT, "xtick.labelsize": TEXT - 1,
     "ytick.labelsize": TEXT - 1, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
@@ -77,9 +79,10 @@ class Sheet:
         for axis in self.axes:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
                 shown.setdefault(label, handle)
-        if self.own and self.count == 1:
+        if self.own and self.count == 1 and not self.axes[0].get_title():
             self.axes[0].set_title(title, fontsize=TITLE, loc="left")
         elif self.own:
+            title = "\n".join(wrap(title, int(self.figure.get_figwidth() / LETTER)))
             self.figure.suptitle(title, fontsize=TITLE + 1, x=0.01, ha="left")
         elif not self.axes[0].get_title():
             self.axes[0].set_title(title, fontsize=TITLE, loc="left")

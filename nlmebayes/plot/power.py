@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from nlmebayes.arguments import Name, Number, Share, Text, checked
+from nlmebayes.design.expectation import DesignInformation
 from nlmebayes.design.performance import Studies, spelled
-from nlmebayes.design.told import DesignInformation
 from nlmebayes.errors import ModelError
 from nlmebayes.plot import panels
 from nlmebayes.plot.panels import BLACK, CYCLE, GREY, Places

@@ -86,8 +86,13 @@ class Structure(ABC):
             dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         )  # a class of one's own may have none
         values = {f.name: (getattr(self, f.name), f.default) for f in fields if f.metadata.get("shown", True)}
-        options = ", ".join(f"{name}={value!r}" for name, (value, default) in values.items() if value != default)
+        options = ", ".join(f"{name}={_option(value)}" for name, (value, default) in values.items() if value != default)
         return f"{type(self).__name__}({options})"
+
+
+def _option(value):
+    """A structure inside of another is written as it is alone."""
+    return value.label if isinstance(value, Structure) else repr(value)
 
 
 @checked

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytensor.tensor as pt
 from numba import njit
-from numba.core.caching import IndexDataCacheFile
 
 from nlmebayes.data import ties
-from nlmebayes.runtime import caches
+from nlmebayes.runtime.compiled import CacheFile
 
 # Numba looks at the file of a function alone, but a kernel holds the code of those that it calls.
 FILES = (Path(ties.__file__), *sorted(Path(__file__).parents[1].rglob("*.py")))
@@ -33,28 +32,9 @@ def inlined(function):
     return _stamped(njit(cache=True, error_model="numpy", inline="always")(function))
 
 
-class _CacheFile(IndexDataCacheFile):
-    """Numba's files of a kernel; damaged ones are forgotten, and the kernel compiled anew."""
-
-    def load(self, key):
-        try:
-            return super().load(key)
-        except caches.DAMAGE:
-            caches.note(self._index_path)
-            self.flush()
-            return None
-
-    def save(self, key, data):
-        try:
-            super().save(key, data)
-        except caches.DAMAGE:
-            self.flush()
-            super().save(key, data)
-
-
 def _stamped(kernel):
     file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)  # none with NUMBA_DISABLE_JIT=1
     if file is not None:
         file._source_stamp = STAMP
-        file.__class__ = _CacheFile
+        file.__class__ = CacheFile
     return kernel

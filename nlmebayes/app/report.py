@@ -1,0 +1,37 @@
+"""``nlmebayes report``: a fit or a forecast as one HTML file."""
+
+from pathlib import Path
+
+import nlmebayes as nb
+from nlmebayes.app.compare import trees_of
+from nlmebayes.app.predict import opened
+from nlmebayes.app.words import StatementError
+from nlmebayes.reporting.document import today
+
+RESULTS = "fit.nc", "forecast.nc"  # of a folder of ``nlmebayes fit``, of ``nlmebayes forecast``
+
+
+def run(path, out, say, *, others=(), title=None, force=False):
+    """Write the report of a fit or a forecast.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder of ``nlmebayes fit`` or ``nlmebayes forecast``, or a NetCDF file.
+    out : pathlib.Path
+        A file that ends in ``.html``, or a folder, which gets the tables too.
+    others : sequence of pathlib.Path
+        Fits to compare it with, called by their folders.
+    """
+    tree = opened(_file(Path(path)))
+    compared = trees_of(others) or None
+    say(f"Written to {nb.report(tree, out, others=compared, title=title, date=today(), force=force)}")
+
+
+def _file(path):
+    if not path.is_dir():
+        return path
+    found = [path / name for name in RESULTS if (path / name).is_file()]
+    if not found:
+        raise StatementError(f"the folder {path} holds no {' and no '.join(RESULTS)}; name one of nlmebayes fit")
+    return found[0]
