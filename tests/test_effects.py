@@ -265,6 +265,28 @@ def test_a_slope_at_a_dose_is_not_told_without_a_word():
         nb.slopes(tree, "time", at={"time": [2, 4]})
 
 
+@pytest.fixture(scope="module")
+def infused():
+    """Two hours of an infusion, from 0 and from 24."""
+    frame = pd.DataFrame({"id": [1, 1, 2], "time": [1.0, 30.0, 2.0], "conc": 1.0})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0, "duration": 2.0, "addl": 1, "ii": 24.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
+    return stated(nb.Model(OneCompartment(), "cl ~ 1", "v ~ 1"), data)
+
+
+def test_a_slope_at_the_end_of_an_infusion_is_named_too(infused):
+    """A bend, at which differences of every order agree on the mean of both sides."""
+    with pytest.warns(UserWarning, match="bends or jumps at time 2, 24, so"):
+        nb.slopes(infused, "time", at={"time": [0, 2, 5, 24, 29]})
+
+
+def test_an_infusion_of_another_amount_takes_as_long(infused):
+    small, large = nb.effects(infused, "amount", at={"amount": [100, 250], "time": 5})["mean"]
+    cl, v = (float(np.exp(infused["posterior"][f"theta_{name}"]).item()) for name in ("cl", "v"))
+    assert small == pytest.approx(50 / cl * (1 - np.exp(-2 * cl / v)) * np.exp(-3 * cl / v), rel=1e-9)
+    assert large == pytest.approx(2.5 * small, rel=1e-9)
+
+
 def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
     found = nb.effects(kinetics, "wt", of="cl", groups="average", at={"wt": [70]})
     assert found["mean"].item() == pytest.approx(CL * np.exp(0.4**2 / 2), rel=1e-10)

@@ -83,6 +83,8 @@ def test_a_statement_is_that_of_its_draws(tree):
     ("center(cl) > 0", r"center\(\) is no function of numbers"),
     ("cl > 'a'", "stands where a number"),
     ("cl between 1", "it compares nothing"),
+    ("cl > 1 > 0.5", "the middle one of three sides names no variable"),
+    ("cl > 0 & v > 0", "join comparisons"),
 ])  # fmt: skip
 def test_what_is_no_statement_is_refused(text, words, tree):
     with pytest.raises((nb.FormulaError, nb.ModelError), match=words) as refusal:

@@ -108,3 +108,34 @@ def test_what_cannot_change_is_refused(changed, words):
     design = nb.Design([nb.Arm(20, [1, 8, 24], doses={"time": 0, "amt": 70})])
     with pytest.raises(nb.ModelError, match=words):
         nb.optimise_design(warfarin(), design, **changed)
+
+
+@pytest.mark.parametrize(("formula", "omega"), [("a ~ 1", {}), ("a ~ 1 + (1|occ)", {"occ": {"sd": {"a": 0.3}}})])
+def test_records_that_hang_together_with_no_other_are_exchanged_too(formula, omega):
+    """Of a straight line half of the samples belong at each end."""
+    a, b = (nb.Parameter(name, typical=2.0, spread=1.0, link="identity") for name in "ab")
+    tree = nb.population(
+        nb.curve("a + b * time", a=a, b=b), formula, "b ~ 1", theta={"a": 5.0, "b": 2.0}, omega=omega, outcome="y",
+        sigma={"a": 0.5}, levels=("id", "occ"),
+    )  # fmt: skip
+    start, known = nb.Design([nb.Arm(10, [1, 2, 6, 7], occasions=[0, 5])]), [*(f"omega_{level}" for level in omega)]
+    found = nb.optimise_design(tree, start, free={"times": (0, 10)}, starts=1, fixed=[*known, "sigma_y_a"])
+    assert found.best.arms[0].times == (0, 0, 10, 10)
+    told = nb.information(tree, found.best, fixed=[*known, "sigma_y_a"])
+    assert told.criterion() == pytest.approx(2 * found.criterion, rel=1e-9)
+
+
+def test_what_a_budget_leaves_is_spent():
+    """The least variance of a difference among all pairs of sizes that 300 pays for: nothing is left of it."""
+    tree = nb.population(
+        LinearMixed(), "mu ~ 1 + x + (1|id)", theta={"mu": {"Intercept": 1.0, "x": -0.5}}, omega={"sd": {"mu": 0.5}},
+        sigma={"a": 1.0}, outcome="y",
+    )  # fmt: skip
+    arms = [nb.Arm(10, [0, 1], covariates={"x": 0}), nb.Arm(30, list(range(8)), covariates={"x": 1})]
+    found = nb.optimise_design(
+        tree, nb.Design(arms), free={"n": (1, 300)}, criterion="Ds", of=["mu: x"],
+        budget={"total": 300, "subject": 1, "sample": 2},
+    )  # fmt: skip
+    pairs = [(n, (300 - 5 * n) // 17) for n in range(1, 57)]
+    least = min(pairs, key=lambda pair: 0.75 / pair[0] + 0.375 / pair[1])
+    assert tuple(arm.n for arm in found.best.arms) == least

@@ -84,6 +84,19 @@ def test_sites_are_shared_between_arms_and_occasions_begin_with_their_dose():
     assert data.doses["occ"].tolist() == ["1/1"] * 6 + ["1/2"] * 2
 
 
+def test_an_additional_dose_at_the_start_of_an_occasion_belongs_to_it():
+    """0.1 + 0.7 and 0.1 + 3 * 0.7 are rounded to less than 0.8 and 2.2."""
+    tree = nb.population(
+        OneCompartment(), "cl ~ 1 + (1|id) + (1|occ)", "v ~ 1", theta={"cl": 4.0, "v": 30.0}, sigma={"a": 0.2},
+        omega={"id": {"sd": {"cl": 0.3}}, "occ": {"sd": {"cl": 0.3}}}, levels=("id", "occ"),
+    )  # fmt: skip
+    arm = nb.Arm(1, [2.5], doses={"time": 0.1, "amt": 100, "addl": 4, "ii": 0.7}, occasions=[0, 0.8, 2.2])
+    doses = nb.Design([arm]).dataset(tree).doses
+    assert doses[["occ", "time"]].values.tolist() == [
+        ["1/1", 0.1], ["1/2", 0.8], ["1/2", 1.5], ["1/3", 2.2], ["1/3", 2.9]
+    ]  # fmt: skip
+
+
 def test_parameters_change_when_the_occasion_begins():
     """Not at the last record before: C(t) = C(24) exp(-k (t - 24)) from there on."""
     arm = nb.Arm(2, [1, 30], doses={"time": 0, "amt": 100}, occasions=[0, 24])

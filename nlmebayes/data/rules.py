@@ -4,9 +4,9 @@
     condition = column operator value
 
 Operators are ``.EQ. .NE. .EQN. .NEN. .LT. .LE. .GT. .GE.`` in any case, and ``== != /= = < <= > >=``. Conditions of a
-list are alternatives: one suffices. Two cells are equal if they are one number or one text (NM-TRAN compares texts by
-``.EQ.``, so that 1 is not 1.0 there, and numbers by ``.EQN.``). A missing cell equals ``.`` alone, and is compared with
-nothing by order: NM-TRAN would take it for 0.
+list, and of several lists, are alternatives: one suffices. Two cells are equal if they are one number or one text
+(NM-TRAN compares texts by ``.EQ.``, so that 1 is not 1.0 there, and numbers by ``.EQN.``). A missing cell equals ``.``
+alone, and is compared with nothing by order: NM-TRAN would take it for 0.
 """
 
 import operator
@@ -22,6 +22,7 @@ WORDS = {
     ".eq.": "==", ".eqn.": "==", "=": "==", ".ne.": "!=", ".nen.": "!=", "/=": "!=", ".lt.": "<", ".le.": "<=",
     ".gt.": ">", ".ge.": ">=",
 }  # fmt: skip
+JOINED = re.compile(r"\.(?:and|or|not|eqn?|nen?|lt|le|gt|ge)\.|[&|<>=]", re.I)  # in a value: more than one condition
 COMPARED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 CONDITION = re.compile(
     r"\s*(?P<column>.+?)\s*(?P<operator>\.(?:eqn?|nen?|lt|le|gt|ge)\.|==|!=|/=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*", re.I
@@ -50,7 +51,7 @@ def left_out(frame, rows, reading, source):
         conditions, holds = _holding(frame, why, rows, rule, source, "ignore=")
         for condition, each in zip(conditions, holds, strict=True):
             why = why.mask(why.isna() & (each == 1), f"ignored ({condition})")
-    for rule in reading.accept:
+    for rule in [", ".join(map(_inside, reading.accept))] if reading.accept else ():
         conditions, holds = _holding(frame, why, rows, rule, source, "accept=")
         if not conditions:
             raise DataError(f"{source}: accept={rule!r} states no condition; write accept='(EVID.EQ.1, DV.GT.0)'")
@@ -87,7 +88,8 @@ def _conditions(rule, source, word):
         return []
     parts = [part.strip() for part in re.findall(r"""(?:"[^"]*"|'[^']*'|[^,])+""", _inside(rule))]
     for part in parts or [rule]:
-        if CONDITION.fullmatch(part) is None:
+        match = CONDITION.fullmatch(part)
+        if match is None or (match["value"][:1] not in ("'", '"') and JOINED.search(match["value"], 1)):
             raise DataError(
                 f"{source}: {word}{rule!r}: {part!r} is no condition; write COLUMN.EQ.VALUE (or .NE. .LT. .LE. .GT. "
                 ".GE.), several with commas in between, or one character"

@@ -133,7 +133,8 @@ class _Choice:
         total = 0.0
         for number, rows in enumerate(self.rows):
             arms = dict.fromkeys(arm for arm, _, _ in rows)
-            chosen = tuple(sorted(row for arm in arms for o, t in wanted[arm] for row in rows[arm, o, t]))
+            here = (rows.get((arm, o, t), ()) for arm in arms for o, t in wanted[arm])  # others are in other blocks
+            chosen = tuple(sorted(row for found in here for row in found))
             if (number, chosen) not in self.known:
                 self.known[number, chosen] = self.first_order.of_rows(np.array(chosen, dtype=int), self.prepared)
             total = total + self.known[number, chosen]

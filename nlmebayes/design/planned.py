@@ -222,5 +222,7 @@ def _written_out(dose):
     if not many:
         return [dose]
     later = {key: x for key, x in alone.items() if key not in ("ii", "ss")}
-    rest = [later | {"time": dose["time"] + k * every} for k in range(1, many + 1)]
+    times = (dose["time"] + k * every for k in range(1, many + 1))
+    times = (float(f"{time:.12g}") for time in times)  # 0.1 + 0.7 is 0.8, at which an occasion may begin
+    rest = [later | {"time": time} for time in times]
     return [alone if dose.get("ss") else later, *rest]

@@ -13,7 +13,7 @@ from nlmebayes.errors import ModelError
 NARROWER, TIMES = 8.0, 3  # how much narrower the candidates lie about the best, so many times
 ENDS = 2  # of exchanges that are sought more finely
 FINE = 1e-4  # step of a slope, of the range of a number
-MOVES = (16, 8, 4, 2, 1)  # subjects that change arms at once
+MOVES = (16, 8, 4, 2, 1, 0)  # subjects that change arms at once; with none of them, what is left is spent
 
 
 class Search:

@@ -34,6 +34,9 @@ Of = Text | Annotated[Callable, Kind("a function of the parameters, such as lamb
 Points = Annotated[int, whole("a whole number from 2 to 1,000", 2, 1000)]
 STEP = 3e-3  # of the range of the data, by which a slope is taken
 CENTRAL, FORWARD = np.arange(-2, 3), np.arange(5)  # places of a slope, in steps
+BEND = (
+    np.array([-1, 4, -6, 4, -1]) / 4
+)  # of values at such places: half of what a slope jumps by at the middle one, in steps
 FLAT = 1e-7  # of the largest value: differences of it that are rounding, or a solver's tolerance
 BENT = 0.02  # of the largest slope: two orders that differ by more do not agree
 
@@ -51,8 +54,9 @@ def effects(
     tree : DataTree
         From `fit`, `forecast` or `population`.
     x : str
-        A covariate, an input (``"time"``), ``"amount"`` of each dose, or a level, whose groups then keep their own
-        effects. Numbers are taken over the range of the data, times from the first dose on, categories one by one.
+        A covariate, an input (``"time"``), ``"amount"`` of each dose (infusions last as long as they did), or a level,
+        whose groups then keep their own effects. Numbers are taken over the range of the data, times from the first
+        dose on, categories one by one.
     by : str, optional
         Another one. A numeric one has lines at its values, if these are up to five, or at its quantiles 10, 50 and
         90 %.
@@ -113,8 +117,8 @@ def slopes(
 ) -> pd.DataFrame:  # fmt: skip
     """How fast the predictions of `effects` change with a numeric x: their derivative.
 
-    By differences of fourth order, which are judged by those of second order: places where they disagree, such as
-    those of a dose, are named in a warning.
+    By differences of fourth order, which are judged by those of second order and by the slopes on both sides: places
+    where they disagree, such as those of a dose or the end of an infusion, are named in a warning.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def slopes(
     asked.values[x] = values
     each = drawn.reshape(*drawn.shape[:2], len(middle), len(CENTRAL))
     found, rough = (np.einsum("dbxk,xk->dbx", each, _weights(ahead, order)) / step for order in (4, 2))
-    _agree(found, rough, np.abs(drawn).max() * FLAT / step, x, values)
+    _agree(found, np.stack([found - rough, each @ BEND / step]), np.abs(drawn).max() * FLAT / step, x, values)
     told = table(found, [row[:: len(CENTRAL)] for row in cases], asked.values, ci_prob)
     return _told(told, asked, groups, ci_prob, _direction(found, 0.0))
 
@@ -233,10 +237,10 @@ def _weights(ahead, order):
     return np.where(ahead[:, None], found[1], found[0])
 
 
-def _agree(found, rough, rounding, x, values):
+def _agree(found, off, rounding, x, values):
     """Name the places at which a curve bends too sharply to have a slope."""
     large = max(BENT * np.nanmax(np.abs(found), initial=0.0), rounding)
-    apart = np.abs(found - rough).max(axis=(0, 1)) > large
+    apart = np.abs(off).max(axis=(0, 1, 2)) > large
     if apart.any():
         places = ", ".join(f"{values[i]:g}" for i in np.flatnonzero(apart))
         warn(f"slopes: the prediction bends or jumps at {x} {places}, so that its slope there depends on the side")

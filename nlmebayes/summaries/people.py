@@ -137,7 +137,8 @@ def column_of(like, values, name):
 
 def copies(data, cases):
     """One subject's dataset, once for each of ``cases``, dicts of column -> value with the same columns (``"amount"``
-    is that of each dose); who has no label there is new. Doses and events are when they were."""
+    is that of each dose); who has no label there is new. Doses and events are when they were, and infusions last as
+    long as they did."""
     frames = {name: getattr(data, name) for name in ("observations", "doses", "events")}
     timed = {"observations": (), "doses": (data.time,), "events": (data.time,)}
     return replace(data, **{name: _repeated(frame, data, cases, timed[name]) for name, frame in frames.items()})
@@ -157,7 +158,11 @@ def _repeated(frame, data, cases, left):
     labels = [label_of(i) for i in range(len(cases)) for _ in range(many)]
     found = found.assign(**dict.fromkeys(data.levels, labels))
     for name in (name for name in cases[0] if name in frame and name not in left):
-        found[name] = column_of(found[name], [case[name] for case in cases for _ in range(many)], name)
+        before = found[name]
+        found[name] = column_of(before, [case[name] for case in cases for _ in range(many)], name)
+        if name == AMOUNT:  # infusions last as long as they did
+            infused = (found["rate"] > 0) & (before > 0)
+            found["rate"] = found["rate"].mask(infused, found["rate"] * found[name] / before)
     return found
 
 

@@ -70,6 +70,8 @@ def read_statement(text):
         raise FormulaError(f"hypothesis {shown!r}: {error}") from None
     if not found.names:
         raise FormulaError(f"hypothesis {text!r}: it names no variable; {EXAMPLE}")
+    if len(found.sides) > 2 and not found.sides[1].names:
+        raise FormulaError(f"hypothesis {text!r}: the middle one of three sides names no variable; {EXAMPLE}")
     return found
 
 
