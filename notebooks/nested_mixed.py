@@ -25,7 +25,7 @@
 #
 # The data are simulated, so that the answer is known: fourteen mice with two to six neurons each, of three to eight
 # trials, unequal throughout. The outcome is a response in Hz with standard deviations of 2.0 among mice, 1.5 among the
-# neurons of a mice, and 3.0 among trials. Aarts et al. (2014), *Nature Neuroscience* 17, 491-496,
+# neurons of a mouse, and 3.0 among trials. Aarts et al. (2014), *Nature Neuroscience* 17, 491-496,
 # doi:10.1038/nn.3648, tell how often such nests are left out, and what becomes of the tests.
 
 # %%

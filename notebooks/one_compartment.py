@@ -46,7 +46,9 @@ print(data)
 # because an oral study cannot tell how much of the dose was absorbed. Both may depend on weight: `log(wt/70)`
 # makes the intercept the value of a 70 kg person and its coefficient the allometric exponent. `(1|p|id)`
 # appears in both formulas, so the deviations of a person's clearance and volume may be correlated. The
-# scatter of a measurement grows with the concentration but does not vanish at 0, hence the combined residual.
+# scatter of a measurement grows with the concentration but does not vanish at 0, hence the combined residual:
+# its SD is a + b f. Two epsilons in NONMEM add variances instead, which is `nb.Combined("variance")`; its a and b
+# are not to be compared with those here.
 
 # %%
 model = nb.Model(

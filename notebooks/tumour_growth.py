@@ -177,7 +177,7 @@ for words, values in (("before", log_k), ("after mouse 13 to day 30", followed["
 # - That one late mouse speaks for all holds because `r` and `k` were modelled as the same for all. With capacities
 #   that differ between mice, one mouse tells one capacity; and of six days nothing would tell so.
 # - The law was known to be Gompertz'. Exponential, logistic or Simeoni's law (`TumourGrowth("simeoni")`) fit
-#   twelve days nearly as well and end elsewhere: the law adds to the uncertainty of what comes later.
+#   six days nearly as well and end elsewhere: the law adds to the uncertainty of what comes later.
 # - A forecast beyond the data was honest here because the prior of `k` was a reasonable one. With a prior that
 #   is narrow and wrong the same fit would look as good and forecast badly.
 # - Animals leave an experiment when their tumour is large, so late sizes are those of slow tumours.

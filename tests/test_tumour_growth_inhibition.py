@@ -117,3 +117,15 @@ def test_gradients_are_those_of_differences():
             lambda x, name=name: weights @ compute(*([y] for y in (at | {name: x}).values()), weights)[0], at[name]
         )
         assert slope[0] == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize(("amount", "every", "count"), [(120.0, 4.0, 3), (360.0, 1.0, 1), (30.0, 1.0, 12)])
+def test_days_below_the_size_at_the_start_are_those_of_the_area_so_far(amount, every, count):
+    """Without stages and with exponential growth, size = y0 exp(r t - k2 AUC(t)), whatever the regimen."""
+    times, doses = np.linspace(0, 20, 161), [(every * i, amount) for i in range(count)]
+    area = sum(amount / 20 * -np.expm1(-2.0 * np.maximum(times - at, 0.0)) for at, _ in doses)
+    expected = 90 * np.exp(0.2 * times - 0.15 * area)
+    found = values("exponential", doses, times, transits=0, k2=0.15)
+    assert found == pytest.approx(expected, rel=1e-7)
+    away = np.abs(expected / 90 - 1) > 1e-6  # where rounding decides nothing
+    assert ((found < 90) == (expected < 90))[away].all()

@@ -9,14 +9,21 @@ import pytest
 
 import model_zoo
 import nlmebayes as nb
-from model_zoo import EffectCompartment, IndirectResponse, OneCompartment, RandomSlopes, TumourGrowthInhibition
+from model_zoo import (
+    DirectEffect,
+    EffectCompartment,
+    IndirectResponse,
+    OneCompartment,
+    RandomSlopes,
+    TumourGrowthInhibition,
+)
 from nlmebayes.dosing.recommendation import _into_a_state
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.inference.compilation import prepare
 from nlmebayes.model.build import designed
 from nlmebayes.parameter.parameter import Identity, Log
 from nlmebayes.structure.area import Area, area_of
-from nlmebayes.structure.compartments import Compartments, outcome_names
+from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.traits import NAMES
 
 ZOO = [getattr(model_zoo, name)() for name in model_zoo.__all__]
@@ -115,7 +122,8 @@ DRIVEN = [lambda k: IndirectResponse(k), lambda k: TumourGrowthInhibition(k)]
 @pytest.mark.parametrize("wrap", DRIVEN, ids=["indirect response", "tumour"])
 def test_a_driven_system_passes_its_kinetics_on_or_refuses_them_by_name(inner, wrap):
     taken = wrap is DRIVEN[0] and isinstance(inner, EffectCompartment)  # two responses with the same names
-    if not isinstance(inner, Compartments) or "conc" not in inner.predicted or getattr(inner, "initial", None) or taken:
+    driving = isinstance(inner, nb.LinearSystem | nb.System) and "conc" in inner.predicted
+    if not driving or getattr(inner, "initial", None) or taken:
         reason = "LinearSystem or a System|has no outcome 'conc'|with initial states of their own|are called e0"
         with pytest.raises(ValueError, match=reason):
             wrap(inner)
@@ -157,6 +165,27 @@ def test_an_effect_site_passes_its_kinetics_on_or_refuses_them(inner):
     known, _ = evaluated(inner, inner.predicted, values_of(wrapped))
     for name in inner.predicted:
         assert found[name] == pytest.approx(known[name], rel=1e-9)
+
+
+@EACH
+def test_a_direct_effect_passes_its_kinetics_on_or_refuses_them_by_name(inner):
+    """Also systems with initial states, such as a tumour under a drug."""
+    taken = isinstance(inner, IndirectResponse | EffectCompartment)  # an effect of their own
+    if not isinstance(inner, nb.LinearSystem | nb.System) or "conc" not in inner.predicted or taken:
+        reason = "kinetics must be a LinearSystem or a System|need an outcome 'conc'|are called e0"
+        with pytest.raises((ValueError, nb.ModelError), match=reason):
+            DirectEffect(inner)
+        return
+    wrapped = DirectEffect(inner)
+    assert others(wrapped, inner, "parameters") == []
+    assert outcome_names(wrapped) == (*inner.predicted, "effect")
+    found, _ = evaluated(wrapped, (*inner.predicted, "effect"), values_of(wrapped))
+    known, _ = evaluated(inner, inner.predicted, values_of(wrapped))
+    for name in inner.predicted:
+        assert found[name] == pytest.approx(known[name], rel=1e-9)
+    assert found["effect"] == pytest.approx(50 * known["conc"] / (5 + known["conc"]), rel=1e-9)
+    if inner.tolerances:
+        assert wrapped.tighter(10).kinetics == inner.tighter(10)
 
 
 @EACH

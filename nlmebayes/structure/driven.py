@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from nlmebayes.parameter.units import SECONDS, time_of
-from nlmebayes.structure.compartments import Compartments
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.structure import unambiguous
 from nlmebayes.structure.system import System
@@ -66,7 +65,7 @@ class Driven(System):
     def __post_init__(self):
         super().__post_init__()
         name, kinetics = type(self).__name__, self.kinetics
-        if not isinstance(kinetics, Compartments):  # of a subclass that annotates them otherwise
+        if not isinstance(kinetics, LinearSystem | System):  # of a subclass that annotates them otherwise
             raise ValueError(
                 f"{name}: kinetics are a LinearSystem or a System, whose states it follows; got {kinetics!r}"
             )
