@@ -123,7 +123,7 @@ def test_whole_numbers_have_one_label_in_file_and_frame(tmp_path_factory, number
     path = tmp_path_factory.getbasetemp() / "numbers.csv"
     path.write_text(events(numbers), encoding="utf-8")
     frame = pd.DataFrame({"ID": np.repeat(np.array(numbers, dtype=kind), 2), "TIME": [0.0, 1.0] * len(numbers),
-                          "AMT": [1.0, 0.0] * len(numbers), "DV": 1.0})  # fmt: skip
+                          "AMT": [1.0, 0.0] * len(numbers), "DV": [np.nan, 1.0] * len(numbers)})  # fmt: skip
     read = [Dataset.from_nonmem(table).observations["id"].tolist() for table in (path, frame)]
     assert read[0] == read[1] == list(map(str, numbers))
 

@@ -11,7 +11,7 @@ from nlmebayes.data.flags import unflagged, unread
 from nlmebayes.data.headers import NAMELESS, once
 from nlmebayes.data.layout import PRINTED, existing, read_text
 from nlmebayes.data.reading import PLAIN
-from nlmebayes.data.validate import DataError
+from nlmebayes.data.validate import DataError, spelled_twice
 from nlmebayes.data.workbooks import read_workbook
 
 DATES = ("DATE", "DAT1", "DAT2", "DAT3")
@@ -56,11 +56,13 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
         raise DataError(f"{name}: every record is left out: {', '.join(dict.fromkeys(why))}")
     frame, rows = (frame, rows) if kept.all() else (frame[kept].reset_index(drop=True), rows[kept])
     cells.not_grouped(frame, rows, labels, decimal, name)
+    freely = [column for column in cells.texts(frame, labels) if not is_number(column)]
+    twice = {reading.named(column): text for column, text in spelled.items()} | spelled_twice(frame[freely], rows)
     frame = cells.converted(frame, labels, decimal)
     frame = cells.without_placeholders(frame, rows, labels, reading.missing, name)
     left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
     units = {reading.named(column): unit for column, unit in units.items()}
-    return Table(frame, rows, name, {reading.named(c): text for c, text in spelled.items()}, left_out, units, notes)
+    return Table(frame, rows, name, twice, left_out, units, notes)
 
 
 def _why(frame, rows, labels, decimal, reading, source):
