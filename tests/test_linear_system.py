@@ -186,7 +186,13 @@ def test_an_outcome_may_read_no_state():
 
 def test_two_outcomes_of_one_subject_keep_their_records():
     frame = pd.DataFrame(
-        {"ID": 1, "TIME": [0, 1, 2, 2, 5], "AMT": [100.0, 0, 0, 0, 0], "DV": 1.0, "DVID": [1, 2, 1, 2, 1]}
+        {
+            "ID": 1,
+            "TIME": [0, 1, 2, 2, 5],
+            "AMT": [100.0, 0, 0, 0, 0],
+            "DV": [np.nan, 1, 1, 1, 1],
+            "DVID": [1, 2, 1, 2, 1],
+        }
     )
     data = Dataset.from_nonmem(frame, outcome={1: "parent", 2: "metabolite"})
     model = Model(Enterohepatic(), *(f"{name} ~ 1" for name in LOOP))
