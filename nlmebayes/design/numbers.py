@@ -1,6 +1,7 @@
 """The numbers of a population that a design tells, as people read them, and how they follow from its coordinates."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,10 +25,14 @@ class Numbers:
     jacobian: np.ndarray
     inside: np.ndarray
 
+    @cached_property
+    def inverse(self):
+        """Slopes (coordinate, number) of the coordinates in the numbers."""
+        return np.linalg.inv(self.jacobian)
+
     def information(self, matrix):
         """Information (number, number) of that on the coordinates."""
-        inverse = np.linalg.inv(self.jacobian)
-        return inverse.T @ matrix[np.ix_(self.inside, self.inside)] @ inverse
+        return self.inverse.T @ matrix[np.ix_(self.inside, self.inside)] @ self.inverse
 
     def place(self, name):
         """Position of a number by its name.

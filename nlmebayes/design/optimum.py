@@ -60,9 +60,7 @@ class OptimalDesign:
         """What one more sample of every subject would add to the criterion, by outcome and time, a DataFrame."""
         if not self.slots:
             return pd.DataFrame(columns=["outcome", "time", "gain"])
-        low, high = min(slot.low for slot in self.slots), max(slot.high for slot in self.slots)
         grid = np.unique([t for slot in self.slots for t in np.linspace(slot.low, slot.high, GRID)])
-        grid = grid[(grid >= low) & (grid <= high)]
         chosen = times_of(self.best, self.slots)
         candidates = Candidates(self.scenarios, self.best, self.slots, [[t] for t in chosen], grid.tolist())
         rows = [
