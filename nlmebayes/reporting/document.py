@@ -19,6 +19,7 @@ from nlmebayes.model.model import Model
 from nlmebayes.populations.stated import ABOUT
 from nlmebayes.reporting import patient, sections
 from nlmebayes.reporting.provenance import source
+from nlmebayes.runtime import quiet
 
 NAME = "report.html"
 OWN = (NAME, "*.csv")  # of a folder
@@ -161,7 +162,7 @@ def _collected():
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        quiet.ignore()
         warnings.showwarning = collect
         yield found
 

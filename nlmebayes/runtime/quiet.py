@@ -11,6 +11,12 @@ UNHEEDED = (  # warnings
 )
 
 
+def ignore():
+    """Add filters of those warnings to the ones that hold."""
+    for beginning in UNHEEDED:
+        warnings.filterwarnings("ignore", message=beginning)
+
+
 class _Quiet:
     """Filters of warnings, which are those of the whole process: set by the first who asks, reset by the last."""
 
@@ -23,8 +29,7 @@ class _Quiet:
             if self.depth == 1:
                 self.filters = warnings.catch_warnings()
                 self.filters.__enter__()
-                for beginning in UNHEEDED:
-                    warnings.filterwarnings("ignore", message=beginning)
+                ignore()
 
     def __exit__(self, *error):
         with self.lock:
