@@ -74,7 +74,8 @@ class Arm:
     Raises
     ------
     ModelError
-        A word that no dose has; windows and occasions out of order; lists of other lengths; a column that is stated twice.
+        A word that no dose has, windows or occasions out of order, lists of other lengths, a column that is stated
+        twice.
 
     Examples
     --------

@@ -52,7 +52,8 @@ class Regimen:
     Raises
     ------
     ModelError
-        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion longer than the interval.
+        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion that is longer than
+        the interval.
 
     Examples
     --------

@@ -104,8 +104,8 @@ class Target(ABC):
         Examples
         --------
         >>> import nlmebayes as nb
-        >>> nb.Trough(10, 15).window(nb.Regimen(500, every=12, doses=4))
-        (np.float64(48.0), np.float64(48.0))
+        >>> nb.AUC(400, start=24, end=48).window(nb.Regimen(500, every=12, doses=4))
+        (24.0, 48.0)
         """
 
     @abstractmethod

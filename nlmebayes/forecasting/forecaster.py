@@ -88,9 +88,10 @@ def forecast(
             exact). The posterior integrates over the true times, which lie on the same side of every dose as the
             recorded ones (`sampling_times`); predictions are those at the recorded times.
         missing : {"refuse", "impute"}
-            What becomes of a covariate of which the patient has no value: an error, or it is drawn from the population's
-            covariates, given those that are known, and weighed by the samples (`imputation`). The tree then holds
-            ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the difference.
+            What becomes of a covariate of which the patient has no value: an error, or it is drawn from the
+            population's covariates, given those that are known, and weighed by the samples (`imputation`). The tree
+            then holds ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the
+            difference.
         now : float, optional
             The time of asking: a sample after it is refused, a dose after it is warned of.
         unusual : {"error", "warn"}
@@ -240,6 +241,8 @@ class Forecaster:
         Parameters
         ----------
         patient : Dataset
+        several : bool
+            Whether the target is also that of the records' true times and such; as `forecast` needs it.
         **options
             Those of `forecast` that change the density.
 

@@ -52,6 +52,10 @@ class Retrospect:
         definitions of Sheiner and Beal (1981), J. Pharmacokinet. Biopharm. 9, 503-512, of relative errors; observations
         of zero count for the interval only.
 
+        Returns
+        -------
+        DataFrame
+
         Examples
         --------
         >>> import pandas as pd, nlmebayes as nb
@@ -60,10 +64,11 @@ class Retrospect:
         ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
         >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
         >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
-        >>> nb.retrospect(tree, patient, draws=200, random_seed=1).summary()[["used", "n", "rbias_percent"]].round(-1)
-           used  n  rbias_percent
-        0     0  0            0.0
-        1     0  0           50.0
+        >>> found = nb.retrospect(tree, patient, draws=200, random_seed=1)
+        >>> found.summary()[["used", "n", "coverage"]]
+           used  n  coverage
+        0     0  1       1.0
+        1     1  1       1.0
         """
         rows = []
         for used, part in self.table.groupby("used"):

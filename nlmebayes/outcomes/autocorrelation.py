@@ -47,7 +47,7 @@ class Autoregressive(Residual):
 
     ``Autoregressive(LogNormal())`` is AR(1) of log y - log f; of ``StudentT()`` every record alone is Student's
     (the first lines of the module say how they hang together). Censored records have the probability that the series
-    gives them (M3, limits of any kind).
+    gives them (M3, limits of any kind). Priors: those of ``residual``, and rho uniform.
 
     What was measured is the past of a series: a forecast, and with ``over`` any prediction for a series that the tree
     has measurements of, draws the measurement at another record given them. Records that are measured themselves have
@@ -56,6 +56,7 @@ class Autoregressive(Residual):
     Parameters
     ----------
     residual : Additive, Proportional, Combined, Power, LogNormal or StudentT
+        Of one record.
     within : str, optional
         Level (or column) whose groups are the series; by default the subject.
     over : str, optional
@@ -65,7 +66,16 @@ class Autoregressive(Residual):
     unit : float
         Distance at which ``rho`` is the correlation.
 
-    Priors: those of ``residual``, and rho uniform.
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Autoregressive(nb.Additive(), over="time", unit=24.0).priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'rho': Uniform(lower=0.0, upper=1.0)}
     """
 
     residual: Continuous = field(default_factory=Additive)
@@ -104,7 +114,30 @@ class Autoregressive(Residual):
         return self.residual.at_score(f, s, pt.linalg.solve(pt.eye(n) - moved, z * pt.sqrt(1 - r**2)))
 
     def log_density(self, f, s, value, lower, upper):
-        """Log-density of all records of some series, with the shape of ``f``; see the first lines of the module."""
+        """Log-density of all records of some series; see the first lines of the module.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+        value, lower, upper : tensor
+            Measurements and their limits, of shapes that broadcast with ``f``.
+
+        Returns
+        -------
+        tensor, with the shape of ``f``
+
+        Examples
+        --------
+        One record alone has the density of ``residual``:
+
+        >>> import numpy as np, pytensor.tensor as pt, nlmebayes as nb
+        >>> s = nb.Named(a=1.0, rho=pt.constant(0.5), before=np.array([0]), gap=np.array([np.inf]), after=np.array([0]),
+        ...              until=np.array([np.inf]))
+        >>> y = pt.constant(np.array([0.0]))
+        >>> nb.Autoregressive().log_density(pt.constant(np.array([0.0])), s, y, y, y).eval().round(3).tolist()
+        [-0.919]
+        """
         steps = [_positions(x).reshape((2, -1)) for name, x in vars(s).items() if name.startswith(RUN)]
         censored = pt.lt(lower, upper) & pt.ones_like(f, dtype=bool) if steps else pt.zeros_like(f, dtype=bool)
         # One call for the limits too keeps the compilation short.

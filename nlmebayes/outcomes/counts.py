@@ -38,6 +38,17 @@ class Poisson(Counts):
     ----------
     exposure : str or float, optional
         Column with the exposure (person-years, area, size factor of a library), on the natural scale; 1 by default.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Poisson("years").exposure
+    'years'
     """
 
     exposure: Text | Positive | None = None
@@ -52,7 +63,26 @@ class Poisson(Counts):
         return _exposure(s) / f
 
     def log_zero(self, f, s):
-        """Log-probability of no event, and its slope in f."""
+        """Log-probability of no event, and its slope in f.
+
+        Parameters
+        ----------
+        f : array
+            Rate.
+        s : Named
+            The parts and the columns by name.
+
+        Returns
+        -------
+        tuple of array
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> value, slope = nb.Poisson().log_zero(np.array([2.0]), nb.Named(exposure=1.0))
+        >>> value.tolist()
+        [-2.0]
+        """
         return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
 
 
@@ -68,6 +98,17 @@ class NegativeBinomial(Counts):
     ----------
     exposure : str or float, optional
         As of `Poisson`.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.NegativeBinomial("years").priors(scale=1.0)
+    {'a': HalfNormal(sigma=1.0)}
     """
 
     exposure: Text | Positive | None = None
@@ -85,7 +126,26 @@ class NegativeBinomial(Counts):
         return _exposure(s) / (f * (1 + s.a**2 * f * _exposure(s)))
 
     def log_zero(self, f, s):
-        """Log-probability of no event, and its slope in f."""
+        """Log-probability of no event, and its slope in f.
+
+        Parameters
+        ----------
+        f : tensor
+            Rate.
+        s : Named
+            The parts and the columns by name.
+
+        Returns
+        -------
+        tuple of tensor
+
+        Examples
+        --------
+        >>> import pytensor.tensor as pt, nlmebayes as nb
+        >>> value, slope = nb.NegativeBinomial().log_zero(pt.constant(2.0), nb.Named(exposure=1.0, a=pt.constant(1.0)))
+        >>> float(value.eval().round(2)), float(slope.eval().round(2))
+        (-1.1, -0.33)
+        """
         e, u = _exposure(s), square(s.a)
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
 
@@ -100,8 +160,22 @@ class ZeroInflated(Family):
     Parameters
     ----------
     counts : Poisson or NegativeBinomial
+        Their law where they are not 0 for that reason.
 
-    Source: Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> list(nb.ZeroInflated(nb.NegativeBinomial()).priors(scale=1.0))
+    ['a', 'pi']
     """
 
     counts: Annotated[Counts, instance("Poisson() or NegativeBinomial()", Counts)] = field(default_factory=Poisson)

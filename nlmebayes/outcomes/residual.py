@@ -28,6 +28,19 @@ class Residual(ABC):
     """A distribution of the measurement given the prediction.
 
     A new one gives `priors` and `likelihood`; `log_tails` too, if its measurements may be censored.
+
+    Examples
+    --------
+    A residual of one's own: Laplace's law, with tails between the normal and Student's.
+
+    >>> import pymc as pm, nlmebayes as nb
+    >>> class Laplace(nb.Residual):
+    ...     def priors(self, scale):
+    ...         return {"b": nb.Prior("HalfNormal", sigma=scale)}
+    ...     def likelihood(self, f, s):
+    ...         return pm.Laplace.dist(f, s.b)
+    >>> Laplace().priors(scale=2.0)
+    {'b': HalfNormal(sigma=2.0)}
     """
 
     positive = False  # whether only positive measurements have a density
@@ -56,43 +69,175 @@ class Residual(ABC):
     def priors(self, scale) -> dict[str, Prior]:
         """Default prior of each part, by name, in the order of the docstring.
 
-        ``scale`` is the SD of the measurements, in their unit.
+        Parameters
+        ----------
+        scale : float
+            SD of the measurements, in their unit.
+
+        Returns
+        -------
+        dict of str -> Prior
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Combined().priors(scale=2.0)
+        {'a': HalfNormal(sigma=2.0), 'b': HalfNormal(sigma=0.5)}
         """
 
     @abstractmethod
     def likelihood(self, f, s):
         """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
 
-        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts and the columns by name, of shapes that
-        broadcast with it.
+        Parameters
+        ----------
+        f : tensor (record,) or (draw, record)
+            Predictions.
+        s : Named
+            The parts and the columns by name, of shapes that broadcast with ``f``.
+
+        Returns
+        -------
+        TensorVariable
+
+        Examples
+        --------
+        >>> import numpy as np, pymc as pm, nlmebayes as nb
+        >>> pm.draw(nb.Additive().likelihood(np.array([1.0, 9.0]), nb.Named(a=1e-9))).round(3).tolist()
+        [1.0, 9.0]
         """
 
     def written(self, f, word):
-        """The law of a measurement around ``f`` in LaTeX; ``word`` writes text there. Parts are those of `priors`."""
+        r"""The law of a measurement around ``f`` in LaTeX.
+
+        Parameters
+        ----------
+        f : str
+            The prediction in LaTeX.
+        word : callable
+            Writes text there.
+
+        Returns
+        -------
+        str
+            Its parts are those of `priors`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> print(nb.Proportional().written("f", str))
+        \mathcal{N}\left(f,\ (b\,|f|)^2\right)
+        """
         if self.spread:
             return rf"\mathcal{{N}}\left({f},\ ({self.spread.format(f=f)})^2\right)"
         parts = ",".join(map(word, self.priors(1.0)))
         return rf"{word(type(self).__name__)}\left({f}{r';\ ' + parts if parts else ''}\right)"
 
     def information(self, f, s):
-        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
+        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor or None
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Bernoulli().information(np.array([0.5]), nb.Named()).eval().tolist()
+        [4.0]
+        """
         return None
 
     def log_precision(self, f, s):
-        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there."""
+        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Additive().log_precision(np.array([5.0]), nb.Named(a=1.0)).eval().round(2).tolist()
+        [-0.92]
+        """
         return pm.logp(self.likelihood(f, s), f)
 
     def outside(self, y, s):
-        """Which measurements (record,) have no density; ``s``: the columns by name, arrays (record,)."""
+        """Which measurements have no density.
+
+        Parameters
+        ----------
+        y : array (record,)
+            Measurements.
+        s : Named
+            The columns by name, arrays (record,).
+
+        Returns
+        -------
+        array of bool (record,)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.LogNormal().outside(np.array([0.0, 1.0]), nb.Named()).tolist()
+        [True, False]
+        """
         return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
     def of_one(self, y, s):
-        """Measurements (..., record) on the scale of ``f``, where they are not; ``s``: the columns by name."""
+        """Measurements on the scale of ``f``, where they are not.
+
+        Parameters
+        ----------
+        y : array (..., record)
+            Measurements.
+        s : dict
+            The columns by name.
+
+        Returns
+        -------
+        array (..., record)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Binomial(10).of_one(np.array([3.0]), {"n": 10}).tolist()
+        [0.3]
+        """
         return y
 
     def shares(self, y, s):
-        """What is counted of outcomes (..., record) that have no percentiles worth a picture: by name how many, and of
-        how many, (..., record) each. None for others; ``s``: the columns by name."""
+        """What is counted of outcomes that have no percentiles worth a picture.
+
+        Parameters
+        ----------
+        y : array (..., record)
+            Outcomes.
+        s : Named
+            The columns by name.
+
+        Returns
+        -------
+        dict of str -> (array, array), or None
+            By name how many, and of how many, (..., record) each. None for others.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> sorted(nb.OrderedLogistic(3).shares(np.array([1.0, 3.0]), nb.Named()))
+        ['above 1', 'above 2']
+        """
         return None
 
     def log_tails(self, f, s, y):
@@ -105,11 +250,24 @@ class Residual(ABC):
         ----------
         f, s
             As in `likelihood`.
-        y : tensor, of a shape that broadcasts with ``f``
+        y : tensor
+            Of a shape that broadcasts with ``f``.
 
         Returns
         -------
         tuple of tensor
+
+        Raises
+        ------
+        ModelError
+            The law has none.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> below, above = nb.Additive().log_tails(np.array([5.0]), nb.Named(a=1.0), np.array([5.0]))
+        >>> np.exp(below.eval()).round(2).tolist()
+        [0.5]
         """
         raise ModelError(f"{type(self).__name__} has no log_tails(f, s, y), which censored measurements need")
 
@@ -160,7 +318,14 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 @checked
 @dataclass(frozen=True)
 class Additive(Gaussian):
-    """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
+    """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Additive().priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0)}
+    """
 
     spread = "a"
     freer = property(lambda self: Combined())
@@ -175,7 +340,14 @@ class Additive(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Proportional(Gaussian):
-    """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
+    """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Proportional().priors(scale=2.0)
+    {'b': HalfNormal(sigma=0.5)}
+    """
 
     spread = r"b\,|{f}|"
     freer = property(lambda self: Combined())
@@ -196,6 +368,22 @@ class Combined(Gaussian):
     ``Combined("variance")``: y ~ Normal(f, sqrt(a^2 + b^2 f^2)) (two epsilons in NONMEM, Monolix' combined2,
     saemix, nlmixr2's default). The same data give values of a and b that differ by 20 to 45 % between the two.
     Priors: a ~ HalfNormal(SD of the measurements), b ~ HalfNormal(0.5).
+
+    Parameters
+    ----------
+    form : {"sd", "variance"}
+        Which convention.
+
+    Raises
+    ------
+    ModelError
+        Another form.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Combined("variance").priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'b': HalfNormal(sigma=0.5)}
     """
 
     form: str = "sd"
@@ -219,7 +407,14 @@ class Combined(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Power(Gaussian):
-    """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
+    """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Power().priors(scale=2.0)
+    {'b': HalfNormal(sigma=0.5), 'c': LogNormal(mu=0.0, sigma=0.5)}
+    """
 
     spread = r"b\,|{f}|^c"
 
@@ -236,7 +431,14 @@ class Power(Gaussian):
 @checked
 @dataclass(frozen=True)
 class LogNormal(Continuous):
-    """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
+    """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.LogNormal().priors(scale=2.0)
+    {'a': HalfNormal(sigma=0.5)}
+    """
 
     positive = True
     freer = property(lambda self: Combined())
@@ -268,7 +470,15 @@ class LogNormal(Continuous):
 class StudentT(Continuous):
     """y ~ StudentT(nu, f, a): additive with heavy tails. Priors: a as `Additive`, nu ~ Gamma(2, 0.1).
 
-    The prior of nu is that of Juárez and Steel (2010), J. Bus. Econ. Stat. 28, 52-66.
+    References
+    ----------
+    Juárez and Steel (2010), J. Bus. Econ. Stat. 28, 52-66, for the prior of nu.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.StudentT().priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'nu': Gamma(alpha=2.0, beta=0.1)}
     """
 
     def priors(self, scale):

@@ -25,10 +25,23 @@ def comparison(found: Comparison, *, ci_prob: Share = CI_PROB, ax: Places | None
     ax : list of Axes, optional
         Two for each kind of group left out.
 
+    Returns
+    -------
+    Figure
+
     Raises
     ------
     ModelError
         Fewer than two models with anything left out.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> short = {"draws": 100, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), **short)
+    >>> nb.plot.comparison(nb.compare({"one": tree, "same": tree}, match=False)).savefig("comparison.png")
     """
     table = found.differences
     if not len(table):

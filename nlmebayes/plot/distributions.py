@@ -34,12 +34,16 @@ def priors(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`.
     variables : sequence of str, optional
         Such as ``"theta_cl"``, ``"omega_*"`` or ``"theta_cl[log(wt/70)]"``; by default all that have a proper prior.
     ci_prob : float
         Probability of the intervals in the numbers.
     ax : Axes, optional
         Axes to draw on, one for each quantity.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -51,6 +55,20 @@ def priors(
     ------
     ModelError
         No such variable; a tree of one draw.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> short = {"draws": 100, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), **short)
+    >>> figure = nb.plot.priors(tree)
+    >>> figure.numbers[["quantity", "prior"]]
+                  quantity                         prior
+    0  theta_mu[Intercept]  Normal(mu=1527.5, sigma=155)
+    1      omega_Batch[mu]          HalfNormal(sigma=62)
+    2        sigma_Yield_a          HalfNormal(sigma=62)
     """
     known = fitted(tree, model)
     posterior = known.posterior

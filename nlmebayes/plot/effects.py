@@ -43,6 +43,15 @@ def effects(
     ------
     ModelError, FormulaError, DataError
         As `effects`; more values of ``by`` than lines can be told apart.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.plot.effects(tree, "wt", of="cl", at={"wt": [50, 60, 70, 80, 90]}).savefig("weight.png")
     """
     told = verbs.effects(
         tree, x, by=by, of=of, groups=groups, at=at, others=others, data=data, points=points, draws=draws,

@@ -26,8 +26,12 @@ def gof(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
     data, replicates, random_seed, model
         As in `residuals`, which has the numbers.
+    outcome : str, optional
+        By default the first.
     ci_prob : float
         Probability of the bands, pointwise.
     ax : Axes, optional
@@ -42,6 +46,14 @@ def gof(
     ------
     ModelError
         A time to an event, of which `vpc` has the survival.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.gof(tree).savefig("gof.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data

@@ -23,9 +23,28 @@ def shrinkage(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`.
     level, effect, outcome, ci_prob
         As in `pooling`, which has the numbers.
     ax : Axes, optional
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: the table of `pooling`.
+
+    Raises
+    ------
+    ModelError
+        As `pooling`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.plot.shrinkage(tree).savefig("shrinkage.png")
     """
     table = pooling(tree, level, effect, outcome=outcome, ci_prob=ci_prob).sort_values("mean")
     place, reach = np.arange(len(table)), stats.norm.ppf((1 + ci_prob) / 2)

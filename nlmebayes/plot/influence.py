@@ -20,6 +20,22 @@ def influence(tree: Tree, *, ax: Places | None = None):
     tree : DataTree
         From `fit`; see `nlmebayes.influence`, which has the numbers.
     ax : Axes, optional
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ModelError
+        As `nlmebayes.influence`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.plot.influence(tree).savefig("influence.png")
     """
     table = table_of(tree)
     level, names = table.index.name, list(table.columns)

@@ -41,6 +41,21 @@ def power(
     -------
     Figure
         Its ``numbers``: power by design, kind and number of subjects.
+
+    Raises
+    ------
+    ModelError
+        No such parameter in the table.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+    >>> told = nb.information(tree, design)
+    >>> nb.plot.power(told, "cl", null=3.5).savefig("power.png")
     """
     each = information if isinstance(information, dict) else {"expected": information}
     studies = [studies] if isinstance(studies, Studies) else list(studies)

@@ -32,6 +32,8 @@ def etas(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit` or `forecast`.
     level : str, optional
         By default the innermost one with effects.
     covariates : sequence of str, optional
@@ -40,6 +42,8 @@ def etas(
         Probability of the intervals of correlations.
     ax : Axes, optional
         Axes to draw on, as many as the picture has panels.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -51,6 +55,14 @@ def etas(
     ------
     ModelError
         An unknown level or covariate; a tree that knows no group.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.etas(tree).savefig("etas.png")
     """
     known = fitted(tree, model)
     chosen = _level(known, level)

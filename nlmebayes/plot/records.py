@@ -27,6 +27,8 @@ def data(
     Parameters
     ----------
     data : Dataset
+    outcome : str, optional
+        By default the first.
     x : str, optional
         Column on the horizontal axis; by default time, or the first input. ``"tad"``, the time after the last dose, and
         ``"dose_number"`` too: along tad a line is that of a subject after one dose, and records before the first dose
@@ -45,6 +47,13 @@ def data(
     ------
     ModelError
         A column that is not there.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> figure = nb.plot.data(nb.datasets.theophylline())
+    >>> len(figure.axes), len(figure.numbers)
+    (2, 132)
     """
     outcome, x = outcome_of(data, outcome), _axis(data, x)
     seen = data.observations[data.observations["outcome"] == outcome]

@@ -48,9 +48,22 @@ class Absorption:
     transits : int
         Number of transit compartments n of Savic et al., whose input to the depot is gamma-distributed.
 
-    Source: Savic, Jonker, Kerbusch and Karlsson (2007), J. Pharmacokinet. Pharmacodyn. 34, 711-726,
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Savic, Jonker, Kerbusch and Karlsson (2007), J. Pharmacokinet. Pharmacodyn. 34, 711-726,
     doi:10.1007/s10928-007-9066-0, for transit; Holford, Ambros and Stoeckel (1992), J. Pharmacokinet. Biopharm. 20,
     421-442, for mixed and sequential absorption.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> [p.name for p in nb.Absorption("mixed", lag=True).parameters]
+    ['ka', 'fr', 'dur', 'tlag']
     """
 
     kind: Kind = "bolus"
@@ -72,6 +85,7 @@ class Absorption:
 
     @property
     def parameters(self):
+        """Those of the kind, then ``tlag`` and ``f`` where there are these."""
         own = {
             "bolus": (), "first-order": (_KA,), "zero-order": (_DURATION,), "sequential": (_DURATION, _KA),
             "constant-rate": (Parameter("r0", "mg/h", typical=50.0),), "mixed": (_KA, _FRACTION, _DURATION),
@@ -83,7 +97,23 @@ class Absorption:
         return (*own, *lag, *fraction)
 
     def flows(self, p):
-        """Flows up to ``central``."""
+        """Flows up to ``central``.
+
+        Parameters
+        ----------
+        p : Named
+            (unit,) or (draw, unit) each.
+
+        Returns
+        -------
+        dict of (str, str) -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Absorption("first-order").flows(nb.Named(ka=1.5))
+        {('depot', 'central'): 1.5}
+        """
         found = {("depot", "central"): p.ka} if self.first_order else {}
         if self.kind == "parallel":
             found["depot2", "central"] = p.ka2
@@ -93,7 +123,23 @@ class Absorption:
         return found
 
     def routes(self, p):
-        """Routes of a dose into the default state."""
+        """Routes of a dose into the default state.
+
+        Parameters
+        ----------
+        p : Named
+            (unit,) or (draw, unit) each.
+
+        Returns
+        -------
+        dict of str -> Route or tuple of Route
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Absorption("zero-order").routes(nb.Named(dur=2.0))["central"].kind
+        'duration'
+        """
         lag = p.tlag if self.lag else None
         fraction = p.f if self.bioavailability else None
 
@@ -119,6 +165,22 @@ class Elimination:
     ``fe`` is the fraction that urine collects, ``fm`` the fraction of the rest that becomes the metabolite, which has
     the volume ``vm`` and the clearance ``clm``. Urine is collected from the start of the records, from a reset, or
     from a steady-state dose on.
+
+    Parameters
+    ----------
+    metabolite, urine : bool
+        Whether there is one.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Elimination(metabolite=True, urine=True).states
+    ('metabolite', 'urine')
     """
 
     metabolite: bool = False
@@ -126,10 +188,12 @@ class Elimination:
 
     @property
     def states(self):
+        """``"metabolite"`` and ``"urine"``, where there are these."""
         return ("metabolite",) * self.metabolite + ("urine",) * self.urine
 
     @property
     def parameters(self):
+        """``fm``, ``clm`` and ``vm`` of a metabolite, ``fe`` of urine."""
         formed = (
             Parameter("fm", "fraction", typical=0.5, link="logit"), Parameter("clm", "L/h", typical=5.0),
             Parameter("vm", "L", typical=30.0),
@@ -137,7 +201,25 @@ class Elimination:
         return formed * self.metabolite + (Parameter("fe", "fraction", typical=0.3, link="logit"),) * self.urine
 
     def flows(self, p, k):
-        """Flows from ``central``, which it leaves at the rate ``k``."""
+        """Flows from ``central``, which it leaves at the rate ``k``.
+
+        Parameters
+        ----------
+        p : Named
+            (unit,) or (draw, unit) each.
+        k : tensor
+            1/time.
+
+        Returns
+        -------
+        dict of (str, str or None) -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Elimination(urine=True).flows(nb.Named(fe=0.25), 0.4)
+        {('central', None): 0.30000000000000004, ('central', 'urine'): 0.1}
+        """
         rest, found = k, {}
         if self.urine:
             found["central", "urine"] = p.fe * k
@@ -148,6 +230,24 @@ class Elimination:
         return {("central", None): rest} | found
 
     def outcomes(self, y, p):
-        """Predictions beside the concentration: that of the metabolite, the amount in urine."""
+        """Predictions beside the concentration: that of the metabolite, the amount in urine.
+
+        Parameters
+        ----------
+        y : Named
+            Amounts by state, (record,) or (draw, record).
+        p : Named
+            Parameters there.
+
+        Returns
+        -------
+        dict of str -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Elimination(metabolite=True).outcomes(nb.Named(metabolite=60.0), nb.Named(vm=30.0))
+        {'metabolite': 2.0}
+        """
         found = {"metabolite": y.metabolite / p.vm} if self.metabolite else {}
         return found | ({"urine": y.urine} if self.urine else {})

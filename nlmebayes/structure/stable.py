@@ -16,6 +16,26 @@ def decay_ratio(x: Expression):
     """(1 - exp(-x)) / x, which is 1 at x = 0.
 
     Below |x| = 1e-3 its Taylor series to x^4 is exact to rounding (the next term is x^5 / 720).
+
+    Parameters
+    ----------
+    x : expression
+        Of any sign.
+
+    Returns
+    -------
+    tensor
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.decay_ratio(0.0).eval())
+    1.0
     """
     small = pt.abs(x) < 1e-3
     safe = pt.switch(small, 1.0, x)
@@ -27,8 +47,33 @@ def decay_ratio(x: Expression):
 def bateman(a: Expression, b: Expression, t: Expression):
     """(exp(-b t) - exp(-a t)) / (a - b) for rates a, b >= 0, which is t exp(-a t) at a = b.
 
-    Source: Bateman (1910), Proc. Camb. Phil. Soc. 15, 423-427. The smaller rate is taken out, so that nothing
+    Parameters
+    ----------
+    a, b : expression
+        Rates (1/time), not negative.
+    t : expression
+        Times, from 0.
+
+    Returns
+    -------
+    tensor
+        In the unit of time.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Bateman (1910), Proc. Camb. Phil. Soc. 15, 423-427. The smaller rate is taken out, so that nothing
     overflows.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.bateman(0.5, 0.5, 2.0).eval().round(4))
+    0.7358
     """
     gap = (a - b) * t
     slower = pt.switch(gap >= 0, b, a)

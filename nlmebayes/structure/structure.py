@@ -11,7 +11,15 @@ from nlmebayes.structure.traits import NAMES, Traits
 
 @checked
 class Named(SimpleNamespace):
-    """Values by name; asking for a name that is not there lists those that are."""
+    """Values by name; asking for a name that is not there lists those that are.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> p = nb.Named(cl=3.0, v=30.0)
+    >>> p.cl / p.v
+    0.1
+    """
 
     def __init__(self, /, **values):
         super().__init__(**values)
@@ -40,6 +48,13 @@ class Structure(ABC):
         as soft barriers.
     formulas : tuple of str
         Formulas that the class declares of parameters that the model's statement gives none.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import Emax
+    >>> isinstance(Emax(), nb.Structure), [p.name for p in Emax().parameters]
+    (True, ['e0', 'emax', 'ec50'])
     """
 
     parameters: tuple[Parameter, ...]
@@ -65,13 +80,58 @@ class Structure(ABC):
 
     @abstractmethod
     def arrays(self, design):
-        """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones)."""
+        """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones).
+
+        Parameters
+        ----------
+        design : formula.design.Design
+            Of a dataset.
+
+        Returns
+        -------
+        dict of str -> (array, tuple of str or None)
+
+        Examples
+        --------
+        `build`, `predict` and all other verbs call it:
+
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> from nlmebayes.formula.design import resolve
+        >>> model = nb.Model(OneCompartment("first-order"))
+        >>> time, dims = model.structure.arrays(resolve(model, nb.datasets.theophylline()))["time_conc"]
+        >>> time.shape, dims
+        ((132,), ('conc_obs',))
+        """
 
     @abstractmethod
     def predict(self, p, x, outcomes):
-        """Predictions of ``outcomes`` at their records, a dict by name: (record,) or (draw, record) each.
+        """Predictions of ``outcomes`` at their records.
 
-        ``p`` holds the individual parameters by name, (unit,) or (draw, unit) each; ``x`` the tensors of `arrays`.
+        Parameters
+        ----------
+        p : Named
+            The individual parameters, (unit,) or (draw, unit) each.
+        x : Named
+            The tensors of `arrays`.
+        outcomes : tuple of str
+            Which are wanted.
+
+        Returns
+        -------
+        dict of str -> tensor (record,) or (draw, record)
+
+        Examples
+        --------
+        `build`, `predict` and all other verbs call it:
+
+        >>> import pytensor.tensor as pt, nlmebayes as nb
+        >>> from model_zoo import Gompertz
+        >>> from nlmebayes.formula.design import resolve
+        >>> model = nb.Model(Gompertz())
+        >>> arrays = model.structure.arrays(resolve(model, nb.datasets.orange()))
+        >>> sorted(arrays)
+        ['time_circumference', 'unit_circumference']
         """
 
     @property
@@ -97,7 +157,24 @@ def _option(value):
 
 @checked
 def unambiguous(structure: Structure):
-    """Refuse a wrapper some of whose parameters or states have the names of others."""
+    """Refuse a wrapper some of whose parameters or states have the names of others.
+
+    Parameters
+    ----------
+    structure : Structure
+        A wrapper of others.
+
+    Raises
+    ------
+    ValueError
+        Names those that there are twice.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import EffectCompartment
+    >>> nb.unambiguous(EffectCompartment())
+    """
     for what in ("parameters", "states"):
         names = [getattr(each, "name", each) for each in getattr(structure, what)]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]

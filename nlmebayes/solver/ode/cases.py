@@ -24,6 +24,23 @@ def seamless(expression):
     """The expression, said to have neither jump nor kink although it is a comparison or an absolute value.
 
     For formulas that are written in cases to keep their digits: ``pt.switch(seamless(b >= 0), one, other)``.
+
+    Parameters
+    ----------
+    expression : tensor
+        A comparison, or an absolute value.
+
+    Returns
+    -------
+    tensor
+        The same one.
+
+    Examples
+    --------
+    >>> import pytensor.tensor as pt, nlmebayes as nb
+    >>> b = pt.dscalar("b")
+    >>> float(pt.switch(nb.seamless(b >= 0), b, -b).eval({b: -2.0}))
+    2.0
     """
     expression.tag.seamless = True
     return expression
