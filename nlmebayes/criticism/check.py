@@ -78,7 +78,7 @@ class Diagnosis:
     findings: tuple[str, ...]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
 

@@ -71,7 +71,7 @@ class Comparison:
     warnings: tuple[str, ...]
 
     @checked
-    def weights(self, kind: Text = "stacking"):
+    def weights(self, kind: Text = "stacking") -> dict[str, float]:
         """Weights of the models.
 
         Parameters
@@ -165,7 +165,7 @@ def compare(
     >>> other = nb.fit(heavy, nb.datasets.dyestuff(), method="ml")
     >>> nb.compare({"normal": tree, "heavy tails": other}).table[["minus2ll", "aic"]].round(0)
                  minus2ll    aic
-    model                       
+    model
     normal          327.0  333.0
     heavy tails     327.0  335.0
     """

@@ -45,7 +45,7 @@ class Retrospect:
     table: pd.DataFrame
     failures: dict
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the interval.
 
         rBias = mean((predicted - observed) / observed), rRMSE = sqrt(mean(((predicted - observed) / observed)^2)), the
@@ -83,7 +83,7 @@ class Retrospect:
         return pd.DataFrame(rows)
 
     @checked
-    def pit_histogram(self, bins: Count = 10):
+    def pit_histogram(self, bins: Count = 10) -> np.ndarray:
         """Counts of the PIT in equal bins: flat where the forecasts are calibrated.
 
         Parameters
@@ -119,7 +119,7 @@ def retrospect(
     tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
     draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
     **options: Options,
-):  # fmt: skip
+) -> Retrospect:  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
     Parameters

@@ -23,11 +23,13 @@ of `check` asks how well a record is told by its neighbours and by parameters th
 """
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Positive, Text, checked
 from nlmebayes.data.validate import DataError
@@ -35,6 +37,9 @@ from nlmebayes.errors import ModelError
 from nlmebayes.outcomes import runs
 from nlmebayes.outcomes.residual import Additive, Continuous, Residual
 from nlmebayes.parameter.parameter import Prior
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 NONE = -1.0  # distance to a record that there is not
 RUN = "run_"  # columns of the k-th censored records of runs
@@ -113,7 +118,9 @@ class Autoregressive(Residual):
         moved = pt.zeros((n, n))[pt.arange(n), before].set(r)
         return self.residual.at_score(f, s, pt.linalg.solve(pt.eye(n) - moved, z * pt.sqrt(1 - r**2)))
 
-    def log_density(self, f, s, value, lower, upper):
+    def log_density(
+        self, f: TensorVariable, s: "Named", value: TensorVariable, lower: TensorVariable, upper: TensorVariable
+    ) -> TensorVariable:
         """Log-density of all records of some series; see the first lines of the module.
 
         Parameters

@@ -1,16 +1,20 @@
 """Counts: Poisson and negative binomial, by exposure, with more zeros than they have."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Positive, Text, checked, instance
 from nlmebayes.outcomes.families import Family, not_whole, square
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.structure.stable import stirling
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
 
@@ -62,7 +66,7 @@ class Poisson(Counts):
     def information(self, f, s):
         return _exposure(s) / f
 
-    def log_zero(self, f, s):
+    def log_zero(self, f: TensorVariable, s: "Named") -> tuple[TensorVariable, TensorVariable]:
         """Log-probability of no event, and its slope in f.
 
         Parameters
@@ -125,7 +129,7 @@ class NegativeBinomial(Counts):
     def information(self, f, s):
         return _exposure(s) / (f * (1 + s.a**2 * f * _exposure(s)))
 
-    def log_zero(self, f, s):
+    def log_zero(self, f: TensorVariable, s: "Named") -> tuple[TensorVariable, TensorVariable]:
         """Log-probability of no event, and its slope in f.
 
         Parameters

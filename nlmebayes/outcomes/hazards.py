@@ -97,7 +97,7 @@ class TimeToEvent(Family):
     def of_one(self, y, s):
         raise ModelError("the time of an event is not on the scale of the prediction, a cumulative hazard")
 
-    def draw(self, f, nodes, rng):
+    def draw(self, f: np.ndarray, nodes: "Nodes", rng: np.random.Generator) -> np.ndarray:
         """Times of events; `simulate` and `predict` call it.
 
         Parameters

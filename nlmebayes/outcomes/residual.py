@@ -6,17 +6,23 @@ In every formula ``f`` is the individual prediction (IPRED), in the unit of the 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Unfit, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.parameter.parameter import Prior
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 POINT = 1e-90  # a scatter below this is none: its square would underflow
 SPAN = 72.0  # the integral of a Student tail ends where its integrand has fallen to exp(-SPAN / 2)
@@ -56,17 +62,17 @@ class Residual(ABC):
     freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
     @property
-    def columns(self):
+    def columns(self) -> dict:
         """Columns of the data (or numbers) that the law reads at each record, by their name in ``s``."""
         return {}
 
     @property
-    def alone(self):
+    def alone(self) -> "Residual":
         """The law of one record alone."""
         return self
 
     @abstractmethod
-    def priors(self, scale) -> dict[str, Prior]:
+    def priors(self, scale: float) -> dict[str, Prior]:
         """Default prior of each part, by name, in the order of the docstring.
 
         Parameters
@@ -86,7 +92,7 @@ class Residual(ABC):
         """
 
     @abstractmethod
-    def likelihood(self, f, s):
+    def likelihood(self, f: TensorVariable, s: "Named") -> TensorVariable:
         """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
 
         Parameters
@@ -107,7 +113,7 @@ class Residual(ABC):
         [1.0, 9.0]
         """
 
-    def written(self, f, word):
+    def written(self, f: str, word: Callable[[str], str]) -> str:
         r"""The law of a measurement around ``f`` in LaTeX.
 
         Parameters
@@ -133,7 +139,7 @@ class Residual(ABC):
         parts = ",".join(map(word, self.priors(1.0)))
         return rf"{word(type(self).__name__)}\left({f}{r';\ ' + parts if parts else ''}\right)"
 
-    def information(self, f, s):
+    def information(self, f: TensorVariable, s: "Named") -> TensorVariable | None:
         """Expected information of one record on ``f``, or None, which takes it from the density around ``f``.
 
         Parameters
@@ -153,7 +159,7 @@ class Residual(ABC):
         """
         return None
 
-    def log_precision(self, f, s):
+    def log_precision(self, f: TensorVariable, s: "Named") -> TensorVariable:
         """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there.
 
         Parameters
@@ -173,7 +179,7 @@ class Residual(ABC):
         """
         return pm.logp(self.likelihood(f, s), f)
 
-    def outside(self, y, s):
+    def outside(self, y: np.ndarray, s: "Named") -> np.ndarray:
         """Which measurements have no density.
 
         Parameters
@@ -195,7 +201,7 @@ class Residual(ABC):
         """
         return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
-    def of_one(self, y, s):
+    def of_one(self, y: np.ndarray, s: dict) -> np.ndarray:
         """Measurements on the scale of ``f``, where they are not.
 
         Parameters
@@ -217,7 +223,7 @@ class Residual(ABC):
         """
         return y
 
-    def shares(self, y, s):
+    def shares(self, y: np.ndarray, s: "Named") -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
         """What is counted of outcomes that have no percentiles worth a picture.
 
         Parameters
@@ -240,7 +246,7 @@ class Residual(ABC):
         """
         return None
 
-    def log_tails(self, f, s, y):
+    def log_tails(self, f: TensorVariable, s: "Named", y: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """Log-probabilities of a measurement below ``y`` and above it: (log F(y), log(1 - F(y))).
 
         Exact far out in both tails, with finite gradients everywhere: at ``y`` = -inf and inf, and without scatter,

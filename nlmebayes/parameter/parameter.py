@@ -2,7 +2,9 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.utils import CheckParameterValue
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor import TensorVariable
 from scipy import special, stats
 
 from nlmebayes.arguments import Kind, Number, Positive, Switch, Text, checked, read, text
@@ -39,7 +42,7 @@ class Link(ABC):
     bounds: tuple[float, float]
 
     @abstractmethod
-    def forward(self, value):
+    def forward(self, value: np.ndarray) -> np.ndarray:
         """Numbers of any shape on the link scale, from the natural one.
 
         Parameters
@@ -59,7 +62,7 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def inverse(self, linear):
+    def inverse(self, linear: TensorVariable) -> TensorVariable:
         """A tensor of any shape on the natural scale, from the link scale.
 
         Parameters
@@ -78,7 +81,7 @@ class Link(ABC):
         50.0
         """
 
-    def in_unit(self, factor):
+    def in_unit(self, factor: float) -> "Link":
         """The link of values that are so many times as large.
 
         Parameters
@@ -98,7 +101,7 @@ class Link(ABC):
         """
         return self
 
-    def written(self, symbol):
+    def written(self, symbol: str) -> str:
         r"""A value on the link scale, in LaTeX.
 
         Parameters
@@ -336,7 +339,7 @@ class Parameter:
         """The link object."""
         return LINKS[self.link] if isinstance(self.link, str) else self.link
 
-    def in_units(self, **units: Text):
+    def in_units(self, **units: Text) -> "Parameter":
         """The same parameter in other units: its typical value, and what its link has in that unit.
 
         Parameters
@@ -441,7 +444,7 @@ class Prior:
         plain = {name: read(f"prior {family}", name, NUMBERS, value) for name, value in values.items()}
         object.__setattr__(self, "parameters", plain)
 
-    def check(self, name):
+    def check(self, name: str) -> None:
         """Refuse parameters that PyMC gives no density, such as an SD of zero.
 
         Parameters
@@ -469,7 +472,7 @@ class Prior:
     def __repr__(self):
         return f"{self.family}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"
 
-    def at(self, labels, name):
+    def at(self, labels: Sequence[str], name: str) -> dict[str, Any]:
         """The parameters as arrays over ``labels``; a mapping must name every label.
 
         Parameters
@@ -496,7 +499,7 @@ class Prior:
         """
         return {key: _over(value, labels, f"{name}, {key}") for key, value in self.parameters.items()}
 
-    def each(self, labels, name):
+    def each(self, labels: Sequence[str], name: str) -> "list[Prior]":
         """The priors of the coordinates of a variable, each with numbers of its own.
 
         Parameters
@@ -529,7 +532,7 @@ class Prior:
             for i in range(len(labels))
         ]
 
-    def alone(self, name):
+    def alone(self, name: str) -> "Prior":
         """This prior, of one number; one of several is refused.
 
         Parameters
@@ -556,7 +559,7 @@ class Prior:
             raise ModelError(f"prior of {name}: it is one number; got {self}")
         return self
 
-    def of(self, **options):
+    def of(self, **options: Any) -> TensorVariable:
         """A PyMC variable outside of a model.
 
         Parameters
@@ -576,7 +579,9 @@ class Prior:
         """
         return FAMILIES[self.family].dist(**self.parameters, **options)
 
-    def add(self, name, dims=None, labels=(), **options):
+    def add(
+        self, name: str, dims: tuple[str, ...] | None = None, labels: Sequence[str] = (), **options: Any
+    ) -> TensorVariable:
         """Add the variable ``name`` to the current PyMC model.
 
         Parameters

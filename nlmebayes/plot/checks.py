@@ -4,6 +4,7 @@ from itertools import cycle
 from typing import Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Names, Seed, Share, Switch, Text, Tree, checked
 from nlmebayes.criticism.bins import Binning, Bins
@@ -31,7 +32,7 @@ def vpc(
     binning: Binning = "count", correct: Correction | None = None, logged: Switch = False, replicates: Count = 1000,
     lloq: Limit | None = None, uloq: Limit | None = None, log: Axes | None = None, ci_prob: Share = CI_PROB,
     random_seed: Seed | None = 0, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones.
 
     Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned
@@ -89,7 +90,7 @@ def vpc(
 def prior(
     tree: Tree, *, x: Text | None = None, outcome: Text | None = None, by: Names = (), bins: Bins = 8,
     binning: Binning = "count", ci_prob: Share = CI_PROB, ax: Places | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori.
 
     Parameters

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Names, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -28,7 +29,7 @@ def forest(
     tree: Tree, at: dict[Name, Number | Text | list[Number | Text]], *, parameters: Names = (),
     reference: dict[Name, Number | Text] | None = None, exposure: Exposure | None = None, outcome: Text | None = None,
     lines: list[Number] = LINES, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Effects of covariates on each parameter, and on an exposure, as ratios to a reference person.
 
     Parameters

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
@@ -25,7 +26,7 @@ def fits(
     tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
     outcome: Text | None = None, page: Count = 1, columns: Count = 4, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements
     and the typical individual (PRED).
 
@@ -136,7 +137,7 @@ def _panel(axis, data, drawn, seen, x, ci_prob):
 def hysteresis(
     tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect", subjects: Labels | None = None,
     columns: Count = 4, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
     Parameters
@@ -219,7 +220,7 @@ def _loop(axis, x, y):
 def forecast(
     tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
     outcome: Text | None = None, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters

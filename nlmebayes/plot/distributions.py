@@ -5,6 +5,7 @@ import fnmatch
 import numpy as np
 import pandas as pd
 import pymc as pm
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Names, Share, Tree, checked
 from nlmebayes.criticism.sensitivity import values_of, within
@@ -29,7 +30,7 @@ LINE = 300  # points of a density
 def priors(
     tree: Tree, variables: Names | None = None, *, ci_prob: Share = CI_PROB, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """The prior of every population quantity, on its own scale, beside the posterior.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Name, Seed, Share, Tree, checked
 from nlmebayes.errors import ModelError
@@ -26,7 +27,7 @@ def effects(
     at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, points: Points = GRID,
     draws: Count = 1000, ci_prob: Share = panels.CI_PROB, random_seed: Seed | None = None, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Predictions over x: a line with its band for each value of ``by``; for categories points with their intervals.
 
     Parameters

@@ -1,6 +1,7 @@
 """Goodness of fit: what was observed beside what was predicted, and residuals beside everything."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -20,7 +21,7 @@ LIMIT = 1.96  # between which 95 % of standard normal values lie
 def gof(
     tree: Tree, data: Data | None = None, *, outcome: Text | None = None, replicates: Count = 1000,
     ci_prob: Share = CI_PROB, random_seed: Seed | None = 0, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Goodness of fit: observed over PRED and over IPRED; CWRES and npde over time, time after dose and PRED, their
     distributions and their quantiles, with the bands in which those of a true model lie.
 

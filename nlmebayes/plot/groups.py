@@ -1,6 +1,7 @@
 """Estimates of groups."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import stats
 
 from nlmebayes.arguments import Share, Text, Tree, checked
@@ -16,7 +17,7 @@ NAMED = 40  # groups up to which each has its name
 def shrinkage(
     tree: Tree, level: Text | None = None, effect: Text | None = None, *, outcome: Text | None = None,
     ci_prob: Share = 0.9, ax: Places | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Each group's effect as its own records say it (open circles), as the population says it (the band) and by the
     model, which has both: it draws a group towards the typical one the more, the fewer its records, by the percentage
     at the right. Crosses mark groups whose records and population contradict each other.

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked, instance
 from nlmebayes.criticism.predictive import axis_of, outcome_of
@@ -30,7 +31,7 @@ def design(
     columns: Count = 2,
     ci_prob: Share = CI_PROB, random_seed: Seed = 0, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Samples and windows of each arm over the course that is expected of its subjects.
 
     Parameters

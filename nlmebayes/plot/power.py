@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Number, Share, Text, checked
 from nlmebayes.design.expectation import DesignInformation
@@ -19,7 +20,7 @@ ROOM, FAR = 1.4, 3.0  # beyond what is needed, or beyond the design where nothin
 def power(
     information: DesignInformation | dict[Text, DesignInformation], parameter: Name, *, wanted: Share = 0.8,
     null: Number = 0.0, alpha: Share = 0.05, studies: Studies | tuple[Studies, ...] = (), ax: Places | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Power of Wald's two-sided test that a parameter is ``null``, over the number of subjects.
 
     Parameters

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from nlmebayes.arguments import Names, Share, Text, Tree, checked
@@ -25,7 +26,7 @@ SHOWN = 20  # of them whose points are drawn
 def etas(
     tree: Tree, level: Text | None = None, *, covariates: Names | None = None, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Random effects beside their law, in pairs, and over every covariate, with a smooth line and the correlation.
 
     Everything is taken from draws of the posterior, not from its means, which shrinkage makes alike.

@@ -1,6 +1,7 @@
 """The measurements themselves, before any model."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Text, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -21,7 +22,7 @@ TELL = 40  # subjects up to which lines are well apart
 @checked
 def data(
     data: Data, *, outcome: Text | None = None, x: Text | None = None, by: Name | None = None, ax: Places | None = None
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Every subject's measurements, on a linear and on a logarithmic axis, with doses marked below.
 
     Parameters

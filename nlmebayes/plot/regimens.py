@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, instance
 from nlmebayes.dosing import recommendation
@@ -26,7 +27,7 @@ Table = Annotated[pd.DataFrame, instance("a table of recommend", pd.DataFrame)]
 
 
 @checked
-def regimens(table: Table, *, ax: Places | None = None):
+def regimens(table: Table, *, ax: Places | None = None) -> Figure:
     """Probability of being below, in and above the target by regimen, from the table of `recommend`: its ``numbers``.
 
     ``ax``: axes to draw on, one for each target.
@@ -85,7 +86,7 @@ def doses(
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """What each regimen does: bands of 50 % and ``ci_prob``, what is wanted of it, with what probability.
 
     Parameters

@@ -1,11 +1,16 @@
 """How a drug gets into the central compartment, and where it goes: parts that `LinearSystem` classes share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import checked, whole
 from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.compartments import Route
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 Kind = Literal["bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"]
 Transits = Annotated[int, whole("a whole number from 0 to 100", 0, 100)]
@@ -72,19 +77,19 @@ class Absorption:
     transits: Transits = 3
 
     @property
-    def states(self):
+    def states(self) -> tuple[str, ...]:
         """States before ``central``; the first state of the system is the default one of doses."""
         if self.kind == "transit":
             return (*(f"transit{i}" for i in range(1, self.transits + 2)), "depot")
         return {"parallel": ("depot", "depot2")}.get(self.kind, ("depot",) if self.first_order else ())
 
     @property
-    def first_order(self):
+    def first_order(self) -> bool:
         """Whether doses leave a depot at the rate ``ka``."""
         return self.kind in ("first-order", "sequential", "mixed", "parallel", "transit")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         """Those of the kind, then ``tlag`` and ``f`` where there are these."""
         own = {
             "bolus": (), "first-order": (_KA,), "zero-order": (_DURATION,), "sequential": (_DURATION, _KA),
@@ -96,7 +101,7 @@ class Absorption:
         fraction = (Parameter("f", "fraction", typical=0.7, link="logit"),) if self.bioavailability else ()
         return (*own, *lag, *fraction)
 
-    def flows(self, p):
+    def flows(self, p: "Named") -> dict[tuple[str, str], TensorVariable]:
         """Flows up to ``central``.
 
         Parameters
@@ -122,7 +127,7 @@ class Absorption:
             found |= {(a, b): ktr for a, b in zip(self.states, self.states[1:], strict=False)}
         return found
 
-    def routes(self, p):
+    def routes(self, p: "Named") -> dict[str, Route | tuple[Route, ...]]:
         """Routes of a dose into the default state.
 
         Parameters
@@ -187,12 +192,12 @@ class Elimination:
     urine: bool = False
 
     @property
-    def states(self):
+    def states(self) -> tuple[str, ...]:
         """``"metabolite"`` and ``"urine"``, where there are these."""
         return ("metabolite",) * self.metabolite + ("urine",) * self.urine
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         """``fm``, ``clm`` and ``vm`` of a metabolite, ``fe`` of urine."""
         formed = (
             Parameter("fm", "fraction", typical=0.5, link="logit"), Parameter("clm", "L/h", typical=5.0),
@@ -200,7 +205,7 @@ class Elimination:
         )  # fmt: skip
         return formed * self.metabolite + (Parameter("fe", "fraction", typical=0.3, link="logit"),) * self.urine
 
-    def flows(self, p, k):
+    def flows(self, p: "Named", k: TensorVariable) -> dict[tuple[str, str | None], TensorVariable]:
         """Flows from ``central``, which it leaves at the rate ``k``.
 
         Parameters
@@ -229,7 +234,7 @@ class Elimination:
             rest = (1 - p.fm) * rest
         return {("central", None): rest} | found
 
-    def outcomes(self, y, p):
+    def outcomes(self, y: "Named", p: "Named") -> dict[str, TensorVariable]:
         """Predictions beside the concentration: that of the metabolite, the amount in urine.
 
         Parameters

@@ -56,7 +56,7 @@ class Route:
             raise ValueError(f"Route into {self.state}: give a modelled duration or a modelled rate, not both")
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """``"duration"`` or ``"rate"`` where that is modelled, else ``"as given"``."""
         return "duration" if self.duration is not None else "rate" if self.rate is not None else "as given"
 

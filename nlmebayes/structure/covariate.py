@@ -77,7 +77,7 @@ class LatentCovariate(Structure):
         unambiguous(self)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         """Those of the structure, the true covariate, and its coefficients."""
         true = Parameter(f"{self.covariate}_true", self.covariate, self.typical, self.spread, "identity")
         slopes = (
@@ -94,7 +94,7 @@ class LatentCovariate(Structure):
     def outcomes(self):
         return (*(outcome_names(self.structure) or (self.outcome,)), self.covariate)
 
-    def tighter(self, factor):
+    def tighter(self, factor: float) -> "LatentCovariate":
         """The same with tolerances that are smaller by a factor.
 
         Parameters

@@ -2,6 +2,8 @@
 
 from abc import abstractmethod
 
+from pytensor.tensor import TensorVariable
+
 from nlmebayes.structure.structure import Named, Structure
 
 
@@ -23,7 +25,7 @@ class Curve(Structure):
     recordwise = True
 
     @abstractmethod
-    def curve(self, p, x):
+    def curve(self, p: Named, x: Named) -> TensorVariable | dict[str, TensorVariable]:
         """Prediction from parameters and inputs.
 
         Parameters

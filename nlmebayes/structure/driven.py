@@ -3,12 +3,19 @@
 from abc import abstractmethod
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.parameter.units import SECONDS, time_of
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.structure import unambiguous
 from nlmebayes.structure.system import System
 from nlmebayes.structure.traits import passed_on
+
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
+    from nlmebayes.structure.structure import Named
 
 
 @passed_on("kinetics")
@@ -58,16 +65,16 @@ class Driven(System):
 
     @property
     @abstractmethod
-    def responses(self):
+    def responses(self) -> tuple[str, ...]:
         """Names of the states beside those of the kinetics."""
 
     @property
     @abstractmethod
-    def own_parameters(self):
+    def own_parameters(self) -> "tuple[Parameter, ...]":
         """Parameters beside those of the kinetics."""
 
     @abstractmethod
-    def drive(self, t, y, p, conc):
+    def drive(self, t: TensorVariable, y: "Named", p: "Named", conc: TensorVariable) -> dict[str, TensorVariable]:
         """Slopes of the `responses` under a concentration.
 
         Parameters
@@ -94,7 +101,7 @@ class Driven(System):
         """
 
     @abstractmethod
-    def effects(self, t, y, p):
+    def effects(self, t: TensorVariable, y: "Named", p: "Named") -> dict[str, TensorVariable]:
         """Predictions beside those of the kinetics.
 
         Parameters
@@ -119,7 +126,7 @@ class Driven(System):
         return (*self.kinetics.states, *self.responses)
 
     @property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
         """Those of the kinetics, in the unit of time of the subclass, then ``own_parameters``."""
         unit = time_of(self.own_parameters)
         units = {"time": unit} if unit in SECONDS and time_of(self.kinetics.parameters) in SECONDS else {}

@@ -1,10 +1,15 @@
 """`Hazard`: a law of event times whose cumulative hazard is known in closed form."""
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.structure.curve import Curve
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 
 class Hazard(Curve):
@@ -29,7 +34,7 @@ class Hazard(Curve):
     closed = True
 
     @abstractmethod
-    def hazard(self, p, t):
+    def hazard(self, p: "Named", t: TensorVariable) -> TensorVariable:
         """Hazard at times.
 
         Parameters
@@ -58,7 +63,7 @@ class Hazard(Curve):
         """
 
     @abstractmethod
-    def cumulative(self, p, t):
+    def cumulative(self, p: "Named", t: TensorVariable) -> TensorVariable:
         """Integral of the hazard from 0 to a time.
 
         Parameters

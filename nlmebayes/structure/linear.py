@@ -2,13 +2,18 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import checked
 from nlmebayes.solver.linear.op import Amounts
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.stable import Expression
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 MODES = 3  # most compartments that the modal solver takes
 
@@ -53,7 +58,9 @@ class LinearSystem(Compartments):
     ``t`` and the amounts ``y.<state>`` in `outcomes` are (record,) or (draw, record), as the parameters are there; any
     consistent units will do. A state that does not exist is a ValueError that lists those that do.
 
-    Source: Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
+    References
+    ----------
+    Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
 
     Examples
     --------
@@ -77,7 +84,7 @@ class LinearSystem(Compartments):
     nonnegative = True  # as the closed form has it
 
     @abstractmethod
-    def flows(self, p):
+    def flows(self, p: "Named") -> dict[tuple[str, str | None], TensorVariable | Drive]:
         """Rates of the flows. A rate wrapped in `Drive` takes nothing from its source.
 
         Parameters
@@ -98,7 +105,7 @@ class LinearSystem(Compartments):
         {('central', None): array(0.1)}
         """
 
-    def rhs(self, t, y, p):
+    def rhs(self, t: TensorVariable, y: "Named", p: "Named") -> dict[str, TensorVariable]:
         """Slopes of the states, a dict by name: the same law as a `System` would state it.
 
         Parameters

@@ -1,10 +1,11 @@
 """`Mammillary`: a central compartment, peripherals that exchange with it, any input, any fate."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytensor.tensor as pt
 
@@ -13,6 +14,10 @@ from nlmebayes.structure.absorption import Absorption, Elimination, Kind, Transi
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.mirror import mirrors
 from nlmebayes.structure.stable import Expression
+
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
+    from nlmebayes.structure.structure import Named
 
 
 @checked
@@ -91,7 +96,7 @@ class Mammillary(LinearSystem):
     canonical = False  # whether parameters are those that `mirrors` reads, in their order
 
     @abstractmethod
-    def disposition_parameters(self):
+    def disposition_parameters(self) -> "dict[str, tuple[Parameter, ...]]":
         """Parameters of the disposition in each parametrisation, a dict.
 
         Returns
@@ -107,7 +112,7 @@ class Mammillary(LinearSystem):
         """
 
     @abstractmethod
-    def disposition(self, p):
+    def disposition(self, p: "Named") -> Disposition:
         """The `Disposition` of individual parameters.
 
         Parameters
@@ -128,12 +133,12 @@ class Mammillary(LinearSystem):
         """
 
     @cached_property
-    def input(self):
+    def input(self) -> Absorption:
         """How doses into the default state reach the central compartment."""
         return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)
 
     @cached_property
-    def output(self):
+    def output(self) -> Elimination:
         """What becomes of the drug that leaves it."""
         return Elimination(self.metabolite, self.urine)
 
@@ -142,7 +147,7 @@ class Mammillary(LinearSystem):
         return (*self.input.states, "central", *self.peripherals, *self.output.states)
 
     @cached_property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
         """Those of the disposition, of the input and of what becomes of the drug."""
         own = self.disposition_parameters()[self.parametrisation]
         return (*own, *self.input.parameters, *self.output.parameters)
@@ -183,7 +188,7 @@ class Mammillary(LinearSystem):
         return partial(mirrors, self) if exchangeable else None
 
     @abstractmethod
-    def disposition_order(self):
+    def disposition_order(self) -> tuple[Callable, ...]:
         """Order constraints among the parameters of the disposition; see `longer_half_lives`.
 
         Returns
@@ -199,7 +204,7 @@ class Mammillary(LinearSystem):
         ()
         """
 
-    def longer_half_lives(self):
+    def longer_half_lives(self) -> tuple[Callable, ...]:
         """Constraints that each half-life is longer than the one before it.
 
         Returns

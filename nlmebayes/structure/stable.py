@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Array, checked, instance
 
@@ -12,7 +13,7 @@ Expression = Annotated[Variable, instance("an expression of parameters", Variabl
 
 
 @checked
-def decay_ratio(x: Expression):
+def decay_ratio(x: Expression) -> TensorVariable:
     """(1 - exp(-x)) / x, which is 1 at x = 0.
 
     Below |x| = 1e-3 its Taylor series to x^4 is exact to rounding (the next term is x^5 / 720).
@@ -44,7 +45,7 @@ def decay_ratio(x: Expression):
 
 
 @checked
-def bateman(a: Expression, b: Expression, t: Expression):
+def bateman(a: Expression, b: Expression, t: Expression) -> TensorVariable:
     """(exp(-b t) - exp(-a t)) / (a - b) for rates a, b >= 0, which is t exp(-a t) at a = b.
 
     Parameters

@@ -3,6 +3,9 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import checked, kind_of, read
 from nlmebayes.parameter.parameter import Parameter
@@ -79,7 +82,7 @@ class Structure(ABC):
             object.__setattr__(self, option.name, value)
 
     @abstractmethod
-    def arrays(self, design):
+    def arrays(self, design: Any) -> dict[str, tuple]:
         """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones).
 
         Parameters
@@ -105,7 +108,7 @@ class Structure(ABC):
         """
 
     @abstractmethod
-    def predict(self, p, x, outcomes):
+    def predict(self, p: Named, x: Named, outcomes: tuple[str, ...]) -> dict[str, TensorVariable]:
         """Predictions of ``outcomes`` at their records.
 
         Parameters
@@ -135,12 +138,12 @@ class Structure(ABC):
         """
 
     @property
-    def traits(self):
+    def traits(self) -> Traits:
         """What it is to others, as one record."""
         return Traits(**{name: getattr(self, name) for name in NAMES})
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Class name with the options that are not the default, e.g. ``OneCompartment(absorption='first-order')``."""
         fields = (
             dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
@@ -156,7 +159,7 @@ def _option(value):
 
 
 @checked
-def unambiguous(structure: Structure):
+def unambiguous(structure: Structure) -> None:
     """Refuse a wrapper some of whose parameters or states have the names of others.
 
     Parameters

@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.data.ties import same
 from nlmebayes.data.validate import DataError
@@ -36,7 +37,7 @@ class Superposition(Structure):
     inputs = ("time",)
 
     @abstractmethod
-    def response(self, p, t):
+    def response(self, p: Named, t: TensorVariable) -> TensorVariable:
         """Response to a unit bolus, e.g. concentration per amount (1/L).
 
         Parameters

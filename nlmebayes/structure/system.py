@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Count, Positive, Share
 from nlmebayes.runtime.threads import in_turns
@@ -113,7 +114,7 @@ class System(Compartments):
     def needs_doses(self):
         return self.initial is None
 
-    def tighter(self, factor):
+    def tighter(self, factor: float) -> "System":
         """The same with tolerances that are smaller by a factor, and steps that see more of what happens between.
 
         Parameters
@@ -136,7 +137,7 @@ class System(Compartments):
         return replace(self, rtol=self.rtol / factor, atol=self.atol / factor, **steps)
 
     @abstractmethod
-    def rhs(self, t, y, p):
+    def rhs(self, t: TensorVariable, y: Named, p: Named) -> dict[str, TensorVariable]:
         """Slopes of the states.
 
         Parameters

@@ -1,5 +1,6 @@
 """What a structure is to the rest of the library: one record, which those that wrap a structure pass on whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from nlmebayes.arguments import Text, checked
@@ -81,7 +82,7 @@ NAMES = tuple(field.name for field in fields(Traits))
 
 
 @checked
-def passed_on(part: Text):
+def passed_on(part: Text) -> Callable[[type], type]:
     """A class whose traits are those of its attribute ``part``, but for those that the class itself gives.
 
     Parameters

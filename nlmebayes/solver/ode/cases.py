@@ -10,6 +10,7 @@ from collections import namedtuple
 import pytensor.tensor as pt
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.solver.ode.expressions import ExpressionError, operation
 
@@ -20,7 +21,7 @@ PERIODIC = ("Sin", "Cos", "Tan")
 Case = namedtuple("Case", "z kind margin natural")
 
 
-def seamless(expression):
+def seamless(expression: TensorVariable) -> TensorVariable:
     """The expression, said to have neither jump nor kink although it is a comparison or an absolute value.
 
     For formulas that are written in cases to keep their digits: ``pt.switch(seamless(b >= 0), one, other)``.
