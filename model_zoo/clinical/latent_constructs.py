@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -70,7 +71,7 @@ class LatentConstructs(Curve):
                 raise ValueError(f"LatentConstructs: {name!r} is twice among {', '.join(names)}")
 
     @property
-    def items(self):
+    def items(self) -> dict[str, tuple[str, ...]]:
         """Columns of each construct, a dict by name."""
         return dict(_split(text) for text in self.constructs)
 
@@ -79,7 +80,7 @@ class LatentConstructs(Curve):
         return (*(item for items in self.items.values() for item in items), self.outcome)
 
     @property
-    def products(self):
+    def products(self) -> tuple[tuple[str, str], ...]:
         """Pairs of constructs that act by their product."""
         return tuple(combinations(self.items, 2)) if self.joint else ()
 
@@ -119,7 +120,7 @@ class LatentConstructs(Curve):
         alone = sum(p[f"effect_{name}"] * p[name] for name in self.items)
         return p["base"] + alone + sum(p[f"joint_{a}_{b}"] * p[a] * p[b] for a, b in self.products)
 
-    def reliability(self, tree):
+    def reliability(self, tree: xr.DataTree) -> xr.Dataset:
         r"""What is known of each construct, for every draw of a tree from `fit` with `Additive` items.
 
         Returns
@@ -140,7 +141,7 @@ class LatentConstructs(Curve):
             found.append(xr.Dataset(each))
         return xr.concat(found, pd.Index([*self.items], name="construct")).transpose("chain", "draw", "construct")
 
-    def effects(self, tree):
+    def effects(self, tree: xr.DataTree) -> xr.DataArray:
         """Change of g(mu) by one SD of a construct from the average, and ``"a x b"``, what one SD of both adds to the
         sum of the two, (chain, draw, effect)."""
         posterior, sd = tree["posterior"].to_dataset(), self.reliability(tree)["sd"]
@@ -151,7 +152,7 @@ class LatentConstructs(Curve):
         index = pd.Index([*found], name="effect")
         return xr.concat([*found.values()], index).transpose("chain", "draw", "effect")
 
-    def surface(self, tree, grid=(-2.0, -1.0, 0.0, 1.0, 2.0)):
+    def surface(self, tree: xr.DataTree, grid: Sequence[float] = (-2.0, -1.0, 0.0, 1.0, 2.0)) -> xr.DataArray:
         """Expected outcome of a typical clinic over the first two constructs, in SDs from their average, the others
         being average: (chain, draw, first construct, second construct)."""
         posterior, sd, axes = tree["posterior"].to_dataset(), self.reliability(tree)["sd"], [*self.items][:2]

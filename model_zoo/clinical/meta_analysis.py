@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,9 +27,19 @@ class MetaAnalysis(Curve):
     law : {"effect", "dose", "exposure"}
         The first two have one outcome, the last the outcomes ``exposure`` and ``response``.
 
-    Source: DerSimonian and Laird (1986), Control. Clin. Trials 7, 177-188, doi:10.1016/0197-2456(86)90046-2; Higgins
+    References
+    ----------
+    DerSimonian and Laird (1986), Control. Clin. Trials 7, 177-188, doi:10.1016/0197-2456(86)90046-2; Higgins
     and Thompson (2002), Stat. Med. 21, 1539-1558, doi:10.1002/sim.1186, for I^2; Mandema et al. (2011), Clin.
     Pharmacol. Ther. 90, 766-769, doi:10.1038/clpt.2011.242, for doses over studies.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import MetaAnalysis
+    >>> p = nb.Named(e0=1.0, emax=10.0, ed50=20.0)
+    >>> MetaAnalysis("dose").curve(p, nb.Named(dose=np.array([0.0, 20.0]))).tolist()
+    [1.0, 6.0]
     """
 
     law: Literal["effect", "dose", "exposure"] = "effect"
@@ -63,7 +74,7 @@ class MetaAnalysis(Curve):
         exposure = x.dose / p.cl
         return {"exposure": exposure, "response": p.e0 + p.emax * exposure / (p.ec50 + exposure)}
 
-    def heterogeneity(self, tree, errors, *, study="study"):
+    def heterogeneity(self, tree: xr.DataTree, errors: Sequence[float], *, study: str = "study") -> xr.Dataset:
         """How much studies differ, for every draw of a tree of the law ``"effect"`` without moderators.
 
         Parameters

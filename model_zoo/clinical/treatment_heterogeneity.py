@@ -1,9 +1,11 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytensor.tensor as pt
+import xarray as xr
 
 from nlmebayes import Curve, Parameter
 
@@ -25,8 +27,18 @@ class TreatmentHeterogeneity(Curve):
     constant : {"hazard", "odds"}
         Whose ratio is constant.
 
-    Source: Kent et al. (2010), Trials 11, 85, doi:10.1186/1745-6215-11-85; Stinnett and Mullahy (1998), Med. Decis.
+    References
+    ----------
+    Kent et al. (2010), Trials 11, 85, doi:10.1186/1745-6215-11-85; Stinnett and Mullahy (1998), Med. Decis.
     Making 18, S68-S80, for the net benefit.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import TreatmentHeterogeneity
+    >>> p = nb.Named(risk=0.2, ratio=0.5)
+    >>> TreatmentHeterogeneity().curve(p, nb.Named(treated=np.array([0.0, 1.0]))).eval().round(2).tolist()
+    [0.2, 0.11]
     """
 
     constant: Literal["hazard", "odds"] = "hazard"
@@ -42,7 +54,7 @@ class TreatmentHeterogeneity(Curve):
             return -pt.expm1(p.ratio**x.treated * pt.log1p(-p.risk))
         return pt.sigmoid(pt.log(p.risk) - pt.log1p(-p.risk) + x.treated * pt.log(p.ratio))
 
-    def benefit(self, p):
+    def benefit(self, p: Mapping) -> Any:
         """Events that the treatment spares per patient, ``risk - risk_1``.
 
         ``p`` holds ``risk`` and ``ratio``: numbers, arrays, or the posterior of a tree for every draw and unit.
@@ -52,7 +64,7 @@ class TreatmentHeterogeneity(Curve):
             return risk + np.expm1(ratio * np.log1p(-risk))
         return risk - ratio * risk / (1 - risk + ratio * risk)
 
-    def worth(self, tree, *, cost, gain, price):
+    def worth(self, tree: xr.DataTree, *, cost: float, gain: float, price: float) -> pd.DataFrame:
         """What the treatment is worth in each unit of a tree.
 
         Parameters

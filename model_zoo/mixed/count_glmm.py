@@ -13,7 +13,17 @@ class CountGLMM(Curve):
     The residual is `Poisson`, `NegativeBinomial` or `ZeroInflated`, which reads the exposure (a time, an area, the size
     factor of a cell) from a column.
 
-    Source: Breslow and Clayton (1993), J. Am. Stat. Assoc. 88, 9-25.
+    References
+    ----------
+    Breslow and Clayton (1993), J. Am. Stat. Assoc. 88, 9-25.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import CountGLMM
+    >>> p = nb.Named(rate=3.0)
+    >>> CountGLMM().curve(p, nb.Named())
+    3.0
     """
 
     parameters = (Parameter("rate", "1/exposure", typical=1.0, spread=2.0),)

@@ -31,7 +31,16 @@ class Crossover(LinearPredictor):
         Column by which the error differs, such as that of the treatments or of the periods, or nothing. The residual is
         then `Additive`.
 
-    Source: Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
+    References
+    ----------
+    Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import Crossover
+    >>> Crossover(sequence="sequence").formulas
+    ('mu ~ 1 + sequence + C(period) + treatment + (1|subject)',)
     """
 
     subject: str = "subject"
@@ -55,7 +64,7 @@ class Crossover(LinearPredictor):
     def _scatter(self):
         return f"C({self.period})" if self.unequal == self.period else self.unequal
 
-    def carried(self, frame, reference):
+    def carried(self, frame: pd.DataFrame, reference: str) -> pd.Series:
         """The treatment of the period before of each row, for the column ``carry``.
 
         In the first period it is ``reference``, of which nothing is carried over, so that effects of the others are
@@ -92,7 +101,7 @@ class Crossover(LinearPredictor):
                 "sequences out (sequence='') or the carry-over"
             )
 
-    def contrasts(self, tree):
+    def contrasts(self, tree: xr.DataTree) -> xr.DataArray:
         """Differences between treatments, (chain, draw, contrast), each labelled ``"B - A"``."""
         theta = tree["posterior"]["theta_mu"]
         names = [t for t in theta["mu_term"].to_numpy() if t.startswith(f"{self.treatment}[")]
@@ -107,7 +116,7 @@ class Crossover(LinearPredictor):
         found = xr.concat([effects[b] - effects[a] for a, b in pairs], index)
         return found.transpose("chain", "draw", "contrast")
 
-    def errors(self, tree):
+    def errors(self, tree: xr.DataTree) -> xr.DataArray:
         """SD of the error by value of the column ``unequal``, (chain, draw, value)."""
         if not self.unequal:
             raise ValueError("errors: the error is the same everywhere; say by which column it differs, unequal=")
@@ -122,7 +131,7 @@ class Crossover(LinearPredictor):
         found = xr.concat(found.values(), pd.Index(found, name=self.unequal))
         return found.transpose("chain", "draw", self.unequal)
 
-    def equivalence(self, tree, low=0.8, high=1.25):
+    def equivalence(self, tree: xr.DataTree, low: float = 0.8, high: float = 1.25) -> pd.DataFrame:
         """Of the logarithm of an outcome: the ratio of treatments with its 90 % interval, and the probability that it
         is from ``low`` to ``high``, by contrast."""
         difference = self.contrasts(tree)

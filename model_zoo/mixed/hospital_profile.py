@@ -13,7 +13,17 @@ class HospitalProfile(Curve):
     ``"risk ~ 1 + age + (1|hospital)"``. The residual is ``Binomial("n")``, or `Bernoulli` with a row for each patient.
     Ranks, and the probability to be above the average of the system, are those of the draws of ``risk``.
 
-    Source: Normand, Glickman and Gatsonis (1997), J. Am. Stat. Assoc. 92, 803-814.
+    References
+    ----------
+    Normand, Glickman and Gatsonis (1997), J. Am. Stat. Assoc. 92, 803-814.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import HospitalProfile
+    >>> p = nb.Named(risk=0.1)
+    >>> HospitalProfile().curve(p, nb.Named())
+    0.1
     """
 
     parameters = (Parameter("risk", "1", typical=0.1, link="logit"),)

@@ -25,8 +25,18 @@ class ReliabilityICC(Curve):
     features : tuple of str
         Columns; each is an outcome with a residual of its own.
 
-    Source: Shrout and Fleiss (1979), Psychol. Bull. 86, 420-428, doi:10.1037/0033-2909.86.2.420, ICC(1,1); Bland and
+    References
+    ----------
+    Shrout and Fleiss (1979), Psychol. Bull. 86, 420-428, doi:10.1037/0033-2909.86.2.420, ICC(1,1); Bland and
     Altman (1986), Lancet 327, 307-310, doi:10.1016/S0140-6736(86)90837-8.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import ReliabilityICC
+    >>> p = nb.Named(mu_volume=np.array([3.0]), mu_texture=np.array([0.5]))
+    >>> ReliabilityICC(("volume", "texture")).curve(p, nb.Named())
+    {'volume': array([3.]), 'texture': array([0.5])}
     """
 
     features: tuple[str, ...] = ("feature",)
@@ -42,7 +52,7 @@ class ReliabilityICC(Curve):
     def curve(self, p, x):
         return {f: vars(p)[f"mu_{f}"] for f in self.features}
 
-    def reliability(self, tree):
+    def reliability(self, tree: xr.DataTree) -> xr.Dataset:
         """Reliability of each feature, for every draw.
 
         Parameters
@@ -68,7 +78,7 @@ class ReliabilityICC(Curve):
         found = xr.Dataset({"icc": between / (between + within), "error": error, "sdd": 1.96 * np.sqrt(2) * error})
         return found.transpose("chain", "draw", "feature")
 
-    def table(self, tree, wanted=0.9):
+    def table(self, tree: xr.DataTree, wanted: float = 0.9) -> pd.DataFrame:
         """By feature the ICC with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be averaged for
         a reliability ``wanted`` by the formula of Spearman and Brown; posterior means."""
         found = self.reliability(tree)

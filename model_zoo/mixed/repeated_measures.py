@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,16 @@ class RepeatedMeasures(LinearPredictor):
     baseline : str
         Column of a covariate, such as the value before dosing, or nothing.
 
-    Source: Jennrich and Schluchter (1986), Biometrics 42, 805-820, doi:10.2307/2530695, for structured covariance.
+    References
+    ----------
+    Jennrich and Schluchter (1986), Biometrics 42, 805-820, doi:10.2307/2530695, for structured covariance.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import RepeatedMeasures
+    >>> RepeatedMeasures(treatment="drug").formulas
+    ('mu ~ 1 + C(hour) + C(hour):drug + (1|subject)',)
     """
 
     subject: str = "subject"
@@ -41,7 +51,7 @@ class RepeatedMeasures(LinearPredictor):
         fixed = " + ".join(filter(None, ("1", f"C({self.visit})", compared, self.baseline)))
         return (f"mu ~ {fixed} + (1|{self.subject})",)
 
-    def difference(self, tree):
+    def difference(self, tree: xr.DataTree) -> xr.DataArray:
         """The effect of the treatment at each visit, (chain, draw, difference), labelled e.g. ``"drug at 2"``; of a
         dose, per unit of it."""
         theta = tree["posterior"]["theta_mu"]
@@ -55,7 +65,7 @@ class RepeatedMeasures(LinearPredictor):
         own = theta.sel(mu_term=list(labels)).rename(mu_term="difference")
         return own.assign_coords(difference=list(labels.values()))
 
-    def correlation(self, tree, lags):
+    def correlation(self, tree: xr.DataTree, lags: Sequence[float]) -> xr.DataArray:
         """Correlation of two records of a subject by their distance, (chain, draw, lag); at 0 that of one with itself.
 
         Parameters

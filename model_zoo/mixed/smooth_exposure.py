@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,16 @@ class SmoothExposure(LinearPredictor):
     k : {10, 5, 20}
         Columns of the spline and one, or any number from 4: more than the curve needs, since it is penalised.
 
-    Source: Wood (2017), Generalized Additive Models, 2nd ed., CRC Press, chapters 5 to 6.
+    References
+    ----------
+    Wood (2017), Generalized Additive Models, 2nd ed., CRC Press, chapters 5 to 6.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import SmoothExposure
+    >>> SmoothExposure(exposure="distance", area="area").formulas
+    ('mu ~ 1 + s(distance, k=10) + (1|area)',)
     """
 
     exposure: str = "distance"
@@ -38,7 +48,9 @@ class SmoothExposure(LinearPredictor):
         fixed = " + ".join(("1", f"s({self.exposure}, k={self.k})", *self.covariates))
         return (f"mu ~ {fixed} + (1|{self.area})",)
 
-    def response(self, tree, grid, reference=None, **at):
+    def response(
+        self, tree: xr.DataTree, grid: Sequence[float], reference: float | None = None, **at: object
+    ) -> xr.DataArray:
         """The expected outcome over a grid of the exposure in the typical area, for every draw.
 
         Parameters

@@ -1,4 +1,5 @@
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,7 +7,7 @@ import pandas as pd
 import pytensor.tensor as pt
 from scipy import optimize, special, stats
 
-from nlmebayes import Curve, Parameter, fit, forecast_each
+from nlmebayes import Curve, Dataset, Model, Parameter, fit, forecast_each
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,17 @@ class TrajectoryPredictor(Curve):
     reference_level : {0.0}
         c0.
 
-    Source: Wang, Wang and Wang (2000), Biometrics 56, 487-495, doi:10.1111/j.0006-341X.2000.00487.x.
+    References
+    ----------
+    Wang, Wang and Wang (2000), Biometrics 56, 487-495, doi:10.1111/j.0006-341X.2000.00487.x.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import TrajectoryPredictor
+    >>> p = nb.Named(level=np.array([10.0]), slope=np.array([0.5]), log_odds=np.array([0.0]), per_slope=np.array([2.0]))
+    >>> TrajectoryPredictor().curve(p, nb.Named(time=np.array([4.0])))["feature"].tolist()
+    [12.0]
     """
 
     with_level: bool = False
@@ -59,7 +70,7 @@ class TrajectoryPredictor(Curve):
         logit = logit + p.per_level * (p.level - self.reference_level) if self.with_level else logit
         return {"feature": p.level + p.slope * x.time, "response": pt.sigmoid(logit)}
 
-    def lines(self, data):
+    def lines(self, data: Dataset) -> pd.DataFrame:
         """By patient: number of ``times``, ``level`` and ``slope`` by least squares (missing below two times), and
         ``response``. A line is that of the patient's own records and of nothing else."""
         patient, records = data.subject, data.observations[data.observations["value"].notna()]
@@ -77,7 +88,7 @@ class TrajectoryPredictor(Curve):
         table = pd.DataFrame({"times": times, "level": level, "slope": slope, "response": known})
         return table.reindex(data.observations[patient].unique()).rename_axis(patient).fillna({"times": 0})
 
-    def two_stage(self, data, covariates=()):
+    def two_stage(self, data: Dataset, covariates: Sequence[str] = ()) -> pd.DataFrame:
         """``estimate`` and ``se`` of a logistic regression on the least-squares slopes, by maximum likelihood.
 
         ``covariates`` are columns of numbers with one value a patient. A warning names patients without a slope, a
@@ -96,7 +107,10 @@ class TrajectoryPredictor(Curve):
         return x.join(own[list(covariates)].astype(float)), table["response"]
 
     @staticmethod
-    def cross_validated(model, data, folds=5, random_seed=None, covariates=(), **settings):
+    def cross_validated(
+        model: Model, data: Dataset, folds: int = 5, random_seed: int | None = None, covariates: Sequence[str] = (),
+        **settings: object,
+    ) -> pd.DataFrame:  # fmt: skip
         """Probability of a response by both ways, from the patients of other folds and the patient's own features.
 
         Parameters
@@ -135,7 +149,7 @@ class TrajectoryPredictor(Curve):
         return table.reindex(x.index[x.index.isin(table.index)])
 
     @staticmethod
-    def scores(table):
+    def scores(table: pd.DataFrame) -> pd.DataFrame:
         """How good the probabilities in each column but ``fold`` and ``response`` are, by patients that have all.
 
         ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean log-probability of y;

@@ -31,7 +31,23 @@ class TumourGrowthInhibition(Driven):
     transits : {1, 3}
         Number of stages of damaged cells, any from 0, with which damaged cells are gone at once.
 
-    Source: Simeoni et al. (2004), Cancer Res. 64, 1094-1101, doi:10.1158/0008-5472.CAN-03-2524.
+    References
+    ----------
+    Simeoni et al. (2004), Cancer Res. 64, 1094-1101, doi:10.1158/0008-5472.CAN-03-2524.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import TumourGrowthInhibition
+    >>> structure = TumourGrowthInhibition()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "size": {"a": 1.0}}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 7, 28], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_size"].to_numpy().ravel().round(2).tolist()
+    [116.14, 290.26, 12840.36]
     """
 
     kinetics: Structure = OneCompartment()  # noqa: RUF009 (a frozen record)
