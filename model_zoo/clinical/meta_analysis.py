@@ -90,6 +90,16 @@ class MetaAnalysis(Curve):
         Dataset (chain, draw)
             ``effect`` average; ``tau``, the SD among studies; ``i2 = tau^2 / (tau^2 + s^2)`` with the typical sampling
             variance ``s^2``; ``positive``, the probability that the effect in a new study is above 0.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MetaAnalysis
+        >>> model = nb.Model(MetaAnalysis(), "mu ~ 1 + (1|study)", residual=nb.Aggregate(None, error="se"))
+        >>> tree = nb.population(model, theta={"mu": -0.3}, omega={"sd": {"mu": 0.2}}, sigma={}, outcome="y")
+        >>> found = MetaAnalysis().heterogeneity(tree, [0.1, 0.2, 0.3])
+        >>> round(float(found["i2"].squeeze()), 2), round(float(found["positive"].squeeze()), 2)
+        (0.53, 0.07)
         """
         weight = 1 / np.asarray(errors, dtype=float) ** 2
         sampling = (len(weight) - 1) * weight.sum() / (weight.sum() ** 2 - (weight**2).sum())

@@ -57,7 +57,20 @@ class TreatmentHeterogeneity(Curve):
     def benefit(self, p: Mapping) -> Any:
         """Events that the treatment spares per patient, ``risk - risk_1``.
 
-        ``p`` holds ``risk`` and ``ratio``: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            ``risk`` and ``ratio``: numbers, arrays, or variables for every draw and unit.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import TreatmentHeterogeneity
+        >>> round(float(TreatmentHeterogeneity().benefit({"risk": 0.2, "ratio": 0.5})), 3)
+        0.094
         """
         risk, ratio = p["risk"], p["ratio"]
         if self.constant == "hazard":
@@ -85,6 +98,17 @@ class TreatmentHeterogeneity(Curve):
             event spared;
             ``icer = cost / (gain benefit)``; ``net = price gain benefit - cost``, and ``p_worth`` that it is above 0.
             Ratios are of posterior means.
+
+        Examples
+        --------
+        >>> import xarray as xr
+        >>> from model_zoo import TreatmentHeterogeneity
+        >>> dims, coords = ("chain", "draw", "unit"), {"unit": ["low", "high"]}
+        >>> drawn = {"risk": (dims, [[[0.05, 0.4]]]), "ratio": (dims, [[[0.5, 0.5]]])}
+        >>> tree = xr.DataTree.from_dict({"posterior": xr.Dataset(drawn, coords)})
+        >>> found = TreatmentHeterogeneity().worth(tree, cost=1000.0, gain=1.0, price=20_000.0)
+        >>> found[["risk", "benefit", "nnt", "net"]].round(2).to_dict("index")["high"]
+        {'risk': 0.4, 'benefit': 0.17, 'nnt': 5.73, 'net': 2491.93}
         """
         drawn = tree["posterior"].to_dataset()[["risk", "ratio"]].stack(sample=("chain", "draw"), create_index=False)
         benefit = self.benefit(drawn).transpose("unit", "sample")

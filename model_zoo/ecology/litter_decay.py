@@ -66,7 +66,20 @@ class LitterDecay(Curve):
     def residence(self, p: Mapping) -> Any:
         """Mean time that a gram stays (years), infinite where some of it does not decay.
 
-        ``p`` holds the parameters by name: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            The parameters by name: numbers, arrays, or variables for every draw and unit.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import LitterDecay
+        >>> LitterDecay().residence({"k": 0.5})
+        2.0
         """
         if self.form == "single":
             return 1 / p["k"]

@@ -19,11 +19,12 @@ class CountGLMM(Curve):
 
     Examples
     --------
-    >>> import numpy as np, nlmebayes as nb
+    >>> import nlmebayes as nb
     >>> from model_zoo import CountGLMM
-    >>> p = nb.Named(rate=3.0)
-    >>> CountGLMM().curve(p, nb.Named())
-    3.0
+    >>> model = nb.Model(CountGLMM(), "rate ~ 1 + trt + (1|subject)", residual=nb.Poisson())
+    >>> tree = nb.fit(model, nb.datasets.epil(), method="ml")
+    >>> tree["posterior"]["theta_rate"].squeeze().to_series().round(1).to_dict()
+    {'Intercept': 1.8, 'trt[progabide]': -0.3}
     """
 
     parameters = (Parameter("rate", "1/exposure", typical=1.0, spread=2.0),)

@@ -19,11 +19,14 @@ class HospitalProfile(Curve):
 
     Examples
     --------
-    >>> import numpy as np, nlmebayes as nb
+    Herds instead of hospitals, with the number of animals in the column ``size``:
+
+    >>> import nlmebayes as nb
     >>> from model_zoo import HospitalProfile
-    >>> p = nb.Named(risk=0.1)
-    >>> HospitalProfile().curve(p, nb.Named())
-    0.1
+    >>> model = nb.Model(HospitalProfile(), "risk ~ 1 + (1|herd)", residual=nb.Binomial("size"))
+    >>> tree = nb.fit(model, nb.datasets.cbpp(), method="ml")
+    >>> nb.summary(tree).set_index("quantity")["mean"].round(2).to_dict()
+    {'risk': 0.11, 'omega_herd risk': 0.82}
     """
 
     parameters = (Parameter("risk", "1", typical=0.1, link="logit"),)

@@ -57,6 +57,20 @@ class MultiCentre(LinearPredictor):
         Dataset (chain, draw)
             ``average`` over sites; ``spread``, the SD among sites; ``positive``, the probability that the effect at a
             new site is above 0, ``Phi(average / spread)``; ``by_site`` (site).
+
+        Raises
+        ------
+        ValueError
+            More than two arms.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MultiCentre
+        >>> structure = MultiCentre(site="Subject", treatment="Days")
+        >>> tree = nb.fit(nb.Model(structure), nb.datasets.sleepstudy(), method="ml")
+        >>> float(structure.effect(tree)["average"].squeeze().round(1))
+        10.5
         """
         posterior = tree["posterior"]
         terms = [t for t in posterior["mu_term"].to_numpy() if t.split("[")[0] == self.treatment]

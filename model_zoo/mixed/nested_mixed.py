@@ -44,11 +44,26 @@ class NestedMixed(LinearPredictor):
             From `fit`.
         *costs : float
             Of one more group of each level, outermost first, and of one more record.
+        random_seed : int, optional
+            Of `partition`.
 
         Returns
         -------
         DataArray
             Numbers that need not be whole; ``level`` is the level whose groups have so many members.
+
+        Raises
+        ------
+        ValueError
+            Another number of costs.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import NestedMixed
+        >>> tree = nb.fit(nb.Model(NestedMixed()), nb.datasets.pastes(), method="ml")
+        >>> NestedMixed().allocation(tree, 100.0, 10.0, 1.0).squeeze().to_series().round(1).to_dict()
+        {'batch': 8.4, 'cask': 0.9}
         """
         variance = partition(tree, draws=10**7, random_seed=random_seed)["variance"]
         sources = variance["source"].to_numpy()

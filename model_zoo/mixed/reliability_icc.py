@@ -64,6 +64,20 @@ class ReliabilityICC(Curve):
         -------
         Dataset (chain, draw, feature)
             ``icc``; ``error``, the SD of one measurement within a subject; ``sdd``.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import ReliabilityICC
+        >>> structure = ReliabilityICC(("volume", "texture"))
+        >>> frame = {"id": [1, 1, 2, 2, 3, 3], "volume": [5.1, 5.0, 7.2, 7.0, 6.1, 6.3],
+        ...          "texture": [1.0, 2.0, 1.5, 1.8, 0.7, 2.1]}
+        >>> data = nb.Dataset.from_frame(pd.DataFrame(frame), outcome=["volume", "texture"], levels="id")
+        >>> known = {"omega_id": [1.0, 0.3], "sigma_volume_a": 0.1, "sigma_texture_a": 0.6}
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.reliability(tree)["icc"].squeeze().to_series().round(1).to_dict()
+        {'volume': 1.0, 'texture': 0.2}
         """
         posterior = tree["posterior"]
         between, within = [], []
@@ -79,8 +93,36 @@ class ReliabilityICC(Curve):
         return found.transpose("chain", "draw", "feature")
 
     def table(self, tree: xr.DataTree, wanted: float = 0.9) -> pd.DataFrame:
-        """By feature the ICC with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be averaged for
-        a reliability ``wanted`` by the formula of Spearman and Brown; posterior means."""
+        """How reliable each feature is, as a table of posterior means.
+
+        Parameters
+        ----------
+        tree : DataTree
+            As in `reliability`.
+        wanted : float
+            A reliability.
+
+        Returns
+        -------
+        DataFrame
+            By feature the ``icc`` with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be
+            averaged for
+            the reliability ``wanted`` by the formula of Spearman and Brown.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import ReliabilityICC
+        >>> structure = ReliabilityICC(("volume", "texture"))
+        >>> frame = {"id": [1, 1, 2, 2, 3, 3], "volume": [5.1, 5.0, 7.2, 7.0, 6.1, 6.3],
+        ...          "texture": [1.0, 2.0, 1.5, 1.8, 0.7, 2.1]}
+        >>> data = nb.Dataset.from_frame(pd.DataFrame(frame), outcome=["volume", "texture"], levels="id")
+        >>> known = {"omega_id": [1.0, 0.3], "sigma_volume_a": 0.1, "sigma_texture_a": 0.6}
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.table(tree, wanted=0.9)["repeats"].round(1).to_dict()
+        {'volume': 0.1, 'texture': 36.0}
+        """
         found = self.reliability(tree)
         table = intervals(found["icc"]).rename(columns={"mean": "icc"})
         needed = wanted / (1 - wanted) * (1 - found["icc"]) / found["icc"]

@@ -61,13 +61,28 @@ class SmoothExposure(LinearPredictor):
             Exposures. Beyond those of the data the curve is a line that the data do not know.
         reference : float, optional
             The exposure from which differences are taken; by default it is the expected outcome itself.
-        **at
+        **at : number or str
             Values of covariates; others have the mean of the records, or the most frequent value if they are text.
 
         Returns
         -------
         DataArray (chain, draw, exposure)
             The last dim has the name of the column.
+
+        Raises
+        ------
+        ValueError
+            No such covariate; effects of more than the level.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import SmoothExposure
+        >>> structure = SmoothExposure(exposure="age", area="Subject", k=4)
+        >>> tree = nb.simulate(nb.Model(structure), nb.datasets.oxboys(), draws=20, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.response(tree, [-1.0, 0.0, 1.0], reference=0.0).mean(("chain", "draw")).sel(age=0.0).item()
+        0.0
         """
         if set(at) - set(self.covariates):
             have = ", ".join(self.covariates) or "none"

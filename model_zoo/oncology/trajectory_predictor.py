@@ -71,8 +71,36 @@ class TrajectoryPredictor(Curve):
         return {"feature": p.level + p.slope * x.time, "response": pt.sigmoid(logit)}
 
     def lines(self, data: Dataset) -> pd.DataFrame:
-        """By patient: number of ``times``, ``level`` and ``slope`` by least squares (missing below two times), and
-        ``response``. A line is that of the patient's own records and of nothing else."""
+        """The least-squares line of each patient. It is that of the patient's own records and of nothing else.
+
+        Parameters
+        ----------
+        data : Dataset
+            With the outcomes ``feature`` and ``response``.
+
+        Returns
+        -------
+        DataFrame
+            By patient: number of ``times``, ``level`` and ``slope`` (missing below two times), and ``response``.
+
+        Raises
+        ------
+        ValueError
+            No time column, limits, or several responses of one.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> structure.lines(data)["slope"].round(1).to_dict()
+        {'0': 1.0, '1': 2.0, '2': 2.5, '3': 1.5, '4': 3.0, '5': 2.2}
+        """
         patient, records = data.subject, data.observations[data.observations["value"].notna()]
         known = records[records["outcome"] == "response"].set_index(patient)["value"]
         wrong = known.index[known.index.duplicated() | ~known.isin([0, 1])]
@@ -89,10 +117,37 @@ class TrajectoryPredictor(Curve):
         return table.reindex(data.observations[patient].unique()).rename_axis(patient).fillna({"times": 0})
 
     def two_stage(self, data: Dataset, covariates: Sequence[str] = ()) -> pd.DataFrame:
-        """``estimate`` and ``se`` of a logistic regression on the least-squares slopes, by maximum likelihood.
+        """A logistic regression on the least-squares slopes, by maximum likelihood.
 
-        ``covariates`` are columns of numbers with one value a patient. A warning names patients without a slope, a
-        covariate or a response; it is an error if predictors are collinear, or separate the responses.
+        Parameters
+        ----------
+        data : Dataset
+            As in `lines`.
+        covariates : sequence of str
+            Columns of numbers with one value a patient.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate`` and ``se``. A warning names patients without a slope, a covariate or a response.
+
+        Raises
+        ------
+        ValueError
+            Predictors that are collinear, or separate the responses.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> structure.two_stage(data)["estimate"].round(1).to_dict()
+        {'log_odds': -3.4, 'per_slope': 1.7}
         """
         return _logistic(*_complete(*self._stage(data, covariates)))
 
@@ -118,16 +173,40 @@ class TrajectoryPredictor(Curve):
         model : Model
             Of this class; it is fitted to the other folds, and forecasts a patient from the features alone.
         data : Dataset
+            As in `lines`.
         folds : int
             Patients are dealt out at random, those who responded and those who did not alike.
+        random_seed : int, optional
         covariates : sequence of str
-            Of the logistic regression, as in `two_stage`; ``**settings`` are those of `fit`.
+            Of the logistic regression, as in `two_stage`.
+        **settings
+            Those of `fit`.
 
         Returns
         -------
         DataFrame
             By patient with a response ``fold``, ``response``, ``two_stage`` and ``one_stage``; missing, with a warning,
             where a way has no answer.
+
+        Raises
+        ------
+        ValueError
+            A model of another class; more folds than patients of either response.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> nb.Model(structure).structure.cross_validated(nb.Model(structure), data, folds=9)
+        Traceback (most recent call last):
+            ...
+        ValueError: cross_validated: 9 folds must be 2 or more, and each needs both responses
         """
         if not isinstance(model.structure, TrajectoryPredictor):
             raise ValueError(f"cross_validated: takes a Model of TrajectoryPredictor; got {model.structure.label}")
@@ -152,9 +231,27 @@ class TrajectoryPredictor(Curve):
     def scores(table: pd.DataFrame) -> pd.DataFrame:
         """How good the probabilities in each column but ``fold`` and ``response`` are, by patients that have all.
 
-        ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean log-probability of y;
-        ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45, 562-565), and
-        missing where p separates the responses or is the same for all.
+        Parameters
+        ----------
+        table : DataFrame
+            From `cross_validated`.
+
+        Returns
+        -------
+        DataFrame
+            By column ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean
+            log-probability of
+            y; ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45,
+            562-565), and
+            missing where p separates the responses or is the same for all.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from model_zoo import TrajectoryPredictor
+        >>> table = pd.DataFrame({"fold": 0, "response": [0, 0, 1, 1], "one_stage": [0.2, 0.6, 0.4, 0.9]})
+        >>> TrajectoryPredictor.scores(table)[["auc", "brier"]].round(2).to_dict("index")
+        {'one_stage': {'auc': 0.75, 'brier': 0.19}}
         """
         table = table.dropna()
         return pd.DataFrame(

@@ -71,7 +71,26 @@ class TumourGrowth(System):
         return {"size": self.relative_rate(y.size, p) * y.size}
 
     def relative_rate(self, size: TensorVariable, p: Named) -> TensorVariable:
-        """Growth per day and size, of a tumour of this size."""
+        """Growth per day and size, of a tumour of this size.
+
+        Parameters
+        ----------
+        size : tensor
+            In the unit of ``y0``.
+        p : Named
+            The parameters.
+
+        Returns
+        -------
+        tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import TumourGrowth
+        >>> TumourGrowth("logistic").relative_rate(500.0, nb.Named(r=0.1, k=1000.0))
+        0.05
+        """
         if self.law == "exponential":
             return p.r
         if self.law == "logistic":

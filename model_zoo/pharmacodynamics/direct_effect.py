@@ -110,7 +110,23 @@ class DirectEffect(Compartments):
         return self.baseline == "proportional"
 
     def tighter(self, factor: float) -> "DirectEffect":
-        """The same with tolerances that are smaller by a factor."""
+        """The same with tolerances that are smaller by a factor.
+
+        Parameters
+        ----------
+        factor : float
+            Below 1.
+
+        Returns
+        -------
+        DirectEffect
+
+        Examples
+        --------
+        >>> from model_zoo import DirectEffect, MichaelisMenten
+        >>> DirectEffect(MichaelisMenten(rtol=1e-4)).tighter(0.5).kinetics.rtol
+        0.0002
+        """
         return replace(self, kinetics=self.kinetics.tighter(factor))
 
     def amounts(self, p, x, read):

@@ -51,7 +51,23 @@ class DoseResponseNested(Curve):
     def auc(self, p: Mapping, low: float, high: float) -> Any:
         """Mean viability over the logarithm of doses from ``low`` to ``high``.
 
-        ``p`` holds the parameters by name: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            The parameters by name: numbers, arrays, or variables for every draw and unit.
+        low, high : float
+            Doses.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import DoseResponseNested
+        >>> p = {"top": 1.0, "bottom": 0.2, "ec50": 1.0, "hill": 1.5}
+        >>> round(float(DoseResponseNested().auc(p, 0.01, 100.0)), 2)
+        0.6
         """
         top, bottom, ec50, hill = (p[name] for name in ("top", "bottom", "ec50", "hill"))
         # log(1 + (d / ec50)^hill) at both ends, which may be far beyond the range of exp
