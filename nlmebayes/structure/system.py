@@ -56,6 +56,8 @@ class System(Compartments):
     min_steps : int
         Least number of steps between two records or doses.
 
+    Notes
+    -----
     Where a slope jumps or bends (a comparison, ``pt.switch``, ``maximum``, ``minimum``, ``abs``, ``sign``, ``clip``,
     ``floor``, ``ceil`` or ``%`` of the time or of a state), a step ends, and gradients hold through it, unless
     `seamless` says that it does not. ``breaks``, times or a method of ``p`` that gives them, end steps too: for what is
