@@ -23,6 +23,22 @@ def published(name: Text, **changes):
 
     ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
 
+    Parameters
+    ----------
+    name : str
+        As `published_names` gives it.
+    **changes
+        Replace arguments of `population`, e.g. ``sigma=`` for another assay.
+
+    Returns
+    -------
+    DataTree
+
+    Raises
+    ------
+    ModelError
+        Unknown name; lists those that exist. What `population` refuses.
+
     Examples
     --------
     >>> import json, nlmebayes as nb
@@ -36,7 +52,18 @@ def published(name: Text, **changes):
 
 @checked
 def published_names():
-    """Names of the published models that come with the library."""
+    """Names of the published models that come with the library.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> "vancomycin_goti_2018" in nb.published_names()
+    True
+    """
     return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
 
 
