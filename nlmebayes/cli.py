@@ -58,6 +58,7 @@ Accept = _data(list[str], "NONMEM's ACCEPT=: conditions, of which one suffices; 
 Missing = _data(list[float], "Number that stands for a missing value, such as -99; repeat it.")
 Encoding = _data(str, "Of the file, such as cp1252. By default utf-8.")
 Decimal = _data(str, "Sign before decimals, . or , where the file does not tell.")
+Dates = _data(str, "dmy or mdy: order in dates that end in the year, where they do not tell.")
 Seed = _sampling(int, "Random seed. By default 1.")
 
 
@@ -139,6 +140,7 @@ def check_data(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
     with _errors():
@@ -185,6 +187,7 @@ def fit(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
     method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
@@ -266,6 +269,7 @@ def predict(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
     with _errors():
@@ -327,6 +331,7 @@ def forecast(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
