@@ -30,12 +30,12 @@ def read_json(text, what):
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{what} is damaged: it is no JSON ({error})") from error
-    if _depth(value) > DEEPEST:
+    if depth(value) > DEEPEST:
         raise FileError(f"{what} is damaged: it is more than {DEEPEST} tables deep")
     return value
 
 
-def _depth(value):
+def depth(value):
     """How many lists and tables stand inside one another."""
     depth, layer = 0, [value]
     while layer := [x for x in layer if isinstance(x, dict | list)]:
