@@ -18,7 +18,7 @@ KEPT = ("seed", "population")  # of a case, which no field shows
 ANSWER, OPEN, PASTE, MODELS, ROW = "answer", "open", "paste", "models", "row-"  # what buttons ask for
 NOBODY = {
     "models": ["vancomycin_goti_2018"],
-    "patient": {"age": "60", "sex": "male", "weight": "70 kg", "height": "175 cm", "creatinine": "1 mg/dL", "dial": "0"},
+    "patient": {"age": "60", "sex": "male", "weight": "70", "height": "175", "creatinine": "1 mg/dL", "dial": "0"},
     "doses": [{"time": "0", "amount": "1000", "duration": "1"}],
     "samples": [{"time": "11.5", "value": "12"}],
     "targets": ["auc24 400-600"],

@@ -4,8 +4,8 @@ Sites that are open in the same browser can send requests to this machine. What 
 
 - the `Host` must be a name of this server, so that no other name can be made to point here (DNS rebinding);
 - what changes anything must come from a page of this server, by `Origin` and `Sec-Fetch-Site`;
-- everything needs a cookie that no script can read and that no other site sends (`HttpOnly`, `SameSite=Strict`), which is
-  given for the random token in the address, or for the password;
+- everything needs a cookie that no script can read and that no other site sends (`HttpOnly`, `SameSite=Strict`), which
+  is given for the random token in the address, or for the password;
 - no other origin is allowed to read an answer (there are no CORS headers), to frame it, or to keep it.
 """
 
@@ -20,12 +20,16 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 SHORTEST = 12  # letters of a password
 PAUSE = 1.0  # seconds between two wrong passwords, whoever sends them
 ENTRY = "/enter"  # where a password is asked for
 OPEN = (ENTRY, "/static/")  # what is shown to anybody: no patient is there
+WELCOME = (  # a page of this server leads on, for the cookie is not sent where another site led here
+    '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
+    '<title>At the bedside</title><p><a href="/">At the bedside</a></p></html>'
+)
 SAFE = ("GET", "HEAD")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
@@ -136,7 +140,7 @@ class Gate:
         if self.keys.password is not None:
             return RedirectResponse(ENTRY, status_code=303)
         if request.method in SAFE and same(request.query_params.get("token", ""), self.keys.token):
-            return self.keys.given(RedirectResponse("/", status_code=303))
+            return self.keys.given(HTMLResponse(WELCOME))
         return PlainTextResponse(
             "Open the whole address that nlmebayes bedside printed, with its token.", status_code=403
         )

@@ -7,8 +7,9 @@ from nlmebayes.physiology import EQUATIONS
 from nlmebayes.reporting.document import INTENDED
 
 PATIENT = (
-    form.Column("age", "Age", "62 years"), form.Column("sex", "Sex"), form.Column("weight", "Weight", "70 kg or 154 lb"),
-    form.Column("height", "Height", "175 cm"), form.Column("creatinine", "Serum creatinine", "88 umol/L or 1.0 mg/dL"),
+    form.Column("age", "Age", "62 years"), form.Column("sex", "Sex"),
+    form.Column("weight", "Weight", "70 kg or 154 lb"), form.Column("height", "Height", "175 cm"),
+    form.Column("creatinine", "Serum creatinine", "88 umol/L or 1.0 mg/dL"),
 )  # fmt: skip
 TABLES = {
     "doses": ("Doses given", "dose"), "samples": ("Samples", "sample"),
