@@ -79,6 +79,7 @@ def test_another_site_reads_nothing(page, site):
 
 
 def test_every_answer_is_sealed(stranger, page, own):
+    assert page.get("/").status_code == 200 and "no medical device" in page.get("/").text
     refused = stranger.get("/"), stranger.get("/", headers={"host": "evil.example"})
     for answer in (page.get("/"), page.get("/nothing"), page.get("/static/bedside.css"), *refused):
         assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -99,7 +99,7 @@ def _opened(said, tables):
 
 def _joined(tables, text):
     """The tables with the rows of a pasted chart in the place of those that were entered."""
-    found = pasted.rows(text, tuple(needed(tables.get("models", ()))))
+    found = pasted.rows(text, tuple(needed(tables.get("models", ()), tables.get("population", {}))))
     patient = tables.get("patient", {}) | found.pop("patient")
     return tables | {name: rows for name, rows in found.items() if rows} | {"patient": patient}
 

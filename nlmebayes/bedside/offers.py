@@ -4,10 +4,8 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 
+from nlmebayes.cases.covariates import DERIVED
 from nlmebayes.populations import library
-
-ENTERED = {"wt": "weight", "ht": "height", "age": "age"}  # columns that a field of every patient fills
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -20,8 +18,6 @@ class Offer:
     citation: str
     doi: str
     needs: dict
-    units: dict
-    occasions: bool
 
     @property
     def drug(self):
@@ -33,12 +29,6 @@ class Offer:
         """Whom the model is for, which the title goes on with."""
         return self.title.partition(",")[2].strip()
 
-    @property
-    def concentration(self):
-        """The unit of the concentrations."""
-        return self.units.get("conc", "")
-
-
 @cache
 def offers():
     """An `Offer` for every published model, by name."""
@@ -47,9 +37,13 @@ def offers():
 
 def _offer(entry):
     said = tomllib.loads((library.HOME / f"{entry.name}.toml").read_text(encoding="utf-8"))
+    return Offer(**entry._asdict(), needs=_needs(said))
+
+
+def _needs(said):
+    """The covariates of a model's table, with their units."""
     units = said.get("units", {})
-    needs = {column: units.get(column, "") for column in said.get("reference", {})}
-    return Offer(**entry._asdict(), needs=needs, units=units, occasions="occ" in said.get("levels", ()))
+    return {column: units.get(column, "") for column in said.get("reference", {})}
 
 
 def drugs():
@@ -60,9 +54,19 @@ def drugs():
     return dict(sorted(found.items()))
 
 
-def needed(models):
-    """Covariates that the models read and no field of every patient fills, with their units."""
+def needed(models, stated=()):
+    """Covariates that the models read and that do not follow from what is asked of every patient, with their units.
+
+    Parameters
+    ----------
+    models : sequence of str
+    stated : dict of str, optional
+        Models that a case states itself, as tables.
+    """
     found = {}
     for name in models:
-        found |= offers()[name].needs if name in offers() else {}
-    return {column: unit for column, unit in found.items() if column not in ENTERED}
+        if name in offers():
+            found |= offers()[name].needs
+        elif name in stated:
+            found |= _needs(stated[name])
+    return {column: unit for column, unit in found.items() if column not in DERIVED}

@@ -77,7 +77,7 @@ class Bedside:
 
     async def start(self, request):
         """An empty page."""
-        return page("page.html.j2", view.of(consultation.empty()))
+        return page("page.html.j2", view.of(consultation.Sheet()))
 
     async def entered(self, request):
         """What was entered becomes a sheet, with its answer where one is asked for."""

@@ -45,7 +45,7 @@ class Service:
     def server(self):
         """The server; no address is written down."""
         settings = uvicorn.Config(
-            self.bedside.app(self.warm), log_level="error", access_log=False, server_header=False, date_header=False,
+            self.bedside.app(self.warm), log_level="critical", access_log=False, server_header=False, date_header=False,
             limit_concurrency=AT_ONCE, proxy_headers=False, ws="none",
         )  # fmt: skip
         return uvicorn.Server(settings)

@@ -57,9 +57,10 @@ class Rows:
 def of(sheet, name=""):
     """The content of the page."""
     fields = _Fields(sheet)
-    models = sheet.tables.get("models", [])
+    models = list(sheet.tables.get("models", []))
     return {
         "sheet": sheet, "name": name, "intended": INTENDED, "drugs": offers.drugs(), "chosen": models,
+        "stated": [model for model in models if model not in offers.offers()],
         "patient": fields.patient(models), "tables": {key: fields.table(key, models) for key in TABLES},
         "single": fields.single(), "targets": fields.targets(), "problems": fields.listed(), "fields": fields,
         "examples": EXAMPLES,
@@ -82,10 +83,14 @@ class _Fields:
         """Problems of a field."""
         return tuple(self.problems.get(name, ()))
 
+    def needed(self, models):
+        """Covariates that have fields, with their units."""
+        return offers.needed(models, self.sheet.tables.get("population", {}))
+
     def patient(self, models):
         said = self.sheet.tables.get("patient", {})
         own = [(c.key, c.head, c.example) for c in PATIENT]
-        more = {**offers.needed(models), **{key: "" for key in said if key not in {c.key for c in PATIENT}}}
+        more = dict.fromkeys((key for key in said if key not in {c.key for c in PATIENT}), "") | self.needed(models)
         own += [(key, WORDS.get(key, key), unit) for key, unit in more.items()]
         sexes = ("", "female", "male")
         return [
@@ -96,7 +101,7 @@ class _Fields:
     def table(self, name, models):
         title, one = TABLES[name]
         said = form.padded(self.sheet.tables.get(name, []), name, self.sheet.more.get(name, 0))
-        columns = form.columns(name, said, offers.needed(models))
+        columns = form.columns(name, said, self.needed(models))
         rows = tuple(
             tuple(self.one(f"{name}.{i}.{c.key}", c.head, row.get(c.key), c.example if i == 0 else "") for c in columns)
             for i, row in enumerate(said)
