@@ -7,6 +7,7 @@ from functools import cache
 from nlmebayes.cases.covariates import DERIVED
 from nlmebayes.populations import library
 
+
 @dataclass(frozen=True)
 class Offer:
     """A published model: what it is called, for which drug and patients, and the covariates that it reads, by unit."""
@@ -28,6 +29,7 @@ class Offer:
     def patients(self):
         """Whom the model is for, which the title goes on with."""
         return self.title.partition(",")[2].strip()
+
 
 @cache
 def offers():
