@@ -8,7 +8,7 @@ import typer
 
 import nlmebayes as nb
 from nlmebayes import app as jobs
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 app = typer.Typer(
     add_completion=False,

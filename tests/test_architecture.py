@@ -19,7 +19,7 @@ PACKAGE = ROOT / "nlmebayes"
 ROOMS = (
     "cli", "app", "bedside", "cases", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries",
     "populations", "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver",
-    "data", "parameter", "physiology", "files", "runtime", "arguments", "errors",
+    "data", "parameter", "physiology", "files", "runtime", "words", "arguments", "errors",
 )  # fmt: skip
 MOST_AT_THE_TOP = 6
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from nlmebayes.files.errors import FileError
 
 LONGEST = 50_000_000  # characters; the labels of a million subjects take 20 million
@@ -42,3 +44,14 @@ def depth(value):
         depth += 1
         layer = [inner for x in layer for inner in (x.values() if isinstance(x, dict) else x)]
     return depth
+
+
+def finite(value):
+    """Plain values that JSON takes: it has no infinity and no missing number, which become null."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
