@@ -347,6 +347,20 @@ def forecast(
 
 
 @app.command()
+def bedside(
+    port: Annotated[int, typer.Option(help="By default a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines need --password.")] = "127.0.0.1",
+    password: Annotated[
+        str | None, typer.Option(help="That the page asks for.", envvar="NLMEBAYES_PASSWORD", show_envvar=True)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+):
+    """Serve a page for one patient to the browser of this machine: chart, course, doses, next sample."""
+    with _errors():
+        jobs.bedside.run(typer.echo, host=host, port=port, password=password, browser=browser)
+
+
+@app.command()
 def design(
     model: Annotated[
         Path,

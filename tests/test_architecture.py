@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a room imports from rooms below it only.
 ROOMS = (
-    "cli", "app", "cases", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries",
+    "cli", "app", "bedside", "cases", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries",
     "populations", "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver",
     "data", "parameter", "physiology", "files", "runtime", "words", "arguments", "errors",
 )  # fmt: skip
