@@ -4,6 +4,7 @@ import warnings
 from contextlib import contextmanager
 from datetime import date
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -34,7 +35,7 @@ def report(
     tree: Tree, path: File, *, others: dict[Text, Tree] | Comparison | None = None, diagnosis: Diagnosis | None = None,
     regimens: Frame | None = None, samples: Frame | None = None, warned: list[Text] = (), title: Text | None = None,
     date: Text | None = None, ci_prob: Share = 0.9, force: Switch = True, model: Model | None = None,
-):  # fmt: skip
+) -> Path:  # fmt: skip
     """Write a report of a fit, or of a forecast, as one HTML file that loads nothing and prints to A4.
 
     Of a fit: data, model in mathematical notation, priors, diagnosis with its findings first, parameters, goodness of
