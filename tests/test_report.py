@@ -120,7 +120,8 @@ def test_without_the_extra_a_word_file_is_refused(tmp_path, monkeypatch):
 def test_data_are_summed_up_and_hashed(folder):
     data = training_dataset(calls.tree())
     row = pd.read_csv(folder / "data_outcomes.csv").iloc[0]
-    assert row[["Records", "Subjects (id)", "Beyond a limit"]].tolist() == [4, 2, 0]
+    assert row[["records", "subjects", "below", "above"]].tolist() == [4, 2, 0, 0]
+    assert data.summary().outcomes["median"].item() == row["median"]
     told = pd.read_csv(folder / "data_hashes.csv").set_index("Frame")["SHA-256"]
     own = hashlib.sha256(data.observations.to_csv(index=False).encode()).hexdigest()
     assert told["observations"] == own
