@@ -227,14 +227,17 @@ def compare(
 @app.command()
 def report(
     fit: Annotated[Path, typer.Argument(help="Folder of `nlmebayes fit` or `nlmebayes forecast`, or a NetCDF file.")],
-    out: Annotated[Path, typer.Option(help="HTML file, or a folder, which gets every table too.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="HTML file, a folder, which gets every table too, or .docx.")] = Path(
+        "report"
+    ),
     compare: _option(list[Path], "Another fit of the same data to compare it with; repeat it.") = None,
     title: _option(str, "What stands on top.") = None,
+    word: Annotated[bool, typer.Option("--word", help="The tables as a Word document too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ):
     """Write a fit or a forecast as one HTML file that loads nothing and prints to A4."""
     with _errors():
-        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, force=force)
+        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, word=word, force=force)
 
 
 @app.command()

@@ -58,6 +58,7 @@ class Residual(ABC):
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
     probability = False  # whether ``f`` is one, which must lie between 0 and 1
+    categories = None  # how many, of ordered ones, whose `probabilities` (..., category) follow from ``f``
     spread = ""  # SD of a normal law in LaTeX, ``{f}`` the prediction; empty of another law
     freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
