@@ -44,6 +44,9 @@ _HOME = {
     "outcomes.families": ("Bernoulli", "Beta", "Binomial", "Gamma", "OrderedLogistic"),
     "files.errors": ("FileError",),
     "files.trees": ("load", "save"),
+    "cases.case": ("Case",),
+    "cases.file": ("read_case", "write_case"),
+    "cases.answers": ("answer",),
     "formula": ("FormulaError",),
     "formula.curves": ("FormulaCurve", "FunctionCurve", "curve"),
     "outcomes.hazards": ("TimeToEvent",),
@@ -87,7 +90,7 @@ _HOME = {
     "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-_ROOMS = {"datasets": "data.bundled", "plot": "plot"}
+_ROOMS = {"datasets": "data.bundled", "physiology": "physiology", "plot": "plot"}
 __version__ = "0.1.0"
 __all__ = sorted([*_MODULE, *_ROOMS])
 

@@ -8,7 +8,7 @@ import typer
 
 import nlmebayes as nb
 from nlmebayes import app as jobs
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 app = typer.Typer(
     add_completion=False,
@@ -58,6 +58,7 @@ Accept = _data(list[str], "NONMEM's ACCEPT=: conditions, of which one suffices; 
 Missing = _data(list[float], "Number that stands for a missing value, such as -99; repeat it.")
 Encoding = _data(str, "Of the file, such as cp1252. By default utf-8.")
 Decimal = _data(str, "Sign before decimals, . or , where the file does not tell.")
+Dates = _data(str, "dmy or mdy: order in dates that end in the year, where they do not tell.")
 Seed = _sampling(int, "Random seed. By default 1.")
 
 
@@ -139,6 +140,7 @@ def check_data(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
     with _errors():
@@ -185,6 +187,7 @@ def fit(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
     method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
@@ -266,6 +269,7 @@ def predict(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
     with _errors():
@@ -327,6 +331,7 @@ def forecast(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
@@ -339,6 +344,20 @@ def forecast(
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
             then=then or (), time_sd=time_sd, impute=bool(impute), report=report,
         )  # fmt: skip
+
+
+@app.command()
+def bedside(
+    port: Annotated[int, typer.Option(help="By default a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines need --password.")] = "127.0.0.1",
+    password: Annotated[
+        str | None, typer.Option(help="That the page asks for.", envvar="NLMEBAYES_PASSWORD", show_envvar=True)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+):
+    """Serve a page for one patient to the browser of this machine: chart, course, doses, next sample."""
+    with _errors():
+        jobs.bedside.run(typer.echo, host=host, port=port, password=password, browser=browser)
 
 
 @app.command()

@@ -2,7 +2,10 @@
 
 import importlib
 
-_JOBS = ("arguments", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement", "zoo")
+_JOBS = (
+    "arguments", "bedside", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement",
+    "zoo",
+)  # fmt: skip
 
 
 def __getattr__(name):

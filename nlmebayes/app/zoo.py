@@ -5,8 +5,8 @@ import re
 from dataclasses import fields
 from typing import Literal, get_args, get_origin
 
-from nlmebayes.app.words import chosen
 from nlmebayes.evaluation import nouns
+from nlmebayes.words import chosen
 
 
 def classes():

@@ -127,6 +127,17 @@ def check(tree: Tree, *, model: Model | None = None) -> Diagnosis:
     ------
     ModelError
         The tree was made with another model, or has no posterior.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> found = nb.check(tree)
+    >>> found.ok
+    False
+    >>> print(found.findings[0].split(":")[0])
+    maximum likelihood, -2 log L 327.33
     """
     known = whole = fitted(tree, model)
     model, design = known.model, known.training

@@ -74,6 +74,11 @@ def to_frame(
         Units stand in a column ``unit`` where rows are of different quantities, and in ``frame.attrs["units"]``, by
         column or quantity, as far as the model and the data say them.
 
+    Raises
+    ------
+    ModelError
+        An unknown ``what``; data beside what is of the population.
+
     Examples
     --------
     >>> import nlmebayes as nb
@@ -100,6 +105,14 @@ def write_table(frame: Frame, path: File, *, force: Switch = True):
 
     Numbers are written so that they read back the same. Parquet keeps ``frame.attrs``, with the units; a text does not.
 
+    Parameters
+    ----------
+    frame : DataFrame
+    path : path
+        Ends in ``.csv``, ``.tsv`` or ``.parquet``.
+    force : bool
+        Whether a file of that name is replaced.
+
     Raises
     ------
     FileError
@@ -108,7 +121,14 @@ def write_table(frame: Frame, path: File, *, force: Switch = True):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.parquet")  # doctest: +SKIP
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.csv")
+    >>> import pandas as pd
+    >>> pd.read_csv("etas.csv")[["level", "group", "effect"]].head(2)
+       level group effect
+    0  Batch     A     mu
+    1  Batch     B     mu
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:

@@ -22,13 +22,33 @@ __all__ = ["describe", "names", "table", *_CATALOGUE]
 
 @checked
 def names():
-    """Names of the datasets, in the order of the catalogue."""
+    """Names of the datasets, in the order of the catalogue.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.datasets.names()[:3]
+    ('theophylline', 'indometh', 'phenobarbital')
+    """
     return tuple(_CATALOGUE)
 
 
 @checked
 def table(name: Text):
     """The table of a dataset as its source has it: a new DataFrame with the source's column names.
+
+    Parameters
+    ----------
+    name : str
+        As `names` gives it.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -37,8 +57,8 @@ def table(name: Text):
 
     Examples
     --------
-    >>> from nlmebayes.data import bundled
-    >>> bundled.table("orange").columns.tolist()
+    >>> import nlmebayes as nb
+    >>> nb.datasets.table("orange").columns.tolist()
     ['Tree', 'age', 'circumference']
     """
     with (_HOME / "tables" / _entry(name)["file"]).open(encoding="utf-8") as file:
@@ -47,7 +67,29 @@ def table(name: Text):
 
 @checked
 def describe(name: Text):
-    """What was measured on whom, every column with its unit, what to beware of, and the source to cite."""
+    """What was measured on whom, every column with its unit, what to beware of, and the source to cite.
+
+    Parameters
+    ----------
+    name : str
+        As `names` gives it.
+
+    Returns
+    -------
+    str
+        With the sections of a docstring.
+
+    Raises
+    ------
+    DataError
+        Unknown name; lists those that exist.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.datasets.describe("orange").splitlines()[0])
+    Trunk circumference of five orange trees at seven ages.
+    """
     entry = _entry(name)
     rename = entry.get("rename", {})
     lines = [entry["title"], "", "Columns", "-------"]

@@ -71,6 +71,11 @@ class Arm:
     name : str, optional
         Label in the column ``arm`` of the planned data; by default the number of the arm.
 
+    Raises
+    ------
+    ModelError
+        A word that no dose has; windows and occasions out of order; lists of other lengths; a column that is stated twice.
+
     Examples
     --------
     >>> import nlmebayes as nb
@@ -172,28 +177,105 @@ class Arm:
         return windows or any(isinstance(x, dict) for x in (self.covariates or {}).values())
 
     def limits(self, word):
-        """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes."""
+        """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes.
+
+        Parameters
+        ----------
+        word : {"lloq", "uloq"}
+
+        Returns
+        -------
+        dict of outcome -> float
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2], lloq=0.1).limits("lloq")
+        {'': 0.1}
+        """
         said = getattr(self, word)
         return said if isinstance(said, dict) else {} if said is None else {"": said}
 
     def but(self, **changes):
-        """The same with other parts: ``arm.but(times=[1, 2])``."""
+        """The same with other parts: ``arm.but(times=[1, 2])``.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Arm` by name.
+
+        Returns
+        -------
+        Arm
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2, 8]).but(n=40).n
+        40
+        """
         return replace(self, **changes)
 
     def stated(self):
-        """What is said, by the names of the parameters."""
+        """What is said, by the names of the parameters.
+
+        Returns
+        -------
+        dict
+            Without what is not said, and without the name.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2], name="high").stated()
+        {'n': 20, 'times': (1.0, 2.0)}
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None and name != "name"}
 
     def drawn(self, rng):
-        """Times of one subject by outcome, windows drawn."""
+        """Times of one subject by outcome, windows drawn.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        dict of outcome -> tuple of float
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> times = nb.Arm(20, [1, (6, 9)]).drawn(np.random.default_rng(1))[""]
+        >>> times[0], 6 < times[1] < 9
+        (1.0, True)
+        """
         return {
             name: tuple(float(rng.uniform(*t)) if isinstance(t, tuple) else t for t in times)
             for name, times in self.by_outcome.items()
         }
 
     def dealt(self, n, rng):
-        """Covariates of n subjects, a dict each."""
+        """Covariates of n subjects, a dict each.
+
+        Parameters
+        ----------
+        n : int
+            Number of subjects.
+        rng : numpy.random.Generator
+            Of covariates that are drawn.
+
+        Returns
+        -------
+        list of dict
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Arm(20, [1], covariates={"sex": ["f", "m"], "wt": 70}).dealt(3, np.random.default_rng(1))
+        [{'sex': 'f', 'wt': 70.0}, {'sex': 'm', 'wt': 70.0}, {'sex': 'f', 'wt': 70.0}]
+        """
         said = self.covariates or {}
         law = imputation.stated({name: x for name, x in said.items() if isinstance(x, dict)})
         drawn = law.drawn(n, rng) if law.size else {}

@@ -27,6 +27,11 @@ class Design:
     arms : list of Arm
         Those without a name are numbered.
 
+    Raises
+    ------
+    ModelError
+        No arms, or two of one name.
+
     Examples
     --------
     >>> import nlmebayes as nb
@@ -52,7 +57,29 @@ class Design:
     @classmethod
     @checked
     def from_dataset(cls, data: Data):
-        """The design of a dataset: subjects with the same records and doses are an arm, their covariates lists."""
+        """The design of a dataset: subjects with the same records and doses are an arm, their covariates lists.
+
+        Parameters
+        ----------
+        data : Dataset
+            Its measurements are not read.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        ModelError
+            What no `Arm` can say.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> design = nb.Design.from_dataset(nb.datasets.indometh())
+        >>> design.subjects, design.records
+        (6, 66)
+        """
         return cls(arms_of(data))
 
     @classmethod
@@ -60,10 +87,25 @@ class Design:
     def from_toml(cls, path: File):
         """Read what `to_toml` writes: a table for each arm, ``[arm.placebo]``, the arguments of `Arm` its keys.
 
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Design
+
         Raises
         ------
         ModelError
             Names the file, the arm and the key.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2, 8])]).to_toml("design.toml")
+        >>> nb.Design.from_toml("design.toml").subjects
+        20
         """
         try:
             said = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -79,12 +121,55 @@ class Design:
 
     @checked
     def to_toml(self, path: File):
-        """Write the design to a file that `from_toml` reads and people can edit."""
+        """Write the design to a file that `from_toml` reads and people can edit.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        ModelError
+            What is no path.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2, 8])]).to_toml("design.toml")
+        >>> from pathlib import Path
+        >>> print(Path("design.toml").read_text().strip())
+        [arm.1]
+        n = 20
+        times = [1.0, 2.0, 8.0]
+        """
         path.write_text(toml.written({ARM: {arm.name: arm.stated() for arm in self.arms}}), encoding="utf-8")
 
     @checked
     def but(self, **changes):
-        """The same with other arguments of `Arm` in every arm: ``design.but(times=[1, 2, 8])``."""
+        """The same with other arguments of `Arm` in every arm: ``design.but(times=[1, 2, 8])``.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Arm` by name.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        ModelError
+            As `Arm`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2]), nb.Arm(10, [4])]).but(times=[1, 2, 8]).records
+        90
+        """
         return Design([arm.but(**changes) for arm in self.arms])
 
     @property
@@ -123,6 +208,20 @@ class Design:
         ------
         ModelError, DataError
             The model has levels that the arms do not state, or they state outcomes that it does not have.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> data = design.dataset(tree)
+        >>> data.observations[["id", "time", "arm"]].head(3)
+          id  time arm
+        0  1   1.0   1
+        1  1   6.0   1
+        2  1  24.0   1
         """
         return planned(self.arms, setting(of), np.random.default_rng(random_seed))
 
@@ -134,8 +233,30 @@ class Design:
         ----------
         data : Dataset
             From `dataset`.
-        **values : array
+        **values : array (record,)
             By outcome, in the order of its records.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            No such outcome, or another number of values.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> design = design.but(lloq=0.5)
+        >>> drawn = nb.predict(tree, design.dataset(tree), random_seed=1)["posterior_predictive"]["conc"]
+        >>> study = design.measured(design.dataset(tree), conc=drawn.to_numpy().ravel())
+        >>> bool(study.observations["upper"].notna().any())
+        True
         """
         return measured(self.arms, data, values)
 

@@ -23,10 +23,32 @@ COLUMNS = ["study", "quantity", *NUMBERS]
 class Studies:
     """What `simulate_studies` found.
 
-    ``estimates``: a row for each study and quantity: ``study, quantity, truth, value, se, lower, upper``, the bounds of
-    the stated interval of probability ``ci_prob``; without ``se`` where the estimate is at its boundary, an SD of 0.
-    ``ratios``: ``study, quantity, ratio, df`` of likelihood-ratio tests. ``failures``: study -> why. ``seconds``:
-    study -> time it took. ``subjects``: how many each study has.
+    Attributes
+    ----------
+    estimates : DataFrame
+        A row for each study and quantity: ``study, quantity, truth, value, se, lower, upper``, the bounds of the stated
+        interval; without ``se`` where the estimate is at its boundary, an SD of 0.
+    ratios : DataFrame
+        ``study, quantity, ratio, df`` of likelihood-ratio tests.
+    failures : dict
+        Study -> why it could not be fitted.
+    seconds : dict
+        Study -> time it took.
+    subjects : int
+        How many each study has.
+    ci_prob : float
+        Probability of the stated intervals.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+    >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+    >>> studies = nb.simulate_studies(tree, design, 4, progressbar=False)
+    >>> studies.n, float(studies.table.loc["mu", "truth"])
+    ((4, 4), 10.0)
     """
 
     estimates: pd.DataFrame
@@ -40,10 +62,28 @@ class Studies:
     def of(cls, entries, subjects, ci_prob):
         """Of what was found of each study of so many ``subjects``, dicts as a file holds them.
 
+        Parameters
+        ----------
+        entries : list of dict
+            One of each study.
+        subjects : int
+        ci_prob : float
+            As the attributes.
+
+        Returns
+        -------
+        Studies
+
         Raises
         ------
         FileError
             One is none.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Studies.of([{"study": 0, "failure": "no maximum", "seconds": 1.0}], subjects=30, ci_prob=0.9).reasons
+        {'no maximum': 1}
         """
         rows, ratios, failures = [pd.DataFrame(columns=COLUMNS)], [], {}
         for entry in entries:
@@ -114,10 +154,34 @@ class Studies:
         Monte Carlo error and the number of studies. An estimate without a standard error, at its boundary, is no
         rejection. The likelihood ratio is compared with chi-square, which is conservative for an SD of 0.
 
+        Parameters
+        ----------
+        quantity : str
+            As in `table`.
+        null : float
+            Its value under the null hypothesis.
+        alpha : float
+            Level of the test.
+
+        Returns
+        -------
+        DataFrame
+            ``test, power, power_mcse, n``.
+
         Raises
         ------
         ModelError
             There is no such quantity.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import LinearMixed
+        >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+        >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+        >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+        >>> nb.simulate_studies(tree, design, 4, progressbar=False).power("mu", null=5.0)["power"].item()
+        1.0
         """
         quantity = spelled(quantity, self.estimates["quantity"].unique(), "power")
         part = self.estimates[self.estimates["quantity"] == quantity]

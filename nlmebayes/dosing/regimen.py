@@ -49,6 +49,11 @@ class Regimen:
     steady : bool
         Whether the first dose finds the steady state of the regimen, in place of what the patient has had (SS=1).
 
+    Raises
+    ------
+    ModelError
+        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion longer than the interval.
+
     Examples
     --------
     >>> import nlmebayes as nb
@@ -92,6 +97,7 @@ class Regimen:
 
     @property
     def parts(self):
+        """The regimen itself, as the only part of a plan."""
         return (self,)
 
     @property
@@ -106,7 +112,23 @@ class Regimen:
         return self.worded()
 
     def worded(self, amount="", time=""):
-        """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``."""
+        """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``.
+
+        Parameters
+        ----------
+        amount, time : str
+            What follows the numbers.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Regimen(300, every=12, doses=6, duration=0.5).worded(" mg", " h")
+        '300 mg over 0.5 h every 12 h x 6'
+        """
         over = f" over {self.infusion:g}{time}" if self.infusion else ""
         often = f" every {self.every:g}{time} x {self.doses}" if self.doses > 1 else ""
         steady = f" every {self.every:g}{time} at steady state" if self.steady else often
@@ -117,6 +139,16 @@ class Regimen:
 @dataclass(frozen=True, init=False)
 class Plan:
     """Regimens one after the other: a loading dose, then maintenance.
+
+    Parameters
+    ----------
+    *parts : Regimen
+        In the order of their starts.
+
+    Raises
+    ------
+    ModelError
+        No parts; one that starts before the last dose of the one before it, or at a steady state.
 
     Examples
     --------
@@ -188,8 +220,8 @@ def regimens(
 
     Raises
     ------
-    ValueError
-        No regimen is possible.
+    ModelError
+        No regimen is possible; ``until`` without an interval or a start, or beside ``doses``.
 
     Examples
     --------
@@ -239,6 +271,25 @@ def doses_until(until, start, every):
 @checked
 def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False):
     """Amounts that can be given with at most so many tablets of these sizes, halved where that is allowed.
+
+    Parameters
+    ----------
+    *sizes : float
+        Of tablets.
+    most : int
+        So many tablets at most.
+    halves : bool
+        Whether tablets may be halved.
+
+    Returns
+    -------
+    list of float
+        In order, each once.
+
+    Raises
+    ------
+    ModelError
+        No size, or more than 100,000 amounts.
 
     Examples
     --------

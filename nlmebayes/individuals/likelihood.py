@@ -67,6 +67,15 @@ def log_likelihood(
     where they disagree are integrated by adaptive importance sampling from many places. Order constraints of a
     structure guide starts and sampling and are no part of the law here. (Pinheiro and Bates 1995, J. Comput. Graph.
     Stat. 4, 12-35.)
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> found = nb.log_likelihood(tree, at="mean")
+    >>> float(-2 * found["log_likelihood"]["marginal"].sum().round(2))
+    327.32
     """
     known = fitted(tree, model)
     data = known.data if data is None else known.completed(data)

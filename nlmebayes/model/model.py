@@ -60,6 +60,21 @@ class Model:
         Of all random effects, or by parameter, by level or by (parameter, level). The posterior is the same; the
         sampler finds it more or less easily. ``"auto"`` lets `fit` choose by what a pilot finds; `build` on its own
         then takes ``"noncentred"``.
+
+    Raises
+    ------
+    ModelError, FormulaError
+        Names that there are not, with those that there are; priors, links and values that the structure cannot have.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> nb.Model(OneCompartment(), "cl ~ 1 + log(wt/70) + (1|id)", residual=nb.Proportional(), fixed={"v": 30.0})
+    Model: OneCompartment()
+      cl ~ 1 + log(wt / 70) + (1|id)   [log link, L/h]
+      v ~ 0 + offset(log(30.0))   [log link, L, fixed]
+      residual: Proportional()
     """
 
     structure: Structure
@@ -151,10 +166,21 @@ class Model:
         **changes
             Arguments by name; ``formulas`` is a tuple.
 
+        Returns
+        -------
+        Model
+
         Raises
         ------
         ModelError, FormulaError
             As `Model`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax()).but(residual=nb.StudentT()).residual
+        StudentT()
         """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         if "formulas" not in changes:
@@ -170,14 +196,46 @@ class Model:
         return found
 
     def parametrisation_of(self, parameter, level):
-        """What is asked for the effects of a parameter at a level."""
+        """What is asked for the effects of a parameter at a level.
+
+        Parameters
+        ----------
+        parameter, level : str
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax(), parametrisation={"e0": "centred"}).parametrisation_of("e0", "id")
+        'centred'
+        """
         given = self.parametrisation
         if not isinstance(given, dict):
             return given
         return given.get((parameter, level)) or given.get(parameter) or given.get(level) or AUTO
 
     def residual_of(self, outcome):
-        """The residual of an outcome."""
+        """The residual of an outcome.
+
+        Parameters
+        ----------
+        outcome : str
+
+        Returns
+        -------
+        Residual
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax()).residual_of("effect")
+        Additive()
+        """
         if not isinstance(self.residual, dict):
             return self.residual
         if outcome not in self.residual:

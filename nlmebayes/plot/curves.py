@@ -1,7 +1,5 @@
 """A prediction over time or another input with its bands and the measurements: by subject, of a forecast, in a loop."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
@@ -206,7 +204,7 @@ def forecast(
     times = _span(data, x, held_out) if times is None else np.array(times)
     times = moments.through(known, data, times) if x == data.time else times
     grid = data.over(**{x: times})
-    after, earlier = prediction.predicted(known, grid, random_seed=0), replace(known, tree=_before(tree))
+    after, earlier = prediction.predicted(known, grid, random_seed=0), known.before()
     before = prediction.predicted(earlier, grid, random_seed=0)
     made = panels.sheet(1, size=(6.4, 4.2), ax=ax)
     (axis,) = made.axes
@@ -241,10 +239,3 @@ def _span(data, x, held_out):
     first, last = records.min(), 2 * records.max() - records.min()
     last = last if held_out is None else max(last, held_out.observations[x].max())
     return np.linspace(first, last, 2 * panels.GRID)
-
-
-def _before(tree):
-    """The forecast's prior in the place of its posterior."""
-    found = tree.copy()
-    found["posterior"] = tree["prior"].copy()
-    return found

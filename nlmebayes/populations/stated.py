@@ -46,6 +46,8 @@ def population(
     ----------
     model : Model or Structure
         Of a structure, formulas that are not given follow from the names in ``theta`` and ``omega``.
+    *formulas : str
+        Of a structure, as of `Model`.
     theta : dict of parameter -> number, or dict of term -> number
         A number, or the term ``"Intercept"``, is the typical value on the parameter's natural scale (L/h, not its
         logarithm). Other terms are coefficients on the link scale, ``{"cl": {"Intercept": 4.5, "log(crcl/120)": 0.8}}``
@@ -81,6 +83,10 @@ def population(
     uncertainty : dict of parameter -> RSE %, or dict of term -> RSE %
         Standard errors of theta in percent of the value; the tree then holds ``draws`` (1000) populations, normal on
         the link scale and independent. Otherwise one.
+    draws : int
+        Number of populations, where there is an uncertainty.
+    random_seed : int, optional
+        Of these.
 
     Returns
     -------
