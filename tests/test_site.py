@@ -1,4 +1,4 @@
-"""The site of the documentation: that it builds without a warning, that all is in it, and that its links lead somewhere."""
+"""The site of the documentation: it builds without a warning, all is in it, and its links lead somewhere."""
 
 import os
 import subprocess
@@ -63,6 +63,17 @@ def test_a_notebook_says_its_field_its_question_and_its_data(path):
     header = jupytext.read(path).metadata["gallery"]
     assert {"field", "question", "asks", "data"} <= set(header)
     assert header["asks"].endswith("?") and header["data"].startswith(("real: ", "simulated", "none yet"))
+
+
+INTERACTIVE = "from matplotlib.backends.backend_agg import *; import matplotlib; matplotlib.interactive(True)"
+DRAWS = "import matplotlib.pyplot as plt; from nlmebayes.plot.panels import sheet; sheet(1); print(plt.isinteractive())"
+
+
+def test_the_first_picture_leaves_a_backend_interactive_so_that_jupyter_shows_the_next_ones(tmp_path):
+    (tmp_path / "said.py").write_text(INTERACTIVE)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "MPLBACKEND": "module://said"}
+    found = subprocess.run([sys.executable, "-c", DRAWS], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "True\n"
 
 
 def test_no_link_within_the_site_is_dead(site):

@@ -1,4 +1,4 @@
-"""Docstrings as Sphinx reads them: what comes after `Source:` is a part of its own, and no parameter, and |x| is an absolute value."""
+"""Docstrings as Sphinx reads them: `Source:` begins a part of its own, and |x| is an absolute value."""
 
 import re
 

@@ -41,11 +41,11 @@ def page(notebook, cells, length):
     return nbformat.writes(cells)
 
 
-def thumbnail(picture):
+def thumbnail(picture, width=WIDTH):
     """A picture in base64, small, as JPEG."""
     small = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        image.thumbnail((WIDTH, WIDTH))
+        image.thumbnail((width, width))
         image.convert("RGB").save(small, "JPEG", quality=85)
     return small.getvalue()
 
@@ -57,7 +57,7 @@ def card(notebook, pictured):
 
 
 def grouped(found, key):
-    """(value of the header, its notebooks), the largest group last to be found first: by size, then by name."""
+    """(value of the header, its notebooks), by size, then by name."""
     groups = {value: list(group) for value, group in groupby(sorted(found, key=key), key=key)}
     return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 

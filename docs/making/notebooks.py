@@ -13,12 +13,14 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from making.files import CACHE, DOCS, kept
 from nlmebayes import __version__
 
 FOLDER = DOCS.parent / "notebooks"
 FULL = re.compile(r"settings = dict\(draws=1000, tune=1000, chains=4, random_seed=1\)")
+PRIVATE = Config({"KernelManager": {"transport": "ipc"}})  # no port of a kernel that others could reach
 SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)"
 
 
@@ -55,23 +57,41 @@ class Notebook:
         return CACHE / f"{self.name}-{key}.ipynb"
 
 
+START = Notebook(DOCS / "five_minutes.py")
+
+
 def found():
     """All notebooks, by name."""
     return [Notebook(path) for path in sorted(FOLDER.glob("*.py"))]
 
 
+def runnable():
+    """All that is run for the site: the first page and the gallery."""
+    return [START, *found()]
+
+
+def shown(output):
+    """Whether an output is a text, a result or a picture; bars of progress are left out."""
+    return (
+        output.get("name") == "stdout"
+        or output.output_type == "execute_result"
+        or "image/png" in output.get("data", {})
+    )
+
+
 def run(notebook, short):
-    """Run it, unless that was done; what it writes to its standard error (bars of progress) is left out."""
+    """Run it, unless that was done."""
     file = notebook.run_file(short)
     if file.exists():
         return
     executed = notebook.plain(short)
-    NotebookClient(executed, timeout=None, kernel_name="python3", resources={"metadata": {"path": FOLDER}}).execute()
+    NotebookClient(
+        executed, config=PRIVATE, timeout=None, startup_timeout=600, resources={"metadata": {"path": FOLDER}}
+    ).execute()
     for cell in executed.cells:
-        cell.metadata.pop("execution", None)
-        cell["outputs"] = [output for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
-        if cell.cell_type != "code":
-            del cell["outputs"]
+        if cell.cell_type == "code":
+            cell.metadata.pop("execution", None)
+            cell.outputs = [output for output in cell.outputs if shown(output)]
     kept(file, nbformat.writes(executed).encode())
 
 

@@ -77,7 +77,8 @@ def effects(
         one, in groups that are named at those of the group.
     others : {"typical", "observed"}
         Whether covariates that are not stated stand there, or are those of everybody in the training data in turn (of
-        each record where they change), over which the prediction is averaged: standardisation, marginaleffects' ``avg_``.
+        each record where they change), over which the prediction is averaged: standardisation, the ``avg_`` of
+        marginaleffects.
     data : Dataset, optional
         The doses and events of its first subject are everybody's; by default those of the training data.
     points : int
