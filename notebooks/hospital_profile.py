@@ -153,7 +153,9 @@ axis.axvline(1, color="grey", linewidth=0.8)
 axis.hlines(place, worse["eti_lb"], worse["eti_ub"])
 axis.plot(worse["odds"], place, "o")
 axis.set_yticks(place, worse.index)
-label = axis.set(xlabel="odds of a new case, by those of the average herd (90 % interval)", xscale="log")
+axis.set(xlabel="odds of a new case, by the average herd's", xscale="log")
+axis.set_xticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
+axis.minorticks_off()
 
 # %% [markdown]
 # ## Forecast
