@@ -2,7 +2,20 @@
 
 import importlib
 
-_JOBS = ("arguments", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement", "zoo")
+_JOBS = (
+    "arguments",
+    "case",
+    "compare",
+    "demo",
+    "design",
+    "fit",
+    "forecast",
+    "models",
+    "predict",
+    "report",
+    "statement",
+    "zoo",
+)
 
 
 def __getattr__(name):
