@@ -72,7 +72,8 @@ def _regimens(found, said):
         yield f"  next dose {row['change']}: {row['target']} with probability {row['p_in']:.2f}"
     first = found.samples.iloc[0]
     when = found.entry.times.worded(first["time"])
-    yield (f"Next sample, to know {found.sampled} better: at {when}, its SD falls by {first['reduction']:.0f} %")  # fmt: skip
+    falls = f"its SD falls by {first['reduction']:.0f} %"
+    yield f"Next sample, to know {found.sampled} better: at {when}, {falls}"
 
 
 def _doubts(said):
