@@ -3,7 +3,7 @@
 from nlmebayes.runtime.imports import imported
 
 _JOBS = (
-    "arguments", "bedside", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement",
+    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement",
     "zoo",
 )  # fmt: skip
 
