@@ -281,10 +281,13 @@ def forecast(
     model: Annotated[
         Path,
         typer.Argument(
-            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as TOML; "
+            "or a case file, which says all."
         ),
     ],
-    data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV file of one patient, read as the data of the population were.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="A page as one HTML file.")] = True,
@@ -330,6 +333,10 @@ def forecast(
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
+        if data is None:
+            jobs.case.alone(ctx)
+            jobs.case.run(model, out, typer.echo, force=force, report=report)
+            return
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
             "steady": steady, "state": state, "salt": salt, "step": step,

@@ -3,8 +3,8 @@
 import importlib
 
 _JOBS = (
-    "arguments", "bedside", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement",
-    "zoo",
+    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report",
+    "statement", "zoo",
 )  # fmt: skip
 
 
