@@ -83,6 +83,10 @@ class _Fields:
         """Problems of a field."""
         return tuple(self.problems.get(name, ()))
 
+    def of_models(self):
+        """Problems of the choice of models."""
+        return tuple(p for p in self.sheet.problems if p.field.partition(".")[0] == "models")
+
     def needed(self, models):
         """Covariates that have fields, with their units."""
         return offers.needed(models, self.sheet.tables.get("population", {}))
@@ -128,8 +132,15 @@ class _Fields:
             "next_sample": self.one(
                 "next_sample", "Candidate times of the next sample", said.get("next_sample"), "empty: some are tried"
             ),
+            "late": self.one("late", "A dose is late by", said.get("late"), "empty: a quarter of the interval"),
         }  # fmt: skip
 
     def listed(self):
         """Every problem, with the element that it is beside."""
-        return [(problem, problem.field.replace(".", "-")) for problem in self.sheet.problems]
+        return [(problem, self.place(problem.field)) for problem in self.sheet.problems]
+
+    def place(self, name):
+        """The element that a problem is beside: a field, or the table of a row."""
+        kind, _, rest = name.partition(".")
+        whole = kind == "models" or (kind in TABLES and "." not in rest)
+        return kind if whole else name.replace(".", "-")
