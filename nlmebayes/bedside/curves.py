@@ -10,7 +10,7 @@ import numpy as np
 from nlmebayes.reporting.tables import as_given, number
 
 WIDE, TALL = 640.0, 320.0  # units of the sheet
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 14.0, 46.0  # margins
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 14.0, 54.0  # margins
 STEPS = (1.0, 2.0, 5.0)  # between ticks, times a power of ten
 HOURS = (1, 2, 4, 6, 12, 24, 48, 72, 96, 168, 336)  # between ticks of time
 TICKS = 5  # about
@@ -60,7 +60,7 @@ class Chart:
         found = [(s.kind, s.style, s.label) for s in self.shapes if s.label]
         found += [("mark", "sample", "samples")] * any(not m.below for m in self.marks)
         found += [("mark", "below", "below quantification: the limit")] * any(m.below for m in self.marks)
-        found += [("mark", "dose", "doses")] * bool(self.doses)
+        found += [("mark", "dose", "doses given")] * bool(self.doses)
         return found + [("mark", "now", "now")] * (self.now is not None)
 
 

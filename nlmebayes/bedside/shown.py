@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nlmebayes.bedside import curves
+from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.reporting.tables import interval, number, table
 
 CI_PROB = 0.9
@@ -27,6 +28,9 @@ class Shown:
     samples: object | None
     standing: object
     weights: tuple
+    by_model: object | None
+    usual: str
+    assumed: tuple
     warnings: tuple
 
 
@@ -35,7 +39,6 @@ class Bar:
     """A regimen and a target: probabilities of being below, in and above it, and the exposure."""
 
     regimen: str
-    start: str
     target: str
     shares: tuple
     median: str
@@ -56,17 +59,15 @@ def of(answer):
     """The `Shown` of an `Answer`."""
     read = answer.entry
     unit = read.patient.unit_of.get(read.patient.outcomes[0], "")
-    best = answer.best
-    planned = () if best is None else best.times
-    drawn = curves.course(answer.course, _samples(read.patient), (*_doses(read.patient), *planned), unit, read.times,
-                          read.now)  # fmt: skip
+    drawn = curves.course(answer.course, _samples(read.patient), _doses(read.patient), unit, read.times, read.now)
     return Shown(
         best=_best(answer), bars=tuple(_bars(answer)), course=drawn,
         late=curves.changed(answer.changed, unit, read.times) if len(answer.changed) else None,
         changes=_changes(answer.changes) if len(answer.changes) else None,
         following=_following(answer, read.times), samples=_next(answer, read.times), standing=_standing(answer),
         weights=tuple((name, f"{weight:.2f}") for name, weight in answer.weights.items()),
-        warnings=(*read.assumed, *answer.warnings),
+        by_model=_by_model(answer) if len(answer.forecasts) > 1 and len(answer.by_model) else None,
+        usual=_usual(answer), assumed=read.assumed, warnings=answer.warnings,
     )  # fmt: skip
 
 
@@ -103,8 +104,29 @@ def _bars(answer):
     for row in rows:
         first = (row["regimen"], row["start"]) == (rows[0]["regimen"], rows[0]["start"])
         exposure = (number(row["median"]), interval(row["eti_lb"], row["eti_ub"])) if "median" in row else ("", "")
-        start = curves.said(row["start"], answer.entry.times)
-        yield Bar(row["regimen"], start, row["target"], tuple(row[name] for name in SHARES), *exposure, first)
+        plan = answer.plans[row["regimen"], row["start"]]
+        words = f"{worded(plan, answer)}, from {curves.said(row['start'], answer.entry.times)}"
+        yield Bar(words, row["target"], tuple(row[name] for name in SHARES), *exposure, first)
+
+
+def worded(plan, answer):
+    """A plan with its units."""
+    amount = f" {answer.entry.models[0].unit('amount')}".rstrip()
+    return ", then ".join(part.worded(amount, " h") for part in plan.parts)
+
+
+def _by_model(answer):
+    heads = {"model": "Model", "regimen": "Regimen", "target": "Target", "p_in": "P(in range)", "median": "Median",
+             "eti_lb": "", "eti_ub": ""}  # fmt: skip
+    return table(answer.by_model, "by_model", "Exposures by each model alone.", heads, CI_PROB)
+
+
+def _usual(answer):
+    """How unusual the samples are in the population of the model that counts most."""
+    p = said(answer.forecasts[answer.leading], REPORT)["prior_p"]
+    if p is None:
+        return ""
+    return f"Of people with the same covariates and doses, {100 * p:.2g} % have samples as unusual as these or more so."
 
 
 def _changes(changes):
@@ -117,10 +139,10 @@ def _changes(changes):
 def _next(answer, times):
     if not len(answer.samples):
         return None
-    said = answer.samples.assign(when=[curves.said(t, times) for t in answer.samples["time"]])
+    timed = answer.samples.assign(when=[curves.said(t, times) for t in answer.samples["time"]])
     heads = {"when": "Sample at", "sd_now": "SD now", "sd_after": "SD after it", "reduction": "Falls by, %"}
     caption = f"About {answer.sampled}, the best time first; the SD is about a coefficient of variation."
-    return table(said, "samples", caption, heads)
+    return table(timed, "samples", caption, heads)
 
 
 def _following(answer, times):
