@@ -16,9 +16,7 @@ LISTED = 10  # regimens in the printed table
 def run(path, out, say, *, force=False, report=True):
     """Answer a case file and write what was found into the folder ``out``, whole or not at all."""
     if path.suffix != ".toml" or not path.is_file():
-        raise StatementError(
-            f"forecast {path}: give DATA too, the CSV file of one patient, or name a case file, CASE.toml"
-        )
+        raise StatementError(f"forecast {path}: give DATA too, the CSV file of one patient, or a case file, CASE.toml")
     case = read_case(path)
     found = answer(case)
     with whole.folder(out, OWN, force=force) as folder:

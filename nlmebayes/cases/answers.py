@@ -304,7 +304,9 @@ def _within_reach(entry, coming):
     if coming is None:
         return list(begin + SPAN / 2 * np.arange(1, SAMPLES + 1) / SAMPLES)
     part = coming.parts[0]
-    begin, end = max(begin, part.start + (part.infusion or 0.0)), part.start + (part.every or SPAN / 2)
+    end = part.start + (part.every or SPAN / 2)
+    over = part.start + (part.infusion or 0.0)
+    begin = max(begin, over if over < end else part.start)
     return list(np.unique(np.round(np.linspace(begin, end, SAMPLES + 1)[1:], 2)))
 
 

@@ -8,12 +8,10 @@ import pandas as pd
 from nlmebayes.dosing.prospect import Case as Prospective
 from nlmebayes.dosing.prospect import course
 from nlmebayes.dosing.regimen import Plan, Regimen, acts
-from nlmebayes.evaluation.evaluator import spread
 from nlmebayes.evaluation.prediction import predicted
 from nlmebayes.evaluation.tails import tails
 
-POINTS = 120  # of a curve, beside those at doses and records
-FEW = 500  # draws of bands that are only drawn
+POINTS = 100  # of a curve, beside those at doses and records
 LATEST = 0.95  # parts of the interval that a dose can be late, after which it is the next
 NEXT = 1e-6  # of the span: the other side of a jump
 
@@ -33,7 +31,6 @@ def curve(known, plan, times):
         found = predicted(known, known.data.over(**{known.data.time: times}), random_seed=0)["posterior"]
         return found[f"f_{known.data.outcomes[0]}"].to_numpy().reshape(-1, len(times))
     case = Prospective.read(known, known.data.outcomes[0], "follow", "new", None)
-    case = replace(case, draws=spread(case.draws, min(FEW, case.draws.size)))
     return course(case, plan, times).predicted([part.amount for part in plan.parts])[:, : len(times)]
 
 

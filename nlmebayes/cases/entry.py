@@ -99,7 +99,7 @@ def read(case: Case):
     if patient is not None:
         candidates, assumed = _complete(candidates, targets, ready[0], patient, now, notes)
         plans = [each.plan for each in candidates if not each.sought]
-        doubts.look(ready, patient, made.fields, plans, missing, notes)
+        doubts.look(ready, patient, case.patient, made.fields, plans, missing, notes)
     stopped = any(problem.stops for problem in notes.problems)
     return Entry(
         case, tuple(notes.problems), notes.shown, ready, None if stopped else patient, words, targets, candidates,
