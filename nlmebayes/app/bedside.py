@@ -3,7 +3,7 @@
 import importlib
 import webbrowser
 
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 PROMISE = "Nothing leaves this machine, and nothing is stored unless you save it. Ctrl+C ends it."
 NEEDED = ("starlette", "uvicorn", "multipart")

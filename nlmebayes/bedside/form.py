@@ -10,7 +10,7 @@ from nlmebayes.cases.case import MOST, ROWS
 from nlmebayes.data.validate import DataError
 
 PLACE = re.compile(r"([a-z_]+)\.(\d{1,4})(?:\.([a-z_0-9]+))?")
-SINGLE = ("label", "now", "equation", "missing", "next_sample")
+SINGLE = ("label", "now", "equation", "missing", "next_sample", "late")
 LISTS = ("models", "targets")
 EMPTY = {"doses": 2, "samples": 2, "later": 1, "regimens": 1, "targets": 1}  # rows shown of nothing
 MORE = {"doses": 4, "samples": 4, "later": 2, "regimens": 3, "targets": 1}  # rows that a button adds

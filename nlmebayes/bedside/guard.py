@@ -28,7 +28,7 @@ ENTRY = "/enter"  # where a password is asked for
 OPEN = (ENTRY, "/static/")  # what is shown to anybody: no patient is there
 WELCOME = (  # a page of this server leads on, for the cookie is not sent where another site led here
     '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
-    '<title>At the bedside</title><p><a href="/">At the bedside</a></p></html>'
+    '<link rel="icon" href="data:,"><title>At the bedside</title><p><a href="/">At the bedside</a></p></html>'
 )
 SAFE = ("GET", "HEAD")
 LOCAL = ("127.0.0.1", "localhost", "::1")

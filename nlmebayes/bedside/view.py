@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nlmebayes.bedside import form, offers
+from nlmebayes.cases.covariates import CLEARANCE
 from nlmebayes.physiology import EQUATIONS
 from nlmebayes.reporting.document import INTENDED
 
@@ -15,7 +16,9 @@ TABLES = {
     "doses": ("Doses given", "dose"), "samples": ("Samples", "sample"),
     "later": ("Values that changed", "change"), "regimens": ("Regimens to compare", "regimen"),
 }  # fmt: skip
-WORDS = {"crcl": "Creatinine clearance, if measured", "dial": "On haemodialysis (1 yes, 0 no)"}
+WORDS = {"crcl": "Measured clearance", "dial": "On dialysis"}
+SAID = {"dial": "yes or no"}  # examples in the place of units
+LAST = ", at the end of the chart"
 EXAMPLES = ("auc24 400-600", "trough 10-15 mg/L", "peak 20-40 mg/L", "t>mic 50% mic 4")
 
 
@@ -28,7 +31,7 @@ class Field:
     value: str
     example: str
     problems: tuple = ()
-    note: str = ""
+    notes: tuple = ()
     choices: tuple = ()
 
     @property
@@ -77,11 +80,23 @@ class _Fields:
             self.problems.setdefault(problem.field, []).append(problem)
 
     def one(self, name, label, value, example="", choices=()):
-        return Field(name, label, value or "", example, self.at(name), self.sheet.read.get(name, ""), choices)
+        return Field(name, label, value or "", example, self.at(name), tuple(self.notes(name, value)), choices)
+
+    def notes(self, name, value):
+        """What was understood of a field, and what follows from it."""
+        read = self.sheet.read.get(name)
+        if read and read != value:
+            yield read
+        if name == "patient.creatinine" and CLEARANCE in self.sheet.covariates:
+            yield f"clearance {self.sheet.covariates[CLEARANCE]}" + LAST * ("later" in self.sheet.tables)
 
     def at(self, name):
         """Problems of a field."""
         return tuple(self.problems.get(name, ()))
+
+    def of_models(self):
+        """Problems of the choice of models."""
+        return tuple(p for p in self.sheet.problems if p.field.partition(".")[0] == "models")
 
     def needed(self, models):
         """Covariates that have fields, with their units."""
@@ -91,7 +106,7 @@ class _Fields:
         said = self.sheet.tables.get("patient", {})
         own = [(c.key, c.head, c.example) for c in PATIENT]
         more = dict.fromkeys((key for key in said if key not in {c.key for c in PATIENT}), "") | self.needed(models)
-        own += [(key, WORDS.get(key, key), unit) for key, unit in more.items()]
+        own += [(key, WORDS.get(key, key), SAID.get(key, unit)) for key, unit in more.items()]
         sexes = ("", "female", "male")
         return [
             self.one(f"patient.{key}", label, said.get(key), example, sexes if key == "sex" else ())
@@ -128,8 +143,15 @@ class _Fields:
             "next_sample": self.one(
                 "next_sample", "Candidate times of the next sample", said.get("next_sample"), "empty: some are tried"
             ),
+            "late": self.one("late", "A dose is late by", said.get("late"), "empty: a quarter of the interval"),
         }  # fmt: skip
 
     def listed(self):
         """Every problem, with the element that it is beside."""
-        return [(problem, problem.field.replace(".", "-")) for problem in self.sheet.problems]
+        return [(problem, self.place(problem.field)) for problem in self.sheet.problems]
+
+    def place(self, name):
+        """The element that a problem is beside: a field, or the table of a row."""
+        kind, _, rest = name.partition(".")
+        whole = kind == "models" or (kind in TABLES and "." not in rest)
+        return kind if whole else name.replace(".", "-")
