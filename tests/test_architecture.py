@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a room imports from rooms below it only.
 ROOMS = (
-    "cli", "app", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries", "populations",
-    "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver", "data",
-    "parameter", "files", "runtime", "arguments", "errors",
+    "cli", "app", "bedside", "cases", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries",
+    "populations", "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver",
+    "data", "parameter", "physiology", "files", "runtime", "words", "arguments", "errors",
 )  # fmt: skip
 MOST_AT_THE_TOP = 6
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -47,16 +47,16 @@ def to_frame(
     tree : DataTree
         From `fit`, `forecast` or `population`; for ``"simulated"`` also from `simulate`.
     what : str
-        ================ ============================================================================================
-        ``"parameters"`` the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
-        ``"population"`` the draws of these, one row per draw and one column per quantity
-        ``"etas"``       random effects: ``level, group, effect``, on the link scale
-        ``"individual"`` individual parameters: levels and covariates of each unit, ``parameter, unit``
-        ``"residuals"``  the table of `residuals`
+        ================= ===========================================================================================
+        ``"parameters"``  the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
+        ``"population"``  the draws of these, one row per draw and one column per quantity
+        ``"etas"``        random effects: ``level, group, effect``, on the link scale
+        ``"individual"``  individual parameters: levels and covariates of each unit, ``parameter, unit``
+        ``"residuals"``   the table of `residuals`
         ``"predictions"`` each record with its covariates, ``tad``, ``dose_number``, its measurement ``DV``, the
-                         prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
-        ``"simulated"``  measurements of whole studies with other individuals: ``replicate``, the record, ``value``
-        ================ ============================================================================================
+                          prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
+        ``"simulated"``   measurements of whole studies with other individuals: ``replicate``, the record, ``value``
+        ================= ===========================================================================================
     data : Dataset, optional
         New data; by default those of the tree. Not of ``"parameters"`` and ``"population"``.
     draws : int, optional

@@ -131,7 +131,7 @@ class Dataset:
 
         Parameters
         ----------
-        frame : DataFrame or path of a text file, an Excel sheet or a Parquet file
+        frame : DataFrame or path of a text file, an Excel sheet, a Parquet file or one of SAS transport (.xpt)
         outcome : str or sequence of str
             Column(s) with measurements. A missing one is left out and counted in ``excluded``; a row without any
             stays an event at which inputs are known.
@@ -193,7 +193,7 @@ class Dataset:
         source : str, optional
             Where the table is from, for messages; by default the name of the file.
         **reading
-            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
+            ``columns, ignore, accept, missing, encoding, decimal, dates``: how the table is read, see `Reading`.
 
         Returns
         -------
@@ -248,8 +248,10 @@ class Dataset:
 
         TIME is a number, and taken as it is. Clock times (hh:mm or hh:mm:ss), dates with times (yyyy-mm-dd hh:mm) in
         TIME, or a column of dates beside it make ``time`` the hours since the subject's first record. DATE is
-        month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or /; a year below 100
-        is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of a day.
+        month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or / or points; a year
+        below 100 is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of
+        a day. Of dates that end in the year in TIME, and with points in DATE, ``dates=`` says whether the day or the
+        month is first, unless some day beyond the twelfth shows it.
 
         A column named UNIT or ending so (DVUNIT, AMTUNITS) must say the same of all that it is about, which is printed
         as its unit.
@@ -263,7 +265,7 @@ class Dataset:
         levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation, source, units
             As in `from_frame`; level names are read in any case.
         **reading
-            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
+            ``columns, ignore, accept, missing, encoding, decimal, dates``: how the table is read, see `Reading`.
 
         Returns
         -------

@@ -12,6 +12,7 @@ RESERVED = ("row", "outcome", "value", "lower", "upper")
 OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
 
 
+OTHER_LETTERS = "say encoding='cp1252' of a file from Excel, SAS or Windows in western Europe"
 CODE = re.compile(r"\d+")
 CLASS = re.compile(r"\d+\s*(-|to|\N{EN DASH})\s*\d+|\d+\s*\+")  # 0-5 or 3+, among whole numbers
 CLASSES = 20  # more different ones than that are no classes, but numbers with slips

@@ -194,7 +194,7 @@ def stored(data):
     for name in FRAMES:
         frame = getattr(data, name)
         columns[name] = list(frame.columns)
-        found |= {f"{name} column {column}": _variable(frame[column], f"{name}_record") for column in frame.columns}
+        found |= {_stored_as(name, column): _variable(frame[column], f"{name}_record") for column in frame.columns}
     return xr.Dataset(found, attrs={"kind": json.dumps(kind), "columns": json.dumps(columns)})
 
 
@@ -224,11 +224,16 @@ def _revived(tree, name):
 
 
 def _frame(group, name, columns):
-    found = {column: group[f"{name} column {column}"] for column in columns}
+    found = {column: group[_stored_as(name, column)] for column in columns}
     for column, variable in found.items():
         if variable.dims != (f"{name}_record",):
             raise ModelError(f"the dataset of the tree is damaged: {name}, column {column}, is of another shape")
     return pd.DataFrame({column: _column(variable) for column, variable in found.items()})
+
+
+def _stored_as(frame, column):
+    """The name of a column in a tree, where a slash would part groups."""
+    return f"{frame} column {column}".replace("/", "\N{DIVISION SLASH}")
 
 
 def _variable(values, dim):

@@ -263,6 +263,10 @@ class OrderedLogistic(Family):
             found.append(f - cut)
         return found
 
+    def probabilities(self, f, s):
+        """P(y = 1), ..., P(y = K), along a new last axis."""
+        return pt.exp(self._log_probabilities(f, s))
+
     def _log_probabilities(self, f, s):
         above = self._above(f, s)
         inner = [
@@ -296,7 +300,7 @@ class OrderedLogistic(Family):
     def information(self, f, s):
         above = [pt.sigmoid(x) for x in self._above(f, s)]
         slopes = [x * (1 - x) for x in above]
-        probability = pt.exp(self._log_probabilities(f, s))
+        probability = self.probabilities(f, s)
         ends = [0.0 * f, *slopes, 0.0 * f]
         each = [(ends[k] - ends[k + 1]) ** 2 / probability[..., k] for k in range(self.categories)]
         return sum(each)

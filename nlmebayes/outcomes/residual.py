@@ -58,6 +58,7 @@ class Residual(ABC):
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
     probability = False  # whether ``f`` is one, which must lie between 0 and 1
+    categories = None  # how many, of ordered ones, whose `probabilities` (..., category) follow from ``f``
     spread = ""  # SD of a normal law in LaTeX, ``{f}`` the prediction; empty of another law
     freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
@@ -346,7 +347,7 @@ class Additive(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Proportional(Gaussian):
-    """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5).
+    """y ~ Normal(f, b abs(f)). Prior: b ~ HalfNormal(0.5).
 
     Examples
     --------
@@ -370,7 +371,7 @@ class Proportional(Gaussian):
 class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
 
-    ``Combined("sd")``: y ~ Normal(f, a + b |f|) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
+    ``Combined("sd")``: y ~ Normal(f, a + b abs(f)) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
     ``Combined("variance")``: y ~ Normal(f, sqrt(a^2 + b^2 f^2)) (two epsilons in NONMEM, Monolix' combined2,
     saemix, nlmixr2's default). The same data give values of a and b that differ by 20 to 45 % between the two.
     Priors: a ~ HalfNormal(SD of the measurements), b ~ HalfNormal(0.5).
@@ -413,7 +414,7 @@ class Combined(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Power(Gaussian):
-    """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5).
+    """y ~ Normal(f, b abs(f)^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5).
 
     Examples
     --------

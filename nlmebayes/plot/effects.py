@@ -58,13 +58,17 @@ def effects(
         tree, x, by=by, of=of, groups=groups, at=at, others=others, data=data, points=points, draws=draws,
         ci_prob=ci_prob, random_seed=random_seed, model=model,
     )  # fmt: skip
+    by = verbs.CATEGORY if by is None and verbs.CATEGORY in told else by
     parts = [(None, told)] if by is None else list(told.groupby(by, sort=False, observed=True))
+    if verbs.CATEGORY in told and by != verbs.CATEGORY:
+        raise ModelError(f"plot.effects: a line for each category leaves no room for by=; say at={{{by!r}: ...}}")
     if len(parts) > len(CYCLE):
         raise ModelError(
             f"plot.effects: {len(parts)} lines cannot be told apart; name up to {len(CYCLE)} values: at={{{by!r}: ...}}"
         )
     known, name = fitted(tree, model), told.attrs["of"]
-    names, share = labels_of(known), name in known.outcomes and known.model.residual_of(name).probability
+    names = labels_of(known)
+    share = by == verbs.CATEGORY or (name in known.outcomes and known.model.residual_of(name).probability)
     made = panels.sheet(1, size=(5.4, 3.4), ax=ax)
     (axis,) = made.axes
     categories = not pd.api.types.is_numeric_dtype(told[x])

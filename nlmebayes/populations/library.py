@@ -116,15 +116,20 @@ def read_population(path: File, **changes):
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as TOML: {error}; name the file of a population") from None
+    return of_tables(said, path.name, **changes)
+
+
+def of_tables(said, source, **changes):
+    """The population of the tables of such a file; ``source`` is what messages call it."""
     for key in said:
         if key not in KEYS:
-            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
+            raise ModelError(f"{source}: no key {key!r}; there are {', '.join(KEYS)}")
     try:
         Dispensing(**arguments(Dispensing, **said.get("dispensing", {})))
         return _population(**{key: value for key, value in said.items() if key not in ABOUT},
                            about={key: said[key] for key in ABOUT if key in said}, changes=changes)  # fmt: skip
     except ValueError as error:
-        raise type(error)(f"{path.name}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
 
 
 @checked
