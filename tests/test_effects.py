@@ -545,9 +545,9 @@ def test_a_calculation_may_name_several_outcomes():
 
 
 def test_effects_are_the_means_that_emmeans_prints():
-    """``emmeans(lmer(Reaction ~ factor(Days) + (1|Subject), sleepstudy), "Days")``, as Whalley prints it in "Just
-    Enough R" (contrasts and follow-up tests using lmer); draws are of the normal law of REML, in closed form as data are
-    balanced."""
+    """``emmeans(lmer(Reaction ~ factor(Days) + (1|Subject), sleepstudy), "Days")``, as Whalley prints it in
+    "Just Enough R" (contrasts and follow-up tests using lmer); draws are of the normal law of REML, in closed form as
+    data are balanced."""
     printed, many = [257, 264, 265, 283, 289, 309, 312, 319, 337, 351], 2000
     data = nb.datasets.sleepstudy()
     y = data.observations.pivot(index="Subject", columns="Days", values="value").to_numpy()
