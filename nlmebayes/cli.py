@@ -8,7 +8,7 @@ import typer
 
 import nlmebayes as nb
 from nlmebayes import app as jobs
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 app = typer.Typer(
     add_completion=False,
@@ -288,10 +288,13 @@ def forecast(
     model: Annotated[
         Path,
         typer.Argument(
-            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as TOML; "
+            "or a case file, which says all."
         ),
     ],
-    data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV file of one patient, read as the data of the population were.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="A page as one HTML file.")] = True,
@@ -338,6 +341,10 @@ def forecast(
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
+        if data is None:
+            jobs.case.alone(ctx)
+            jobs.case.run(model, out, typer.echo, force=force, report=report)
+            return
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
             "steady": steady, "state": state, "salt": salt, "step": step,
@@ -347,6 +354,20 @@ def forecast(
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
             then=then or (), time_sd=time_sd, impute=bool(impute), report=report,
         )  # fmt: skip
+
+
+@app.command()
+def bedside(
+    port: Annotated[int, typer.Option(help="By default a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines need --password.")] = "127.0.0.1",
+    password: Annotated[
+        str | None, typer.Option(help="That the page asks for.", envvar="NLMEBAYES_PASSWORD", show_envvar=True)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+):
+    """Serve a page for one patient to the browser of this machine: chart, course, doses, next sample."""
+    with _errors():
+        jobs.bedside.run(typer.echo, host=host, port=port, password=password, browser=browser)
 
 
 @app.command()

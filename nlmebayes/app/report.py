@@ -5,8 +5,8 @@ from pathlib import Path
 import nlmebayes as nb
 from nlmebayes.app.compare import trees_of
 from nlmebayes.app.predict import opened
-from nlmebayes.app.words import StatementError
 from nlmebayes.reporting.document import today
+from nlmebayes.words import StatementError
 
 RESULTS = "fit.nc", "forecast.nc"  # of a folder of ``nlmebayes fit``, of ``nlmebayes forecast``
 

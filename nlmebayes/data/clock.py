@@ -74,6 +74,27 @@ def moment(zero, time):
     return f"day {day + (kind == 'clock')}, {hour:02d}:{minute:02d}"
 
 
+def instant(text):
+    """(kind, hours) of one time: ``"hours"`` of a number, ``"clock"`` of hh:mm or of what `moment` prints of it,
+    ``"date"`` of yyyy-mm-dd hh:mm since 1970; or None.
+
+    Examples
+    --------
+    >>> instant("36.5"), instant("08:30"), instant("day 2, 08:30"), instant("2024-12-06 09:30")
+    (('hours', 36.5), ('clock', 8.5), ('clock', 32.5), ('date', 481521.5))
+    """
+    text = text.strip()
+    if MOMENT.fullmatch(text):
+        when = pd.to_datetime(text, format="ISO8601", errors="coerce")
+        inside = not pd.isna(when) and YEARS[0] <= when.year <= YEARS[1]
+        return ("date", float((when - pd.Timestamp(0)) / pd.Timedelta(hours=1))) if inside else None
+    day = re.fullmatch(r"day (\d{1,4}),? (.*)", text)
+    found = _clock(day[2] if day else text)
+    if found is None or not np.isfinite(found) or (day and ":" not in text):
+        return None
+    return ("clock", found + 24.0 * (int(day[1]) - 1 if day else 0)) if ":" in text else ("hours", found)
+
+
 def clock_hours(frame, column, source):
     """A column of numbers, or of clock times as hours."""
     text = _text(frame[column])

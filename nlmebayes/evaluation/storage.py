@@ -142,8 +142,31 @@ def stored_dataset(tree):
 
 
 @checked
-def training_dataset(tree: Tree):
-    """The `Dataset` that the population was fitted to, in whose state designs are evaluated."""
+def training_dataset(tree: Tree) -> Dataset:
+    """The `Dataset` that the population was fitted to, in whose state designs are evaluated.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit`, `population` or `forecast`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ModelError
+        The tree holds none.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.training_dataset(tree).outcomes
+    ('Yield',)
+    """
     return _revived(tree, TRAINING if TRAINING in tree.children else DATASET)
 
 

@@ -1,9 +1,8 @@
 """A prediction over time or another input with its bands and the measurements: by subject, of a forecast, in a loop."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
@@ -27,7 +26,7 @@ def fits(
     tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
     outcome: Text | None = None, page: Count = 1, columns: Count = 4, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements
     and the typical individual (PRED).
 
@@ -37,23 +36,46 @@ def fits(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit` or `forecast`.
+    data : Dataset, optional
+        By default that of the tree.
     x : str, optional
         Column on the horizontal axis; by default time, or the structure's first input. ``"tad"``: the time after the
         last dose, with a line for each dose after which something was measured, which is numbered; what is before the
         first dose is left out.
     subjects : sequence, optional
-        Labels of the level that is followed in time; by default twelve, of which ``page`` says which.
-    page : int
-        1 has the first twelve subjects, 2 the next.
+        Labels of the level that is followed in time; by default all, a page of them.
+    outcome : str, optional
+        By default the first.
+    columns : int
+        Panels in a row.
     ci_prob : float
-        Probability of the outer band.
+        Probability of the bands.
+    page : int
+        Which part of many subjects.
     ax : Axes, optional
         Axes to draw on, one for each subject.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Its ``numbers``: what is drawn, a row for each subject and place.
+
+    Raises
+    ------
+    ModelError
+        No such subject, outcome, column or page.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.fits(tree, subjects=["1", "2"]).savefig("fits.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
@@ -133,25 +155,47 @@ def _panel(axis, data, drawn, seen, x, ci_prob):
 def hysteresis(
     tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect", subjects: Labels | None = None,
     columns: Count = 4, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
     data : Dataset, optional
         By default that of the tree; its subjects and doses count, through its events.
     x, y : str
         Outcomes of the structure; both need not have been measured.
     subjects : sequence, optional
         Labels of the level that is followed in time; by default the first four.
+    columns : int
+        Panels in a row.
     ax : Axes, optional
         Axes to draw on, one for each subject.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Medians of the individual predictions, darker as time goes on, with an arrow; points where both were measured.
         Its ``numbers``: the medians by subject and time.
+
+    Raises
+    ------
+    ModelError
+        No such outcome or subject.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import EffectCompartment
+    >>> typical = {p.name: p.typical for p in EffectCompartment().parameters}
+    >>> typical["e0"] = 10.0
+    >>> tree = nb.population(EffectCompartment(), theta=typical, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "effect": {"a": 1.0}}, residual=nb.Additive())
+    >>> design = nb.Design([nb.Arm(2, [1, 2, 4, 8, 24], doses={"time": 0, "amt": 100})])
+    >>> nb.plot.hysteresis(tree, design.dataset(tree)).savefig("loops.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
@@ -194,26 +238,46 @@ def _loop(axis, x, y):
 def forecast(
     tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
     outcome: Text | None = None, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters
     ----------
+    tree : DataTree
+        From `forecast`.
     times : array, optional
-        By default from the first record to twice as far as the last, and to the last held out. The curve goes
-        through records, doses, lags and ends of infusions among them too.
+        By default from the first record to the last one and beyond.
     x : str, optional
-        Column on the horizontal axis; by default time, or the structure's first input.
+        Column on the horizontal axis.
     held_out : Dataset, optional
-        Other samples of the patient, not used by the forecast, shown as open circles.
+        Later samples of the same patient, which were not used.
+    outcome : str, optional
+        By default the first.
     ci_prob : float
-        Probability of the outer bands.
+        Probability of the bands.
     ax : Axes, optional
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Its ``numbers``: what is drawn, a row for each place.
+
+    Raises
+    ------
+    ModelError
+        Not a forecast; no such outcome.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> nb.plot.forecast(forecast).savefig("ann.png")
     """
     if REPORT not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
@@ -226,7 +290,7 @@ def forecast(
     times = _span(data, x, held_out) if times is None else np.array(times)
     times = moments.through(known, data, times) if x == data.time else times
     grid = data.over(**{x: times})
-    after, earlier = prediction.predicted(known, grid, random_seed=0), replace(known, tree=_before(tree))
+    after, earlier = prediction.predicted(known, grid, random_seed=0), known.before()
     before = prediction.predicted(earlier, grid, random_seed=0)
     made = panels.sheet(1, size=(6.4, 4.2), ax=ax)
     (axis,) = made.axes
@@ -261,10 +325,3 @@ def _span(data, x, held_out):
     first, last = records.min(), 2 * records.max() - records.min()
     last = last if held_out is None else max(last, held_out.observations[x].max())
     return np.linspace(first, last, 2 * panels.GRID)
-
-
-def _before(tree):
-    """The forecast's prior in the place of its posterior."""
-    found = tree.copy()
-    found["posterior"] = tree["prior"].copy()
-    return found

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -40,7 +41,7 @@ def report(
     regimens: Frame | None = None, samples: Frame | None = None, warned: list[Text] = (), title: Text | None = None,
     date: Text | None = None, word: Switch = False, ci_prob: Share = 0.9, force: Switch = True,
     model: Model | None = None,
-):  # fmt: skip
+) -> Path:  # fmt: skip
     """Write a report of a fit, or of a forecast, as one HTML file that loads nothing and prints to A4.
 
     Of a fit: data, model in mathematical notation, priors, diagnosis with its findings first, parameters, goodness of
@@ -90,8 +91,15 @@ def report(
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> nb.report(tree, "theophylline.html", title="Theophylline")  # doctest: +SKIP
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.recommend(forecast, [nb.Regimen(50, start=12, every=12, doses=6)], nb.Trough(0.5, 1.5))
+    >>> nb.report(forecast, "ann.html", regimens=table, title="Ann").name
+    'ann.html'
     """
     if path.suffix not in ("", ".html", WORD) or path.name == "":
         raise FileError(f"{path.name}: a report is a file that ends in .html, or a folder; its tables alone in {WORD}")

@@ -77,7 +77,8 @@ def effects(
         one, in groups that are named at those of the group.
     others : {"typical", "observed"}
         Whether covariates that are not stated stand there, or are those of everybody in the training data in turn (of
-        each record where they change), over which the prediction is averaged: standardisation, marginaleffects' avg_.
+        each record where they change), over which the prediction is averaged: standardisation, the ``avg_`` of
+        marginaleffects.
     data : Dataset, optional
         The doses and events of its first subject are everybody's; by default those of the training data.
     points : int
@@ -105,8 +106,17 @@ def effects(
 
     Examples
     --------
-    >>> nb.effects(tree, "wt", of="cl")  # doctest: +SKIP
-    >>> nb.effects(tree, "time", by="sex", groups="average", at={"wt": 70})  # doctest: +SKIP
+    Clearance by weight, of a typical person:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.effects(tree, "wt", of="cl", at={"wt": [50, 90]})[["wt", "median", "eti_lb", "eti_ub"]].round(1)
+         wt  median  eti_lb  eti_ub
+    0  50.0     2.3     1.9     2.7
+    1  90.0     3.6     3.1     4.2
     """
     asked = question(with_draws(fitted(tree, model), (x, by, *(at or {}))), x, by, of, at, data, points, others)
     return _of_each(asked, random_seed, lambda one, seed: _effects(one, groups, draws, seed, ci_prob))
@@ -142,6 +152,20 @@ def slopes(
     ------
     ModelError, FormulaError, DataError
         As `effects`; x holds categories.
+
+    Examples
+    --------
+    Litres per hour that clearance grows by kilogram:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.slopes(tree, "wt", of="cl", at={"wt": [50, 90]})[["wt", "median", "eti_lb", "eti_ub"]].round(3)
+         wt  median  eti_lb  eti_ub
+    0  50.0   0.034   0.025   0.042
+    1  90.0   0.030   0.019   0.040
     """
     known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     asked = question(known, x, by, of, at, data, points, others)
@@ -178,6 +202,7 @@ def contrast(
     pairs : {"each to first", "all"} or dict of value -> reference
         What is compared with what. A numeric x needs its values: ``at={"wt": [50, 90]}``.
     kind : {"difference", "ratio", "odds ratio"}
+        How.
     tree, x, by, of, groups, at, others, data, draws, ci_prob, random_seed, model
         As in `effects`; ``by="site"`` compares in each known site.
 
@@ -191,6 +216,18 @@ def contrast(
     ------
     ModelError, FormulaError, DataError
         As `effects`; fewer than two values of x; a ratio of what is not positive, odds of what is no probability.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> found = nb.contrast(tree, "wt", of="cl", at={"wt": [50, 90]}, kind="ratio")
+    >>> found[["wt", "reference", "median", "p_direction"]].round(2)
+         wt  reference  median  p_direction
+    0  90.0       50.0    1.55          1.0
     """
     known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     wanted = _of_pairs(pairs)
