@@ -28,6 +28,8 @@ autodoc_typehints = "none"  # types stand in the docstrings
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # a word in single backquotes may be the name of several methods
 napoleon_custom_sections = ["Source", "Sources"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist", "attrs_inline"]
@@ -35,6 +37,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # docs/build.py runs the notebooks, and keeps each run
 nb_merge_streams = True
 
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = "nlmebayes"
 html_static_path = ["_static"]

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from making import notebooks
 from making.files import DOCS
 
-CHOSEN = {"dose": ("one_compartment", 4), "hospital": ("hospital_profile", 3), "samples": ("design_of_a_study", 4)}
+CHOSEN = {"dose": ("five_minutes", 4), "hospital": ("hospital_profile", 3), "samples": ("design_of_a_study", 3)}
 SIZE = (600, 420)  # pixels: the picture on a white sheet of one shape
 
 
@@ -28,7 +28,7 @@ def sheet(picture):
 
 
 def main():
-    found = {notebook.name: notebook for notebook in notebooks.found()}
+    found = {notebook.name: notebook for notebook in notebooks.runnable()}
     for name, (notebook, number) in CHOSEN.items():
         cells, length = notebooks.best(found[notebook])
         if length != "full":
