@@ -44,7 +44,7 @@ def section(name):
     members = "   :members:\n" if kind(value) == "autoclass" else ""
     said = f".. {kind(value)}:: nlmebayes.{name}\n{members}"
     if kind(value) is None:
-        said = f".. py:data:: nlmebayes.{name}\n\n   " + ", ".join(f"``{each}``" for each in value) + "\n"
+        said = f".. py:data:: {name}\n\n   " + ", ".join(f"``{each}``" for each in value) + "\n"
     return f"## `{name}`\n\n```{{eval-rst}}\n.. currentmodule:: nlmebayes\n\n{said}```\n"
 
 
