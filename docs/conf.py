@@ -23,6 +23,7 @@ exclude_patterns = ["gallery/files"]
 
 
 add_module_names = False
+toc_object_entries = False  # each name has a heading
 default_role = "py:obj"  # of single backquotes in docstrings
 autodoc_typehints = "none"  # types stand in the docstrings
 autodoc_member_order = "bysource"
@@ -43,6 +44,7 @@ html_title = "nlmebayes"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+html_sidebars = {page: [] for page in ("index", "gallery/index", "gallery/fields", "zoo/index")}
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",

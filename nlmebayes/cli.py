@@ -227,14 +227,17 @@ def compare(
 @app.command()
 def report(
     fit: Annotated[Path, typer.Argument(help="Folder of `nlmebayes fit` or `nlmebayes forecast`, or a NetCDF file.")],
-    out: Annotated[Path, typer.Option(help="HTML file, or a folder, which gets every table too.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="HTML file, a folder, which gets every table too, or .docx.")] = Path(
+        "report"
+    ),
     compare: _option(list[Path], "Another fit of the same data to compare it with; repeat it.") = None,
     title: _option(str, "What stands on top.") = None,
+    word: Annotated[bool, typer.Option("--word", help="The tables as a Word document too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ):
     """Write a fit or a forecast as one HTML file that loads nothing and prints to A4."""
     with _errors():
-        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, force=force)
+        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, word=word, force=force)
 
 
 @app.command()
@@ -285,10 +288,13 @@ def forecast(
     model: Annotated[
         Path,
         typer.Argument(
-            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as TOML; "
+            "or a case file, which says all."
         ),
     ],
-    data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV file of one patient, read as the data of the population were.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="A page as one HTML file.")] = True,
@@ -335,6 +341,10 @@ def forecast(
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
+        if data is None:
+            jobs.case.alone(ctx)
+            jobs.case.run(model, out, typer.echo, force=force, report=report)
+            return
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
             "steady": steady, "state": state, "salt": salt, "step": step,

@@ -176,7 +176,7 @@ print(
 print(f"a common curve would be wrong by up to {100 * np.abs(typical / read - 1).max():.0f} %")
 figure = nb.plot.fits(runs, x="conc", columns=4)
 for axis in figure.axes:
-    axis.set_xscale("symlog", linthresh=0.1)
+    axis.set_xscale("log")
 
 # %% [markdown]
 # ## Forecast

@@ -10,6 +10,7 @@ from PIL import Image
 from making import notebooks
 
 WIDTH = 420  # pixels of a thumbnail
+FIRST = ("Which dose?", "Which hospital, which site?", "How many samples, how many people?", "My own equation")
 SHORT = """
 :::{note}
 Figures and numbers of this page come from short chains, as tests run them; `make docs` runs them in full.
@@ -57,14 +58,15 @@ def card(notebook, pictured):
 
 
 def grouped(found, key):
-    """(value of the header, its notebooks), by size, then by name."""
+    """(value of the header, its notebooks): the questions of the start page, then by size."""
     groups = {value: list(group) for value, group in groupby(sorted(found, key=key), key=key)}
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    order = [*FIRST, *sorted(groups, key=lambda value: (-len(groups[value]), value))]
+    return [(value, groups[value]) for value in dict.fromkeys(order) if value in groups]
 
 
 def cards(found, said, pictured):
     for value, group in grouped(found, lambda notebook: notebook.header[said]):
-        yield f"## {value}\n\n:::::{{grid}} 1 2 3 3\n:gutter: 3\n"
+        yield f"## {value}\n\n:::::{{grid}} 1 2 3 4\n:gutter: 3\n"
         yield from (card(notebook, notebook in pictured) for notebook in group)
         yield ":::::\n"
 
@@ -87,6 +89,8 @@ def pages():
         made[f"files/{notebook.name}.py"] = notebook.text
     by_question, by_field = ("\n".join(cards(found, said, pictured)) for said in ("question", "field"))
     intro = f"{len(found)} analyses, each from a question to a forecast, to read here or to download and run."
-    made["index.md"] = f"# Gallery, by question\n\n{intro} [By field](fields.md).\n\n{by_question}\n{contents(found)}"
-    made["fields.md"] = f"# Gallery, by field\n\n{intro} [By question](index.md).\n\n{by_field}"
+    made["index.md"] = (
+        f"# Gallery\n\n{intro} By question; or [by field](fields.md).\n\n{by_question}\n{contents(found)}"
+    )
+    made["fields.md"] = f"# Gallery by field\n\n{intro} Or [by question](index.md).\n\n{by_field}"
     return made

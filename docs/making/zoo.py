@@ -36,7 +36,6 @@ PAGE = """# {name}
 """
 FIGURE = """:::{{figure}} {file}
 :alt: {alt}
-:width: {width}
 
 {caption}
 :::
@@ -71,7 +70,7 @@ def pictured(kind, notebook, draw):
 def page(kind, notebook, picture):
     """The page of a class: picture, formula and text of its docstring, parameters, where it is used and tested."""
     name, module = kind.__name__, notebook.name
-    figure = FIGURE.format(file=picture[0], alt=f"Curve of {name}", width="100%", caption=picture[2]) if picture else ""
+    figure = FIGURE.format(file=picture[0], alt=f"Curve of {name}", caption=picture[2]) if picture else ""
     files = "\n- ".join(f"{what}: `{path}`" for what, path in zoo.files(kind) if what != "Notebook")
     return PAGE.format(
         name=name, picture=figure, parameters=parameters(kind), facts=facts(kind),
@@ -101,7 +100,7 @@ def pages(draw):
     made |= {picture[0]: picture[1] for picture in pictures.values() if picture}
     parts = [f"# Models\n\n{len(kinds)} classes, each with formula, units, typical values, notebook and test.\n"]
     for field, members in by_field(kinds):
-        parts.append(f"## {field.capitalize()}\n\n::::{{grid}} 1 2 3 3\n:gutter: 3\n")
+        parts.append(f"## {field.capitalize()}\n\n::::{{grid}} 1 2 3 4\n:gutter: 3\n")
         parts += [*(card(kind, pictures[kind]) for kind in members), "::::\n"]
     listed = "\n".join(kind.__name__ for kind in kinds)
     parts.append(f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n")

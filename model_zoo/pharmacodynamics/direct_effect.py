@@ -53,7 +53,7 @@ class DirectEffect(Compartments):
             raise ValueError(f"DirectEffect: kinetics need {wanted}; {self.kinetics.label} has {', '.join(known)}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         return (*self.kinetics.parameters, *self._baseline, *self._response)
 
     @property

@@ -53,6 +53,8 @@ class Case:
         What becomes of a covariate that was not entered, see `forecast`.
     next_sample : str
         Candidate times of the next sample, ``"60, 66, 71.5"``; by default some within the first interval.
+    late : str
+        By how much the next dose may be late; by default a quarter of its interval.
     seed : str
     population : dict
         Models that are stated here, by name: tables with the keys of a published model's file.
@@ -70,6 +72,7 @@ class Case:
     equation: Text = ""
     missing: Text = "refuse"
     next_sample: Text = ""
+    late: Text = ""
     seed: Text = "1"
     population: dict[Text, dict] = field(default_factory=dict)
 

@@ -14,6 +14,7 @@ SPELLED = {
     "hours": "hours, such as 36.5", "clock": "clock times, such as 08:30 or day 2, 08:30",
     "date": "dates with the hour, such as 2024-12-06 08:30",
 }  # fmt: skip
+EXACT = 9  # decimals of an hour that a date in hours since 1970 has, and a microsecond needs
 YES = ("yes", "true", "1")
 
 
@@ -33,7 +34,7 @@ class Times:
         Unclear
             It is no time, or one of another kind.
         """
-        return _instant(text, self.kind)[1] - self.zero
+        return round(_instant(text, self.kind)[1] - self.zero, EXACT)
 
     def worded(self, hours):
         """As it is entered: hours, or the date or the clock."""
@@ -67,7 +68,7 @@ def times(case, notes):
             kind, found[place] = each[0], each[1]
     kind = kind or "hours"
     zero = min(found.values(), default=0.0) if kind != "hours" else 0.0
-    return Times(kind, zero, {place: value - zero for place, value in found.items()})
+    return Times(kind, zero, {place: round(value - zero, EXACT) for place, value in found.items()})
 
 
 def positive(text, unit, *, zero=False):

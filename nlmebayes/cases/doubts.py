@@ -14,19 +14,21 @@ ADVICE = re.compile(r'\. If it is right, forecast with unusual="warn"$')  # to p
 FAR = 10.0  # times less than the least that can be given: another unit
 
 
-def look(models, patient, fields, plans, missing, notes):
+def look(models, patient, entered, fields, plans, missing, notes):
     """Units of samples and doses, the range of each model, infusions that overlap: problems go to the notes.
 
     Parameters
     ----------
     models : sequence of Ready
     patient : Dataset
+    entered : sequence of str
+        Names of the patient's values.
     fields : list of str
         Of each row of the patient's table.
     """
     for model in models:
         for line in outside(model.tree, patient):
-            notes.say(_entered(line.split()[0], fields), f"{line}, the range of {model.name}; it extrapolates",
+            notes.say(_source(line.split()[0], entered), f"{line}, the range of {model.name}; it extrapolates",
                       stops=False)  # fmt: skip
     options = Options(unusual="warn", missing=missing)
     for line in _collected(lambda: models[0].forecaster.check_samples(patient, options)):
@@ -46,8 +48,10 @@ def _least(model, patient, fields, notes):
                       f"{least:g} {unit}; is it in another unit?", stops=False)  # fmt: skip
 
 
-def _entered(column, fields):
+def _source(column, entered):
     """The field that a column comes from."""
+    if column in entered:
+        return f"patient.{column}"
     if column == CLEARANCE:
         return "patient.creatinine"
     return f"patient.{DERIVED[column].needs[0] if column in DERIVED else column}"

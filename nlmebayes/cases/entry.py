@@ -52,6 +52,8 @@ class Entry:
     now : float or None
     sampled : tuple of float
         Candidate times of the next sample.
+    late : float or None
+        Hours by which the next dose may be late.
     """
 
     case: Case
@@ -66,6 +68,7 @@ class Entry:
     times: chart.Times
     now: float | None
     sampled: tuple[float, ...]
+    late: float | None
     missing: str
     seed: int
 
@@ -85,6 +88,7 @@ def read(case: Case):
     amount, outcome = ("mg", "mg/L") if not ready else (ready[0].unit("amount", "mg"), _unit_of_outcome(ready[0]))
     targets, candidates = _targets(case, outcome, notes), _candidates(case, amount, when, notes)
     sampled = _sampled(case, when, notes)
+    late = _late(case, notes)
     missing, seed = _missing(case, notes), _seed(case, notes)
     _in_order(case, when, now, notes)
     patient, words = None, {}
@@ -95,11 +99,11 @@ def read(case: Case):
     if patient is not None:
         candidates, assumed = _complete(candidates, targets, ready[0], patient, now, notes)
         plans = [each.plan for each in candidates if not each.sought]
-        doubts.look(ready, patient, made.fields, plans, missing, notes)
+        doubts.look(ready, patient, case.patient, made.fields, plans, missing, notes)
     stopped = any(problem.stops for problem in notes.problems)
     return Entry(
         case, tuple(notes.problems), notes.shown, ready, None if stopped else patient, words, targets, candidates,
-        assumed, when, now, sampled, missing, seed,
+        assumed, when, now, sampled, late, missing, seed,
     )  # fmt: skip
 
 
@@ -215,6 +219,12 @@ def _sampled(case, when, notes):
     with notes.at("next_sample"):
         return tuple(when.of(text) for text in filter(None, map(str.strip, case.next_sample.split(","))))
     return ()
+
+
+def _late(case, notes):
+    with notes.at("late"):
+        return chart.positive(case.late, "h") if case.late else None
+    return None
 
 
 def _missing(case, notes):

@@ -98,7 +98,7 @@ def _weighed(kinds, size, molar):
 
 
 def _read(unit, like=""):
-    """What a compound unit is of, (kind, power) in order, and its size; messages list words of a unit that is like it."""
+    """What a compound unit is of, (kind, power) in order, and its size; messages list words that are ``like`` it."""
     kinds, size = {}, 1.0
     for sign, plain in SIGNS:
         unit = unit.replace(sign, plain)

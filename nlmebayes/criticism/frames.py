@@ -100,7 +100,7 @@ def to_frame(
 
 
 @checked_file
-def write_table(frame: Frame, path: File, *, force: Switch = True):
+def write_table(frame: Frame, path: File, *, force: Switch = True) -> None:
     """Write a frame as CSV (``.csv``), tab-separated text (``.tsv``) or Parquet (``.parquet``), whole or not at all.
 
     Numbers are written so that they read back the same. Parquet keeps ``frame.attrs``, with the units; a text does not.

@@ -21,7 +21,7 @@ __all__ = ["describe", "names", "table", *_CATALOGUE]
 
 
 @checked
-def names():
+def names() -> tuple[str, ...]:
     """Names of the datasets, in the order of the catalogue.
 
     Returns
@@ -38,7 +38,7 @@ def names():
 
 
 @checked
-def table(name: Text):
+def table(name: Text) -> pd.DataFrame:
     """The table of a dataset as its source has it: a new DataFrame with the source's column names.
 
     Parameters
@@ -66,7 +66,7 @@ def table(name: Text):
 
 
 @checked
-def describe(name: Text):
+def describe(name: Text) -> str:
     """What was measured on whom, every column with its unit, what to beware of, and the source to cite.
 
     Parameters
@@ -154,12 +154,21 @@ _DOSING = {"by_weight": _by_weight, "one_bolus": _one_bolus, "records": _records
 
 
 def _function(name):
-    def load():
+    def load() -> Dataset:
         return _dataset(name)
 
     load.__name__ = load.__qualname__ = name
-    load.__doc__ = describe(name)
+    load.__doc__ = _documented(name)
     return checked(load)
+
+
+def _documented(name):
+    """The docstring of a function that gives a dataset: what it holds, and an example."""
+    about, source = describe(name).split("References\n")
+    outcome = _entry(name)["dataset"]["outcome"]
+    outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    example = f">>> import nlmebayes as nb\n>>> nb.datasets.{name}().outcomes\n{outcomes}"
+    return f"{about}Returns\n-------\nDataset\n\nReferences\n{source}\n\nExamples\n--------\n{example}\n"
 
 
 globals().update({name: _function(name) for name in _CATALOGUE})

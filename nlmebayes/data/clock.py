@@ -75,8 +75,8 @@ def moment(zero, time):
 
 
 def instant(text):
-    """(kind, hours) of one time: ``"hours"`` of a number, ``"clock"`` of hh:mm or of what `moment` prints, ``"date"`` of
-    yyyy-mm-dd hh:mm since 1970; or None.
+    """(kind, hours) of one time: ``"hours"`` of a number, ``"clock"`` of hh:mm or of what `moment` prints of it,
+    ``"date"`` of yyyy-mm-dd hh:mm since 1970; or None.
 
     Examples
     --------

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from os import PathLike
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes import arguments
-from nlmebayes.arguments import Integer, Name, Names, Number, Switch, Text
+from nlmebayes.arguments import ANYTHING, Integer, Name, Names, Number, Switch, Text
 from nlmebayes.data import validate
-from nlmebayes.data.contents import AMOUNT, contents
+from nlmebayes.data.contents import AMOUNT, Contents, contents
 from nlmebayes.data.grid import over_subjects, over_units, with_observations
 from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
@@ -27,6 +28,7 @@ Interpolation = Literal["nocb", "locf", "linear"]
 Limits = Number | Name | dict[Name, Number] | None  # of quantification
 Code = Integer | Number | Name  # of an outcome, in DVID or CMT
 Units = dict[Name, Name]
+Table = Annotated[pd.DataFrame | str | PathLike, ANYTHING]  # what the readers make of it, they say themselves
 checked = partial(arguments.checked, error=DataError)
 
 
@@ -117,14 +119,14 @@ class Dataset:
     @classmethod
     @checked
     def from_frame(
-        cls, frame, *, outcome: Names, levels: Names, time: Name | None = None, covariates: Names = (),
-        inputs: Names = (), doses=None, amount: Name = "amt", subject: Name | None = None, sort: Switch = False,
-        duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude", censored: Name | None = None,
-        limit: Name | None = None, lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
-        interpolation: Interpolation = "nocb", source: Text | None = None,
+        cls, frame: Table, *, outcome: Names, levels: Names, time: Name | None = None, covariates: Names = (),
+        inputs: Names = (), doses: Table | None = None, amount: Name = "amt", subject: Name | None = None,
+        sort: Switch = False, duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude",
+        censored: Name | None = None, limit: Name | None = None, lloq: Limits = None, uloq: Limits = None,
+        blq: Blq = "M3", interpolation: Interpolation = "nocb", source: Text | None = None,
         status: Name | dict[Name, Name] | None = None, complete: Names = (), units: Units | None = None,
         **reading: Reading,
-    ):  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
         Parameters
@@ -219,12 +221,12 @@ class Dataset:
     @classmethod
     @checked
     def from_nonmem(
-        cls, data, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
+        cls, data: Table, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
         inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
         unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None, units: Units | None = None,
         **reading: Reading,
-    ):  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
         Records that are flagged by ``C``, ``c``, ``@`` or ``#`` in a column C, or that begin with ``#``, are left out
@@ -307,12 +309,12 @@ class Dataset:
         return replace(self, unit_of=self.unit_of | units)
 
     @property
-    def units(self):
+    def units(self) -> pd.DataFrame:
         """The distinct combinations of levels and covariates, in order of appearance."""
         return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
 
     @checked
-    def sel(self, **labels):
+    def sel(self, **labels: object) -> "Dataset":
         """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects.
 
         Records of outcomes that are left out stay events at which inputs are known.
@@ -340,7 +342,7 @@ class Dataset:
         return self._filtered(labels, keep=True)
 
     @checked
-    def drop_sel(self, **labels):
+    def drop_sel(self, **labels: object) -> "Dataset":
         """All but the part with the given values, e.g. ``data.drop_sel(id="12")``.
 
         Parameters
@@ -397,7 +399,7 @@ class Dataset:
         return replace(self, observations=observations, doses=doses, events=events, outcomes=outcomes)
 
     @checked
-    def over(self, **grid):
+    def over(self, **grid: object) -> "Dataset":
         """The same units and doses with prediction records (no measurement) over a grid of one column.
 
         ``data.over(time=np.linspace(0, 24, 97))`` gives each subject these times for every outcome. Levels below the
@@ -449,7 +451,7 @@ class Dataset:
         return replace(self, observations=over_subjects(self, values), events=with_observations(self), excluded={})
 
     @checked
-    def with_values(self, **measured):
+    def with_values(self, **measured: object) -> "Dataset":
         """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``.
 
         Limits stay: a censored record is censored with any value.
@@ -489,7 +491,7 @@ class Dataset:
             frame.loc[here, "value"] = values
         return replace(self, observations=frame)
 
-    def summary(self):
+    def summary(self) -> Contents:
         """What is in it, as a `Contents`: tables of levels, outcomes with their censored records, times, doses,
         covariates with ranges and missing values, and what was left out and why; it prints.
 

@@ -19,7 +19,16 @@ CLASSES = 20  # more different ones than that are no classes, but numbers with s
 
 
 class DataError(ValueError):
-    """Data that cannot mean what they say. The message names row and column."""
+    """Data that cannot mean what they say. The message names row and column.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.datasets.theophylline().sel(id="13")
+    Traceback (most recent call last):
+        ...
+    nlmebayes.data.validate.DataError: no id '13' in the data
+    """
 
 
 def fail(source, row, column, problem):

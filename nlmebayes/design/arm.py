@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,8 @@ class Arm:
     Raises
     ------
     ModelError
-        A word that no dose has; windows and occasions out of order; lists of other lengths; a column that is stated twice.
+        A word that no dose has, windows or occasions out of order, lists of other lengths, a column that is stated
+        twice.
 
     Examples
     --------
@@ -150,33 +151,33 @@ class Arm:
                 raise ModelError(f"Arm: by_occasion: {name} has {len(values)} values, and occasions= {count}")
 
     @property
-    def by_outcome(self):
+    def by_outcome(self) -> dict[str, tuple]:
         """Times by outcome; ``""`` are all outcomes."""
         if isinstance(self.times, dict):
             return self.times
         return {"": self.times or ()}
 
     @property
-    def starts(self):
+    def starts(self) -> tuple[float, ...]:
         """Starts of the occasions; numbers of them where there is no time; none where nothing is said."""
         if isinstance(self.occasions, int):
             return tuple(float(k) for k in range(self.occasions))
         return self.occasions or ()
 
     @property
-    def records(self):
+    def records(self) -> int:
         """Number of records of a subject; of a list of times, for each outcome."""
         if self.times is None:
             return len(next(iter(self.inputs.values()))) * max(1, len(self.starts))
         return sum(map(len, self.by_outcome.values()))
 
     @property
-    def random(self):
+    def random(self) -> bool:
         """Whether times or covariates are drawn."""
         windows = any(isinstance(t, tuple) for times in self.by_outcome.values() for t in times)
         return windows or any(isinstance(x, dict) for x in (self.covariates or {}).values())
 
-    def limits(self, word):
+    def limits(self, word: str) -> dict[str, float]:
         """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes.
 
         Parameters
@@ -196,7 +197,7 @@ class Arm:
         said = getattr(self, word)
         return said if isinstance(said, dict) else {} if said is None else {"": said}
 
-    def but(self, **changes):
+    def but(self, **changes: Any) -> "Arm":
         """The same with other parts: ``arm.but(times=[1, 2])``.
 
         Parameters
@@ -216,7 +217,7 @@ class Arm:
         """
         return replace(self, **changes)
 
-    def stated(self):
+    def stated(self) -> dict[str, Any]:
         """What is said, by the names of the parameters.
 
         Returns
@@ -233,7 +234,7 @@ class Arm:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None and name != "name"}
 
-    def drawn(self, rng):
+    def drawn(self, rng: np.random.Generator) -> dict[str, tuple[float, ...]]:
         """Times of one subject by outcome, windows drawn.
 
         Parameters
@@ -256,7 +257,7 @@ class Arm:
             for name, times in self.by_outcome.items()
         }
 
-    def dealt(self, n, rng):
+    def dealt(self, n: int, rng: np.random.Generator) -> list[dict]:
         """Covariates of n subjects, a dict each.
 
         Parameters

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from nlmebayes.design.setting import setting
 from nlmebayes.errors import ModelError
 from nlmebayes.files import toml
 from nlmebayes.model.model import Data
+
+if TYPE_CHECKING:
+    from nlmebayes.data.dataset import Dataset
 
 
 @checked
@@ -56,7 +60,7 @@ class Design:
 
     @classmethod
     @checked
-    def from_dataset(cls, data: Data):
+    def from_dataset(cls, data: Data) -> "Design":
         """The design of a dataset: subjects with the same records and doses are an arm, their covariates lists.
 
         Parameters
@@ -84,7 +88,7 @@ class Design:
 
     @classmethod
     @checked
-    def from_toml(cls, path: File):
+    def from_toml(cls, path: File) -> "Design":
         """Read what `to_toml` writes: a table for each arm, ``[arm.placebo]``, the arguments of `Arm` its keys.
 
         Parameters
@@ -120,7 +124,7 @@ class Design:
         return cls([_read(path.name, name, each) for name, each in arms.items()])
 
     @checked
-    def to_toml(self, path: File):
+    def to_toml(self, path: File) -> None:
         """Write the design to a file that `from_toml` reads and people can edit.
 
         Parameters
@@ -147,7 +151,7 @@ class Design:
         path.write_text(toml.written({ARM: {arm.name: arm.stated() for arm in self.arms}}), encoding="utf-8")
 
     @checked
-    def but(self, **changes):
+    def but(self, **changes: object) -> "Design":
         """The same with other arguments of `Arm` in every arm: ``design.but(times=[1, 2, 8])``.
 
         Parameters
@@ -173,23 +177,23 @@ class Design:
         return Design([arm.but(**changes) for arm in self.arms])
 
     @property
-    def subjects(self):
+    def subjects(self) -> int:
         """Number of subjects."""
         return sum(arm.n for arm in self.arms)
 
     @property
-    def records(self):
+    def records(self) -> int:
         """Number of records; of a list of times, for each outcome."""
         return sum(arm.n * arm.records for arm in self.arms)
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per arm: its size, times, doses, and what else is said."""
         rows = [{"arm": arm.name} | {k: v for k, v in arm.stated().items()} for arm in self.arms]
         return pd.DataFrame(rows).set_index("arm")
 
     @checked
-    def dataset(self, of: object, random_seed: Seed = 0):
+    def dataset(self, of: object, random_seed: Seed = 0) -> "Dataset":
         """The planned subjects as a `Dataset`, with nothing measured: ``value`` is missing in every record.
 
         Parameters
@@ -226,7 +230,7 @@ class Design:
         return planned(self.arms, setting(of), np.random.default_rng(random_seed))
 
     @checked
-    def measured(self, data: Data, **values):
+    def measured(self, data: Data, **values: object) -> "Dataset":
         """Planned data with measurements by outcome, those beyond the limits of quantification of their arm censored.
 
         Parameters

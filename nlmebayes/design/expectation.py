@@ -77,18 +77,18 @@ class DesignInformation:
     doubts: object = field(default=tuple, repr=False)
 
     @cached_property
-    def free(self):
+    def free(self) -> np.ndarray:
         """Positions of the numbers that are not fixed."""
         known = self.numbers.places(self.fixed)
         return np.array([i for i in range(len(self.numbers.names)) if i not in known], dtype=int)
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the numbers that are not fixed, in the order of the matrix."""
         return tuple(self.numbers.names[i] for i in self.free)
 
     @cached_property
-    def matrix(self):
+    def matrix(self) -> pd.DataFrame:
         """Expected information on the numbers that are not fixed, a DataFrame."""
         return pd.DataFrame(self._of(self.numbers, self.whole), self.names, self.names)
 
@@ -96,12 +96,12 @@ class DesignInformation:
         return numbers.information(whole)[np.ix_(self.free, self.free)]
 
     @cached_property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Its inverse; infinite where the design leaves some combination of numbers open."""
         return _inverse(self.matrix.to_numpy())
 
     @cached_property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per number: ``value``, expected standard error ``se``, ``rse`` in %, ``kind``; of an exact
         information also ``error``, the Monte Carlo error of the RSE, as a part of it."""
         value, se = self.numbers.values[self.free], np.sqrt(np.diag(self.covariance))
@@ -112,7 +112,7 @@ class DesignInformation:
         return found if self.error is None else found.assign(error=self.error)
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         """Largest by smallest eigenvalue of the correlations of the estimates, as NONMEM's; infinite if something is
         left open."""
         if not np.isfinite(self.covariance).all():
@@ -122,7 +122,7 @@ class DesignInformation:
         return float(values.max() / values.min())
 
     @cached_property
-    def sentences(self):
+    def sentences(self) -> tuple[str, ...]:
         """What cannot be told apart, or is not told, in words."""
         return tuple(dict.fromkeys((*self.doubts(), *self._traded(), *self.remarks)))
 
@@ -147,7 +147,7 @@ class DesignInformation:
                 yield f"little is told of {self.names[i]}: its RSE is {rse[i]:.0f} %"
 
     @checked
-    def criterion(self, kind: Criterion = "D", of: Names = ()):
+    def criterion(self, kind: Criterion = "D", of: Names = ()) -> float:
         """A criterion, of which more is better.
 
         Parameters
@@ -195,7 +195,7 @@ class DesignInformation:
         return [list(self.free).index(i) for i in places]
 
     @checked
-    def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()):
+    def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()) -> float:
         """How many times as many subjects the other design would need to tell as much: (det M / det M_other)^(1/p).
 
         Parameters
@@ -238,7 +238,7 @@ class DesignInformation:
         return float(np.exp((self.criterion(kind, of) - other.criterion(kind, of)) / many))
 
     @checked
-    def power(self, parameter: Name, null: Number = 0.0, alpha: Share = 0.05):
+    def power(self, parameter: Name, null: Number = 0.0, alpha: Share = 0.05) -> float:
         """Power of Wald's two-sided test that a number is ``null``.
 
         Parameters
@@ -274,7 +274,7 @@ class DesignInformation:
         return float(_power((value - null) / se, alpha))
 
     @checked
-    def subjects_for(self, parameter: Name, power: Share = 0.8, null: Number = 0.0, alpha: Share = 0.05):
+    def subjects_for(self, parameter: Name, power: Share = 0.8, null: Number = 0.0, alpha: Share = 0.05) -> int:
         """The least number of subjects for a power, treated and sampled as these are; groups outside of the subjects
         grow in number with them.
 
@@ -319,7 +319,7 @@ class DesignInformation:
             raise ModelError(f"subjects_for: more than {MOST:g} subjects are needed to tell {parameter} from {null:g}")
         return int(np.ceil(optimize.brentq(lacking, LEAST, MOST) - 1e-9)) if lacking(LEAST) > 0 else 1
 
-    def of_subjects(self, subjects):
+    def of_subjects(self, subjects: float) -> "DesignInformation":
         """The same of another number of subjects, treated and sampled as these are; a former study stays as it was.
 
         Parameters
@@ -353,7 +353,7 @@ class DesignInformation:
         (place,) = self._chosen((self.numbers.names[self.numbers.place(parameter)],))
         return self.numbers.values[self.free[place]], np.sqrt(self.covariance[place, place])
 
-    def fixing(self, *names):
+    def fixing(self, *names: str) -> "DesignInformation":
         """The same with more numbers taken for known.
 
         Parameters

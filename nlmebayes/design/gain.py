@@ -64,7 +64,7 @@ class InformationGain:
 def information_gain(
     tree: Tree, design: Design, *, studies: Count = 60, draws: Count = 40, random_seed: Seed = 0,
     model: Model | None = None,
-):  # fmt: skip
+) -> InformationGain:  # fmt: skip
     """How much a design is expected to tell of a population beside what is believed, without linearisation.
 
     Parameters

@@ -23,7 +23,7 @@ def optimise_design(
     budget: dict[Name, NotNegative] | None = None, criterion: Literal["D", "Ds", "A"] = "D", of: Names = (),
     method: Literal["fo", "full"] = "fo", fixed: Names = (), draws: Count | None = None, starts: Count = 6,
     step: dict[Name, Positive] | None = None, random_seed: Seed = 0,
-):  # fmt: skip
+) -> OptimalDesign:  # fmt: skip
     """The design that tells most of a population.
 
     Parameters

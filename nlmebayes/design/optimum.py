@@ -59,12 +59,12 @@ class OptimalDesign:
     scenarios: tuple = field(repr=False)
 
     @property
-    def efficiency(self):
+    def efficiency(self) -> float:
         """How many times as many subjects the start would need to tell as much as the best one."""
         return self._efficiency(self.criterion, self.start_criterion)
 
     @property
-    def rounded_efficiency(self):
+    def rounded_efficiency(self) -> float:
         """What is left in the rounded one of the best one's efficiency."""
         return self._efficiency(self.rounded_criterion, self.criterion)
 
@@ -72,7 +72,7 @@ class OptimalDesign:
         return float(other / one if self.kind == "A" else np.exp(one - other))
 
     @cached_property
-    def sensitivity(self):
+    def sensitivity(self) -> pd.DataFrame:
         """What one more sample of every subject would add to the criterion, by outcome and time, a DataFrame."""
         if not self.slots:
             return pd.DataFrame(columns=["outcome", "time", "gain"])
@@ -86,7 +86,7 @@ class OptimalDesign:
         return pd.DataFrame(rows, columns=["outcome", "time", "gain"])
 
     @checked
-    def windows(self, efficiency: Share = 0.95):
+    def windows(self, efficiency: Share = 0.95) -> pd.DataFrame:
         """Between which times each sample of the best design may be taken alone, so that so much of its efficiency is
         left, a DataFrame.
 

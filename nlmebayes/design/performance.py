@@ -4,6 +4,7 @@ Definitions and errors are those of Morris, White and Crowther (2019), Stat. Med
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ class Studies:
     ci_prob: float
 
     @classmethod
-    def of(cls, entries, subjects, ci_prob):
+    def of(cls, entries: Iterable[dict], subjects: int, ci_prob: float) -> "Studies":
         """Of what was found of each study of so many ``subjects``, dicts as a file holds them.
 
         Parameters
@@ -102,22 +103,22 @@ class Studies:
         return cls(estimates, tests, failures, seconds, subjects, ci_prob)
 
     @property
-    def n(self):
+    def n(self) -> tuple[int, int]:
         """How many studies were simulated, and how many of them fitted."""
         return len(self.seconds), len(self.seconds) - len(self.failures)
 
     @property
-    def failed(self):
+    def failed(self) -> tuple[float, float]:
         """Share of studies that could not be fitted, and its Monte Carlo error."""
         return _share(len(self.failures), len(self.seconds))
 
     @property
-    def reasons(self):
+    def reasons(self) -> dict[str, int]:
         """Why studies failed, the most frequent first: reason -> number of studies."""
         return dict(Counter(self.failures.values()).most_common())
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """A row for each quantity, over the studies that were fitted.
 
         ``truth`` (the mean of them, where each study has its own), ``n``; ``bias`` of the estimates, and in %;
@@ -147,7 +148,7 @@ class Studies:
         }  # fmt: skip
 
     @checked
-    def power(self, quantity: Text, *, null: Number = 0.0, alpha: Share = 0.05):
+    def power(self, quantity: Text, *, null: Number = 0.0, alpha: Share = 0.05) -> pd.DataFrame:
         """How often a test at level ``alpha`` tells a quantity from ``null``.
 
         A row for Wald's test, and one for the likelihood ratio's where a smaller model was given, with ``power``, its

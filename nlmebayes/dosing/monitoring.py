@@ -47,7 +47,7 @@ def next_sample(
     plan: regimen.Regimen | regimen.Plan | None = None, model: Model | None = None, outcome: Text | None = None,
     lloq: NotNegative | None = None, replicates: Count = 400, history: History = regimen.FOLLOW,
     occasions: Occasions = regimen.NEW, covariates: Coming | None = None, random_seed: Seed | None = None,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """How much a sample at each of some times is expected to say of a parameter or an exposure.
 
     Parameters

@@ -53,7 +53,7 @@ class Loss:
     above: NotNegative = 1.0
     kind: Literal["outside", "relative", "log"] = "outside"
 
-    def of(self, target, exposure):
+    def of(self, target: Target, exposure: np.ndarray) -> np.ndarray:
         """Loss of each exposure, (draw,).
 
         Parameters
@@ -90,7 +90,7 @@ def recommend(
     forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
     model: Model | None = None, outcome: Text | None = None, loss: Loss | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so

@@ -52,7 +52,8 @@ class Regimen:
     Raises
     ------
     ModelError
-        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion longer than the interval.
+        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion that is longer than
+        the interval.
 
     Examples
     --------
@@ -86,22 +87,22 @@ class Regimen:
             )
 
     @property
-    def infusion(self):
+    def infusion(self) -> float | None:
         """How long each infusion lasts, or None."""
         return (self.duration if self.rate is None else self.amount / self.rate) or None
 
     @property
-    def times(self):
+    def times(self) -> np.ndarray:
         """Times of the doses; of one that does not say when it starts, since then."""
         return (self.start or 0.0) + (self.every or 0.0) * np.arange(self.doses)
 
     @property
-    def parts(self):
+    def parts(self) -> "tuple[Regimen, ...]":
         """The regimen itself, as the only part of a plan."""
         return (self,)
 
     @property
-    def records(self):
+    def records(self) -> list[dict]:
         """The doses as records, in the words of NONMEM; one that does not say when it starts, from 0."""
         given = {"amt": float(self.amount * self.salt)} | ({"duration": self.infusion} if self.infusion else {})
         given |= {} if self.state is None else {"state": self.state}
@@ -111,7 +112,7 @@ class Regimen:
     def __str__(self):
         return self.worded()
 
-    def worded(self, amount="", time=""):
+    def worded(self, amount: str = "", time: str = "") -> str:
         """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``.
 
         Parameters
@@ -172,17 +173,33 @@ class Plan:
                 )
 
     @property
-    def amount(self):
+    def amount(self) -> float:
         """Of one dose of the last part."""
         return self.parts[-1].amount
 
-    records = property(lambda self: [dose for part in self.parts for dose in part.records])
-    start = property(lambda self: self.parts[0].start)
-    every = property(lambda self: self.parts[-1].every)
-    infusion = property(lambda self: self.parts[-1].infusion)
+    @property
+    def records(self) -> list[dict]:
+        """The doses of all parts as records, in the words of NONMEM."""
+        return [dose for part in self.parts for dose in part.records]
 
     @property
-    def times(self):
+    def start(self) -> float | None:
+        """Of the first part."""
+        return self.parts[0].start
+
+    @property
+    def every(self) -> float | None:
+        """Of the last part."""
+        return self.parts[-1].every
+
+    @property
+    def infusion(self) -> float | None:
+        """Of the last part."""
+        return self.parts[-1].infusion
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times of all doses."""
         return np.concatenate([part.times for part in self.parts])
 
     def __str__(self):
@@ -199,8 +216,8 @@ def varied(plan, name, value):
 @checked
 def regimens(
     amounts: OneOrMore, *, every: Several = None, duration: Lengths = None, rate: Several = None,
-    until: Number | None = None, **same,
-):  # fmt: skip
+    until: Number | None = None, **same: object,
+) -> list[Regimen]:  # fmt: skip
     """Every `Regimen` of the given amounts, intervals, and infusion durations or rates.
 
     Parameters
@@ -269,7 +286,7 @@ def doses_until(until, start, every):
 
 
 @checked
-def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False):
+def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False) -> list[float]:
     """Amounts that can be given with at most so many tablets of these sizes, halved where that is allowed.
 
     Parameters

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
@@ -35,7 +36,7 @@ def optimise(
     given: Positive | list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
     outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,
     covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
     Parameters

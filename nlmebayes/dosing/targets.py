@@ -7,13 +7,16 @@ by ``mic`` where there is one.
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, number
 from nlmebayes.dosing import exposure
 from nlmebayes.errors import ModelError
+
+if TYPE_CHECKING:
+    from nlmebayes.dosing.regimen import Plan, Regimen
 
 Fraction = Annotated[float, number("a fraction above 0, at most 1", 0.0, 1.0, "(]")]
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
@@ -70,7 +73,7 @@ class Target(ABC):
         self.check()
 
     @abstractmethod
-    def check(self):
+    def check(self) -> None:
         """Refuse what is wrong with the times.
 
         Raises
@@ -85,7 +88,7 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def window(self, plan):
+    def window(self, plan: "Regimen | Plan") -> tuple[float, float]:
         """(start, end) of the times that matter under a plan; the same time twice for a point.
 
         Parameters
@@ -104,12 +107,12 @@ class Target(ABC):
         Examples
         --------
         >>> import nlmebayes as nb
-        >>> nb.Trough(10, 15).window(nb.Regimen(500, every=12, doses=4))
-        (np.float64(48.0), np.float64(48.0))
+        >>> nb.AUC(400, start=24, end=48).window(nb.Regimen(500, every=12, doses=4))
+        (24.0, 48.0)
         """
 
     @abstractmethod
-    def measure(self, grid, f):
+    def measure(self, grid: exposure.Panels | exposure.Ends | None, f: np.ndarray) -> np.ndarray:
         """Exposure (draw,) of predictions (draw, time) at the times of the window: `exposure.Panels`, None for a
         point, or `exposure.Ends`, of which the predictions are areas.
 
@@ -133,10 +136,10 @@ class Target(ABC):
 
     @property
     @abstractmethod
-    def what(self):
+    def what(self) -> str:
         """The exposure in words."""
 
-    def met(self, exposure):
+    def met(self, exposure: np.ndarray) -> np.ndarray:
         """Whether each exposure is in range; an infinite one, such as without a steady state, is above.
 
         Parameters
@@ -156,7 +159,7 @@ class Target(ABC):
         return (exposure >= self.low) & (exposure <= self.high) & np.isfinite(exposure)
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """What a concentration is multiplied with."""
         return self.free / (self.mic or 1.0)
 

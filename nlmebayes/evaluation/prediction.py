@@ -38,7 +38,7 @@ NAMED = 5  # subjects without a prediction that are named
 def predict(
     tree: Tree, data: Data | Frame | None = None, *, redraw: Switch = False, groups: Groups = "all",
     random_seed: Seed | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Posterior prediction for any data.
 
     Parameters
@@ -198,7 +198,7 @@ def _same_patient(data, own, drift):
 def simulate(
     model: Model, data: Data, *, draws: Count = 500, values: dict[Text, Array] | None = None,
     random_seed: Seed | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Prior predictive simulation, or simulation at stated population values.
 
     Parameters

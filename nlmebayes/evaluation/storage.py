@@ -142,7 +142,7 @@ def stored_dataset(tree):
 
 
 @checked
-def training_dataset(tree: Tree):
+def training_dataset(tree: Tree) -> Dataset:
     """The `Dataset` that the population was fitted to, in whose state designs are evaluated.
 
     Parameters

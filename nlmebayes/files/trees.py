@@ -21,7 +21,7 @@ checked = partial(arguments.checked, error=FileError)
 
 
 @checked
-def save(tree: Tree, path: File, *, force: Switch = True):
+def save(tree: Tree, path: File, *, force: Switch = True) -> None:
     """Write a tree to one NetCDF file, so that the file is whole or what was there before is as it was.
 
     It is written beside its place, waited for until it is on the disk, read back and compared, then moved.
@@ -57,7 +57,7 @@ def save(tree: Tree, path: File, *, force: Switch = True):
 
 
 @checked
-def load(path: File):
+def load(path: File) -> Tree:
     """The tree of a file that `save` or ``tree.to_netcdf`` wrote, or of a folder that ``fit(store=)`` wrote.
 
     Nothing in the file runs, and nothing outside it is read: see ``docs/security.md``. A file is read into memory and

@@ -64,7 +64,9 @@ class Average:
     table: pd.DataFrame
 
     @checked
-    def predict(self, data: Data, *, draws: Count = 2000, random_seed: Seed | None = None):
+    def predict(
+        self, data: Data, *, draws: Count = 2000, random_seed: Seed | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Draws of the prediction and of a measurement from the mixture, {outcome: (draw, record)} each.
 
         Each draw comes from a model with the probability of its weight.
@@ -123,7 +125,7 @@ def average(
     trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
     scheme: Scheme | None = None, weights: Comparison | dict[Text, NotNegative] | None = None,
     method: Method = "auto", random_seed: Seed | None = None, **options: Options,
-):  # fmt: skip
+) -> Average:  # fmt: skip
     """Forecast a patient under several models.
 
     Parameters

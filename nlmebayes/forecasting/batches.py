@@ -74,7 +74,7 @@ NONE = Forecasts(pd.DataFrame(), {}, {})
 def forecast_each(
     tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None, random_seed: Seed | None = None,
     model: Model | None = None, **options: Options,
-):  # fmt: skip
+) -> Forecasts:  # fmt: skip
     """Forecast every patient of a dataset.
 
     Parameters

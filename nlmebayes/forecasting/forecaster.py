@@ -13,6 +13,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting import nuts, plausibility
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.posterior import Labelled, alternatives, distance, prior_of, surprise, times
-from nlmebayes.formula.design import resolve
+from nlmebayes.formula.design import Design, resolve
 from nlmebayes.individuals import particles
 from nlmebayes.individuals.density import Density
 from nlmebayes.individuals.modes import QUICK, modes
@@ -36,6 +37,10 @@ from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.autocorrelation import shared
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
+
+if TYPE_CHECKING:
+    from nlmebayes.data.dataset import Dataset
+    from nlmebayes.individuals.modes import Mode
 
 log = logging.getLogger("nlmebayes")
 
@@ -50,7 +55,7 @@ SURPRISING = 0.001  # prior predictive p-value below which a patient is not of t
 def forecast(
     tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, model: Model | None = None,
     **options: Options,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
     Parameters
@@ -88,9 +93,10 @@ def forecast(
             exact). The posterior integrates over the true times, which lie on the same side of every dose as the
             recorded ones (`sampling_times`); predictions are those at the recorded times.
         missing : {"refuse", "impute"}
-            What becomes of a covariate of which the patient has no value: an error, or it is drawn from the population's
-            covariates, given those that are known, and weighed by the samples (`imputation`). The tree then holds
-            ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the difference.
+            What becomes of a covariate of which the patient has no value: an error, or it is drawn from the
+            population's covariates, given those that are known, and weighed by the samples (`imputation`). The tree
+            then holds ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the
+            difference.
         now : float, optional
             The time of asking: a sample after it is refused, a dose after it is warned of.
         unusual : {"error", "warn"}
@@ -150,7 +156,7 @@ def rare_allowed():
 
 
 @checked
-def forecaster(tree: Tree, *, model: Model | None = None):
+def forecaster(tree: Tree, *, model: Model | None = None) -> "Forecaster":
     """A population made ready for many patients: reads model, design and draws once; see `Forecaster`.
 
     Parameters
@@ -219,27 +225,29 @@ class Forecaster:
     population: Draws
 
     @property
-    def model(self):
+    def model(self) -> Model:
         """The `Model` of the population."""
         return self.known.model
 
     @property
-    def training(self):
+    def training(self) -> Design:
         """The `Design` of the data that the population was fitted to."""
         return self.known.training
 
     @cached_property
-    def middle(self):
+    def middle(self) -> Draws:
         """The mean population, `Draws` of size one."""
         return middle(self.population)
 
     @checked
-    def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):
+    def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False) -> tuple[Density, Density]:
         """The `Density` of a patient's records under all draws, and under the mean population.
 
         Parameters
         ----------
         patient : Dataset
+        several : bool
+            Whether the target is also that of the records' true times and such; as `forecast` needs it.
         **options
             Those of `forecast` that change the density.
 
@@ -342,7 +350,7 @@ class Forecaster:
         return design, plausibility.unknown_groups(design, self.population, patient, several=several)
 
     @checked
-    def mode(self, patient: Data, **options: Options):
+    def mode(self, patient: Data, **options: Options) -> "tuple[Mode, Density]":
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
 
         Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
@@ -377,7 +385,7 @@ class Forecaster:
         _, central = self.target(patient, Options(**options))
         return modes(central, last=QUICK), central
 
-    def check_samples(self, patient, options):
+    def check_samples(self, patient: "Dataset", options: Options) -> None:
         """Refuse, or warn of, samples that `forecast` would not take.
 
         Parameters
@@ -407,7 +415,9 @@ class Forecaster:
         plausibility.check_samples(target, patient, expected, refuse=options.unusual == "error")
 
     @checked
-    def forecast(self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
+    def forecast(
+        self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+    ) -> Tree:
         """As `forecast`.
 
         Parameters

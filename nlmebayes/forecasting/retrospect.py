@@ -45,12 +45,16 @@ class Retrospect:
     table: pd.DataFrame
     failures: dict
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the interval.
 
         rBias = mean((predicted - observed) / observed), rRMSE = sqrt(mean(((predicted - observed) / observed)^2)), the
         definitions of Sheiner and Beal (1981), J. Pharmacokinet. Biopharm. 9, 503-512, of relative errors; observations
         of zero count for the interval only.
+
+        Returns
+        -------
+        DataFrame
 
         Examples
         --------
@@ -60,10 +64,11 @@ class Retrospect:
         ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
         >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
         >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
-        >>> nb.retrospect(tree, patient, draws=200, random_seed=1).summary()[["used", "n", "rbias_percent"]].round(-1)
-           used  n  rbias_percent
-        0     0  0            0.0
-        1     0  0           50.0
+        >>> found = nb.retrospect(tree, patient, draws=200, random_seed=1)
+        >>> found.summary()[["used", "n", "coverage"]]
+           used  n  coverage
+        0     0  1       1.0
+        1     1  1       1.0
         """
         rows = []
         for used, part in self.table.groupby("used"):
@@ -78,7 +83,7 @@ class Retrospect:
         return pd.DataFrame(rows)
 
     @checked
-    def pit_histogram(self, bins: Count = 10):
+    def pit_histogram(self, bins: Count = 10) -> np.ndarray:
         """Counts of the PIT in equal bins: flat where the forecasts are calibrated.
 
         Parameters
@@ -114,7 +119,7 @@ def retrospect(
     tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
     draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
     **options: Options,
-):  # fmt: skip
+) -> Retrospect:  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
     Parameters

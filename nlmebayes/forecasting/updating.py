@@ -24,7 +24,9 @@ from nlmebayes.model.model import Data
 
 
 @checked
-def update(tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
+def update(
+    tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+) -> Tree:
     """Forecast of a patient who comes again.
 
     Parameters

@@ -32,7 +32,7 @@ Function = Annotated[Callable, Kind("a function, such as lambda x, a, k: a * pt.
 
 
 @checked
-def curve(law: Text | Function, /, **parameters: Parameter | Number):
+def curve(law: Text | Function, /, **parameters: Parameter | Number) -> "FormulaCurve | FunctionCurve":
     r"""A `Curve` from one formula, without a class.
 
     Parameters

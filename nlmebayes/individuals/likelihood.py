@@ -23,7 +23,7 @@ UNSURE = 0.05  # error of the log-likelihood of a group that is warned of
 def log_likelihood(
     tree: Tree, data: Data | None = None, *, at: Literal["draws", "mean"] | dict[Text, Array] = "draws",
     draws: Count = 400, random_seed: Seed | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     r"""Marginal log-likelihood of every outermost group: of a subject, or of a site with all its subjects.
 
     .. math:: \log L_i = \log \int p(y_i | \theta, \eta, \sigma) N(\eta; 0, \Omega) d\eta

@@ -16,8 +16,8 @@ def fit(
     model: Model, data: Data, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
     random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
     backend: Backend = "numba", method: Method = "nuts", resume: Tree | Switch | None = None, store: File | None = None,
-    **options,
-):  # fmt: skip
+    **options: object,
+) -> Tree:  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
     A pilot finds where the chains start and in which parametrisation the random effects are sampled; `check` tells

@@ -67,7 +67,7 @@ Approximation = Literal["map", "laplace", "pathfinder"]
 @checked
 @in_turns
 @collected_seldom
-def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
+def sampler(model: Model, data: Data, *, backend: Backend = "numba") -> "Sampler":
     """Compile the model on these data; `fit` in two steps, for many fits of one design.
 
     ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs

@@ -1,7 +1,7 @@
 """`Model`: the whole statement, with no data in it."""
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
@@ -18,6 +18,9 @@ from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import by_variable
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
+
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
 
 Data = Annotated[Dataset, instance("a Dataset, from Dataset.from_frame or Dataset.from_nonmem", Dataset)]
 Law = Annotated[Structure, instance("an instance of a zoo class, such as Emax()", Structure)]
@@ -158,7 +161,7 @@ class Model:
                         "logit, or another residual"
                     )
 
-    def but(self, **changes):
+    def but(self, **changes: object) -> "Model":
         """The same statement with other parts: ``model.but(parametrisation="centred")``.
 
         Parameters
@@ -195,7 +198,7 @@ class Model:
                 raise ModelError(f"{name} is fixed, and its link is another now: state its value anew, fixed=")
         return found
 
-    def parametrisation_of(self, parameter, level):
+    def parametrisation_of(self, parameter: str, level: str) -> str:
         """What is asked for the effects of a parameter at a level.
 
         Parameters
@@ -218,7 +221,7 @@ class Model:
             return given
         return given.get((parameter, level)) or given.get(parameter) or given.get(level) or AUTO
 
-    def residual_of(self, outcome):
+    def residual_of(self, outcome: str) -> Residual:
         """The residual of an outcome.
 
         Parameters
@@ -243,7 +246,7 @@ class Model:
         return self.residual[outcome]
 
     @property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
         """The structure's parameters with the links and typical values stated here."""
         return tuple(
             with_typical(p.in_units(**self.units), self.typical.get(p.name), self.links.get(p.name))
@@ -251,7 +254,7 @@ class Model:
         )
 
     @property
-    def scales(self):
+    def scales(self) -> tuple[tuple[str, Link], ...]:
         """(name, `Link`) of every parameter."""
         try:
             return links_of(self.structure, tuple(self.links.items()), tuple(self.units.items()))
@@ -259,7 +262,7 @@ class Model:
             return tuple(linked(self.structure, self.links, self.units).items())
 
     @property
-    def fixed(self):
+    def fixed(self) -> tuple[str, ...]:
         """Names of the parameters that are known: those whose formula is a number."""
         return tuple(f.parameter for f in map(parse, self.formulas) if not is_scale(f.text) and f.constant)
 

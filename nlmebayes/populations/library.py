@@ -3,13 +3,16 @@
 import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nlmebayes.arguments import File, Text, arguments, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import nouns
 from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.populations.stated import population
+
+if TYPE_CHECKING:
+    from nlmebayes.arguments import Tree
 
 HOME = files("nlmebayes") / "populations"
 ABOUT = ("name", "citation", "doi", "note", "units", "assay", "dispensing")
@@ -18,7 +21,7 @@ KEYS = (*ABOUT, "structure", "options", "formulas", "residual", *STATED)
 
 
 @checked
-def published(name: Text, **changes):
+def published(name: Text, **changes: object) -> "Tree":
     """A published model of the library by name, as `population` gives it; `published_names` lists them.
 
     ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
@@ -51,7 +54,7 @@ def published(name: Text, **changes):
 
 
 @checked
-def published_names():
+def published_names() -> tuple[str, ...]:
     """Names of the published models that come with the library.
 
     Returns

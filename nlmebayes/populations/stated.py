@@ -6,6 +6,7 @@ reference weight.
 """
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from nlmebayes.populations.reference import reference_data, reference_design
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 
+if TYPE_CHECKING:
+    from nlmebayes.arguments import Tree
+
 ABOUT = "nlmebayes_published"
 Place = Number | Text | tuple[Number, ...] | tuple[Text, ...]
 STEP = 1e-6  # relative, of the slope of a link
@@ -39,7 +43,7 @@ def population(
     domain: dict[Text, tuple[Number, ...] | tuple[Text, ...]] | None = None, about: dict | None = None,
     uncertainty: dict[Text, NotNegative | dict[Text, NotNegative]] | None = None,
     covariates: dict[Text, object] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
-):  # fmt: skip
+) -> "Tree":  # fmt: skip
     """A population with stated parameters, such as a published model.
 
     Parameters

@@ -3,7 +3,7 @@
 Names load on first use. They are those of `nlmebayes` itself: ``nb.structure.System is nb.System``.
 """
 
-import importlib
+from nlmebayes.runtime.imports import imported
 
 HOME = {  # the modules of this room and their public names
     "absorption": ("Absorption", "Elimination"),
@@ -33,7 +33,7 @@ __all__ = sorted(_MODULE)
 def __getattr__(name):
     if name not in _MODULE:
         raise AttributeError(f"nb.structure has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
+    value = getattr(imported(f"nlmebayes.{_MODULE[name]}"), name)
     globals()[name] = value
     return value
 
