@@ -34,11 +34,17 @@ def downloads(notebook):
     return f"{files} · {notebook.header['field']} · data {notebook.header['data']}"
 
 
+def answered(notebook):
+    """The question of a notebook with its answer, where the header has one."""
+    said = notebook.header
+    return f":::{{admonition}} {said['asks']}\n{said['answer']}.\n:::\n" if "answer" in said else ""
+
+
 def page(notebook, cells, length):
     """The notebook as it was run, with its downloads below the title."""
     title, _, rest = cells.cells[0].source.partition("\n")
     note = SHORT if length == "short" else ""
-    cells.cells[0].source = f"{title}\n\n{downloads(notebook)}\n{note}\n{rest}"
+    cells.cells[0].source = f"{title}\n\n{downloads(notebook)}\n\n{answered(notebook)}{note}\n{rest}"
     return nbformat.writes(cells)
 
 
@@ -66,7 +72,7 @@ def grouped(found, key):
 
 def cards(found, said, pictured):
     for value, group in grouped(found, lambda notebook: notebook.header[said]):
-        yield f"## {value}\n\n:::::{{grid}} 1 2 3 4\n:gutter: 3\n"
+        yield f"## {value}\n\n:::::{{grid}} 1 2 3 3\n:gutter: 3\n"
         yield from (card(notebook, notebook in pictured) for notebook in group)
         yield ":::::\n"
 

@@ -100,7 +100,7 @@ def pages(draw):
     made |= {picture[0]: picture[1] for picture in pictures.values() if picture}
     parts = [f"# Models\n\n{len(kinds)} classes, each with formula, units, typical values, notebook and test.\n"]
     for field, members in by_field(kinds):
-        parts.append(f"## {field.capitalize()}\n\n::::{{grid}} 1 2 3 4\n:gutter: 3\n")
+        parts.append(f"## {field.capitalize()}\n\n::::{{grid}} 1 2 3 3\n:gutter: 3\n")
         parts += [*(card(kind, pictures[kind]) for kind in members), "::::\n"]
     listed = "\n".join(kind.__name__ for kind in kinds)
     parts.append(f"```{{toctree}}\n:hidden:\n\n{listed}\n```\n")
