@@ -3,9 +3,8 @@
 Names load on first use, so that ``import nlmebayes`` and the command line start at once.
 """
 
-import importlib
-
 from nlmebayes.runtime import caches
+from nlmebayes.runtime.imports import imported
 
 caches.provide()
 
@@ -44,6 +43,9 @@ _HOME = {
     "outcomes.families": ("Bernoulli", "Beta", "Binomial", "Gamma", "OrderedLogistic"),
     "files.errors": ("FileError",),
     "files.trees": ("load", "save"),
+    "cases.case": ("Case",),
+    "cases.file": ("read_case", "write_case"),
+    "cases.answers": ("answer",),
     "formula": ("FormulaError",),
     "formula.curves": ("FormulaCurve", "FunctionCurve", "curve"),
     "outcomes.hazards": ("TimeToEvent",),
@@ -87,16 +89,16 @@ _HOME = {
     "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-_ROOMS = {"datasets": "data.bundled", "plot": "plot"}
+_ROOMS = {"datasets": "data.bundled", "physiology": "physiology", "plot": "plot"}
 __version__ = "0.1.0"
 __all__ = sorted([*_MODULE, *_ROOMS])
 
 
 def __getattr__(name):
     if name in _ROOMS:
-        value = importlib.import_module(f"nlmebayes.{_ROOMS[name]}")
+        value = imported(f"nlmebayes.{_ROOMS[name]}")
     elif name in _MODULE:
-        value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
+        value = getattr(imported(f"nlmebayes.{_MODULE[name]}"), name)
     else:
         raise AttributeError(f"module 'nlmebayes' has no attribute {name!r}")
     globals()[name] = value

@@ -8,7 +8,7 @@ import typer
 
 import nlmebayes as nb
 from nlmebayes import app as jobs
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 app = typer.Typer(
     add_completion=False,
@@ -58,6 +58,7 @@ Accept = _data(list[str], "NONMEM's ACCEPT=: conditions, of which one suffices; 
 Missing = _data(list[float], "Number that stands for a missing value, such as -99; repeat it.")
 Encoding = _data(str, "Of the file, such as cp1252. By default utf-8.")
 Decimal = _data(str, "Sign before decimals, . or , where the file does not tell.")
+Dates = _data(str, "dmy or mdy: order in dates that end in the year, where they do not tell.")
 Seed = _sampling(int, "Random seed. By default 1.")
 
 
@@ -139,6 +140,7 @@ def check_data(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
     with _errors():
@@ -185,6 +187,7 @@ def fit(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
     method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
@@ -224,14 +227,17 @@ def compare(
 @app.command()
 def report(
     fit: Annotated[Path, typer.Argument(help="Folder of `nlmebayes fit` or `nlmebayes forecast`, or a NetCDF file.")],
-    out: Annotated[Path, typer.Option(help="HTML file, or a folder, which gets every table too.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="HTML file, a folder, which gets every table too, or .docx.")] = Path(
+        "report"
+    ),
     compare: _option(list[Path], "Another fit of the same data to compare it with; repeat it.") = None,
     title: _option(str, "What stands on top.") = None,
+    word: Annotated[bool, typer.Option("--word", help="The tables as a Word document too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ):
     """Write a fit or a forecast as one HTML file that loads nothing and prints to A4."""
     with _errors():
-        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, force=force)
+        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, word=word, force=force)
 
 
 @app.command()
@@ -266,6 +272,7 @@ def predict(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
     with _errors():
@@ -281,10 +288,13 @@ def forecast(
     model: Annotated[
         Path,
         typer.Argument(
-            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as a TOML file."
+            help="The population: a folder of `nlmebayes fit`, its fit.nc, a published model by name or as TOML; "
+            "or a case file, which says all."
         ),
     ],
-    data: Annotated[Path, typer.Argument(help="CSV file of one patient, read as the data of the population were.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV file of one patient, read as the data of the population were.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("forecast"),
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in that folder.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="A page as one HTML file.")] = True,
@@ -327,9 +337,14 @@ def forecast(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():
+        if data is None:
+            jobs.case.alone(ctx)
+            jobs.case.run(model, out, typer.echo, force=force, report=report)
+            return
         plan = {
             "amounts": amounts, "every": every, "duration": duration, "start": start, "until": until, "number": number,
             "steady": steady, "state": state, "salt": salt, "step": step,
@@ -339,6 +354,20 @@ def forecast(
             history=history or "follow", about=about, now=now, samples=sample, force=force, seed=seed,
             then=then or (), time_sd=time_sd, impute=bool(impute), report=report,
         )  # fmt: skip
+
+
+@app.command()
+def bedside(
+    port: Annotated[int, typer.Option(help="By default a free one.", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines need --password.")] = "127.0.0.1",
+    password: Annotated[
+        str | None, typer.Option(help="That the page asks for.", envvar="NLMEBAYES_PASSWORD", show_envvar=True)
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+):
+    """Serve a page for one patient to the browser of this machine: chart, course, doses, next sample."""
+    with _errors():
+        jobs.bedside.run(typer.echo, host=host, port=port, password=password, browser=browser)
 
 
 @app.command()

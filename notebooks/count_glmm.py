@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: Does it work, and for whom?
+#     asks: "Does the expression of a gene differ between two arms, when thousands of cells come from a dozen patients?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How does it work?
+#     asks: "What do size, age, kidney and genotype say of clearance?"
+#     data: "real: phenobarbital; simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

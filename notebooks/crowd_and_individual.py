@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How many samples, how many people?
+#     asks: "What can be known of a person with a single sample?"
+#     data: "real: theophylline"
 #   jupytext:
 #     text_representation:
 #       extension: .py

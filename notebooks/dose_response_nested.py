@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: Does it work, and for whom?
+#     asks: "Whose tumour is sensitive, when plates of the same line disagree?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: Which hospital, which site?
+#     asks: "Which hospitals are worse than the average, and how sure is that?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: What will this one do next?
+#     asks: "How strong is the tie between a failing marker and death, and what awaits this patient?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How does it work?
+#     asks: "What do three samples per patient tell of elimination that saturates?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: How many samples, how many people?
+#     asks: "How many mice, neurons and trials are needed?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

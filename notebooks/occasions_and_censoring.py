@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Can I believe the model?
+#     asks: "How much differs between people, how much from day to day, and what of samples below the limit?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Does it work, and for whom?
+#     asks: "Does a treatment lower the hazard of death, and how much do centres differ?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

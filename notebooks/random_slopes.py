@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: Does it work, and for whom?
+#     asks: "Does the treatment work in every donor?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

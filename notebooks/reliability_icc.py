@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: How many samples, how many people?
+#     asks: "Which imaging features can be measured twice, and how many scans are enough?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Does it work, and for whom?
+#     asks: "By how much does a drug prolong QTc at each hour?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: Which hospital, which site?
+#     asks: "How much of the variation is between biobanks, and what would it buy to halve it?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: My own equation
+#     asks: "What does it take to go from an equation on paper to a fitted population?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,0 +1,72 @@
+"""Case files: TOML that a person can read and write, whole or not at all."""
+
+import tomllib
+
+from nlmebayes.arguments import File, Switch, Text, checked
+from nlmebayes.cases.case import Case
+from nlmebayes.data.validate import DataError
+from nlmebayes.files import toml, whole
+from nlmebayes.files.errors import FileError
+from nlmebayes.files.text import depth
+
+LARGEST = 500_000  # bytes of a file
+DEEPEST = 8  # tables inside one another; a stated model has five
+
+
+@checked
+def read_case(path: File):
+    """The `Case` of a TOML file; nothing in it is run, and no other file is opened.
+
+    Raises
+    ------
+    FileError
+        There is no such file, or it is too large.
+    DataError
+        It is no case; names what.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> case = nb.read_case("patient.toml")  # doctest: +SKIP
+    """
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
+    return of_bytes(content, path.name)
+
+
+def of_bytes(content, name="case"):
+    """The `Case` of the bytes of a file, such as one that was uploaded."""
+    if len(content) > LARGEST:
+        raise FileError(f"{name} is larger than {LARGEST:,} bytes, the most that is read of a case")
+    try:
+        said = tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} cannot be read as TOML: {' '.join(str(error).split())}") from None
+    if depth(said) > DEEPEST:
+        raise DataError(f"{name}: tables are more than {DEEPEST} deep; a case is not")
+    if "models" not in said:
+        raise DataError(f"{name} is no case: it names no models, such as models = ['vancomycin_goti_2018']")
+    return Case.of(said)
+
+
+@checked
+def write_case(case: Case, path: File, *, force: Switch = False):
+    """Write a `Case` as TOML, whole or not at all; `read_case` gives it back.
+
+    Raises
+    ------
+    FileError
+        A file stands there, and ``force`` is false, or it cannot be written.
+    """
+    with whole.file(path, force=force) as partial:
+        partial.write_text(written(case), encoding="utf-8")
+    return path
+
+
+@checked
+def written(case: Case) -> Text:
+    """The TOML text of a case."""
+    return toml.document(case.tables)
