@@ -4,7 +4,10 @@
 #     field: Pharmacokinetics
 #     question: How does it work?
 #     asks: "What do size, age, kidney and genotype say of clearance?"
-#     data: "real: phenobarbital; simulated with stated truth"
+#     data: "real: phenobarbital, quinidine; simulated with stated truth"
+#     answer: >-
+#       Poor metabolisers and carriers of the variant need another dose almost surely; what protein binding does to
+#       quinidine is seen, what causes it is not
 #   jupytext:
 #     text_representation:
 #       extension: .py

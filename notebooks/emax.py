@@ -5,6 +5,8 @@
 #     question: Does it work, and for whom?
 #     asks: "How much of the effect of a dose does an antagonist take away?"
 #     data: "real: phenylbiguanide"
+#     answer: >-
+#       Five rabbits: the antagonist multiplies the dose of half the effect several times over, in every rabbit
 #   jupytext:
 #     text_representation:
 #       extension: .py

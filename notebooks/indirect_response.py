@@ -5,6 +5,8 @@
 #     question: How does it work?
 #     asks: "Which concentration of warfarin halves the making of clotting factors, and how fast do they turn over?"
 #     data: "simulated with stated truth"
+#     answer: >-
+#       A drug that stops production describes the course better than an effect that is late
 #   jupytext:
 #     text_representation:
 #       extension: .py

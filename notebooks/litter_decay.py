@@ -5,6 +5,9 @@
 #     question: How does it work?
 #     asks: "How fast does litter decay, and does it differ more among sites or among plots?"
 #     data: "simulated with stated truth"
+#     answer: >-
+#       Decay is faster by about two thirds with ten degrees, and faster in moist sites; climate explains about half
+#       of the variance among sites
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -5,6 +5,8 @@
 #     question: What will this one do next?
 #     asks: "What do three measurements of a young tree say of its final size?"
 #     data: "real: orange"
+#     answer: >-
+#       Three early sizes narrow the final size to about a half of what the population says
 #   jupytext:
 #     text_representation:
 #       extension: .py

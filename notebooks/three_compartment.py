@@ -5,6 +5,8 @@
 #     question: How does it work?
 #     asks: "Does a person of 80 years need the dose of one of 30, and what happens when the pump stops?"
 #     data: "real: remifentanil"
+#     answer: >-
+#       The old need less, by their clearance; three compartments, since the pump's stop shows the third
 #   jupytext:
 #     text_representation:
 #       extension: .py

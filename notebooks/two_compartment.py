@@ -5,6 +5,8 @@
 #     question: What will this one do next?
 #     asks: "What do two samples of a seventh person tell of the rest of the curve?"
 #     data: "real: indometh"
+#     answer: >-
+#       Two samples tell most of the rest; clearance and half-lives agree with saemix and nlme, given the residual
 #   jupytext:
 #     text_representation:
 #       extension: .py
