@@ -416,9 +416,7 @@ for words, draws in paths.items():
     print(f"  {words}: {median:.2f} ({low:.2f} to {high:.2f})")
 through = paths["through the protein"].mean() / (paths["through the protein"].mean() + paths["direct"].mean())
 by_difference = 1 - paths["direct"].mean() / paths["the label alone"].mean()
-print(
-    f"through the protein: {through:.0%} of the effect on log clearance by this product, and {by_difference:.0%} by what"
-)
+print(f"through the protein: {through:.0%} of the effect on log clearance by this product, {by_difference:.0%} by what")
 print("the label loses beside the protein; in a nonlinear model the two need not agree")
 doubled = 2 ** -np.quantile(exponent, [0.05, 0.5, 0.95])[::-1]
 print("twice the protein: total concentrations {1:.2f} times as high ({0:.2f} to {2:.2f})".format(*doubled))

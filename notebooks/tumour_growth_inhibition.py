@@ -127,7 +127,7 @@ tree = nb.fit(model, training, **settings)
 # %% [markdown]
 # ## Check
 #
-# Six of the eighteen mice got no drug and say nothing about how `k2` varies.
+# Six of the eighteen mice got no drug and say nothing about how `k2` and clearance vary.
 # Some records have a large Pareto k, for three effects of a mouse lean on its seven records; leaving out one of them is
 # no good test. A stray divergence, with R-hat near 1 throughout, asks for shorter steps (`target_accept=0.95`) only
 # where there are more of them.
