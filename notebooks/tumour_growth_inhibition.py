@@ -268,29 +268,6 @@ right.set(xlabel="total dose (mg/kg), shifted a little by interval", ylabel="day
 legend = right.legend(frameon=False, title="day(s)", loc="upper left")
 
 # %% [markdown]
-# And if the drug acts where the tumour is, and gets there slowly? `site="tumour"` adds a concentration that follows
-# that of the blood at the rate `ke0`. The typical mouse of the posterior under the best regimen: with a half-life of
-# equilibration of one day or of five, the area in the tumour is the same in the end, and so is the damage. But it
-# comes later, and the tumour has grown in the meantime.
-
-# %%
-posterior = tree["posterior"]
-at = {f"theta_{p.name}": posterior[f"theta_{p.name}"].mean(("chain", "draw")) for p in model.parameters}
-at |= {name: 1e-9 for name in ("sigma_conc_b", "sigma_size_b")}
-one = arms.sel(mouse=best)
-figure, axis = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
-slow = nb.Model(TumourGrowthInhibition(OneCompartment(), site="tumour"), *(f"{p.name} ~ 1" for p in model.parameters),
-                "ke0 ~ 1", residual=model.residual)  # fmt: skip
-for label, half_life in (("in the blood", 0.001), ("in the tumour, one day", 1.0), ("in the tumour, five days", 5.0)):
-    curve = nb.simulate(slow, one, draws=1, values=at | {"theta_ke0": [np.log(np.log(2) / half_life)]}, random_seed=1)
-    curve = curve["prior"]["f_size"].to_numpy().ravel()
-    axis.plot(grid, curve / curve[0], label=label)
-    print(f"{label}: smallest {(curve / curve[0]).min():.2f} of the start, on day {grid[curve.argmin()]:.0f}")
-axis.axhline(1.0, color="grey", linestyle=":")
-axis.set(xlabel="day", ylabel="size of the typical tumour, relative to day 0", yscale="log")
-legend = axis.legend(frameon=False, title="acts where it is")
-
-# %% [markdown]
 # ## What could be wrong
 #
 # - Cells are damaged in proportion to the concentration: while growth is exponential, the size on a day depends on the
@@ -305,5 +282,6 @@ legend = axis.legend(frameon=False, title="acts where it is")
 #   3 / `k1`, three days, just so.
 # - Two concentrations of each mouse, after the first dose: a clearance that changes with the weeks, or with the tumour,
 #   would not be seen, and would look like a change of `k2`.
-# - The concentration in the blood acts, at once. The last picture has a drug that must reach the tumour first; sizes
-#   every third day would hardly tell the one delay (`ke0`) from the other (`k1`).
+# - The concentration in the blood acts, at once. For a drug that must reach the tumour first `site="tumour"` has a
+#   concentration there, which follows that of the blood at the rate `ke0`: the damage is the same in the end, and later.
+#   Sizes every third day would hardly tell that delay from the one of dying cells, 3 / `k1`.
