@@ -283,5 +283,5 @@ legend = right.legend(frameon=False, title="day(s)", loc="upper left")
 # - Two concentrations of each mouse, after the first dose: a clearance that changes with the weeks, or with the tumour,
 #   would not be seen, and would look like a change of `k2`.
 # - The concentration in the blood acts, at once. For a drug that must reach the tumour first `site="tumour"` has a
-#   concentration there, which follows that of the blood at the rate `ke0`: the damage is the same in the end, and later.
+#   concentration there, which follows that of the blood at the rate `ke0`: the damage is the same in the end, but later.
 #   Sizes every third day would hardly tell that delay from the one of dying cells, 3 / `k1`.
