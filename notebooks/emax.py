@@ -6,7 +6,8 @@
 #     asks: "How much of the effect of a dose does an antagonist take away?"
 #     data: "real: phenylbiguanide"
 #     answer: >-
-#       Five rabbits: the antagonist multiplies the dose of half the effect several times over, in every rabbit
+#       The antagonist multiplies the dose of half the effect several times over, which is far better known than how
+#       rabbits differ
 #   jupytext:
 #     text_representation:
 #       extension: .py

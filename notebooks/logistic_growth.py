@@ -6,7 +6,7 @@
 #     asks: "What do three measurements of a young tree say of its final size?"
 #     data: "real: orange"
 #     answer: >-
-#       Three early sizes narrow the final size to about a half of what the population says
+#       They narrow it; the last sizes are still below the plateau, so that the final size remains an extrapolation
 #   jupytext:
 #     text_representation:
 #       extension: .py

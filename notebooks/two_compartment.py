@@ -6,7 +6,8 @@
 #     asks: "What do two samples of a seventh person tell of the rest of the curve?"
 #     data: "real: indometh"
 #     answer: >-
-#       Two samples tell most of the rest; clearance and half-lives agree with saemix and nlme, given the residual
+#       Clearance and half-lives agree with saemix; the slow half-life of nlme is shorter, for its constant residual
+#       passes over the late samples
 #   jupytext:
 #     text_representation:
 #       extension: .py
