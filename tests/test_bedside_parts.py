@@ -1,6 +1,7 @@
 """Parts of the page at the bedside: who may listen where, what is kept, fields as a case, charts that are pasted."""
 
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -111,6 +112,16 @@ def test_a_pasted_chart_becomes_rows_with_units():
         "patient": {"creatinine": "1,0 mg/dL", "dial": "0"},
     }
     assert pasted.rows(CHART.replace(";", "\t"), ("dial",)) == pasted.rows(CHART, ("dial",))
+
+
+def test_an_event_table_of_one_patient_is_a_chart():
+    text = (Path(__file__).parent / "charts" / "vancomycin_b.csv").read_text(encoding="utf-8")
+    found = pasted.rows(text.replace("13,.,.,12", "13,0,0,12"), ("crcl", "dial"))
+    assert found["label"] == "vancomycin_b" and found["samples"][0] == {"time": "13", "value": "12"}
+    assert found["doses"][1] == {"time": "24.2", "amount": "1000", "rate": "500"} and len(found["doses"]) == 2
+    assert found["patient"] == {"crcl": "65", "weight": "70", "dial": "0"} and found["later"] == []
+    with pytest.raises(nb.DataError, match="holds 2 patients, b, vancomycin_b"):
+        pasted.rows(text.replace("vancomycin_b,48", "b,48"), ("crcl", "dial"))
 
 
 @pytest.mark.parametrize(
