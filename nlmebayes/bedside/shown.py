@@ -9,6 +9,8 @@ from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.reporting.tables import interval, number, table
 
 CI_PROB = 0.9
+RARE = 0.01  # share of people, below which it is not told more finely
+LEAST = 1.0  # percent of the SD, which the simulated samples of `next_sample` tell from nothing
 SHARES = ("p_below", "p_in", "p_above")
 
 
@@ -89,13 +91,10 @@ def _doses(patient):
 
 def _best(answer):
     """The best regimen, when it starts, and what it reaches, in words."""
-    best = answer.said()["best"]
-    if best is None:
+    if answer.best is None:
         return ""
-    first = answer.regimens.iloc[0]
-    own = answer.regimens[(answer.regimens[["regimen", "start"]] == first[["regimen", "start"]]).all(axis=1)]
-    reached = "; ".join(f"{row.target} with probability {row.p_in:.2f}" for row in own.itertuples())
-    return f"{best['words']} from {best['when']}: {reached}"
+    own = [bar for bar in _bars(answer) if bar.first]
+    return f"{own[0].regimen}: {'; '.join(f'{bar.target} with probability {bar.shares[1]:.2f}' for bar in own)}"
 
 
 def _bars(answer):
@@ -126,7 +125,8 @@ def _usual(answer):
     p = said(answer.forecasts[answer.leading], REPORT)["prior_p"]
     if p is None:
         return ""
-    return f"Of people with the same covariates and doses, {100 * p:.2g} % have samples as unusual as these or more so."
+    share = f"{100 * p:.0f}" if p >= RARE else f"less than {100 * RARE:g}"
+    return f"Of people with the same covariates and doses, {share} % have samples as unusual as these or more so."
 
 
 def _changes(changes):
@@ -149,6 +149,8 @@ def _following(answer, times):
     if not len(answer.samples):
         return ""
     best = answer.samples.iloc[0]
+    if best["reduction"] < LEAST:
+        return f"No sample at these times is expected to tell more about {answer.sampled}."
     falls = f"the uncertainty about {answer.sampled} falls by {best['reduction']:.0f} %"
     return f"{curves.said(best['time'], times)}: {falls}"
 
