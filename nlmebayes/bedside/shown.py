@@ -99,13 +99,19 @@ def _best(answer):
 
 def _bars(answer):
     """Rows of regimens; several models have no one exposure, so theirs is left out."""
-    rows = answer.regimens.to_dict("records")
-    for row in rows:
-        first = (row["regimen"], row["start"]) == (rows[0]["regimen"], rows[0]["start"])
+    if not len(answer.regimens):
+        return
+    best = _first(answer.regimens, answer.regimens)
+    for row, first in zip(answer.regimens.to_dict("records"), best, strict=True):
         exposure = (number(row["median"]), interval(row["eti_lb"], row["eti_ub"])) if "median" in row else ("", "")
         plan = answer.plans[row["regimen"], row["start"]]
         words = f"{worded(plan, answer)}, from {curves.said(row['start'], answer.entry.times)}"
         yield Bar(words, row["target"], tuple(row[name] for name in SHARES), *exposure, first)
+
+
+def _first(table, regimens):
+    """Which rows of a table are of the regimen that comes first."""
+    return (table[["regimen", "start"]] == regimens[["regimen", "start"]].iloc[0]).all(axis=1)
 
 
 def worded(plan, answer):
@@ -115,9 +121,10 @@ def worded(plan, answer):
 
 
 def _by_model(answer):
-    heads = {"model": "Model", "regimen": "Regimen", "target": "Target", "p_in": "P(in range)", "median": "Median",
-             "eti_lb": "", "eti_ub": ""}  # fmt: skip
-    return table(answer.by_model, "by_model", "Exposures by each model alone.", heads, CI_PROB)
+    heads = {"model": "Model", "target": "Target", "p_in": "P(in range)", "median": "Median", "eti_lb": "",
+             "eti_ub": ""}  # fmt: skip
+    best = answer.by_model[_first(answer.by_model, answer.regimens)].sort_values("target", kind="stable")
+    return table(best, "by_model", "The best regimen by each model alone.", heads, CI_PROB)
 
 
 def _usual(answer):

@@ -16,7 +16,6 @@ TABLES = {
     "doses": ("Doses given", "dose"), "samples": ("Samples", "sample"),
     "later": ("Values that changed", "change"), "regimens": ("Regimens to compare", "regimen"),
 }  # fmt: skip
-WORDS = {"crcl": "Measured clearance", "dial": "On dialysis"}
 SAID = {"dial": "yes or no"}  # examples in the place of units
 LAST = ", at the end of the chart"
 EXAMPLES = ("auc24 400-600", "trough 10-15 mg/L", "peak 20-40 mg/L", "t>mic 50% mic 4")
@@ -106,7 +105,7 @@ class _Fields:
         said = self.sheet.tables.get("patient", {})
         own = [(c.key, c.head, c.example) for c in PATIENT]
         more = dict.fromkeys((key for key in said if key not in {c.key for c in PATIENT}), "") | self.needed(models)
-        own += [(key, WORDS.get(key, key), SAID.get(key, unit)) for key, unit in more.items()]
+        own += [(key, form.WORDS.get(key, key), SAID.get(key, unit)) for key, unit in more.items()]
         sexes = ("", "female", "male")
         return [
             self.one(f"patient.{key}", label, said.get(key), example, sexes if key == "sex" else ())
