@@ -3,9 +3,8 @@
 Names load on first use, so that ``import nlmebayes`` and the command line start at once.
 """
 
-import importlib
-
 from nlmebayes.runtime import caches
+from nlmebayes.runtime.imports import imported
 
 caches.provide()
 
@@ -97,9 +96,9 @@ __all__ = sorted([*_MODULE, *_ROOMS])
 
 def __getattr__(name):
     if name in _ROOMS:
-        value = importlib.import_module(f"nlmebayes.{_ROOMS[name]}")
+        value = imported(f"nlmebayes.{_ROOMS[name]}")
     elif name in _MODULE:
-        value = getattr(importlib.import_module(f"nlmebayes.{_MODULE[name]}"), name)
+        value = getattr(imported(f"nlmebayes.{_MODULE[name]}"), name)
     else:
         raise AttributeError(f"module 'nlmebayes' has no attribute {name!r}")
     globals()[name] = value

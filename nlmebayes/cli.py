@@ -58,6 +58,7 @@ Accept = _data(list[str], "NONMEM's ACCEPT=: conditions, of which one suffices; 
 Missing = _data(list[float], "Number that stands for a missing value, such as -99; repeat it.")
 Encoding = _data(str, "Of the file, such as cp1252. By default utf-8.")
 Decimal = _data(str, "Sign before decimals, . or , where the file does not tell.")
+Dates = _data(str, "dmy or mdy: order in dates that end in the year, where they do not tell.")
 Seed = _sampling(int, "Random seed. By default 1.")
 
 
@@ -139,6 +140,7 @@ def check_data(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Read a file with every check and print what it holds, or the first thing that is wrong."""
     with _errors():
@@ -185,6 +187,7 @@ def fit(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
     method: _sampling(str, "nuts (by default), ml for maximum likelihood, map, laplace or pathfinder.") = None,
     draws: _sampling(int, "Draws per chain. By default 1000.") = None,
     tune: _sampling(int, "Warm-up draws per chain. By default 1000.") = None,
@@ -224,14 +227,17 @@ def compare(
 @app.command()
 def report(
     fit: Annotated[Path, typer.Argument(help="Folder of `nlmebayes fit` or `nlmebayes forecast`, or a NetCDF file.")],
-    out: Annotated[Path, typer.Option(help="HTML file, or a folder, which gets every table too.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="HTML file, a folder, which gets every table too, or .docx.")] = Path(
+        "report"
+    ),
     compare: _option(list[Path], "Another fit of the same data to compare it with; repeat it.") = None,
     title: _option(str, "What stands on top.") = None,
+    word: Annotated[bool, typer.Option("--word", help="The tables as a Word document too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ):
     """Write a fit or a forecast as one HTML file that loads nothing and prints to A4."""
     with _errors():
-        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, force=force)
+        jobs.report.run(fit, out, typer.echo, others=compare or (), title=title, word=word, force=force)
 
 
 @app.command()
@@ -266,6 +272,7 @@ def predict(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Predict new data from a fit: known subjects keep what was learnt of them, others come from the population."""
     with _errors():
@@ -330,6 +337,7 @@ def forecast(
     missing: Missing = None,
     encoding: Encoding = None,
     decimal: Decimal = None,
+    dates: Dates = None,
 ):
     """Forecast one patient from its samples, and tell which doses reach a target, with what probability."""
     with _errors():

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: What will this one do next?
+#     asks: "How low does an autoantibody fall after B cells are depleted, and when?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: How does it work?
+#     asks: "Do CAR-T cells expand faster in patients with more tumour, and how long do they persist?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: What will this one do next?
+#     asks: "What do the first days of a CAR-T course say of its peak and of the cells that stay?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: How does it work?
+#     asks: "Do CAR-T cells that expand quickly also kill well?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

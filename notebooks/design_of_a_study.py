@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: How many samples, how many people?
+#     asks: "What will a study tell, before it is run, and when should samples be taken?"
+#     data: "none yet: a published population of warfarin"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacodynamics
+#     question: Does it work, and for whom?
+#     asks: "How much of the effect of a dose does an antagonist take away?"
+#     data: "real: phenylbiguanide"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: What will this one do next?
+#     asks: "What will a tumour be like a week from now, after four measurements?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: What will this one do next?
+#     asks: "How much slower do people react with each night of too little sleep, and how will a new person?"
+#     data: "real: sleepstudy"
 #   jupytext:
 #     text_representation:
 #       extension: .py

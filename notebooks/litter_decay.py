@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Ecology and growth
+#     question: How does it work?
+#     asks: "How fast does litter decay, and does it differ more among sites or among plots?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

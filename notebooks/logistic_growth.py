@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Ecology and growth
+#     question: What will this one do next?
+#     asks: "What do three measurements of a young tree say of its final size?"
+#     data: "real: orange"
 #   jupytext:
 #     text_representation:
 #       extension: .py

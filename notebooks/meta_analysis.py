@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Which dose?
+#     asks: "What will a trial of another dose show, after fifteen published ones?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Which dose?
+#     asks: "Which dose of theophylline suits this patient, after two samples?"
+#     data: "real: theophylline"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: How does it work?
+#     asks: "Up to which distance does a park matter, and by how much?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

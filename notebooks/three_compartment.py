@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How does it work?
+#     asks: "Does a person of 80 years need the dose of one of 30, and what happens when the pump stops?"
+#     data: "real: remifentanil"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: Can I believe the model?
+#     asks: "How large would these tumours become, and do the data tell it at all?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

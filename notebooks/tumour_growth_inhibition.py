@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: Which dose?
+#     asks: "Which regimen shrinks the tumour, how surely, and for how long?"
+#     data: "simulated with stated truth"
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,10 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: What will this one do next?
+#     asks: "What do two samples of a seventh person tell of the rest of the curve?"
+#     data: "real: indometh"
 #   jupytext:
 #     text_representation:
 #       extension: .py

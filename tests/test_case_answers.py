@@ -1,6 +1,7 @@
 """Answers about cases are those of the verbs called by hand, and of the papers; the command line gives the same."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +190,18 @@ def test_the_command_line_gives_the_same_answer(found, tmp_path):
 def test_what_the_command_refuses_beside_a_case(words, message):
     told = RUN.invoke(app, ["forecast", *words])
     assert told.exit_code == 1 and message in " ".join(told.output.split())
+
+
+def test_the_page_about_cases_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "cases.md").read_text(encoding="utf-8")
+    (tmp_path / "patient.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.S)[1], encoding="utf-8")
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(compile(code, "cases.md", "exec"), names)
+    answer = names["answer"]
+    assert answer.entry.covariates["crcl"] in page and len(answer.weights) == 2
+    assert [each.sought for each in answer.entry.candidates] == [False, True]
 
 
 def test_a_second_answer_is_quick_enough(found):

@@ -84,7 +84,7 @@ class LatentConstructs(Curve):
         return tuple(combinations(self.items, 2)) if self.joint else ()
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit, typical=0.0):
             return Parameter(name, unit, typical, 1.0, "identity", varies=False)
 

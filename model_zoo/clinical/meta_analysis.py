@@ -42,7 +42,7 @@ class MetaAnalysis(Curve):
         return ("exposure", "response") if self.law == "exposure" else ()
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         alone = {"typical": None} if self.law == "dose" else {"typical": 0.0, "spread": 10.0, "variation": 2.0}
         placebo = Parameter("e0", "response", link="identity", **alone)
         largest = Parameter("emax", "response", typical=0.0, spread=10.0, variation=2.0, link="identity")

@@ -32,7 +32,7 @@ class LitterDecay(Curve):
     inputs = ("time",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         rate = Parameter("k", "1/year", typical=0.3 if self.form != "double" else 1.0)
         left = Parameter("a", "fraction", typical=0.1 if self.form == "asymptotic" else 0.5, link="logit")
         slow = Parameter("k_slow", "1/year", typical=0.1, varies=False)

@@ -49,7 +49,7 @@ class AntibodyDecay(System):
         return ("antibody", "cells") if self.long_lived else ("antibody",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = (
             Parameter("a0", "titre", typical=100.0), Parameter("fr", "fraction", typical=0.2, link="logit"),
             Parameter("thalf", "days", typical=21.0),

@@ -32,7 +32,7 @@ class ReliabilityICC(Curve):
     features: tuple[str, ...] = ("feature",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         return tuple(Parameter(f"mu_{f}", "outcome", typical=None, link="identity") for f in self.features)
 
     @property

@@ -42,7 +42,7 @@ class TrajectoryPredictor(Curve):
     outcomes = ("feature", "response")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit):
             return Parameter(name, unit, typical=0.0, spread=2.0, link="identity", varies=False)
 

@@ -36,7 +36,7 @@ class TumourGrowth(System):
     states, nonnegative = ("size",), True
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         # Round numbers for mice. Simeoni's are near those of his first experiment with paclitaxel, 0.273/day and
         # 0.814 g/day (1 g = 1000 mm^3), Gompertz' r near the beta of the curve `Gompertz`.
         y0, k = Parameter("y0", "mm^3", typical=100.0), Parameter("k", "mm^3", typical=5000.0)

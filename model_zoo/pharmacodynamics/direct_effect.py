@@ -18,8 +18,8 @@ class DirectEffect(Compartments):
         E = E_0 \pm s(C) \quad\text{or}\quad E_0 (1 \pm s(C)) \quad\text{or}\quad \pm s(C), \qquad
         s(C) = S C,\; S C^{\gamma},\; \frac{E_{max} C^{\gamma}}{EC_{50}^{\gamma} + C^{\gamma}},\; S (C - C_0)_+
 
-    + where the drug stimulates and - where it inhibits; C is the concentration of ``kinetics`` (mg/L), any model of
-    compartments, solved as it is without the effect. ``e0`` baseline (unit of the effect); ``slope`` S (effect per
+    with + where the drug stimulates and - where it inhibits; C is the concentration of ``kinetics`` (mg/L), any model
+    of compartments, solved as it is without the effect. ``e0`` baseline (unit of the effect); ``slope`` S (effect per
     mg/L, of the power law per (mg/L)^gamma), ``gamma`` exponent, ``threshold`` C_0 (mg/L), below which there is no
     effect; ``emax`` largest effect and ``ec50`` (mg/L) the concentration of half of it, called ``imax`` and ``ic50``
     of a drug that inhibits. In proportion to the baseline, effects are fractions of it: ``imax`` is at most 1 then,
@@ -53,7 +53,7 @@ class DirectEffect(Compartments):
             raise ValueError(f"DirectEffect: kinetics need {wanted}; {self.kinetics.label} has {', '.join(known)}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         return (*self.kinetics.parameters, *self._baseline, *self._response)
 
     @property

@@ -43,7 +43,7 @@ class EffectCompartment(LinearSystem):
         return (*self.kinetics.states, "effect")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = Parameter("ke0", "1/h", typical=0.5)
         return (*self.kinetics.parameters, own, *self._response.parameters)
 

@@ -23,7 +23,7 @@ class Emax(Curve):
     inputs = ("concentration",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         hyperbola = (
             Parameter("e0", "effect", typical=0.0, spread=10.0, link="identity"),
             Parameter("emax", "effect", typical=50.0),

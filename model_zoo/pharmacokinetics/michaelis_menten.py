@@ -59,7 +59,7 @@ class MichaelisMenten(System):
         return (*self._input.states, "central", *("peripheral",) * (self.compartments - 1))
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         saturable = (Parameter("vmax", "mg/h", typical=17.0), Parameter("km", "mg/L", typical=5.7))
         linear = (Parameter("cl", "L/h", typical=1.0),) * self.linear
         space = {

@@ -60,7 +60,7 @@ class TargetMediatedDisposition(System):
         return ("central", *("peripheral",) * self.peripheral, "receptor", *("complex",) * self._full)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         second = (Parameter("q", "L/day", typical=0.5), Parameter("v2", "L", typical=3.0))
         binding = (Parameter("kon", "L/nmol/day", typical=10.0), Parameter("koff", "1/day", typical=1.0))
         return (

@@ -48,7 +48,7 @@ class JointModel(Curve):
             raise ValueError(f"JointModel: breaks must be positive and increase; got {self.breaks}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit):
             return Parameter(name, unit, typical=0.0, spread=1.0, link="identity", varies=False)
 

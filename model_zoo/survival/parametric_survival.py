@@ -38,7 +38,7 @@ class ParametricSurvival(Hazard):
             raise ValueError(f"ParametricSurvival: breaks must be positive and increase; got {self.breaks}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = {
             "weibull": (Parameter("shape", "1", typical=1.0, spread=0.5, varies=False),),
             "gompertz": (

@@ -1,6 +1,6 @@
 """Jobs behind the command line; each loads on first use, so that ``nlmebayes --help`` answers at once."""
 
-import importlib
+from nlmebayes.runtime.imports import imported
 
 _JOBS = (
     "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report",
@@ -10,5 +10,5 @@ _JOBS = (
 
 def __getattr__(name):
     if name in _JOBS:
-        return importlib.import_module(f"nlmebayes.app.{name}")
+        return imported(f"nlmebayes.app.{name}")
     raise AttributeError(f"module 'nlmebayes.app' has no attribute {name!r}")

@@ -47,16 +47,16 @@ def to_frame(
     tree : DataTree
         From `fit`, `forecast` or `population`; for ``"simulated"`` also from `simulate`.
     what : str
-        ================ ============================================================================================
-        ``"parameters"`` the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
-        ``"population"`` the draws of these, one row per draw and one column per quantity
-        ``"etas"``       random effects: ``level, group, effect``, on the link scale
-        ``"individual"`` individual parameters: levels and covariates of each unit, ``parameter, unit``
-        ``"residuals"``  the table of `residuals`
+        ================= ===========================================================================================
+        ``"parameters"``  the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
+        ``"population"``  the draws of these, one row per draw and one column per quantity
+        ``"etas"``        random effects: ``level, group, effect``, on the link scale
+        ``"individual"``  individual parameters: levels and covariates of each unit, ``parameter, unit``
+        ``"residuals"``   the table of `residuals`
         ``"predictions"`` each record with its covariates, ``tad``, ``dose_number``, its measurement ``DV``, the
-                         prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
-        ``"simulated"``  measurements of whole studies with other individuals: ``replicate``, the record, ``value``
-        ================ ============================================================================================
+                          prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
+        ``"simulated"``   measurements of whole studies with other individuals: ``replicate``, the record, ``value``
+        ================= ===========================================================================================
     data : Dataset, optional
         New data; by default those of the tree. Not of ``"parameters"`` and ``"population"``.
     draws : int, optional
@@ -73,6 +73,11 @@ def to_frame(
     DataFrame
         Units stand in a column ``unit`` where rows are of different quantities, and in ``frame.attrs["units"]``, by
         column or quantity, as far as the model and the data say them.
+
+    Raises
+    ------
+    ModelError
+        An unknown ``what``; data beside what is of the population.
 
     Examples
     --------
@@ -95,10 +100,18 @@ def to_frame(
 
 
 @checked_file
-def write_table(frame: Frame, path: File, *, force: Switch = True):
+def write_table(frame: Frame, path: File, *, force: Switch = True) -> None:
     """Write a frame as CSV (``.csv``), tab-separated text (``.tsv``) or Parquet (``.parquet``), whole or not at all.
 
     Numbers are written so that they read back the same. Parquet keeps ``frame.attrs``, with the units; a text does not.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : path
+        Ends in ``.csv``, ``.tsv`` or ``.parquet``.
+    force : bool
+        Whether a file of that name is replaced.
 
     Raises
     ------
@@ -108,7 +121,14 @@ def write_table(frame: Frame, path: File, *, force: Switch = True):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.parquet")  # doctest: +SKIP
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.csv")
+    >>> import pandas as pd
+    >>> pd.read_csv("etas.csv")[["level", "group", "effect"]].head(2)
+       level group effect
+    0  Batch     A     mu
+    1  Batch     B     mu
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
