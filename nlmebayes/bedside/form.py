@@ -81,9 +81,9 @@ def tables(fields, kept=None):
     return {name: value for name, value in found.items() if value}
 
 
-def columns(name, rows, needs=()):
-    """The columns of a table of fields: the usual ones, and rarer ones that a row fills."""
-    filled = {key for row in rows for key in row}
+def columns(name, rows, needs=(), wanted=()):
+    """The columns of a table of fields: the usual ones, and rarer ones that a row fills or that are ``wanted``."""
+    filled = {key for row in rows for key in row} | set(wanted)
     if name == "later":
         keys = dict.fromkeys(("weight", "creatinine", *needs, *sorted(filled - {"time"})))
         return (Column("time", "From"), *(Column(key, WORDS.get(key, key)) for key in keys))
