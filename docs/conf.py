@@ -1,7 +1,6 @@
 """Settings of the site. `make docs` writes its generated pages first: docs/build.py."""
 
 import hashlib
-import logging
 import sys
 from pathlib import Path
 
@@ -58,9 +57,6 @@ html_theme_options = {
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-
-# Pages of which there may be none yet.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda r: "didn't match any documents" not in str(r.msg))
 
 
 def setup(app):
