@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   gallery:
+#     picture: 3
 #     field: Hospitals and public health
 #     question: Which hospital, which site?
 #     asks: "Which hospitals are worse than the average, and how sure is that?"

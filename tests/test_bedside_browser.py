@@ -12,6 +12,7 @@ from bedsides import CASE, served
 from playwright.sync_api import sync_playwright
 
 pytestmark = pytest.mark.skipif(browser.found() is None, reason="no browser")
+PATIENCE = 180_000.0  # ms; kernels may have to be compiled
 GOTI = "#model-vancomycin_goti_2018"
 
 
@@ -33,6 +34,7 @@ def chromium():
 def page(chromium, service):
     """A tab at the empty page, which notes what it asks for and what goes wrong."""
     context = chromium.new_context(accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
     found = context.new_page()
     found.asked, found.wrong = [], []
     found.on("request", lambda request: found.asked.append(request.url))
@@ -125,9 +127,10 @@ def test_a_row_is_added_without_the_server(page):
 
 def test_without_script_the_page_works(chromium, service):
     context = chromium.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(service.address)
-    page.click("a")
+    page.wait_for_url(re.compile(r"/$"))
     page.click("[data-more=doses]")
     page.wait_for_url(re.compile("/sheet/"))
     assert page.locator("#doses-3-amount").count() == 1

@@ -3,7 +3,7 @@
 import importlib
 import webbrowser
 
-from nlmebayes.app.words import StatementError
+from nlmebayes.words import StatementError
 
 PROMISE = "Nothing leaves this machine, and nothing is stored unless you save it. Ctrl+C ends it."
 NEEDED = ("starlette", "uvicorn", "multipart")
@@ -30,7 +30,7 @@ def run(say, *, host="127.0.0.1", port=0, password=None, browser=True):
     with service.listening(host, port, password) as page:
         say(f"The page: {page.address}\n{PROMISE}")
         if browser:
-            webbrowser.open(page.address)
+            webbrowser.open(page.ticket)
         page.serve()
 
 

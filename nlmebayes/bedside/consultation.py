@@ -1,6 +1,6 @@
 """From what was entered on the page to the sheet that is shown: read, checked, answered."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -104,21 +104,32 @@ def _joined(tables, text):
     return tables | {name: rows for name, rows in found.items() if rows} | {"patient": patient}
 
 
-def _read(tables):
-    """A sheet with what is wrong, and without an answer."""
+def _case(tables):
     if not tables.get("models"):
         raise DataError("choose a drug and a model first")
-    case = Case.of(tables)
-    found = entry.read(case)
-    return Sheet(tables, case, found.problems, found.shown, found.covariates)
+    return Case.of(tables)
+
+
+def _read(tables):
+    """A sheet with what is wrong, and without an answer."""
+    return _of(tables, entry.read(_case(tables)))
+
+
+def _of(tables, read, answer=None):
+    return Sheet(tables, read.case, read.problems, read.shown, read.covariates, answer)
 
 
 def _answered(tables):
-    """A sheet with its answer, unless something stands in its way."""
-    sheet = _read(tables)
-    if any(problem.stops for problem in sheet.problems):
-        return sheet
-    return replace(sheet, answer=shown.of(answers.answer(sheet.case)))
+    """A sheet with its answer, or with what stands in its way."""
+    case = _case(tables)
+    try:
+        found = answers.answer(case)
+    except REFUSALS:
+        read = entry.read(case)
+        if not read.stopping:
+            raise
+        return _of(tables, read)
+    return _of(tables, found.entry, shown.of(found))
 
 
 def reported(sheet):

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlmebayes.data import clock
-from nlmebayes.reporting.tables import as_given
+from nlmebayes.reporting.tables import as_given, number
 
 WIDE, TALL = 640.0, 320.0  # units of the sheet
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 14.0, 46.0  # margins
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 12.0, 14.0, 54.0  # margins
 STEPS = (1.0, 2.0, 5.0)  # between ticks, times a power of ten
 HOURS = (1, 2, 4, 6, 12, 24, 48, 72, 96, 168, 336)  # between ticks of time
 TICKS = 5  # about
@@ -61,7 +60,7 @@ class Chart:
         found = [(s.kind, s.style, s.label) for s in self.shapes if s.label]
         found += [("mark", "sample", "samples")] * any(not m.below for m in self.marks)
         found += [("mark", "below", "below quantification: the limit")] * any(m.below for m in self.marks)
-        found += [("mark", "dose", "doses")] * bool(self.doses)
+        found += [("mark", "dose", "doses given")] * bool(self.doses)
         return found + [("mark", "now", "now")] * (self.now is not None)
 
 
@@ -88,7 +87,7 @@ class Scale:
         return f"{self.line(time, high)} {self.line(time[::-1], np.asarray(low)[::-1])}"
 
 
-def course(table, samples, doses, unit, zero=None, now=None):
+def course(table, samples, doses, unit, times, now=None):
     """The `Chart` of a course before and after the samples.
 
     Parameters
@@ -101,34 +100,32 @@ def course(table, samples, doses, unit, zero=None, now=None):
         Times.
     unit : str
         Of concentrations.
-    zero : tuple, optional
-        When time 0 is by the clock, as `clock.moment` takes it.
+    times : Times
+        How times are written.
     """
     t = table["time"].to_numpy(float)
-    known = np.isfinite(table["before_eti_ub"].to_numpy(float))
-    scale = _scale(t, [table["new_eti_ub"], samples["value"], table["before_eti_ub"][known]])
+    scale = _scale(t, [table["eti_ub"], samples["value"], table["before_eti_ub"]])
     shapes = (
-        Shape("band", "before", scale.band(t[known], table["before_eti_lb"][known], table["before_eti_ub"][known]),
+        Shape("band", "before", scale.band(t, table["before_eti_lb"], table["before_eti_ub"]),
               "expected before the samples, 90 %"),
         Shape("band", "wide", scale.band(t, table["eti_lb"], table["eti_ub"]), "concentration, 90 %"),
         Shape("band", "narrow", scale.band(t, table["q25"], table["q75"]), "concentration, 50 %"),
-        Shape("line", "limit", scale.line(t, table["new_eti_ub"])),
-        Shape("line", "limit", scale.line(t, np.maximum(table["new_eti_lb"], 0)), "a measurement, 90 %"),
+        Shape("line", "earlier", scale.line(t, table["before_median"]), "median expected before"),
         Shape("line", "median", scale.line(t, table["median"]), "median"),
     )  # fmt: skip
     marks = [
         Mark(float(scale.x(row.time)), float(scale.y(row.value)), bool(row.below),
-             f"{'below ' * bool(row.below)}{as_given(row.value)} {unit} at {said(row.time, zero)}")
+             f"{'below ' * bool(row.below)}{as_given(row.value)} {unit} at {said(row.time, times)}")
         for row in samples.itertuples()
     ]  # fmt: skip
     words = (
-        f"Concentration from {said(t[0], zero)} to {said(t[-1], zero)}, with {len(marks)} samples; at the end the "
-        f"median is {as_given(round(float(table['median'].iloc[-1]), 2))} {unit}."
+        f"Concentration from {said(t[0], times)} to {said(t[-1], times)}, with {len(marks)} samples; at the end the "
+        f"median is {number(table['median'].iloc[-1])} {unit}."
     )
-    return _chart("Course before and after the samples", words, scale, shapes, unit, zero, tuple(marks), doses, now)
+    return _chart("Course before and after the samples", words, scale, shapes, unit, times, tuple(marks), doses, now)
 
 
-def changed(table, unit, zero=None):
+def changed(table, unit, times):
     """The `Chart` of medians of a regimen as planned, late and missed."""
     t = table["time"].to_numpy(float)
     scale = _scale(t, [table["median"]])
@@ -137,20 +134,20 @@ def changed(table, unit, zero=None):
         for style, (change, part) in zip(LINES, table.groupby("change", sort=False), strict=False)
     ]
     words = f"Median concentrations: {', '.join(s.label for s in shapes)}."
-    return _chart("A dose late or missed", words, scale, tuple(shapes), unit, zero)
+    return _chart("A dose late or missed", words, scale, tuple(shapes), unit, times)
 
 
-def said(time, zero):
-    """A time in hours, or by the clock."""
-    return f"{as_given(float(time))} h" if zero is None else clock.moment(zero, float(time))
+def said(time, times):
+    """A time in hours, or by the date or the clock."""
+    return f"{as_given(float(time))} h" if times.kind == "hours" else times.worded(float(time))
 
 
-def _chart(title, words, scale, shapes, unit, zero, marks=(), doses=(), now=None):
+def _chart(title, words, scale, shapes, unit, times, marks=(), doses=(), now=None):
     inside = [float(scale.x(x)) for x in dict.fromkeys(doses) if scale.first <= x <= scale.last]
     at = None if now is None or not scale.first < now < scale.last else float(scale.x(now))
-    label = "Time, h since the first record" if zero is None else "Date and time"
+    label = {"hours": "Time, h", "clock": "Time by the clock"}.get(times.kind, "Date and time")
     return Chart(
-        title, words, label, f"Concentration, {unit}".rstrip(", "), tuple(_times(scale, zero)), tuple(_values(scale)),
+        title, words, label, f"Concentration, {unit}".rstrip(", "), tuple(_times(scale, times)), tuple(_values(scale)),
         shapes, marks, tuple(inside), at,
     )  # fmt: skip
 
@@ -168,13 +165,14 @@ def _values(scale):
     return [(float(scale.y(v)), as_given(v)) for v in np.arange(0, scale.top, step)]
 
 
-def _times(scale, zero):
+def _times(scale, times):
     """Ticks at whole hours, or at whole hours of the day."""
     step = next((h for h in HOURS if h >= (scale.last - scale.first) / TICKS), HOURS[-1])
-    begun = 0.0 if zero is None else zero[1] % 24
+    begun = 0.0 if times.kind == "hours" else times.zero % 24
     first = np.ceil((scale.first + begun) / step) * step - begun
     for time in np.arange(first, scale.last + 1e-9, step):
-        yield float(scale.x(time)), as_given(time) if zero is None else _short(clock.moment(zero, float(time)))
+        text = as_given(time) if times.kind == "hours" else _short(times.worded(float(time)))
+        yield float(scale.x(time)), text
 
 
 def _short(moment):

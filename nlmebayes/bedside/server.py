@@ -24,7 +24,10 @@ LARGEST = 1_000_000  # bytes of a request
 FIELDS = 6_000  # of a form
 WAITING = 20  # requests that may wait for the one that computes
 DOCUMENT = {  # of the report, which brings its own style and nothing else
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
 }
 log = logging.getLogger(__name__)
 
@@ -137,7 +140,7 @@ def templates():
     """The templates; whatever they show is escaped."""
     return Environment(
         loader=PackageLoader("nlmebayes.bedside"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
 
 

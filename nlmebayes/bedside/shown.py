@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nlmebayes.bedside import curves
+from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.reporting.tables import interval, number, table
 
 CI_PROB = 0.9
+RARE = 0.01  # share of people, below which it is not told more finely
+LEAST = 1.0  # percent of the SD, which the simulated samples of `next_sample` tell from nothing
 SHARES = ("p_below", "p_in", "p_above")
 
 
@@ -15,12 +18,11 @@ SHARES = ("p_below", "p_in", "p_above")
 class Shown:
     """An answer as it is printed.
 
-    ``bars`` are the probabilities of each regimen and target in percent, the best regimen first.
+    ``bars`` are the probabilities of each regimen and target, the best regimen first.
     """
 
     best: str
     bars: tuple
-    targets: tuple
     course: object
     late: object | None
     changes: object | None
@@ -28,7 +30,9 @@ class Shown:
     samples: object | None
     standing: object
     weights: tuple
-    covariates: dict
+    by_model: object | None
+    usual: str
+    assumed: tuple
     warnings: tuple
 
 
@@ -56,27 +60,17 @@ class Bar:
 def of(answer):
     """The `Shown` of an `Answer`."""
     read = answer.entry
-    unit, zero = _unit(read), _zero(read.patient)
-    late = len(answer.changed) > 0
+    unit = read.patient.unit_of.get(read.patient.outcomes[0], "")
+    drawn = curves.course(answer.course, _samples(read.patient), _doses(read.patient), unit, read.times, read.now)
     return Shown(
-        best=_best(answer.regimens), bars=tuple(_bars(answer.regimens)),
-        targets=tuple(dict.fromkeys(answer.regimens["target"])) if len(answer.regimens) else (),
-        course=curves.course(answer.course, _samples(read.patient), _doses(read.patient), unit, zero, read.now),
-        late=curves.changed(answer.changed, unit, zero) if late else None,
-        changes=_changes(answer.changes) if late else None,
-        following=_following(answer.samples, zero), samples=_next(answer.samples, zero),
-        standing=_standing(answer.standing), weights=tuple((n, f"{w:.2f}") for n, w in answer.weights.items()),
-        covariates=dict(read.covariates), warnings=tuple(answer.warnings),
+        best=_best(answer), bars=tuple(_bars(answer)), course=drawn,
+        late=curves.changed(answer.changed, unit, read.times) if len(answer.changed) else None,
+        changes=_changes(answer.changes) if len(answer.changes) else None,
+        following=_following(answer, read.times), samples=_next(answer, read.times), standing=_standing(answer),
+        weights=tuple((name, f"{weight:.2f}") for name, weight in answer.weights.items()),
+        by_model=_by_model(answer) if len(answer.forecasts) > 1 and len(answer.by_model) else None,
+        usual=_usual(answer), assumed=read.assumed, warnings=answer.warnings,
     )  # fmt: skip
-
-
-def _unit(read):
-    return read.patient.unit_of.get(read.patient.outcomes[0], "")
-
-
-def _zero(patient):
-    """When time 0 was by the clock, if that was entered."""
-    return next(iter(patient.origin.values()), None)
 
 
 def _samples(patient):
@@ -95,48 +89,84 @@ def _doses(patient):
     return found
 
 
-def _best(regimens):
-    if not len(regimens):
+def _best(answer):
+    """The best regimen, when it starts, and what it reaches, in words."""
+    if answer.best is None:
         return ""
-    own = regimens[regimens["regimen"] == regimens["regimen"].iloc[0]]
-    reached = "; ".join(f"{row.target} with probability {row.p_in:.2f}" for row in own.itertuples())
-    return f"{own['regimen'].iloc[0]}: {reached}"
+    own = [bar for bar in _bars(answer) if bar.first]
+    return f"{own[0].regimen}: {'; '.join(f'{bar.target} with probability {bar.shares[1]:.2f}' for bar in own)}"
 
 
-def _bars(regimens):
-    for i, row in enumerate(regimens.to_dict("records")):
-        between = interval(row["eti_lb"], row["eti_ub"])
-        shares = tuple(row[name] for name in SHARES)
-        first = row["regimen"] == regimens["regimen"].iloc[0]
-        yield Bar(row["regimen"], row["target"], shares, number(row["median"]), between, first and i < len(regimens))
+def _bars(answer):
+    """Rows of regimens; several models have no one exposure, so theirs is left out."""
+    if not len(answer.regimens):
+        return
+    best = _first(answer.regimens, answer.regimens)
+    for row, first in zip(answer.regimens.to_dict("records"), best, strict=True):
+        exposure = (number(row["median"]), interval(row["eti_lb"], row["eti_ub"])) if "median" in row else ("", "")
+        plan = answer.plans[row["regimen"], row["start"]]
+        words = f"{worded(plan, answer)}, from {curves.said(row['start'], answer.entry.times)}"
+        yield Bar(words, row["target"], tuple(row[name] for name in SHARES), *exposure, first)
+
+
+def _first(table, regimens):
+    """Which rows of a table are of the regimen that comes first."""
+    return (table[["regimen", "start"]] == regimens[["regimen", "start"]].iloc[0]).all(axis=1)
+
+
+def worded(plan, answer):
+    """A plan with its units."""
+    amount = f" {answer.entry.models[0].unit('amount')}".rstrip()
+    return ", then ".join(part.worded(amount, " h") for part in plan.parts)
+
+
+def _by_model(answer):
+    heads = {"model": "Model", "target": "Target", "p_in": "P(in range)", "median": "Median", "eti_lb": "",
+             "eti_ub": ""}  # fmt: skip
+    best = answer.by_model[_first(answer.by_model, answer.regimens)].sort_values("target", kind="stable")
+    return table(best, "by_model", "The best regimen by each model alone.", heads, CI_PROB)
+
+
+def _usual(answer):
+    """How unusual the samples are in the population of the model that counts most."""
+    p = said(answer.forecasts[answer.leading], REPORT)["prior_p"]
+    if p is None:
+        return ""
+    share = f"{100 * p:.0f}" if p >= RARE else f"less than {100 * RARE:g}"
+    return f"Of people with the same covariates and doses, {share} % have samples as unusual as these or more so."
 
 
 def _changes(changes):
-    heads = {"change": "If the next dose is", "target": "Target", "p_below": "P(below)", "p_in": "P(in range)",
+    heads = {"change": "The next dose", "target": "Target", "p_below": "P(below)", "p_in": "P(in range)",
              "p_above": "P(above)", "median": "Median", "eti_lb": "", "eti_ub": ""}  # fmt: skip
-    return table(changes, "changes", "The best regimen, over its first interval.", heads, CI_PROB)
+    heads = {key: head for key, head in heads.items() if key in changes}
+    return table(changes, "changes", "The best regimen over its first interval.", heads, CI_PROB)
 
 
-def _next(samples, zero):
-    if not len(samples):
+def _next(answer, times):
+    if not len(answer.samples):
         return None
-    said = samples.assign(time=[curves.said(t, zero) for t in samples["time"]])
-    heads = {"time": "Sample at", "sd_now": "SD now", "sd_after": "SD after it", "reduction": "Falls by, %"}
-    return table(said, "samples", "The best time first. The SD is about a coefficient of variation.", heads)
+    timed = answer.samples.assign(when=[curves.said(t, times) for t in answer.samples["time"]])
+    heads = {"when": "Sample at", "sd_now": "SD now", "sd_after": "SD after it", "reduction": "Falls by, %"}
+    caption = f"About {answer.sampled}, the best time first; the SD is about a coefficient of variation."
+    return table(timed, "samples", caption, heads)
 
 
-def _following(samples, zero):
-    if not len(samples):
+def _following(answer, times):
+    if not len(answer.samples):
         return ""
-    best = samples.iloc[0]
-    return f"{curves.said(best['time'], zero)}: the uncertainty falls by {best['reduction']:.0f} %"
+    best = answer.samples.iloc[0]
+    if best["reduction"] < LEAST:
+        return f"No sample at these times is expected to tell more about {answer.sampled}."
+    falls = f"the uncertainty about {answer.sampled} falls by {best['reduction']:.0f} %"
+    return f"{curves.said(best['time'], times)}: {falls}"
 
 
-def _standing(standing):
-    between = [interval(*pair) for pair in zip(standing["expected_lb"], standing["expected_ub"], strict=True)]
-    heads = {"model": "Model", "parameter": "Parameter", "unit": "Unit", "median": "Patient", "eti_lb": "",
-             "eti_ub": "", "expected": "Expected before", "between": "90 % of such people",
-             "percentile": "Percentile"}  # fmt: skip
-    heads = {key: head for key, head in heads.items() if key in standing or key == "between"}
+def _standing(answer):
+    frame = answer.standing
+    between = list(map(interval, frame["expected_lb"], frame["expected_ub"]))
+    heads = {"model": "Model"} if len(answer.forecasts) > 1 else {}
+    heads |= {"parameter": "Parameter", "unit": "Unit", "median": "Patient", "eti_lb": "", "eti_ub": "",
+              "expected": "Expected before", "between": "90 % of such people", "percentile": "Percentile"}  # fmt: skip
     caption = "Percentile: how many people with the same covariates have less."
-    return table(standing.assign(between=between), "standing", caption, heads, CI_PROB)
+    return table(frame.assign(between=between), "standing", caption, heads, CI_PROB)
