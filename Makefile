@@ -17,7 +17,7 @@ help:
 	@echo "make test-external DIR=...  agreement on datasets that may not be shipped"
 	@echo "make test-bounds    the solvers with every index checked (slow)"
 	@echo "make lint           ruff, check and format"
-	@echo "make docs           the reference pages, into docs/reference/"
+	@echo "make docs           the site, into docs/_build/html; each notebook is run once (hours). SHORT=1: on short chains"
 	@echo "make bench          the benchmarks; docs/benchmarks.md anew. Peers: SAMPLING='--stan PYTHON --numpyro PYTHON'"
 
 install: $(READY)
@@ -62,8 +62,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A run of a notebook is kept in docs/_cache until its code changes; an interrupted build goes on.
 docs: $(READY)
-	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/build.py $(if $(SHORT),--short)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/theophylline.py
@@ -71,4 +72,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/sampling.py $(SAMPLING)
 
 clean:
-	rm -rf $(VENV) demo docs/reference .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo docs/_build docs/_cache .pytest_cache .ruff_cache

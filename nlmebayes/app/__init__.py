@@ -1,24 +1,14 @@
 """Jobs behind the command line; each loads on first use, so that ``nlmebayes --help`` answers at once."""
 
-import importlib
+from nlmebayes.runtime.imports import imported
 
 _JOBS = (
-    "arguments",
-    "case",
-    "compare",
-    "demo",
-    "design",
-    "fit",
-    "forecast",
-    "models",
-    "predict",
-    "report",
-    "statement",
-    "zoo",
-)
+    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report",
+    "statement", "zoo",
+)  # fmt: skip
 
 
 def __getattr__(name):
     if name in _JOBS:
-        return importlib.import_module(f"nlmebayes.app.{name}")
+        return imported(f"nlmebayes.app.{name}")
     raise AttributeError(f"module 'nlmebayes.app' has no attribute {name!r}")

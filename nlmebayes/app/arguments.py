@@ -16,6 +16,7 @@ DATA = (
     "blq",
     "encoding",
     "decimal",
+    "dates",
 )
 SAMPLING = ("method", "draws", "tune", "chains", "cores", "seed", "target_accept")
 

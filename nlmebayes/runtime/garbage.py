@@ -1,9 +1,13 @@
 """Fewer rounds of the garbage collector where graphs are made: what it would look through again and again lives on."""
 
+import atexit
 import gc
 from functools import wraps
 
 SELDOM = 50_000  # allocations between two rounds; a graph makes millions
+
+# When a process ends, Python looks through all that is left, which takes a second for the libraries beneath.
+atexit.register(gc.freeze)
 
 
 def collected_seldom(function):
