@@ -208,8 +208,10 @@ def _doubt(plans, entry):
     for plan in plans:
         if plan.amount > FAR * given:
             fold = plan.amount / given
-            warn(f"the best amount of the regimen {plan} is {fold:.2g} times the largest that was given; enter the amounts "
-                 "that may be given")  # fmt: skip
+            warn(
+                f"the best amount of the regimen {plan} is {fold:.2g} times the largest that was given; enter the "
+                "amounts that may be given"
+            )
 
 
 def _key(plan):
