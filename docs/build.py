@@ -15,7 +15,7 @@ from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from making import gallery, notebooks, reference, zoo
+from making import checks, gallery, notebooks, reference, zoo
 from making.files import DOCS, written
 
 BY_HAND = ("*.md", "coming_from/*.md", "pictures/*.png")
@@ -36,6 +36,7 @@ def pages(draw):
     by_hand = [path for pattern in BY_HAND for path in DOCS.glob(pattern)]
     rooms = {"gallery": gallery.pages(), "reference": reference.pages(), "zoo": zoo.pages(draw)}
     made = {f"{folder}/{name}": content for folder, room in rooms.items() for name, content in room.items()}
+    made |= checks.pages()
     made["five_minutes.ipynb"] = nbformat.writes(notebooks.best(notebooks.START)[0])
     return {str(path.relative_to(DOCS)): path.read_bytes() for path in by_hand} | made
 

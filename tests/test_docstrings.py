@@ -16,7 +16,6 @@ import model_zoo
 import nlmebayes as nb
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ \t]*\n", re.MULTILINE)
-GIVEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def public():
@@ -32,8 +31,12 @@ def methods(owner):
     """(name, function, whether it is read as an attribute) of what a class is the first to define."""
     for name, value in vars(owner).items():
         function = _function(value)
-        if function and name[0] != "_" and not any(name in vars(base) for base in owner.__mro__[1:]):
+        if function and name[0] != "_" and not any(_declares(base, name) for base in owner.__mro__[1:]):
             yield name, function, isinstance(value, property | cached_property)
+
+
+def _declares(base, name):
+    return name in vars(base) or name in inspect.get_annotations(base)
 
 
 def _function(value):
@@ -66,7 +69,8 @@ def own_fields(kind):
 def arguments(value):
     if isinstance(value, type):
         return own_fields(value)
-    return [name for name in inspect.signature(inspect.unwrap(value)).parameters if name not in ("self", "cls")]
+    given = inspect.signature(inspect.unwrap(value)).parameters.values()
+    return [p.name for p in given if p.name not in ("self", "cls") and not dataclasses.is_dataclass(p.annotation)]
 
 
 def wanted(value, read):

@@ -1,5 +1,6 @@
 """The site of the documentation: it builds without a warning, all is in it, and its links lead somewhere."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -65,6 +66,17 @@ def test_a_notebook_says_its_field_its_question_and_its_data(path):
     assert header["asks"].endswith("?") and header["data"].startswith(("real: ", "simulated", "none yet"))
 
 
+def test_names_for_authors_of_structures_are_found_together():
+    assert (
+        {"System", "Curve", "Parameter", "Absorption", "seamless"}
+        <= set(nb.structure.__all__)
+        <= set(dir(nb.structure))
+    )
+    assert all(getattr(nb.structure, name) is getattr(nb, name) for name in nb.structure.__all__)
+    with pytest.raises(AttributeError, match="has no 'Sytem'; it has Absorption, Curve"):
+        nb.structure.Sytem  # noqa: B018
+
+
 INTERACTIVE = "from matplotlib.backends.backend_agg import *; import matplotlib; matplotlib.interactive(True)"
 DRAWS = "import matplotlib.pyplot as plt; from nlmebayes.plot.panels import sheet; sheet(1); print(plt.isinteractive())"
 
@@ -99,12 +111,18 @@ def test_every_notebook_is_in_the_gallery_by_question_and_by_field_with_both_dow
         assert {Path(href).name for href in files} == {f"{path.stem}.ipynb", f"{path.stem}.py"}
 
 
+def public():
+    """Public names; those of a module by module and name."""
+    for name in nb.__all__:
+        value = getattr(nb, name)
+        yield from [f"{name}.{each}" for each in value.__all__] if inspect.ismodule(value) else [name]
+
+
 def test_every_public_name_is_in_the_reference(site):
     documented = {anchor for path, page in site.items() if path.parts[0] == "reference" for anchor in page.anchors}
-    names = [*nb.__all__, *(f"plot.{name}" for name in nb.plot.__all__)]
-    rooms = {name for name in nb.__all__ if isinstance(getattr(nb, name), type(nb))}
-    assert {f"nlmebayes.{name}" for name in names if name not in rooms} <= documented
-    assert {f"datasets-{name}" for name in nb.datasets.names()} <= documented
+    tables = {f"datasets.{name}" for name in nb.datasets.names()}
+    assert {f"nlmebayes.{name}" for name in set(public()) - tables} <= documented
+    assert {name.replace(".", "-") for name in tables} <= documented
 
 
 def test_every_zoo_class_has_its_page(site):

@@ -35,8 +35,24 @@ class TumourGrowthInhibition(Driven):
     site : {"plasma", "tumour"}
         Where the concentration acts.
 
-    Source: Simeoni et al. (2004), Cancer Res. 64, 1094-1101, doi:10.1158/0008-5472.CAN-03-2524; for a site that
-    follows the plasma Sheiner et al. (1979), Clin. Pharmacol. Ther. 25, 358-371, doi:10.1002/cpt1979253358.
+    References
+    ----------
+    Simeoni et al. (2004), Cancer Res. 64, 1094-1101, doi:10.1158/0008-5472.CAN-03-2524; for a site that follows the
+    plasma Sheiner et al. (1979), Clin. Pharmacol. Ther. 25, 358-371, doi:10.1002/cpt1979253358.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import TumourGrowthInhibition
+    >>> structure = TumourGrowthInhibition()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "size": {"a": 1.0}}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 7, 28], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_size"].to_numpy().ravel().round(2).tolist()
+    [116.14, 290.26, 12840.36]
     """
 
     kinetics: Structure = OneCompartment()  # noqa: RUF009 (a frozen record)

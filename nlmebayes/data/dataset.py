@@ -190,7 +190,8 @@ class Dataset:
         units : dict, optional
             Unit of measurement of a column, an outcome or the ``"amount"`` of the doses, such as ``{"time": "h",
             "conc": "mg/L"}``: pictures print it. Nothing is converted.
-
+        source : str, optional
+            Where the table is from, for messages; by default the name of the file.
         **reading
             ``columns, ignore, accept, missing, encoding, decimal, dates``: how the table is read, see `Reading`.
 
