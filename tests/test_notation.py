@@ -32,13 +32,13 @@ def same(model):
 @test_zoo.EACH
 def test_the_code_of_every_class_and_option_gives_the_model(cls):
     for structure in test_zoo.variants(cls):
-        same(nb.Model(structure))
+        same(nb.Model(structure, residual=nb.Additive()))
 
 
 @test_zoo.EACH
 def test_every_formula_of_every_class_is_typeset(cls):
     for structure in test_zoo.variants(cls)[:3]:
-        for line in notation.lines(nb.Model(structure)):
+        for line in notation.lines(nb.Model(structure, residual=nb.Additive())):
             TYPESET(f"${line}$")
 
 

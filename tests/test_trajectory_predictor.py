@@ -168,7 +168,7 @@ def test_what_has_no_answer_is_refused():
         with pytest.raises(ValueError, match=r"one response .0 or 1. of each patient; see patient P"):
             TrajectoryPredictor().two_stage(dataset(wrong))
     with pytest.raises(ValueError, match=r"takes a Model of TrajectoryPredictor; got JointModel\(\)"):
-        BOTH.cross_validated(nb.Model(JointModel()), DATA)
+        BOTH.cross_validated(nb.Model(JointModel(), residual=nb.Additive()), DATA)
     with pytest.raises(ValueError, match="50 folds"):
         BOTH.cross_validated(MODEL, DATA, folds=50)
 

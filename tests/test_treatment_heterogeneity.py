@@ -73,7 +73,7 @@ def strata(centres=12, patients=400):
 
 
 STRUCTURE = TreatmentHeterogeneity()
-MODEL = nb.Model(STRUCTURE, "risk ~ 1 + score + (1|centre)", "ratio ~ 1")
+MODEL = nb.Model(STRUCTURE, "risk ~ 1 + score + (1|centre)", "ratio ~ 1", residual=nb.Additive())
 TRUTH = {"theta_risk": [-1.4, 0.9], "theta_ratio": [np.log(0.7)], "omega_centre": [0.3], "sigma_event_a": 0.02}
 
 

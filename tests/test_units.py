@@ -103,7 +103,7 @@ def test_kinetics_are_in_the_unit_of_what_they_drive():
 
 def test_units_of_concentrations_and_of_the_time_of_the_data():
     assert typical(nb.Model(Emax(), units={"amount": "ug"}))["ec50"] == ("ug/L", 5000.0)
-    assert typical(nb.Model(ParametricSurvival(), units={"time": "year"}))["rate"] == ("1/year", 0.1)
+    assert typical(nb.Model(ParametricSurvival(), residual=nb.TimeToEvent(), units={"time": "year"}))["rate"] == ("1/year", 0.1)
     assert typical(nb.Model(LitterDecay(), units={"time": "day"}))["k"][1] == pytest.approx(0.3 / 365.25)
 
 

@@ -12,6 +12,7 @@ from laws import parameter_names
 
 import model_zoo
 from nlmebayes.model.model import Model
+from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import Link
 from nlmebayes.structure.curve import Curve
 from nlmebayes.structure.linear import LinearSystem
@@ -118,7 +119,7 @@ def test_what_an_order_keeps_positive_is_positive_at_the_typical_values(cls):
 @EACH
 def test_a_model_of_the_class_alone_prints_itself(cls):
     for structure in variants(cls):
-        text = repr(Model(structure))
+        text = repr(Model(structure, residual=Additive()))
         assert structure.label in text
         assert [p.name for p in structure.parameters if not re.search(rf"^  {p.name} ~ [01]", text, re.M)] == []
 

@@ -43,6 +43,7 @@ class TreatmentHeterogeneity(Curve):
 
     constant: Literal["hazard", "odds"] = "hazard"
 
+    scattered = "Bernoulli() or Binomial('n')"
     inputs = ("treated",)
     parameters = (
         Parameter("risk", "fraction", typical=0.2, link="logit"),

@@ -27,6 +27,7 @@ class CountGLMM(Curve):
     {'Intercept': 1.8, 'trt[progabide]': -0.3}
     """
 
+    scattered = "Poisson(), NegativeBinomial() or ZeroInflated()"
     parameters = (Parameter("rate", "1/exposure", typical=1.0, spread=2.0),)
 
     def curve(self, p, x):

@@ -29,6 +29,7 @@ class HospitalProfile(Curve):
     {'risk': 0.11, 'omega_herd risk': 0.82}
     """
 
+    scattered = "Binomial('n') or Bernoulli()"
     parameters = (Parameter("risk", "1", typical=0.1, link="logit"),)
 
     def curve(self, p, x):

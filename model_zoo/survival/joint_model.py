@@ -54,6 +54,7 @@ class JointModel(Curve):
 
     inputs = ("time",)
     outcomes = ("marker", "event")
+    scattered = '{"marker": Additive(), "event": TimeToEvent()}, or another for the marker'
 
     def __post_init__(self):
         super().__post_init__()

@@ -5,7 +5,21 @@ from functools import lru_cache
 
 from nlmebayes.errors import ModelError
 from nlmebayes.formula import parse
+from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import LINKS
+
+
+def assumed(structure):
+    """The residual of a statement that has none, `Additive`.
+
+    Raises
+    ------
+    ModelError
+        What the structure predicts is no mean of measurements that scatter about it: a rate, a probability, a hazard.
+    """
+    if structure.scattered:
+        raise ModelError(f"{structure.label} needs residual=: {structure.scattered}")
+    return Additive()
 
 
 def declared(structure, formulas):

@@ -9,7 +9,7 @@ from nlmebayes.errors import ModelError
 from nlmebayes.formula import FormulaError, parse
 from nlmebayes.formula.grouping import AUTO, PARAMETRISATIONS
 from nlmebayes.formula.sigma import is_scale
-from nlmebayes.model.declared import constant, declared, linked, links_of, with_typical
+from nlmebayes.model.declared import assumed, constant, declared, linked, links_of, with_typical
 from nlmebayes.model.dimensions import check_units
 from nlmebayes.model.probabilities import impossible
 from nlmebayes.outcomes.hazards import TimeToEvent
@@ -40,7 +40,7 @@ class Model:
         there is none it varies at every level of the data (``~ 1 + (1|level) + ...``) if its structure says that it
         varies, and is ``~ 1`` otherwise; a level with one group is left out of this default.
     residual : Residual or dict of outcome -> Residual
-        `Additive` by default.
+        `Additive` by default, where the structure predicts what is measured and no rate, probability or hazard.
     priors : dict of variable name -> Prior, or of coefficient -> Prior
         Replaces the default prior of any free variable; `priors` lists them. ``"cl"`` is ``"theta_cl"``. By
         coefficient, ``{"cl": {"log(wt/70)": Prior("Normal", mu=0.75, sigma=0.1)}}``, the others keep theirs.
@@ -93,12 +93,13 @@ class Model:
     ARGUMENT = "a Model, such as nb.Model(Emax())"
 
     def __init__(
-        self, structure: Law, *formulas: Text, residual: Scatter | dict[Text, Scatter] = Additive(),  # noqa: B008
+        self, structure: Law, *formulas: Text, residual: Scatter | dict[Text, Scatter] | None = None,
         priors: dict[Text, Prior | dict[Text, Prior]] | None = None, inputs: dict[Text, Text] | None = None,
         parametrisation: Text | dict = AUTO, typical: dict[Text, Number | tuple[Number, ...]] | None = None,
         fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
         units: dict[Text, Text] | None = None,
     ):  # fmt: skip
+        residual = assumed(structure) if residual is None else residual
         stated = by_variable(structure, priors or {})
         own = linked(structure, links or {}, units)
         formulas = (*formulas, *(constant(own, name, value) for name, value in (fixed or {}).items()))

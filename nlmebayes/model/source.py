@@ -58,9 +58,10 @@ def code(model: Model, *, name: str = "model") -> str:
         raise ModelError(f"code: name={name!r} is no name of a variable")
     imports = {}
     stated = [_value(model.structure, imports), *(repr(text) for text in model.formulas)]
+    defaults = DEFAULTS | ({"residual": None} if model.structure.scattered else {})
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
-        if field.name not in ("structure", "formulas") and value != DEFAULTS.get(field.name, {}):
+        if field.name not in ("structure", "formulas") and value != defaults.get(field.name, {}):
             stated.append(f"{field.name}={_value(value, imports)}")
     lines = [
         "import nlmebayes as nb",

@@ -32,6 +32,7 @@ class Hazard(Curve):
 
     inputs = ("time",)
     closed = True
+    scattered = "TimeToEvent()"
 
     @abstractmethod
     def hazard(self, p: "Named", t: TensorVariable) -> TensorVariable:

@@ -51,6 +51,9 @@ class Structure(ABC):
         as soft barriers.
     formulas : tuple of str
         Formulas that the class declares of parameters that the model's statement gives none.
+    scattered : str
+        The residuals that its predictions take, such as ``"Poisson() or NegativeBinomial()"``, where they are no means
+        of measurements. Empty: `Additive` where none is stated.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Structure(ABC):
     order: tuple = ()
     formulas: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
+    scattered: str = ""
     # The other traits, see `Traits`; ``fallible``: a prediction that there is none of is NaN.
     doses, needs_doses, fallible, changing, recordwise = False, True, False, True, False
     closed, breaks = False, ()
