@@ -18,6 +18,7 @@ from nlmebayes.dosing import inheritance, wanted
 from nlmebayes.dosing.regimen import FOLLOW, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.parameter.units import TIMES
+from nlmebayes.runtime.threads import in_turns
 
 UNITS = "mg", "mg/L"  # of amounts and samples, where there is no model to say it
 MISSING = ("refuse", "impute")
@@ -82,6 +83,7 @@ class Entry:
 
 
 @checked
+@in_turns
 def read(case: Case):
     """The `Entry` of a case; what was entered raises no error, it becomes a `Problem`."""
     notes = Notes()
