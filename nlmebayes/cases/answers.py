@@ -136,8 +136,16 @@ class Answer:
 
 @checked
 @in_turns  # what is warned of is caught for the whole process: another thread's would be told of this patient
-def answer(case: Case):
+def answer(case: Case) -> Answer:
     """The `Answer` about a case, made of `forecast` or `average`, `recommend`, `optimise` and `next_sample`.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    Answer
 
     Raises
     ------
