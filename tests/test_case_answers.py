@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,14 @@ def test_the_command_line_gives_the_same_answer(found, tmp_path):
 def test_what_the_command_refuses_beside_a_case(words, message):
     told = RUN.invoke(app, ["forecast", *words])
     assert told.exit_code == 1 and message in " ".join(told.output.split())
+
+
+def test_patients_who_are_answered_at_once_are_not_mixed(found):
+    strange = replace(VANCOMYCIN, label="q", samples=({"time": "13", "value": "90"}, {"time": "48", "value": "1"}))
+    with ThreadPoolExecutor(2) as pool:
+        own, other = pool.map(nb.answer, (VANCOMYCIN, strange))
+    assert own.said() == found.said() and own.warnings == ()
+    assert "rare in this population" in " ".join(other.warnings)
 
 
 def test_the_page_about_cases_runs(tmp_path, monkeypatch):

@@ -86,3 +86,7 @@ def test_decay_ratio_and_its_slope_across_the_switch_to_the_series():
     found, found_slopes = compiled(lambda at: decay_ratio(at["x"]), ("x",))(x=x)
     assert found == pytest.approx(values, rel=1e-14, abs=0)
     assert found_slopes["x"] == pytest.approx(slopes, rel=1e-11, abs=0)
+
+
+def test_a_ratio_far_out_is_made_without_a_warning():
+    assert float(decay_ratio(1e300).eval(mode="FAST_COMPILE")) == pytest.approx(1e-300)

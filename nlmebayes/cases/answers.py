@@ -25,6 +25,7 @@ from nlmebayes.forecasting.averaging import average
 from nlmebayes.populations.dispensing import rounded
 from nlmebayes.reporting.document import INTENDED, report
 from nlmebayes.reporting.patient import standing
+from nlmebayes.runtime.threads import in_turns
 
 CI_PROB = 0.9
 SPAN = 48.0  # hours of a regimen that are drawn, and three intervals at least
@@ -134,6 +135,7 @@ class Answer:
 
 
 @checked
+@in_turns  # what is warned of is caught for the whole process: another thread's would be told of this patient
 def answer(case: Case) -> Answer:
     """The `Answer` about a case, made of `forecast` or `average`, `recommend`, `optimise` and `next_sample`.
 

@@ -12,7 +12,6 @@ from nlmebayes.evaluation.prediction import predicted
 from nlmebayes.evaluation.tails import tails
 
 POINTS = 100  # of a curve, beside those at doses and records
-LATEST = 0.95  # parts of the interval that a dose can be late, after which it is the next
 NEXT = 1e-6  # of the span: the other side of a jump
 
 
@@ -67,7 +66,7 @@ def changes(plan, late=None):
     found = {"as planned": plan}
     if not first.every or len(first.times) < 2:
         return found
-    late = min(late or first.every / 4, LATEST * first.every)
+    late = late or first.every / 4
     found[f"{late:g} h late"] = _after(replace(first, doses=1, every=None, start=first.start + late), first, rest)
     found["missed"] = _after(Regimen(0.0, start=first.start, duration=0.0, state=first.state), first, rest)
     return found

@@ -18,6 +18,7 @@ from nlmebayes.dosing import inheritance, wanted
 from nlmebayes.dosing.regimen import FOLLOW, Regimen, kept
 from nlmebayes.dosing.targets import Target
 from nlmebayes.parameter.units import TIMES
+from nlmebayes.runtime.threads import in_turns
 
 UNITS = "mg", "mg/L"  # of amounts and samples, where there is no model to say it
 MISSING = ("refuse", "impute")
@@ -82,6 +83,7 @@ class Entry:
 
 
 @checked
+@in_turns
 def read(case: Case):
     """The `Entry` of a case; what was entered raises no error, it becomes a `Problem`."""
     notes = Notes()
@@ -91,7 +93,6 @@ def read(case: Case):
     amount, outcome = (ready[0].unit("amount"), ready[0].unit(ready[0].outcomes[0])) if ready else UNITS
     targets, candidates = _targets(case, outcome, notes), _candidates(case, amount, when, notes)
     sampled = _sampled(case, when, notes)
-    late = _late(case, notes)
     missing, seed = _missing(case, notes), _seed(case, notes)
     _in_order(case, when, now, notes)
     patient, words = None, {}
@@ -103,6 +104,7 @@ def read(case: Case):
         candidates, assumed = _complete(candidates, targets, ready[0], patient, now, notes)
         plans = [each.plan for each in candidates if not each.sought]
         doubts.look(ready, patient, case.patient, made.fields, plans, missing, notes)
+    late = _late(case, candidates, notes)
     stopped = any(problem.stops for problem in notes.problems)
     return Entry(
         case, tuple(notes.problems), notes.shown, ready, None if stopped else patient, words, targets, candidates,
@@ -238,9 +240,16 @@ def _sampled(case, when, notes):
     return ()
 
 
-def _late(case, notes):
+def _late(case, candidates, notes):
+    """By how much the next dose is late, which is less than any interval: else it is the one after."""
+    if not case.late:
+        return None
     with notes.at("late"):
-        return chart.positive(case.late, "h") if case.late else None
+        late = chart.positive(case.late, "h")
+        shortest = min([each.plan.every for each in candidates if each.plan.every], default=np.inf)
+        if late >= shortest:
+            raise Unclear(f"a dose that is {late:g} h late is the next one, {shortest:g} h after; write less")
+        return late
     return None
 
 
