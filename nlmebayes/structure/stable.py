@@ -38,6 +38,7 @@ def decay_ratio(x: Expression) -> TensorVariable:
     >>> float(nb.decay_ratio(0.0).eval())
     1.0
     """
+    x = pt.as_tensor_variable(x)  # of numbers, too, a graph: the branch that is not taken may overflow
     small = pt.abs(x) < 1e-3
     safe = pt.switch(small, 1.0, x)
     series = 1 - x / 2 * (1 - x / 3 * (1 - x / 4 * (1 - x / 5)))
