@@ -1,5 +1,6 @@
 # Written by tests/stubs.py
-# ruff: noqa: I001
+# ruff: noqa
+# fmt: off
 from model_zoo.clinical.latent_constructs import LatentConstructs as LatentConstructs
 from model_zoo.clinical.meta_analysis import MetaAnalysis as MetaAnalysis
 from model_zoo.clinical.treatment_heterogeneity import TreatmentHeterogeneity as TreatmentHeterogeneity

@@ -1,5 +1,6 @@
 # Written by tests/stubs.py
-# ruff: noqa: I001
+# ruff: noqa
+# fmt: off
 from nlmebayes import physiology as _physiology
 from nlmebayes import plot as _plot
 from nlmebayes.cases.answers import answer as answer

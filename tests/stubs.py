@@ -5,7 +5,7 @@ from pathlib import Path
 import model_zoo
 import nlmebayes as nb
 
-HEAD = "# Written by tests/stubs.py\n# ruff: noqa: I001"
+HEAD = "# Written by tests/stubs.py\n# ruff: noqa\n# fmt: off"
 ROOT = Path(__file__).parent.parent
 
 
