@@ -6,8 +6,8 @@ names only these notebooks are run.
 """
 
 import argparse
+import os
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -15,7 +15,7 @@ from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from making import gallery, notebooks, reference, zoo
+from making import checks, gallery, notebooks, reference, zoo
 from making.files import DOCS, written
 
 BY_HAND = ("*.md", "coming_from/*.md", "pictures/*.png")
@@ -26,9 +26,11 @@ def run(names, short):
     found = {notebook.name: notebook for notebook in notebooks.runnable()}
     for notebook in [found[name] for name in names or found]:
         if not notebook.run_file(short).exists():
-            start = time.perf_counter()
+            before = os.times()
             notebooks.run(notebook, short)
-            print(f"{notebook.name}: {time.perf_counter() - start:.0f} s", flush=True)
+            after = os.times()
+            spent = after.children_user - before.children_user  # the kernel is a child
+            print(f"{notebook.name}: {after.elapsed - before.elapsed:.0f} s, {spent:.0f} s of CPU", flush=True)
 
 
 def pages(draw):
@@ -36,6 +38,7 @@ def pages(draw):
     by_hand = [path for pattern in BY_HAND for path in DOCS.glob(pattern)]
     rooms = {"gallery": gallery.pages(), "reference": reference.pages(), "zoo": zoo.pages(draw)}
     made = {f"{folder}/{name}": content for folder, room in rooms.items() for name, content in room.items()}
+    made |= checks.pages()
     made["five_minutes.ipynb"] = nbformat.writes(notebooks.best(notebooks.START)[0])
     return {str(path.relative_to(DOCS)): path.read_bytes() for path in by_hand} | made
 

@@ -1,6 +1,6 @@
 """Settings of the site. `make docs` writes its generated pages first: docs/build.py."""
 
-import logging
+import hashlib
 import sys
 from pathlib import Path
 
@@ -23,11 +23,14 @@ exclude_patterns = ["gallery/files"]
 
 
 add_module_names = False
+toc_object_entries = False  # each name has a heading
 default_role = "py:obj"  # of single backquotes in docstrings
 autodoc_typehints = "none"  # types stand in the docstrings
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # a word in single backquotes may be the name of several methods
 napoleon_custom_sections = ["Source", "Sources"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist", "attrs_inline"]
@@ -35,11 +38,13 @@ myst_heading_anchors = 4
 nb_execution_mode = "off"  # docs/build.py runs the notebooks, and keeps each run
 nb_merge_streams = True
 
+html_context = {"default_mode": "auto"}
 html_theme = "pydata_sphinx_theme"
 html_title = "nlmebayes"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+html_sidebars = {page: [] for page in ("index", "gallery/index", "gallery/fields", "zoo/index")}
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
@@ -53,5 +58,8 @@ html_theme_options = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# Pages of which there may be none yet.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda r: "didn't match any documents" not in str(r.msg))
+
+def setup(app):
+    """Pages are written anew when what writes them has changed."""
+    makers = b"".join(path.read_bytes() for path in sorted((Path(__file__).parent / "making").glob("*.py")))
+    app.add_config_value("makers", hashlib.sha256(makers).hexdigest(), "env")

@@ -4,7 +4,10 @@
 #     field: Biology and behaviour
 #     question: Does it work, and for whom?
 #     asks: "Does the expression of a gene differ between two arms, when thousands of cells come from a dozen patients?"
-#     data: "simulated with stated truth"
+#     data: "real: epil; simulated with stated truth"
+#     answer: >-
+#       Cells taken for independent make discoveries of genes that do not differ; seizures: 0.73 times as many under
+#       progabide (0.57 to 0.93), and 0.98 if counts were independent
 #   jupytext:
 #     text_representation:
 #       extension: .py

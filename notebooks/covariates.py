@@ -4,7 +4,10 @@
 #     field: Pharmacokinetics
 #     question: How does it work?
 #     asks: "What do size, age, kidney and genotype say of clearance?"
-#     data: "real: phenobarbital; simulated with stated truth"
+#     data: "real: phenobarbital, quinidine; simulated with stated truth"
+#     answer: >-
+#       Poor metabolisers and carriers of the variant need another dose almost surely; what protein binding does to
+#       quinidine is seen, what causes it is not
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -412,7 +415,9 @@ for words, draws in paths.items():
     low, median, high = np.exp(np.quantile(draws, [0.05, 0.5, 0.95]))
     print(f"  {words}: {median:.2f} ({low:.2f} to {high:.2f})")
 through = paths["through the protein"].mean() / (paths["through the protein"].mean() + paths["direct"].mean())
-print(f"about {through:.0%} of the effect on log clearance goes through the protein")
+by_difference = 1 - paths["direct"].mean() / paths["the label alone"].mean()
+print(f"through the protein: {through:.0%} of the effect on log clearance by this product, {by_difference:.0%} by what")
+print("the label loses beside the protein; in a nonlinear model the two need not agree")
 doubled = 2 ** -np.quantile(exponent, [0.05, 0.5, 0.95])[::-1]
 print("twice the protein: total concentrations {1:.2f} times as high ({0:.2f} to {2:.2f})".format(*doubled))
 

@@ -5,6 +5,9 @@
 #     question: How many samples, how many people?
 #     asks: "What can be known of a person with a single sample?"
 #     data: "real: theophylline"
+#     answer: >-
+#       One sample and the crowd predict hidden samples better than the average person does; alone a sample tells
+#       nothing
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,10 +1,14 @@
 # ---
 # jupyter:
 #   gallery:
+#     picture: 3
 #     field: Hospitals and public health
 #     question: Which hospital, which site?
 #     asks: "Which hospitals are worse than the average, and how sure is that?"
-#     data: "simulated with stated truth"
+#     data: "real: cbpp; simulated with stated truth"
+#     answer: >-
+#       Ranks are far less certain than a league table says; of fifteen herds four are above the average with
+#       probability 0.94 or more
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -4,7 +4,9 @@
 #     field: Clinical trials
 #     question: What will this one do next?
 #     asks: "How strong is the tie between a failing marker and death, and what awaits this patient?"
-#     data: "simulated with stated truth"
+#     data: "real: pbcseq; simulated with stated truth"
+#     answer: >-
+#       Twice the bilirubin is 2.4 times the hazard of death; the drug does not slow its rise
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -4,7 +4,10 @@
 #     field: Pharmacokinetics
 #     question: How does it work?
 #     asks: "What do three samples per patient tell of elimination that saturates?"
-#     data: "simulated with stated truth"
+#     data: "real: puromycin; simulated with stated truth"
+#     answer: >-
+#       Three samples tell the population, and of each patient `vmax` and `km` together rather than each; puromycin
+#       raises the capacity by a third
 #   jupytext:
 #     text_representation:
 #       extension: .py

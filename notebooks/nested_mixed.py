@@ -4,7 +4,10 @@
 #     field: Biology and behaviour
 #     question: How many samples, how many people?
 #     asks: "How many mice, neurons and trials are needed?"
-#     data: "simulated with stated truth"
+#     data: "real: pastes, ratpupweight; simulated with stated truth"
+#     answer: >-
+#       Few independent ones: more animals rather than more trials; 322 pups in litters are worth 56 to 71 for the
+#       effect of a dose
 #   jupytext:
 #     text_representation:
 #       extension: .py

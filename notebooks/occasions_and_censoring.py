@@ -4,7 +4,9 @@
 #     field: Pharmacokinetics
 #     question: Can I believe the model?
 #     asks: "How much differs between people, how much from day to day, and what of samples below the limit?"
-#     data: "simulated with stated truth"
+#     data: "real: glucose2; simulated with stated truth"
+#     answer: >-
+#       Both spreads of clearance come back; leaving out what is below the limit biases them, using it does not
 #   jupytext:
 #     text_representation:
 #       extension: .py

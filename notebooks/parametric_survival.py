@@ -4,7 +4,10 @@
 #     field: Clinical trials
 #     question: Does it work, and for whom?
 #     asks: "Does a treatment lower the hazard of death, and how much do centres differ?"
-#     data: "simulated with stated truth"
+#     data: "real: pbc; simulated with stated truth"
+#     answer: >-
+#       The hazard ratio and the frailty come back; in liver disease bilirubin decides, and the drug shows no
+#       benefit (0.90, 0.65 to 1.25)
 #   jupytext:
 #     text_representation:
 #       extension: .py

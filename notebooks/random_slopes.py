@@ -4,7 +4,9 @@
 #     field: Biology and behaviour
 #     question: Does it work, and for whom?
 #     asks: "Does the treatment work in every donor?"
-#     data: "simulated with stated truth"
+#     data: "real: machines; simulated with stated truth"
+#     answer: >-
+#       In most donors, the less the older they are; a better machine is not better for each worker
 #   jupytext:
 #     text_representation:
 #       extension: .py

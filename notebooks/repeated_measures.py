@@ -4,7 +4,10 @@
 #     field: Clinical trials
 #     question: Does it work, and for whom?
 #     asks: "By how much does a drug prolong QTc at each hour?"
-#     data: "simulated with stated truth"
+#     data: "real: ovary; simulated with stated truth"
+#     answer: >-
+#       By some 8 ms at most, at three hours; residuals remember, as the follicles of mares do, and what is said of
+#       changes depends on it
 #   jupytext:
 #     text_representation:
 #       extension: .py

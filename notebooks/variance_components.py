@@ -4,7 +4,10 @@
 #     field: Hospitals and public health
 #     question: Which hospital, which site?
 #     asks: "How much of the variation is between biobanks, and what would it buy to halve it?"
-#     data: "simulated with stated truth"
+#     data: "real: dyestuff; simulated with stated truth"
+#     answer: >-
+#       About a quarter of the variance lies between houses, with a wide interval; halving it buys the same
+#       precision from fewer sites
 #   jupytext:
 #     text_representation:
 #       extension: .py

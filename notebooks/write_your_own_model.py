@@ -4,7 +4,10 @@
 #     field: Pharmacokinetics
 #     question: My own equation
 #     asks: "What does it take to go from an equation on paper to a fitted population?"
-#     data: "simulated with stated truth"
+#     data: "real: co2; simulated with stated truth"
+#     answer: >-
+#       Two lines of equations: the system is fitted and forecast as any class; a curve of four lines says which
+#       grass bears the cold
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -47,6 +47,13 @@ def test_the_address_that_is_printed_gives_a_cookie_that_no_script_reads_and_no_
     assert service.bedside.keys.token not in answer.text and "max-age" not in cookie
 
 
+def test_what_a_browser_is_started_with_is_good_once(service, stranger):
+    ticket = service.ticket
+    assert stranger.get(ticket).status_code == 200
+    stranger.cookies.clear()
+    assert stranger.get(ticket).status_code == 403 and stranger.get(service.address).status_code == 200
+
+
 @pytest.mark.parametrize("address", ["/", "/?token=", "/?token=guess", "/sheet/x", "/sheet/x/report.html", "/nothing"])
 def test_without_the_token_nothing_is_answered(stranger, address):
     answer = stranger.get(address)

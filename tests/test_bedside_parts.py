@@ -1,6 +1,7 @@
 """Parts of the page at the bedside: who may listen where, what is kept, fields as a case, charts that are pasted."""
 
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,8 +9,10 @@ from bedsides import served
 from typer.testing import CliRunner
 
 import nlmebayes as nb
-from nlmebayes.bedside import form, guard, pasted, service
+from nlmebayes.bedside import form, guard, pasted, service, view
+from nlmebayes.bedside.consultation import Sheet
 from nlmebayes.bedside.sheets import Sheets
+from nlmebayes.cases.problems import Problem
 from nlmebayes.cli import app
 
 LONG = "a long password"
@@ -62,7 +65,7 @@ def test_a_password_opens_the_page_and_a_wrong_one_does_not(monkeypatch):
 
 
 def test_names_of_a_server_are_its_own():
-    assert guard.names("127.0.0.1") == ["127.0.0.1", "localhost", "::1"]
+    assert guard.names("127.0.0.1") == guard.names("::1") == ["127.0.0.1", "[::1]", "localhost"]
     assert "192.168.0.3" in guard.names("192.168.0.3") and "evil.example" not in guard.names("0.0.0.0")
 
 
@@ -113,6 +116,16 @@ def test_a_pasted_chart_becomes_rows_with_units():
     assert pasted.rows(CHART.replace(";", "\t"), ("dial",)) == pasted.rows(CHART, ("dial",))
 
 
+def test_an_event_table_of_one_patient_is_a_chart():
+    text = (Path(__file__).parent / "charts" / "vancomycin_b.csv").read_text(encoding="utf-8")
+    found = pasted.rows(text.replace("13,.,.,12", "13,0,0,12"), ("crcl", "dial"))
+    assert found["label"] == "vancomycin_b" and found["samples"][0] == {"time": "13", "value": "12"}
+    assert found["doses"][1] == {"time": "24.2", "amount": "1000", "rate": "500"} and len(found["doses"]) == 2
+    assert found["patient"] == {"crcl": "65", "weight": "70", "dial": "0"} and found["later"] == []
+    with pytest.raises(nb.DataError, match="holds 2 patients, b, vancomycin_b"):
+        pasted.rows(text.replace("vancomycin_b,48", "b,48"), ("crcl", "dial"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -125,3 +138,13 @@ def test_a_pasted_chart_becomes_rows_with_units():
 def test_a_chart_that_cannot_be_read_is_refused_by_name(text, said):
     with pytest.raises(nb.DataError, match=said):
         pasted.rows(text)
+
+
+def test_a_value_that_no_choice_has_and_a_column_that_a_problem_is_about_are_shown():
+    tables = {"models": ["piperacillin_roberts_2010"], "patient": {"sex": "f"}, "doses": [{"time": "0"}]}
+    problems = (Problem("doses.0.rate", "write one"), Problem("models.0", "is none"))
+    shown = view.of(Sheet(tables, problems=problems))
+    sex = next(field for field in shown["patient"] if field.name == "patient.sex")
+    assert ("f", "f") in sex.choices and sex.value == "f"
+    assert [c.key for c in shown["tables"]["doses"].heads][-2:] == ["rate", "occasion"]
+    assert [each[1:] for each in shown["problems"]] == [("Dose 1: ", "doses-0-rate"), ("", "models")]

@@ -60,6 +60,9 @@ def test_numbers_dates_and_truth_values_stand_for_texts():
         (b"structure = 'OneCompartment'", "is no case: it names no models"),
         (b"models = ['a']\nx" + b".x" * 20 + b" = 1", "more than 8 deep"),
         (b"\xff\xfe", "cannot be read as TOML"),
+        (b"models = ['a']\nx" + b".x" * 90_000 + b" = 1", "a key of 50 parts or more"),
+        (b"models = ['a']\nx = " + b"[" * 150_000, "maximum recursion depth"),
+        (b"models = ['a']\n" + b"".join(b"a%d = 1\n" % i for i in range(15_000)), "no key 'a0'"),
     ],
 )
 def test_what_is_no_case_is_refused_by_name(text, message):
@@ -68,7 +71,7 @@ def test_what_is_no_case_is_refused_by_name(text, message):
 
 
 def test_a_large_file_and_none_at_all(tmp_path):
-    with pytest.raises(nb.FileError, match="larger than 500,000 bytes"):
+    with pytest.raises(nb.FileError, match="larger than 200,000 bytes"):
         file.of_bytes(b" " * 600_000)
     with pytest.raises(nb.FileError, match="cannot be read: No such file"):
         nb.read_case(tmp_path / "none.toml")
@@ -99,6 +102,39 @@ def test_the_code_in_a_formula_of_a_stated_model_is_refused(tmp_path, monkeypatc
     }  # fmt: skip
     found = problems(replace(CASE, models=("m",), population={"m": stated}))
     assert "m: " in found["models.0"] and not list(tmp_path.iterdir())
+
+
+STATED = nb.read_case(CHARTS[-3]).population["tobramycin"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (
+            STATED | {"options": {"absorption": "transit", "transits": 10**7}},
+            "transits is 1e[+]07; a case takes at most 100",
+        ),
+        (STATED | {"options": 3}, "and so are its options"),
+        (STATED | {"units": {}}, "tobramycin does not say in which unit it reads crcl; add it to its units"),
+        (STATED | {"units": STATED["units"] | {"time": "day"}}, "has times in day, and a case has hours"),
+        (
+            STATED | {"units": {"crcl": "mL/min", "wt": "kg", "time": "h", "conc": "mg/L"}},
+            "in which unit doses are; add amo",
+        ),
+        (STATED | {"levels": ["id", "occ"], "colour": 1}, "tobramycin: no key 'colour'"),
+    ],
+)
+def test_a_stated_model_that_cannot_serve_a_case(stated, message):
+    case = nb.read_case(CHARTS[-3])
+    found = read(replace(case, population={"tobramycin": stated}))
+    assert re.search(message, "; ".join(map(str, found.stopping)))
+
+
+def test_a_covariate_goes_to_the_unit_of_the_model():
+    case = nb.read_case(CHARTS[-3])
+    stated = STATED | {"units": STATED["units"] | {"crcl": "L/h"}}
+    found = read(replace(case, population={"tobramycin": stated})).patient.observations["crcl"]
+    assert found.unique() == pytest.approx([80 * 0.06])
 
 
 @pytest.mark.parametrize(
@@ -198,6 +234,13 @@ def test_all_problems_are_found_at_once_each_at_its_field():
         ({"now": "2024-03-01"}, "now", "has no hour"),
         ({"regimens": ({"amount": "1 g", "every": "12", "duration": "13"},)}, "regimens.0", "longer than the interval"),
         ({"doses": (), "samples": ()}, "regimens.0", "this drug is infused"),
+        ({"regimens": (), "targets": ("t>mic 100% mic 4",)}, "regimens", "more is always better; enter the amounts"),
+        ({"regimens": ({"every": "12"},), "targets": ("trough <15",)}, "regimens.0", "less is always better"),
+        ({"doses": DOSES + DOSES[:1]}, "doses.2.time", "dose number 1 was given at this time too"),
+        ({"samples": SAMPLES[:1] * 2}, "samples.0.value", "duplicate records"),
+        ({"patient": PATIENT | {"crcl": "-5"}}, "patient.crcl", "is below 0"),
+        ({"regimens": ({"amount": "1 g"},)}, "regimens.0", "the interval of the regimen .* is not known"),
+        ({"regimens": ({"amount": "1 g", "every": "12", "start": "20"},)}, "regimens.0", "last recorded dose, at 24.2"),
     ],
 )  # fmt: skip
 def test_a_problem_at_its_field(change, field, message):

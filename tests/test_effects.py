@@ -542,3 +542,24 @@ def test_a_calculation_may_name_several_outcomes():
     average = nb.effects(tree, "time", of="metabolite + conc", at=at, groups="average", draws=3)["mean"]
     parts = [nb.effects(tree, "time", of=of, at=at, groups="average", draws=3)["mean"] for of in data.outcomes]
     assert average.tolist() == pytest.approx(sum(parts), rel=1e-9)
+
+
+def test_effects_are_the_means_that_emmeans_prints():
+    """``emmeans(lmer(Reaction ~ factor(Days) + (1|Subject), sleepstudy), "Days")``, as Whalley prints it in
+    "Just Enough R" (contrasts and follow-up tests using lmer); draws are of the normal law of REML, in closed form as
+    data are balanced."""
+    printed, many = [257, 264, 265, 283, 289, 309, 312, 319, 337, 351], 2000
+    data = nb.datasets.sleepstudy()
+    y = data.observations.pivot(index="Subject", columns="Days", values="value").to_numpy()
+    between = 10 * y.mean(axis=1).var(ddof=1)
+    within = ((y - y.mean(axis=1, keepdims=True) - y.mean(axis=0) + y.mean()) ** 2).sum() / (17 * 9)
+    means = RNG.multivariate_normal(y.mean(axis=0), ((between - within) / 10 + within * np.eye(10)) / 18, many)
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + C(Days) + (1|Subject)"), data, draws=many)
+    coefficients = np.column_stack([means[:, 0], means[:, 1:] - means[:, :1]])[None]
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = posterior.assign(theta_mu=posterior["theta_mu"].copy(data=coefficients))
+    found = nb.effects(tree, "Days", draws=many)
+    assert found["mean"].to_numpy() == pytest.approx(np.array(printed), abs=0.5 + 4 * 11.5 / np.sqrt(many))
+    assert found["sd"].to_numpy() == pytest.approx(11.5, rel=0.07)  # four Monte Carlo errors of an SD
+    typical = nb.predict(tree, pd.DataFrame({"Days": range(10)}), groups="none")["posterior"]["f_Reaction"]
+    assert typical.mean(("chain", "draw")).to_numpy() == pytest.approx(found["mean"], rel=1e-9)

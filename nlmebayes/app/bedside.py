@@ -30,7 +30,7 @@ def run(say, *, host="127.0.0.1", port=0, password=None, browser=True):
     with service.listening(host, port, password) as page:
         say(f"The page: {page.address}\n{PROMISE}")
         if browser:
-            webbrowser.open(page.address)
+            webbrowser.open(page.ticket)
         page.serve()
 
 

@@ -1,6 +1,7 @@
 """From what was entered on the page to the sheet that is shown: read, checked, answered."""
 
-from dataclasses import dataclass, field, replace
+import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ from nlmebayes.formula import FormulaError
 REFUSALS = (DataError, FileError, FormulaError, ModelError)
 KEPT = ("seed", "population")  # of a case, which no field shows
 ANSWER, OPEN, PASTE, MODELS, ROW = "answer", "open", "paste", "models", "row-"  # what buttons ask for
+FAULT = "Something went wrong in the program, not in what you entered; the terminal says what. Nothing was computed."
 NOBODY = {
     "models": ["vancomycin_goti_2018"],
     "patient": {"age": "60", "sex": "male", "weight": "70", "height": "175", "creatinine": "1 mg/dL", "dial": "0"},
@@ -23,6 +25,7 @@ NOBODY = {
     "samples": [{"time": "11.5", "value": "12"}],
     "targets": ["auc24 400-600"],
 }  # fmt: skip
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,26 @@ class Sheet:
 
 
 def consulted(said):
-    """The `Sheet` of what a browser sent."""
-    tables = {} if said.before is None else {k: v for k, v in said.before.tables.items() if k in KEPT}
+    """The `Sheet` of what a browser sent; a fault of the program loses nothing of it, and is told to the terminal."""
+    try:
+        return _consulted(said)
+    except Exception as fault:
+        log.error("a case could not be computed", exc_info=fault)
+        return kept(said, FAULT)
+
+
+def kept(said, refusal):
+    """A `Sheet` with what was entered, and why there is no answer."""
+    return Sheet(form.tables(said.texts, _unseen(said)), refusal=refusal, chart=said.pasted)
+
+
+def _unseen(said):
+    """What no field shows, of the sheet before."""
+    return {} if said.before is None else {key: said.before.tables[key] for key in KEPT if key in said.before.tables}
+
+
+def _consulted(said):
+    tables = _unseen(said)
     try:
         tables = form.tables(said.texts, tables)
         if said.asked == OPEN:
@@ -104,21 +125,32 @@ def _joined(tables, text):
     return tables | {name: rows for name, rows in found.items() if rows} | {"patient": patient}
 
 
-def _read(tables):
-    """A sheet with what is wrong, and without an answer."""
+def _case(tables):
     if not tables.get("models"):
         raise DataError("choose a drug and a model first")
-    case = Case.of(tables)
-    found = entry.read(case)
-    return Sheet(tables, case, found.problems, found.shown, found.covariates)
+    return Case.of(tables)
+
+
+def _read(tables):
+    """A sheet with what is wrong, and without an answer."""
+    return _of(tables, entry.read(_case(tables)))
+
+
+def _of(tables, read, answer=None):
+    return Sheet(tables, read.case, read.problems, read.shown, read.covariates, answer)
 
 
 def _answered(tables):
-    """A sheet with its answer, unless something stands in its way."""
-    sheet = _read(tables)
-    if any(problem.stops for problem in sheet.problems):
-        return sheet
-    return replace(sheet, answer=shown.of(answers.answer(sheet.case)))
+    """A sheet with its answer, or with what stands in its way."""
+    case = _case(tables)
+    try:
+        found = answers.answer(case)
+    except REFUSALS:
+        read = entry.read(case)
+        if not read.stopping:
+            raise
+        return _of(tables, read)
+    return _of(tables, found.entry, shown.of(found))
 
 
 def reported(sheet):

@@ -12,6 +12,7 @@ from nlmebayes.data.validate import DataError
 PLACE = re.compile(r"([a-z_]+)\.(\d{1,4})(?:\.([a-z_0-9]+))?")
 SINGLE = ("label", "now", "equation", "missing", "next_sample", "late")
 LISTS = ("models", "targets")
+WORDS = {"crcl": "Measured clearance", "dial": "On dialysis", "weight": "Weight", "creatinine": "Serum creatinine"}
 EMPTY = {"doses": 2, "samples": 2, "later": 1, "regimens": 1, "targets": 1}  # rows shown of nothing
 MORE = {"doses": 4, "samples": 4, "later": 2, "regimens": 3, "targets": 1}  # rows that a button adds
 
@@ -80,12 +81,12 @@ def tables(fields, kept=None):
     return {name: value for name, value in found.items() if value}
 
 
-def columns(name, rows, needs=()):
-    """The columns of a table of fields: the usual ones, and rarer ones that a row fills."""
-    filled = {key for row in rows for key in row}
+def columns(name, rows, needs=(), wanted=()):
+    """The columns of a table of fields: the usual ones, and rarer ones that a row fills or that are ``wanted``."""
+    filled = {key for row in rows for key in row} | set(wanted)
     if name == "later":
         keys = dict.fromkeys(("weight", "creatinine", *needs, *sorted(filled - {"time"})))
-        return (Column("time", "From"), *(Column(key, key) for key in keys))
+        return (Column("time", "From"), *(Column(key, WORDS.get(key, key)) for key in keys))
     return tuple(column for column in COLUMNS[name] if not column.rare or column.key in filled)
 
 

@@ -14,6 +14,7 @@ import hmac
 import ipaddress
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -54,6 +55,19 @@ class Keys:
     password: str | None = field(default=None, repr=False)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     cookie: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    tickets: set = field(default_factory=set, repr=False)
+
+    def ticket(self):
+        """A token that is good once: other users of a machine see what a browser is started with."""
+        made = secrets.token_urlsafe(24)
+        self.tickets.add(made)
+        return made
+
+    def open(self, said):
+        """Whether a token opens the page; a ticket is used up."""
+        used = said in self.tickets
+        self.tickets.discard(said)
+        return used or same(said, self.token)
 
     @property
     def name(self):
@@ -77,13 +91,13 @@ def same(said, meant):
 
 def names(host):
     """Names under which a server that listens at ``host`` may be asked for."""
-    if host in LOCAL:
-        return list(LOCAL)
-    own = {host, socket.gethostname(), socket.getfqdn(), *LOCAL}
-    if not ipaddress.ip_address(host).is_unspecified:
-        return sorted(own)
-    found = socket.getaddrinfo(socket.gethostname(), None)
-    return sorted(own | {address[4][0] for address in found})
+    own = {host, *LOCAL}
+    if host not in LOCAL:
+        own |= {socket.gethostname(), socket.getfqdn()}
+    if host not in LOCAL and ipaddress.ip_address(host).is_unspecified:
+        with suppress(OSError):  # a machine that does not know its own name
+            own |= {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), None)}
+    return sorted(f"[{name}]" if ":" in name else name for name in own)
 
 
 def guarded(app, keys, host):
@@ -139,7 +153,7 @@ class Gate:
             return self.plain(request) if "token" in request.query_params else None
         if self.keys.password is not None:
             return RedirectResponse(ENTRY, status_code=303)
-        if request.method in SAFE and same(request.query_params.get("token", ""), self.keys.token):
+        if request.method in SAFE and self.keys.open(request.query_params.get("token", "")):
             return self.keys.given(HTMLResponse(WELCOME))
         return PlainTextResponse(
             "Open the whole address that nlmebayes bedside printed, with its token.", status_code=403

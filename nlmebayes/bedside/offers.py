@@ -19,6 +19,7 @@ class Offer:
     citation: str
     doi: str
     needs: dict
+    occasions: bool
 
     @property
     def drug(self):
@@ -39,7 +40,7 @@ def offers():
 
 def _offer(entry):
     said = tomllib.loads((library.HOME / f"{entry.name}.toml").read_text(encoding="utf-8"))
-    return Offer(**entry._asdict(), needs=_needs(said))
+    return Offer(**entry._asdict(), needs=_needs(said), occasions=len(said.get("levels", ())) > 1)
 
 
 def _needs(said):

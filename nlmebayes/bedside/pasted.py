@@ -12,6 +12,7 @@ from nlmebayes.data.validate import DataError
 
 LONGEST = 200_000  # characters
 WORDS = {
+    "label": ("label", "id", "patient", "subject", "bed"),
     "time": ("time", "date", "when", "clock", "datetime", "date and time"),
     "amount": ("amount", "amt", "dose", "given"),
     "duration": ("duration", "dur", "infused over", "over", "infusion", "tinf"),
@@ -31,7 +32,7 @@ HEAD = re.compile(r"\s*(.*?)\s*(?:[(\[]\s*(.*?)\s*[)\]])?\s*")
 
 
 def rows(text, covariates=()):
-    """``{"doses": [...], "samples": [...], "later": [...], "patient": {...}}`` of a table as text.
+    """``{"doses": [...], "samples": [...], "later": [...], "patient": {...}, "label": ...}`` of a table as text.
 
     Raises
     ------
@@ -50,12 +51,16 @@ def rows(text, covariates=()):
     if "time" not in keys or len(set(keys)) < len(keys):
         raise DataError(f"the chart's columns are {', '.join(keys)}; it needs one time, and no column twice")
     found = {"doses": [], "samples": [], "later": [], "patient": {}}
-    before = {}
+    before, labels = {}, set()
     for number, cells in enumerate(table[1:], start=2):
         if len(cells) != len(heads):
             raise DataError(f"line {number} of the chart has {len(cells)} cells, and {len(heads)} columns are named")
-        _sorted_in({k: _said(c, u) for (k, u), c in zip(heads, cells, strict=True)}, number, found, before)
-    return found
+        said = {key: _said(cell, unit) for (key, unit), cell in zip(heads, cells, strict=True)}
+        labels.add(said.pop("label", ""))
+        _sorted_in(said, number, found, before)
+    if len(labels) > 1:
+        raise DataError(f"the chart holds {len(labels)} patients, {', '.join(sorted(labels)[:5])}; give one")
+    return found | ({"label": labels.pop()} if labels != {""} else {})
 
 
 def _head(cell, covariates):
@@ -78,6 +83,11 @@ def _said(cell, unit):
     return f"{cell} {unit}" if unit and re.fullmatch(r"[<>]?\s*[-+\d.,]+(?:[eE][-+]?\d+)?", cell) else cell
 
 
+def _nothing(dose):
+    """Whether a line says of a dose that there was none, as event tables do beside a sample."""
+    return all(re.fullmatch(r"[0.,]+( .*)?", text) for text in dose.values())
+
+
 def _sorted_in(said, number, found, before):
     """One line into doses, samples and what the patient is like, where that is new."""
     time = said.pop("time")
@@ -87,7 +97,7 @@ def _sorted_in(said, number, found, before):
     value = said.pop("value", "")
     dose = {key: said.pop(key) for key in DOSE if key in said}
     dose = {key: text for key, text in dose.items() if text}
-    if dose:
+    if dose and not (value and _nothing(dose)):
         found["doses"].append({"time": time} | dose | own)
     if value:
         found["samples"].append({"time": time, "value": value} | own)

@@ -29,17 +29,31 @@ def listening(host, port, password=None, warm=True):
     with bound(host, port) as opened:
         keys = guard.Keys(opened.getsockname()[1], password)
         bedside = Bedside(keys, host)
-        yield Service(bedside, address(host, keys), opened, warm)
+        yield Service(bedside, opened, warm)
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """A page that can be served: its address, and the socket that it listens at."""
+    """A page that can be served, and the socket that it listens at."""
 
     bedside: Bedside
-    address: str
     opened: socket.socket
     warm: bool
+
+    @property
+    def address(self):
+        """What is printed: with the token, unless a password is asked for."""
+        return self._with(self.bedside.keys.token)
+
+    @property
+    def ticket(self):
+        """What a browser is started with: the same, good once."""
+        return self._with(self.bedside.keys.ticket())
+
+    def _with(self, token):
+        keys, host = self.bedside.keys, self.bedside.host
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{keys.port}/" + ("" if keys.password else f"?token={token}")
 
     @cached_property
     def server(self):
@@ -81,10 +95,3 @@ def bound(host, port):
             raise ModelError(f"{host}, port {port}, cannot be had: {error}; take another --port") from None
         opened.listen(BACKLOG)
         yield opened
-
-
-def address(host, keys):
-    """What is printed: with the token, unless a password is asked for."""
-    name = f"[{host}]" if ":" in host else host
-    tail = "" if keys.password else f"?token={keys.token}"
-    return f"http://{name}:{keys.port}/{tail}"

@@ -9,6 +9,8 @@ from nlmebayes.evaluation.fitted import REPORT, said
 from nlmebayes.reporting.tables import interval, number, table
 
 CI_PROB = 0.9
+RARE = 0.01  # share of people, below which it is not told more finely
+LEAST = 1.0  # percent of the SD, which the simulated samples of `next_sample` tell from nothing
 SHARES = ("p_below", "p_in", "p_above")
 
 
@@ -89,24 +91,27 @@ def _doses(patient):
 
 def _best(answer):
     """The best regimen, when it starts, and what it reaches, in words."""
-    best = answer.said()["best"]
-    if best is None:
+    if answer.best is None:
         return ""
-    first = answer.regimens.iloc[0]
-    own = answer.regimens[(answer.regimens[["regimen", "start"]] == first[["regimen", "start"]]).all(axis=1)]
-    reached = "; ".join(f"{row.target} with probability {row.p_in:.2f}" for row in own.itertuples())
-    return f"{best['words']} from {best['when']}: {reached}"
+    own = [bar for bar in _bars(answer) if bar.first]
+    return f"{own[0].regimen}: {'; '.join(f'{bar.target} with probability {bar.shares[1]:.2f}' for bar in own)}"
 
 
 def _bars(answer):
     """Rows of regimens; several models have no one exposure, so theirs is left out."""
-    rows = answer.regimens.to_dict("records")
-    for row in rows:
-        first = (row["regimen"], row["start"]) == (rows[0]["regimen"], rows[0]["start"])
+    if not len(answer.regimens):
+        return
+    best = _first(answer.regimens, answer.regimens)
+    for row, first in zip(answer.regimens.to_dict("records"), best, strict=True):
         exposure = (number(row["median"]), interval(row["eti_lb"], row["eti_ub"])) if "median" in row else ("", "")
         plan = answer.plans[row["regimen"], row["start"]]
         words = f"{worded(plan, answer)}, from {curves.said(row['start'], answer.entry.times)}"
         yield Bar(words, row["target"], tuple(row[name] for name in SHARES), *exposure, first)
+
+
+def _first(table, regimens):
+    """Which rows of a table are of the regimen that comes first."""
+    return (table[["regimen", "start"]] == regimens[["regimen", "start"]].iloc[0]).all(axis=1)
 
 
 def worded(plan, answer):
@@ -116,9 +121,10 @@ def worded(plan, answer):
 
 
 def _by_model(answer):
-    heads = {"model": "Model", "regimen": "Regimen", "target": "Target", "p_in": "P(in range)", "median": "Median",
-             "eti_lb": "", "eti_ub": ""}  # fmt: skip
-    return table(answer.by_model, "by_model", "Exposures by each model alone.", heads, CI_PROB)
+    heads = {"model": "Model", "target": "Target", "p_in": "P(in range)", "median": "Median", "eti_lb": "",
+             "eti_ub": ""}  # fmt: skip
+    best = answer.by_model[_first(answer.by_model, answer.regimens)].sort_values("target", kind="stable")
+    return table(best, "by_model", "The best regimen by each model alone.", heads, CI_PROB)
 
 
 def _usual(answer):
@@ -126,7 +132,8 @@ def _usual(answer):
     p = said(answer.forecasts[answer.leading], REPORT)["prior_p"]
     if p is None:
         return ""
-    return f"Of people with the same covariates and doses, {100 * p:.2g} % have samples as unusual as these or more so."
+    share = f"{100 * p:.0f}" if p >= RARE else f"less than {100 * RARE:g}"
+    return f"Of people with the same covariates and doses, {share} % have samples as unusual as these or more so."
 
 
 def _changes(changes):
@@ -149,6 +156,8 @@ def _following(answer, times):
     if not len(answer.samples):
         return ""
     best = answer.samples.iloc[0]
+    if best["reduction"] < LEAST:
+        return f"No sample at these times is expected to tell more about {answer.sampled}."
     falls = f"the uncertainty about {answer.sampled} falls by {best['reduction']:.0f} %"
     return f"{curves.said(best['time'], times)}: {falls}"
 

@@ -1,5 +1,6 @@
 """What the template shows of a sheet: the models that can be chosen, fields with their values, problems and notes."""
 
+import re
 from dataclasses import dataclass
 
 from nlmebayes.bedside import form, offers
@@ -16,8 +17,10 @@ TABLES = {
     "doses": ("Doses given", "dose"), "samples": ("Samples", "sample"),
     "later": ("Values that changed", "change"), "regimens": ("Regimens to compare", "regimen"),
 }  # fmt: skip
-WORDS = {"crcl": "Measured clearance", "dial": "On dialysis"}
 SAID = {"dial": "yes or no"}  # examples in the place of units
+SEXES = ("", "choose"), ("female", "female"), ("male", "male")
+BY = ("", "the usual one at this age"), *((name, name) for name in EQUATIONS)
+MISSING = ("refuse", "are asked for"), ("impute", "are drawn from the population")
 LAST = ", at the end of the chart"
 EXAMPLES = ("auc24 400-600", "trough 10-15 mg/L", "peak 20-40 mg/L", "t>mic 50% mic 4")
 
@@ -80,7 +83,8 @@ class _Fields:
             self.problems.setdefault(problem.field, []).append(problem)
 
     def one(self, name, label, value, example="", choices=()):
-        return Field(name, label, value or "", example, self.at(name), tuple(self.notes(name, value)), choices)
+        own = ((value, value),) if choices and value and value not in dict(choices) else ()
+        return Field(name, label, value or "", example, self.at(name), tuple(self.notes(name, value)), (*choices, *own))
 
     def notes(self, name, value):
         """What was understood of a field, and what follows from it."""
@@ -106,17 +110,22 @@ class _Fields:
         said = self.sheet.tables.get("patient", {})
         own = [(c.key, c.head, c.example) for c in PATIENT]
         more = dict.fromkeys((key for key in said if key not in {c.key for c in PATIENT}), "") | self.needed(models)
-        own += [(key, WORDS.get(key, key), SAID.get(key, unit)) for key, unit in more.items()]
-        sexes = ("", "female", "male")
+        own += [(key, form.WORDS.get(key, key), SAID.get(key, unit)) for key, unit in more.items()]
         return [
-            self.one(f"patient.{key}", label, said.get(key), example, sexes if key == "sex" else ())
+            self.one(f"patient.{key}", label, said.get(key), example, SEXES if key == "sex" else ())
             for key, label, example in own
         ]
+
+    def wanted(self, name, models):
+        """Rarer columns that the models read, or that something is said of."""
+        if any(offers.offers()[model].occasions for model in models if model in offers.offers()):
+            yield "occasion"
+        yield from (field.split(".")[2] for field in self.problems if re.fullmatch(rf"{name}\.\d+\.\w+", field))
 
     def table(self, name, models):
         title, one = TABLES[name]
         said = form.padded(self.sheet.tables.get(name, []), name, self.sheet.more.get(name, 0))
-        columns = form.columns(name, said, self.needed(models))
+        columns = form.columns(name, said, self.needed(models), self.wanted(name, models))
         rows = tuple(
             tuple(self.one(f"{name}.{i}.{c.key}", c.head, row.get(c.key), c.example if i == 0 else "") for c in columns)
             for i, row in enumerate(said)
@@ -136,10 +145,8 @@ class _Fields:
         return {
             "label": self.one("label", "Label of the patient", said.get("label"), "bed 7; no name is needed"),
             "now": self.one("now", "Now", said.get("now"), "empty: at the last record"),
-            "equation": self.one(
-                "equation", "Clearance by", said.get("equation"), "", ("", *EQUATIONS)
-            ),
-            "missing": self.one("missing", "Values that are missing", said.get("missing"), "", ("refuse", "impute")),
+            "equation": self.one("equation", "Clearance by", said.get("equation"), "", BY),
+            "missing": self.one("missing", "Values that are missing", said.get("missing"), "", MISSING),
             "next_sample": self.one(
                 "next_sample", "Candidate times of the next sample", said.get("next_sample"), "empty: some are tried"
             ),
@@ -147,8 +154,13 @@ class _Fields:
         }  # fmt: skip
 
     def listed(self):
-        """Every problem, with the element that it is beside."""
-        return [(problem, self.place(problem.field)) for problem in self.sheet.problems]
+        """Every problem, the row that it is of, and the element that it is beside."""
+        return [(problem, self.row(problem.field), self.place(problem.field)) for problem in self.sheet.problems]
+
+    def row(self, name):
+        """The row of a problem in words, or nothing."""
+        kind, _, rest = name.partition(".")
+        return f"{TABLES[kind][1].capitalize()} {int(rest.partition('.')[0]) + 1}: " if kind in TABLES and rest else ""
 
     def place(self, name):
         """The element that a problem is beside: a field, or the table of a row."""

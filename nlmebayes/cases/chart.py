@@ -151,9 +151,8 @@ class Chart:
         frame = pd.DataFrame(self.rows).assign(ID=label)
         frame = frame.reindex(columns=list(dict.fromkeys([*frame.columns, "DV", "AMT"])))
         levels, outcome = models[0].levels, models[0].outcomes[0]
-        units = {name: column.unit for name, column in columns.items() if column.unit} | {
-            name: models[0].unit(name) for name in ("amount", "time", outcome) if models[0].unit(name)
-        }
+        units = {name: column.unit for name, column in columns.items() if column.unit}
+        units |= {name: models[0].unit(name) for name in ("amount", "time", outcome)}
         data = Dataset.from_nonmem(
             frame, levels=levels, outcome=outcome, unmeasured="predict", lloq="<", interpolation="locf",
             source=label, units=units,
@@ -163,7 +162,7 @@ class Chart:
 
 def chart(case, models, when, later, notes):
     """The `Chart` of what can be read; ``later`` are the columns by time, [(hours, {column: value})], in order."""
-    amount, outcome = models[0].unit("amount", "mg"), models[0].unit(models[0].outcomes[0], "mg/L")
+    amount, outcome = models[0].unit("amount"), models[0].unit(models[0].outcomes[0])
     rows = [{"time": when.hours.get(f"{name}.{i}.time", np.nan), "order": FIRST[name], "field": f"{name}.{i}",
              "said": _record(name, row, f"{name}.{i}", amount, outcome, notes)}
             for name in FIRST for i, row in enumerate(getattr(case, name))]  # fmt: skip

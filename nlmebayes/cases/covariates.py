@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from nlmebayes import physiology
 from nlmebayes.cases.quantities import Unclear, factor, quantity
-from nlmebayes.errors import ModelError
 from nlmebayes.physiology.kidney import MOLAR
 
 GROWN = 18.0  # years
@@ -58,6 +57,7 @@ DERIVED = {
     "ffm": Derived("kg", ("age", "sex", "weight", "height"), physiology.fat_free_weight),
 }
 CLEARANCE = "crcl"
+MEASURED = (CLEARANCE, *(name for name, rule in DERIVED.items() if rule.unit))  # that have a unit
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ class Wanted:
             if text not in self.categories:
                 raise Unclear(f"{text!r} is none of {', '.join(self.categories)}")
             return text
-        return FLAGS[text.lower()] if text.lower() in FLAGS else quantity(text, self.unit)
+        value = FLAGS[text.lower()] if text.lower() in FLAGS else quantity(text, self.unit)
+        if value < 0:
+            raise Unclear(f"{text!r} is below 0; write what was measured")
+        return value
 
     @property
     def shown(self):
@@ -88,15 +91,17 @@ def wanted(models):
 
     Raises
     ------
-    ModelError
-        They read a column in units that differ.
+    Unclear
+        They read a column in units that differ, or in one that is not stated though it is derived from others.
     """
     found = {}
     for name in dict.fromkeys(name for model in models for name in model.columns):
         readers = [model for model in models if name in model.columns]
         units = {model.unit(name) for model in readers}
         if len(units) > 1:
-            raise ModelError(f"the models read {name} in different units, {', '.join(sorted(units))}; ask one by one")
+            raise Unclear(f"the models read {name} in different units, {', '.join(sorted(units))}; ask one by one")
+        if name in MEASURED and not any(units):
+            raise Unclear(f"{readers[0].name} does not say in which unit it reads {name}; add it to its units")
         domain = readers[0].about.get("domain", {}).get(name, ())
         texts = tuple(domain) if domain and isinstance(domain[0], str) else ()
         found[name] = Wanted(name, units.pop(), texts, tuple(model.name for model in readers),
@@ -138,6 +143,8 @@ def columns_of(columns, known, equation, notes, place, impute):
     """Column -> (value, how it came about), of the measures ``known``; problems go to the notes."""
     found = {}
     for name, column in columns.items():
+        if notes.stopped(f"{place}.{name}"):
+            continue
         if name in known and name not in MEASURES:
             found[name] = known[name], f"{_shown(known[name], column.unit)}, as entered"
         elif name == CLEARANCE and not (impute and column.drawn and "creatinine" not in known):
@@ -190,7 +197,7 @@ def _cleared(column, known, stated, notes, place):
     try:
         value = physiology.creatinine_clearance(equation, unit="umol/L", **given)
         value *= factor("mL/min", column.unit) if column.unit else 1.0
-    except ModelError as error:
+    except ValueError as error:
         meant = next((name for name in needs if f" {name} must be" in str(error)), "creatinine")
         notes.say(f"{place}.{meant}", error)
         return {}

@@ -32,12 +32,13 @@ def look(models, patient, entered, fields, plans, missing, notes):
                       stops=False)  # fmt: skip
     options = Options(unusual="warn", missing=missing)
     for line in _collected(lambda: models[0].forecaster.check_samples(patient, options)):
-        place, text = _placed(line, fields, "value")
-        notes.say(place or "samples", text)
+        place, text = placed(line, fields, "value")
+        notes.say(place or "patient", text)
     for line in plausibility.doubts(models[0].training, patient, plans):
-        place, text = _placed(line, fields, "amount")
+        place, text = placed(line, fields, "amount")
         notes.say(place or "regimens", text, stops=False)
     _least(models[0], patient, fields, notes)
+    _twice(patient, fields, notes)
 
 
 def _least(model, patient, fields, notes):
@@ -46,6 +47,17 @@ def _least(model, patient, fields, notes):
         if least and amount < least / FAR:
             notes.say(f"{fields[int(row) - 1]}.amount", f"{amount:g} {unit} is far below the least that can be given, "
                       f"{least:g} {unit}; is it in another unit?", stops=False)  # fmt: skip
+
+
+def _twice(patient, fields, notes):
+    """Two doses at once may be one that was entered twice."""
+    seen = {}
+    for row, time, state in zip(patient.doses["row"], patient.doses[patient.time], patient.doses["state"], strict=True):
+        first = seen.setdefault((time, str(state)), fields[int(row) - 1])
+        if first != fields[int(row) - 1]:
+            number = int(first.split(".")[1]) + 1
+            notes.say(f"{fields[int(row) - 1]}.time", f"dose number {number} was given at this time too; if it is the "
+                      "same one, leave one out", stops=False)  # fmt: skip
 
 
 def _source(column, entered):
@@ -57,7 +69,7 @@ def _source(column, entered):
     return f"patient.{DERIVED[column].needs[0] if column in DERIVED else column}"
 
 
-def _placed(line, fields, ending):
+def placed(line, fields, ending):
     """The field that a line is about, where it names a row, and what it says."""
     found, text = ROW.match(line), ADVICE.sub("", ROW.sub("", line))
     if found is None:

@@ -13,10 +13,13 @@ from nlmebayes.cases.case import Case
 from nlmebayes.cases.problems import Notes, Problem
 from nlmebayes.cases.quantities import Unclear, quantity
 from nlmebayes.data.dataset import Dataset
+from nlmebayes.data.validate import DataError
 from nlmebayes.dosing import inheritance, wanted
-from nlmebayes.dosing.regimen import Regimen
+from nlmebayes.dosing.regimen import FOLLOW, Regimen, kept
 from nlmebayes.dosing.targets import Target
+from nlmebayes.parameter.units import TIMES
 
+UNITS = "mg", "mg/L"  # of amounts and samples, where there is no model to say it
 MISSING = ("refuse", "impute")
 USUAL = (12.0, 24.0)  # hours between doses, where neither the case nor its chart says
 
@@ -85,7 +88,7 @@ def read(case: Case):
     ready = _ready(case, notes)
     when = chart.times(case, notes)
     now = _time(case.now, "now", when, notes)
-    amount, outcome = ("mg", "mg/L") if not ready else (ready[0].unit("amount", "mg"), _unit_of_outcome(ready[0]))
+    amount, outcome = (ready[0].unit("amount"), ready[0].unit(ready[0].outcomes[0])) if ready else UNITS
     targets, candidates = _targets(case, outcome, notes), _candidates(case, amount, when, notes)
     sampled = _sampled(case, when, notes)
     late = _late(case, notes)
@@ -129,6 +132,11 @@ def _together(first, other):
     """Refuse models that one chart cannot serve."""
     if len(other.outcomes) > 1 or not other.forecaster.model.structure.doses:
         raise Unclear(f"{other.name} is no model of one concentration after doses; the command line takes it")
+    for what, name in (("times", "time"), ("doses", "amount"), ("samples", other.outcomes[0])):
+        if not other.unit(name):
+            raise Unclear(f"{other.name} does not say in which unit {what} are; add {name} to its units")
+    if TIMES.get(other.unit("time")) != "h":
+        raise Unclear(f"{other.name} has times in {other.unit('time')}, and a case has hours; state it in hours")
     for what, mine, its in (
         ("levels", first.levels, other.levels), ("outcomes", first.outcomes, other.outcomes),
         ("amounts in", first.unit("amount"), other.unit("amount")),
@@ -140,10 +148,6 @@ def _together(first, other):
 
 def _listed(value):
     return value if isinstance(value, str) else ", ".join(value)
-
-
-def _unit_of_outcome(model):
-    return model.unit(model.outcomes[0], "mg/L")
 
 
 def _time(text, place, when, notes):
@@ -194,7 +198,11 @@ def _complete(candidates, targets, model, patient, now, notes):
     for i, each in enumerate(candidates or (_usual(chart_) if targets else ())):
         with notes.at(f"regimens.{i}" if candidates else "regimens"):
             plan, words = inheritance.stated(each.plan, chart_, now=now)
-            check_start(plan, now)
+            _check_start(plan, patient, now)
+            for target in targets:
+                target.window(plan)
+            if each.sought:
+                _check_limits(targets)
             found.append(Candidate(plan, each.sought))
             lines |= {inheritance.sentence(words, "{}"): None} if words else {}
     return tuple(found), tuple(lines)
@@ -209,8 +217,17 @@ def _usual(given):
             for every in intervals]  # fmt: skip
 
 
-def check_start(plan, now):
-    """A regimen is one to come."""
+def _check_limits(targets):
+    """A best amount is sought between two limits."""
+    for word, there in (("more", any(np.isfinite(t.high) for t in targets)), ("less", any(t.low > 0 for t in targets))):
+        if targets and not there:
+            raise Unclear(f"of {' and '.join(map(str, targets))} {word} is always better; enter the amounts that can "
+                          "be given")  # fmt: skip
+
+
+def _check_start(plan, patient, now):
+    """A regimen is one to come, after the doses that were given."""
+    kept(patient, plan, FOLLOW)
     if now is not None and plan.start < now:
         raise Unclear(f"starts at {plan.start:g} h, before now, {now:g} h; let it start later")
 
@@ -279,6 +296,9 @@ def _chart(case, ready, when, missing, notes):
 def _patient(made, case, ready, when, notes):
     """The `Dataset`, or None where a problem stops it."""
     if not any(problem.stops for problem in notes.problems):
-        with notes.at("label"):
+        try:
             return made.dataset(ready, covariates.wanted(ready), case.label or "patient", when)
+        except DataError as error:
+            place, text = doubts.placed(str(error), made.fields, "value")
+            notes.say(place or "label", text)
     return None

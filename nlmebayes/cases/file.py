@@ -1,5 +1,6 @@
 """Case files: TOML that a person can read and write, whole or not at all."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from nlmebayes.files import toml, whole
 from nlmebayes.files.errors import FileError
 from nlmebayes.files.text import depth
 
-LARGEST = 500_000  # bytes of a file
+LARGEST = 200_000  # bytes of a file
+LONG_KEY = re.compile(
+    r"(?:[^.=,\"'#{\n]*\.){50}"
+)  # parts of a key: the time that tomllib takes grows with their square
 DEEPEST = 8  # tables inside one another; a stated model has five
 
 
@@ -54,7 +58,10 @@ def of_bytes(content, name="case"):
     if len(content) > LARGEST:
         raise FileError(f"{name} is larger than {LARGEST:,} bytes, the most that is read of a case")
     try:
-        said = tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        if any(line.count(".") >= 50 and LONG_KEY.search(line) for line in text.splitlines()):
+            raise DataError("a key of 50 parts or more; a case has none")
+        said = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} cannot be read as TOML: {' '.join(str(error).split())}") from None
     if depth(said) > DEEPEST:

@@ -15,6 +15,7 @@ from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.populations.stated import ABOUT
 
 KEPT = 32  # models that are kept ready
+MOST = 100  # compartments and the like that an option of a stated model may ask for; each takes memory and time
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,9 @@ class Ready:
     def dispensing(self):
         return Dispensing.of(self.tree)
 
-    def unit(self, name, default=""):
+    def unit(self, name):
         """Unit of a column, the ``"amount"``, the ``"time"`` or an outcome; empty of what has none that can be read."""
-        found = self.about.get("units", {}).get(name, default)
+        found = self.about.get("units", {}).get(name, "")
         try:
             factor(found, found)
         except Unclear:
@@ -77,12 +78,23 @@ def ready(name, population):
         There is none, or what is stated is no model; lists what exists.
     """
     if name in population:
+        _check(name, population[name])
         return _stated(name, json.dumps(population[name], sort_keys=True, default=str))
     if name not in library.published_names():
         own = f", and in the case {', '.join(population)}" if population else ""
         raise ModelError(f"no published model {name!r}{library.near(name)} there are "
                          f"{', '.join(library.published_names())}{own}")  # fmt: skip
     return _published(name)
+
+
+def _check(name, stated):
+    """Refuse what is no table, and options that would fill the memory."""
+    options = stated.get("options", {}) if isinstance(stated, dict) else None
+    if not isinstance(options, dict):
+        raise ModelError(f"{name}: a model is a table, [population.{name}], and so are its options")
+    for option, value in options.items():
+        if isinstance(value, int | float) and not -MOST <= value <= MOST:
+            raise ModelError(f"{name}: option {option} is {value:g}; a case takes at most {MOST}")
 
 
 @lru_cache(KEPT)

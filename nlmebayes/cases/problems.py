@@ -31,8 +31,12 @@ class Notes:
 
     def ask(self, place, message):
         """For what is missing, but of a field that could not be read."""
-        if not any(problem.field == place and problem.stops for problem in self.problems):
+        if not self.stopped(place):
             self.say(place, message)
+
+    def stopped(self, place):
+        """Whether a field has a problem that stops."""
+        return any(problem.field == place and problem.stops for problem in self.problems)
 
     @contextmanager
     def at(self, place):

@@ -66,7 +66,7 @@ def to_frame(
         At most so many draws, evenly spaced, of ``"population"``, ``"etas"``, ``"individual"`` and ``"predictions"``,
         by default all; so many replicates of ``"simulated"``, by default 100 at most.
     ci_prob : float
-        Of the intervals ``eti_lb, eti_ub`` beside ``mean, sd, median``.
+        Of the intervals ``eti_lb, eti_ub`` beside ``mean, sd, median``; a tree of one draw (a maximum) has none.
     random_seed : int, optional
     model : Model, optional
         That of the tree, where its structure cannot be imported again.
@@ -200,7 +200,7 @@ def _predictions(known, data, options):
     for o in known.design(data).outcomes:
         f, y = tree["posterior"][f"f_{o.name}"], tree["posterior_predictive"][o.name]
         values, measured = (x.transpose("chain", "draw", f"{o.name}_obs").to_numpy() for x in (f, y))
-        low, high = np.quantile(_samples(measured), tails(options["ci_prob"]), axis=0)
+        low, high = _bounds(_samples(measured), options)
         found = _described(_samples(values), options).assign(predictive_lb=low, predictive_ub=high)
         tables.append(_records(data, o.name).join(found))
     return _with_units(pd.concat(tables).sort_values("row", kind="stable").reset_index(drop=True), data)
@@ -276,10 +276,17 @@ def _thinned(frame, wanted):
 def _described(values, options):
     """``mean, sd, median, eti_lb, eti_ub`` over the samples of each column."""
     values = values[_evenly(len(values), options["draws"])]
-    low, median, high = np.quantile(values, [tails(options["ci_prob"])[0], 0.5, tails(options["ci_prob"])[1]], axis=0)
-    return pd.DataFrame(
-        {"mean": values.mean(axis=0), "sd": values.std(axis=0), "median": median, "eti_lb": low, "eti_ub": high}
-    )
+    low, high = _bounds(values, options)
+    sd = values.std(axis=0) if len(values) > 1 else np.nan
+    found = {"mean": values.mean(axis=0), "sd": sd, "median": np.median(values, axis=0), "eti_lb": low, "eti_ub": high}
+    return pd.DataFrame(found)
+
+
+def _bounds(values, options):
+    """Ends of the interval of samples; none of a single one, such as the mode of a maximum."""
+    if len(values) == 1:
+        return np.full((2, values.shape[1]), np.nan)
+    return np.quantile(values, tails(options["ci_prob"]), axis=0)
 
 
 def _records(data, outcome):

@@ -58,10 +58,15 @@ def gof(
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
-    outcome = outcome_of(data, outcome)
+    options = {"replicates": replicates, "random_seed": random_seed, "model": model}
+    return goodness(known, data, outcome_of(data, outcome), lambda: residuals(tree, data, **options), ci_prob, ax)
+
+
+def goodness(known, data, outcome, table, ci_prob, ax=None):
+    """The picture of `gof` of the residuals that ``table()`` gives, of all outcomes."""
     if known.model.residual_of(outcome).folds:
         raise ModelError(f"plot.gof: {outcome} is a time to an event; plot.vpc has its survival")
-    table = residuals(tree, data, replicates=replicates, random_seed=random_seed, model=model)
+    table = table()
     table = table[table["outcome"] == outcome].reset_index(drop=True)
     names = labels_of(known, data)
     drawn = list(_panels(table, data, names, outcome, ci_prob))
