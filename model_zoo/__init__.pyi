@@ -1,4 +1,6 @@
 # Written by tests/stubs.py
+# ruff: noqa
+# fmt: off
 from model_zoo.clinical.latent_constructs import LatentConstructs as LatentConstructs
 from model_zoo.clinical.meta_analysis import MetaAnalysis as MetaAnalysis
 from model_zoo.clinical.treatment_heterogeneity import TreatmentHeterogeneity as TreatmentHeterogeneity
@@ -29,9 +31,7 @@ from model_zoo.pharmacodynamics.emax import Emax as Emax
 from model_zoo.pharmacodynamics.indirect_response import IndirectResponse as IndirectResponse
 from model_zoo.pharmacokinetics.michaelis_menten import MichaelisMenten as MichaelisMenten
 from model_zoo.pharmacokinetics.one_compartment import OneCompartment as OneCompartment
-from model_zoo.pharmacokinetics.target_mediated_disposition import (
-    TargetMediatedDisposition as TargetMediatedDisposition,
-)
+from model_zoo.pharmacokinetics.target_mediated_disposition import TargetMediatedDisposition as TargetMediatedDisposition
 from model_zoo.pharmacokinetics.three_compartment import ThreeCompartment as ThreeCompartment
 from model_zoo.pharmacokinetics.two_compartment import TwoCompartment as TwoCompartment
 from model_zoo.survival.joint_model import JointModel as JointModel

@@ -1,6 +1,8 @@
 # Written by tests/stubs.py
-from nlmebayes import physiology as physiology
-from nlmebayes import plot as plot
+# ruff: noqa
+# fmt: off
+from nlmebayes import physiology as _physiology
+from nlmebayes import plot as _plot
 from nlmebayes.cases.answers import answer as answer
 from nlmebayes.cases.case import Case as Case
 from nlmebayes.cases.file import read_case as read_case
@@ -17,6 +19,7 @@ from nlmebayes.criticism.npde import npde as npde
 from nlmebayes.criticism.ppc import ppc as ppc
 from nlmebayes.criticism.predictive import vpc as vpc
 from nlmebayes.criticism.residuals import residuals as residuals
+from nlmebayes.data import bundled as _datasets
 from nlmebayes.data.dataset import Dataset as Dataset
 from nlmebayes.data.validate import DataError as DataError
 from nlmebayes.design.arm import Arm as Arm
@@ -136,5 +139,8 @@ from nlmebayes.summaries.variation import intervals as intervals
 from nlmebayes.summaries.variation import new_unit as new_unit
 from nlmebayes.summaries.variation import partition as partition
 
+datasets = _datasets
+physiology = _physiology
+plot = _plot
 __version__: str
 __all__: list[str]

@@ -5,7 +5,7 @@
 
 Annotations say what is taken. An argument reaches the function in its canonical spelling: numbers of NumPy, whole or
 not, as Python's own, lists where a tuple is meant as tuples. One without an annotation is taken as it is;
-``**options: Options``, a dataclass, takes the fields of that class by name.
+``**options: Annotated[Any, Options]``, a dataclass, takes the fields of that class by name.
 """
 
 import inspect
@@ -302,11 +302,12 @@ def _with_a_door(function, owner, error):
 def _spelled_out(signature):
     """A signature with the fields of a record in the place of ``**options``, but those that it has itself."""
     *others, last = signature.parameters.values() or [None]
-    if last is None or last.kind != inspect.Parameter.VAR_KEYWORD or not is_dataclass(last.annotation):
+    record = None if last is None else next(iter(getattr(last.annotation, "__metadata__", ())), None)
+    if record is None or last.kind != inspect.Parameter.VAR_KEYWORD or not is_dataclass(record):
         return signature
     own = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
-        for f in fields(last.annotation)
+        for f in fields(record)
         if f.name not in signature.parameters
     ]
     return signature.replace(parameters=[*others, *own])

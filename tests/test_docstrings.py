@@ -70,7 +70,12 @@ def arguments(value):
     if isinstance(value, type):
         return own_fields(value)
     given = inspect.signature(inspect.unwrap(value)).parameters.values()
-    return [p.name for p in given if p.name not in ("self", "cls") and not dataclasses.is_dataclass(p.annotation)]
+    return [p.name for p in given if p.name not in ("self", "cls") and not _record(p.annotation)]
+
+
+def _record(annotation):
+    """Whether it stands for the fields of a record, each of which is an argument."""
+    return any(map(dataclasses.is_dataclass, getattr(annotation, "__metadata__", ())))
 
 
 def wanted(value, read):

@@ -1,7 +1,7 @@
 """`vpc`: data that the model simulates beside the data, percentile by percentile."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def vpc(
     tree: Tree | None = None, data: Data | None = None, *, outcome: Text | None = None, x: Text | None = None,
     observed: pd.DataFrame | None = None, simulated: Array | None = None, pred: Text | None = None,
     replicates: Count = 1000, lloq: Limit | None = None, uloq: Limit | None = None, random_seed: Seed | None = 0,
-    model: Model | None = None, **options: CheckOptions,
+    model: Model | None = None, **options: Annotated[Any, CheckOptions],
 ) -> pd.DataFrame:  # fmt: skip
     """The numbers of a visual predictive check: of a tree, or of simulations from anywhere.
 

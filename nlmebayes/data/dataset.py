@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -128,7 +128,7 @@ class Dataset:
         censored: Name | None = None, limit: Name | None = None, lloq: Limits = None, uloq: Limits = None,
         blq: Blq = "M3", interpolation: Interpolation = "nocb", source: Text | None = None,
         status: Name | dict[Name, Name] | None = None, complete: Names = (), units: Units | None = None,
-        **reading: Reading,
+        **reading: Annotated[Any, Reading],
     ) -> "Dataset":  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
@@ -229,7 +229,7 @@ class Dataset:
         inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
         unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None, units: Units | None = None,
-        **reading: Reading,
+        **reading: Annotated[Any, Reading],
     ) -> "Dataset":  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 

@@ -1,5 +1,6 @@
 """`Arm`: subjects of a planned study who are treated and sampled in the same way."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from itertools import pairwise
 from typing import Annotated, Any
@@ -7,17 +8,20 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Count, Kind, Name, Number, Text, checked
+from nlmebayes.arguments import Count, Kind, Name, Number, Text, checked, kind_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import imputation
 
 ARM = "arm"  # column that says who is in which
 DOSE = ("time", "amt", "rate", "duration", "addl", "ii", "ss", "state", "cmt")
 Time = Number | tuple[Number, ...]
-Times = tuple[Time, ...]
+Times = Annotated[Sequence[float | tuple[float, ...]], kind_of(tuple[Time, ...])]
 Value = Number | Text
 Law = dict[Text, object]  # of a covariate, as `population` states it
-Shared = dict[Name, Value | Law | tuple[Value, ...]]
+Shared = Annotated[Mapping[str, Any], kind_of(dict[Name, Value | Law | tuple[Value, ...]])]
+Columns = Annotated[Mapping[str, Sequence[Any]], kind_of(dict[Name, tuple[Value, ...]])]
+Groups = Annotated[Mapping[str, int | Sequence[str]], kind_of(dict[Name, Count | tuple[Text, ...]])]
+Starts = Annotated[int | Sequence[float], kind_of(Count | tuple[Number, ...])]
 Limit = Number | dict[Name, Number]
 
 
@@ -32,9 +36,10 @@ def _of_frame(frame):
     return {str(name): tuple(column.tolist()) for name, column in frame.items()}
 
 
-Given = Annotated[tuple, Kind("a Regimen or a Plan", _of_regimen)]
-Rows = Annotated[dict, Kind("a table of one subject a row", _of_frame)]
+Given = Annotated[Any, Kind("a Regimen or a Plan", _of_regimen)]
+Rows = Annotated[pd.DataFrame, Kind("a table of one subject a row", _of_frame)]
 One = dict[Text, Value]
+Several = Annotated[Sequence[Mapping[str, Any]], kind_of(tuple[One, ...])]
 
 
 @checked
@@ -87,12 +92,12 @@ class Arm:
     n: Count
     times: Times | dict[Name, Times] | None = None
     _: KW_ONLY
-    doses: One | tuple[One, ...] | Given | None = None
+    doses: One | Several | Given | None = None
     covariates: Shared | Rows | None = None
-    occasions: Count | tuple[Number, ...] | None = None
-    by_occasion: dict[Name, tuple[Value, ...]] | None = None
-    inputs: dict[Name, tuple[Value, ...]] | None = None
-    within: dict[Name, Count | tuple[Text, ...]] | None = None
+    occasions: Starts | None = None
+    by_occasion: Columns | None = None
+    inputs: Columns | None = None
+    within: Groups | None = None
     lloq: Limit | None = None
     uloq: Limit | None = None
     name: Name | None = None

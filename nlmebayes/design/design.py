@@ -1,13 +1,14 @@
 """`Design`: a planned study, with nothing measured yet."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import File, Seed, checked
+from nlmebayes.arguments import File, Seed, checked, kind_of
 from nlmebayes.data import limits
 from nlmebayes.design.arm import ARM, Arm
 from nlmebayes.design.extraction import arms_of
@@ -44,7 +45,7 @@ class Design:
     (20, 60)
     """
 
-    arms: tuple[Arm, ...]
+    arms: Annotated[Sequence[Arm], kind_of(tuple[Arm, ...])]
 
     ARGUMENT = "a Design, such as nb.Design([nb.Arm(20, [1, 2, 8])])"
 

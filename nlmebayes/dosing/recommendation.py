@@ -10,8 +10,8 @@ from nlmebayes.arguments import NotNegative, Number, Share, Text, Tree, checked
 from nlmebayes.dosing import inheritance, plausibility
 from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
-from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Regimen, kept
-from nlmebayes.dosing.targets import Target
+from nlmebayes.dosing.regimen import FOLLOW, NEW, NONE, Plan, Plans, Regimen, kept
+from nlmebayes.dosing.targets import Target, Targets
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting.plausibility import not_yet
@@ -87,7 +87,7 @@ class Loss:
 
 @checked
 def recommend(
-    forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
+    forecast: Tree, regimens: Plans, targets: Targets, *,
     model: Model | None = None, outcome: Text | None = None, loss: Loss | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
 ) -> pd.DataFrame:  # fmt: skip

@@ -1,5 +1,6 @@
 """`Regimen` and `Plan`: schedules of doses, and the patient's data with them."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
 from math import comb
@@ -8,7 +9,18 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from nlmebayes.arguments import Count, NotNegative, Number, Positive, Switch, Text, arguments, checked, whole
+from nlmebayes.arguments import (
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Switch,
+    Text,
+    arguments,
+    checked,
+    kind_of,
+    whole,
+)
 from nlmebayes.data.ties import ROUNDING
 from nlmebayes.errors import ModelError
 
@@ -16,9 +28,10 @@ FOLLOW, REPLACE, NONE = HISTORY = "follow", "replace", "none"
 NEW, LAST, EACH = OCCASIONS = "new", "last", "each"
 MOST = 100_000  # doses of a plan, and amounts to choose from
 Doses = Annotated[int, whole(f"a whole number from 1 to {MOST}", 1, MOST)]
-Several = Positive | None | list[Positive | None]
-Lengths = NotNegative | None | list[NotNegative | None]
-OneOrMore = NotNegative | list[NotNegative]
+Listed = float | None | Sequence[float | None]  # as type checkers see what follows
+Several = Annotated[Listed, kind_of(Positive | None | list[Positive | None])]
+Lengths = Annotated[Listed, kind_of(NotNegative | None | list[NotNegative | None])]
+OneOrMore = Annotated[float | Iterable[float], kind_of(NotNegative | list[NotNegative])]
 
 
 @checked
@@ -204,6 +217,9 @@ class Plan:
 
     def __str__(self):
         return ", then ".join(map(str, self.parts))
+
+
+Plans = Annotated[Regimen | Plan | Sequence[Regimen | Plan], kind_of(Regimen | Plan | list[Regimen | Plan])]
 
 
 def varied(plan, name, value):

@@ -12,7 +12,7 @@ from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, prospect
 from nlmebayes.dosing.recommendation import Loss, completed, doubted, evaluated, known, tabled
 from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, varied
-from nlmebayes.dosing.targets import Target
+from nlmebayes.dosing.targets import Target, Targets
 from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.populations.dispensing import Dispensing
@@ -31,7 +31,7 @@ DOUBLINGS = 30
 
 @checked
 def optimise(
-    forecast: Tree, regimen: Regimen | Plan, targets: Target | list[Target], *, optimum: Optimum = "in range",
+    forecast: Tree, regimen: Regimen | Plan, targets: Targets, *, optimum: Optimum = "in range",
     probability: Share | None = None, vary: Varied = "amount", between: tuple[Positive, ...] | None = None,
     given: Positive | list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
     outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,

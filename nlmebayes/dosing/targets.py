@@ -6,12 +6,13 @@ by ``mic`` where there is one.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, number
+from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, kind_of, number
 from nlmebayes.dosing import exposure
 from nlmebayes.errors import ModelError
 
@@ -178,6 +179,9 @@ class Target(ABC):
             yield f"free {self.free:g}"
         if self.dose != -1 and not self.timed:
             yield f"after dose {self.dose + 1}" if self.dose >= 0 else f"after dose {-self.dose} from the last"
+
+
+Targets = Annotated[Target | Sequence[Target], kind_of(Target | list[Target])]
 
 
 def interval(plan, dose, name):

@@ -12,7 +12,7 @@ patient's own samples do not change it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -124,7 +124,7 @@ class Average:
 def average(
     trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
     scheme: Scheme | None = None, weights: Comparison | dict[Text, NotNegative] | None = None,
-    method: Method = "auto", random_seed: Seed | None = None, **options: Options,
+    method: Method = "auto", random_seed: Seed | None = None, **options: Annotated[Any, Options],
 ) -> Average:  # fmt: skip
     """Forecast a patient under several models.
 

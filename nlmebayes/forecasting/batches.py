@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +73,7 @@ NONE = Forecasts(pd.DataFrame(), {}, {})
 @checked
 def forecast_each(
     tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None, random_seed: Seed | None = None,
-    model: Model | None = None, **options: Options,
+    model: Model | None = None, **options: Annotated[Any, Options],
 ) -> Forecasts:  # fmt: skip
     """Forecast every patient of a dataset.
 

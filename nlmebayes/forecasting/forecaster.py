@@ -13,7 +13,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ SURPRISING = 0.001  # prior predictive p-value below which a patient is not of t
 @checked
 def forecast(
     tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, model: Model | None = None,
-    **options: Options,
+    **options: Annotated[Any, Options],
 ) -> Tree:  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
@@ -350,7 +350,7 @@ class Forecaster:
         return design, plausibility.unknown_groups(design, self.population, patient, several=several)
 
     @checked
-    def mode(self, patient: Data, **options: Options) -> "tuple[Mode, Density]":
+    def mode(self, patient: Data, **options: Annotated[Any, Options]) -> "tuple[Mode, Density]":
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
 
         Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
@@ -416,7 +416,12 @@ class Forecaster:
 
     @checked
     def forecast(
-        self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+        self,
+        patient: Data,
+        *,
+        method: Method = "auto",
+        random_seed: Seed | None = None,
+        **options: Annotated[Any, Options],
     ) -> Tree:
         """As `forecast`.
 

@@ -1,6 +1,7 @@
 """`retrospect`: how well a population would have forecast the samples of past patients, visit by visit."""
 
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ class Retrospect:
 def retrospect(
     tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
     draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
-    **options: Options,
+    **options: Annotated[Any, Options],
 ) -> Retrospect:  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 

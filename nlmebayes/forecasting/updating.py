@@ -6,6 +6,7 @@ visit.
 """
 
 from dataclasses import replace
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,12 @@ from nlmebayes.model.model import Data
 
 @checked
 def update(
-    tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+    tree: Tree,
+    patient: Data,
+    *,
+    method: Method = "auto",
+    random_seed: Seed | None = None,
+    **options: Annotated[Any, Options],
 ) -> Tree:
     """Forecast of a patient who comes again.
 

@@ -11,8 +11,8 @@ from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, insta
 from nlmebayes.dosing import recommendation
 from nlmebayes.dosing.future_covariates import Coming
 from nlmebayes.dosing.prospect import Case, History, Occasions, course
-from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Regimen, acts, kept
-from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, TimeAbove, Trough
+from nlmebayes.dosing.regimen import FOLLOW, NEW, Plan, Plans, Regimen, acts, kept
+from nlmebayes.dosing.targets import AverageConcentration, Peak, Target, Targets, TimeAbove, Trough
 from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.plot import panels
@@ -82,7 +82,7 @@ def regimens(table: Table, *, ax: Places | None = None) -> Figure:
 
 @checked
 def doses(
-    forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
+    forecast: Tree, regimens: Plans, targets: Targets, *,
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -67,11 +68,11 @@ class Compartments(Structure):
     doses = True
     inputs = ("time",)
     states: tuple[str, ...]
-    dosed = None  # the state that doses enter whose record names none; by default the first
-    nonnegative = ()  # states that cannot be negative, or True for all
-    routes = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
+    dosed: str | None = None  # the state that doses enter whose record names none; by default the first
+    nonnegative: Any = ()  # states that cannot be negative, or True for all
+    routes: Any = None  # or a method of p: what a dose into a state becomes, state -> `Route` or several of them
     superposed = True
-    origin = None  # time at which the first course starts, if the first record comes later
+    origin: float | None = None  # time at which the first course starts, if the first record comes later
 
     @abstractmethod
     def outcomes(self, t, y, p):

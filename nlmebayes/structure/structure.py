@@ -65,12 +65,22 @@ class Structure(ABC):
 
     parameters: tuple[Parameter, ...]
     inputs: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
+    outcomes: Any = ()  # tuple of str; of compartments a method
     order: tuple = ()
     formulas: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
     scattered: str = ""
     # The other traits, see `Traits`; ``fallible``: a prediction that there is none of is NaN.
+    breaks: Any
+    states: tuple[str, ...]
+    dosed: str | None
+    routes: Any
+    origin: float | None
+    scales: Any
+    nonnegative: Any
+    period: Any
+    tolerances: tuple
+    mirror: Any
     doses, needs_doses, fallible, changing, recordwise = False, True, False, True, False
     closed, breaks = False, ()
     superposed, boluses, states, dosed, routes = False, False, (), None, None
