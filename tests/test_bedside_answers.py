@@ -238,3 +238,12 @@ def test_one_after_the_other_without_growth(visitor, service):
         before = before if i > 5 else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
     assert len(service.bedside.sheets) <= service.bedside.sheets.most
+
+
+def test_a_fault_or_a_queue_loses_nothing_that_was_entered(visitor, service, monkeypatch):
+    monkeypatch.setattr("nlmebayes.cases.answers.answer", lambda case: 1 / 0)
+    page = visitor.asked(HAND)
+    assert "Something went wrong in the program" in page and 'value="9500 ug/L"' in page
+    assert "ZeroDivision" not in page and "division by zero" not in page
+    monkeypatch.setattr("nlmebayes.bedside.server.WAITING", 0)
+    assert "Other cases are being computed" in visitor.asked(HAND) and 'value="9500 ug/L"' in visitor.answer.text

@@ -147,4 +147,4 @@ def test_a_value_that_no_choice_has_and_a_column_that_a_problem_is_about_are_sho
     sex = next(field for field in shown["patient"] if field.name == "patient.sex")
     assert ("f", "f") in sex.choices and sex.value == "f"
     assert [c.key for c in shown["tables"]["doses"].heads][-2:] == ["rate", "occasion"]
-    assert shown["problems"][1][1] == "models" and shown["problems"][0][1] == "doses-0-rate"
+    assert [each[1:] for each in shown["problems"]] == [("Dose 1: ", "doses-0-rate"), ("", "models")]

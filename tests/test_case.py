@@ -234,6 +234,8 @@ def test_all_problems_are_found_at_once_each_at_its_field():
         ({"now": "2024-03-01"}, "now", "has no hour"),
         ({"regimens": ({"amount": "1 g", "every": "12", "duration": "13"},)}, "regimens.0", "longer than the interval"),
         ({"doses": (), "samples": ()}, "regimens.0", "this drug is infused"),
+        ({"regimens": (), "targets": ("t>mic 100% mic 4",)}, "regimens", "more is always better; enter the amounts"),
+        ({"regimens": ({"every": "12"},), "targets": ("trough <15",)}, "regimens.0", "less is always better"),
         ({"doses": DOSES + DOSES[:1]}, "doses.2.time", "dose number 1 was given at this time too"),
         ({"samples": SAMPLES[:1] * 2}, "samples.0.value", "duplicate records"),
         ({"patient": PATIENT | {"crcl": "-5"}}, "patient.crcl", "is below 0"),

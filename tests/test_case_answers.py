@@ -147,6 +147,11 @@ def test_amounts_that_are_sought_are_those_of_optimise(found):
     assert sought.best.amount == best and best % 250 == 0
 
 
+def test_an_amount_far_above_those_that_were_given_is_warned_of():
+    answer = nb.answer(replace(VANCOMYCIN, targets=("auc24 1800-2200",), regimens=({"every": "24", "duration": "2"},)))
+    assert re.search(r"is \d.* times the largest that was given; enter the amounts", " ".join(answer.warnings))
+
+
 def test_without_regimens_the_interval_of_the_chart_is_taken():
     entry = read(replace(VANCOMYCIN, regimens=()))
     assert [(each.plan.every, each.sought, each.plan.infusion) for each in entry.candidates] == [(24.0, True, 2.0)]

@@ -1,5 +1,6 @@
 """From what was entered on the page to the sheet that is shown: read, checked, answered."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from nlmebayes.formula import FormulaError
 REFUSALS = (DataError, FileError, FormulaError, ModelError)
 KEPT = ("seed", "population")  # of a case, which no field shows
 ANSWER, OPEN, PASTE, MODELS, ROW = "answer", "open", "paste", "models", "row-"  # what buttons ask for
+FAULT = "Something went wrong in the program, not in what you entered; the terminal says what. Nothing was computed."
 NOBODY = {
     "models": ["vancomycin_goti_2018"],
     "patient": {"age": "60", "sex": "male", "weight": "70", "height": "175", "creatinine": "1 mg/dL", "dial": "0"},
@@ -23,6 +25,7 @@ NOBODY = {
     "samples": [{"time": "11.5", "value": "12"}],
     "targets": ["auc24 400-600"],
 }  # fmt: skip
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,26 @@ class Sheet:
 
 
 def consulted(said):
-    """The `Sheet` of what a browser sent."""
-    tables = {} if said.before is None else {k: v for k, v in said.before.tables.items() if k in KEPT}
+    """The `Sheet` of what a browser sent; a fault of the program loses nothing of it, and is told to the terminal."""
+    try:
+        return _consulted(said)
+    except Exception as fault:
+        log.error("a case could not be computed", exc_info=fault)
+        return kept(said, FAULT)
+
+
+def kept(said, refusal):
+    """A `Sheet` with what was entered, and why there is no answer."""
+    return Sheet(form.tables(said.texts, _unseen(said)), refusal=refusal, chart=said.pasted)
+
+
+def _unseen(said):
+    """What no field shows, of the sheet before."""
+    return {} if said.before is None else {key: said.before.tables[key] for key in KEPT if key in said.before.tables}
+
+
+def _consulted(said):
+    tables = _unseen(said)
     try:
         tables = form.tables(said.texts, tables)
         if said.asked == OPEN:

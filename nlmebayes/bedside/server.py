@@ -41,7 +41,7 @@ class Worker:
     async def run(self, function, *arguments):
         """The result of a function, computed in its turn."""
         if self.limiter.statistics().tasks_waiting >= WAITING:
-            raise HTTPException(503, "Others are being computed; try again in a moment.")
+            raise HTTPException(503, "Other cases are being computed; try again in a moment.")
         return await run_sync(function, *arguments, limiter=self.limiter)
 
 
@@ -91,8 +91,12 @@ class Bedside:
             upload = (uploaded.filename, await uploaded.read()) if there else None
         before = self.sheets.get(dict(texts).get("sheet", ""))
         said = consultation.Said(texts, before, upload)
-        name = self.sheets.put(await self.worker.run(consultation.consulted, said))
-        return RedirectResponse(f"/sheet/{name}#{self.sheets.get(name).place}", status_code=303)
+        try:
+            sheet = await self.worker.run(consultation.consulted, said)
+        except HTTPException as busy:
+            sheet = consultation.kept(said, busy.detail)
+        name = self.sheets.put(sheet)
+        return RedirectResponse(f"/sheet/{name}#{sheet.place}", status_code=303)
 
     async def shown(self, request):
         """A sheet."""

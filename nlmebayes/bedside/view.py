@@ -154,8 +154,13 @@ class _Fields:
         }  # fmt: skip
 
     def listed(self):
-        """Every problem, with the element that it is beside."""
-        return [(problem, self.place(problem.field)) for problem in self.sheet.problems]
+        """Every problem, the row that it is of, and the element that it is beside."""
+        return [(problem, self.row(problem.field), self.place(problem.field)) for problem in self.sheet.problems]
+
+    def row(self, name):
+        """The row of a problem in words, or nothing."""
+        kind, _, rest = name.partition(".")
+        return f"{TABLES[kind][1].capitalize()} {int(rest.partition('.')[0]) + 1}: " if kind in TABLES and rest else ""
 
     def place(self, name):
         """The element that a problem is beside: a field, or the table of a row."""

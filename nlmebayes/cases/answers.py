@@ -17,6 +17,7 @@ from nlmebayes.dosing.recommendation import ranked, recommend
 from nlmebayes.dosing.regimen import varied
 from nlmebayes.dosing.search import optimise
 from nlmebayes.dosing.targets import Trough, Windowed
+from nlmebayes.errors import warn
 from nlmebayes.evaluation.fitted import REPORT, fitted, said
 from nlmebayes.files import whole
 from nlmebayes.files.text import finite
@@ -28,6 +29,7 @@ from nlmebayes.reporting.patient import standing
 CI_PROB = 0.9
 SPAN = 48.0  # hours of a regimen that are drawn, and three intervals at least
 REPLICATES = 200  # simulated samples at each time: errors of a hundredth of the SD
+FAR = 2.0  # times the largest dose of the chart
 SAMPLES = 5  # times at which the next sample may be taken, within the first interval
 ABOUT = ("name", "citation", "doi", "note", "units", "domain")
 
@@ -203,8 +205,21 @@ def _amounts(entry, forecasts):
             best = [optimise(tree, each.plan, list(entry.targets), given=step, now=entry.now)["amount"].iloc[0]
                     for tree in forecasts.values()]  # fmt: skip
             plans = [varied(each.plan, "amount", amount if step else rounded(amount)) for amount in best]
+            _doubt(plans, entry)
         found |= {_key(plan): plan for plan in plans}
     return found
+
+
+def _doubt(plans, entry):
+    """Warn of amounts that were sought and are far above those that were given: nobody stated the most that may be."""
+    given = entry.patient.doses["amount"].max() if len(entry.patient.doses) else np.inf
+    for plan in plans:
+        if plan.amount > FAR * given:
+            fold = plan.amount / given
+            warn(
+                f"the best amount of the regimen {plan} is {fold:.2g} times the largest that was given; enter the "
+                "amounts that may be given"
+            )
 
 
 def _key(plan):

@@ -201,6 +201,8 @@ def _complete(candidates, targets, model, patient, now, notes):
             _check_start(plan, patient, now)
             for target in targets:
                 target.window(plan)
+            if each.sought:
+                _check_limits(targets)
             found.append(Candidate(plan, each.sought))
             lines |= {inheritance.sentence(words, "{}"): None} if words else {}
     return tuple(found), tuple(lines)
@@ -213,6 +215,14 @@ def _usual(given):
     intervals = [recorded] if recorded else [float(round(apart[-1]))] if apart.size and apart[-1] >= 1 else USUAL
     return [Candidate(Regimen(given.doses[-1]["amount"] if given.doses else 1.0, every=every, steady=True), True)
             for every in intervals]  # fmt: skip
+
+
+def _check_limits(targets):
+    """A best amount is sought between two limits."""
+    for word, there in (("more", any(np.isfinite(t.high) for t in targets)), ("less", any(t.low > 0 for t in targets))):
+        if targets and not there:
+            raise Unclear(f"of {' and '.join(map(str, targets))} {word} is always better; enter the amounts that can "
+                          "be given")  # fmt: skip
 
 
 def _check_start(plan, patient, now):
