@@ -1,5 +1,6 @@
 """Docstrings as Sphinx reads them: `Source:` begins a part of its own, and |x| is an absolute value."""
 
+import inspect
 import re
 
 BAR = re.compile(r"(?<![`\\w|])[|](?=\w)|(?<=[\w)])[|](?=[\s)^/.,]|$)")  # of |x|, which is no substitution
@@ -13,6 +14,13 @@ def parted(app, what, name, value, options, lines):
             lines[at : at + 1] = ["", found[1], "-" * len(found[1]), found[2]]
 
 
+def undocumented(app, what, name, value, skip, options):
+    """Whether a member is left out: one that has no words of its own, but those of its type."""
+    given = inspect.getdoc(value)
+    return True if not given or given == inspect.getdoc(type(value)) or given == inspect.getdoc(str) else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", undocumented)
     app.connect("autodoc-process-docstring", parted, priority=100)  # before napoleon
     return {"parallel_read_safe": True}

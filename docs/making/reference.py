@@ -83,6 +83,17 @@ def modules():
     return {name: [f"{name}.{each}" for each in module.__all__ if each not in own] for name, module in found.items()}
 
 
+def index(made):
+    """The first page: each page with its first words."""
+    rows = []
+    for name, text in sorted(made.items()):
+        title, intro, *_ = text.split("\n\n")
+        rows.append(f"| [{title.strip('# ').strip()}]({name}) | {' '.join(intro.split())} |")
+    listed = "\n".join(name.removesuffix(".md") for name in sorted(made))
+    table = "\n".join(["| page | |", "|---|---|", *rows])
+    return f"# Reference\n\n{table}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+
+
 def pages():
     """Name -> content of every page of the reference."""
     made = {}
@@ -94,6 +105,4 @@ def pages():
         made[f"{module}.md"] = page(module.capitalize(), first_line(getattr(nb, module)), names)
     made["datasets.md"] += "\n" + "\n".join(tables())
     made["commands.md"] = commands()
-    listed = "\n".join(sorted(name.removesuffix(".md") for name in made))
-    made["index.md"] = f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
-    return made
+    return made | {"index.md": index(made)}
