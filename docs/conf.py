@@ -1,6 +1,6 @@
 """Settings of the site. `make docs` writes its generated pages first: docs/build.py."""
 
-import logging
+import hashlib
 import sys
 from pathlib import Path
 
@@ -58,5 +58,8 @@ html_theme_options = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# Pages of which there may be none yet.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda r: "didn't match any documents" not in str(r.msg))
+
+def setup(app):
+    """Pages are written anew when what writes them has changed."""
+    makers = b"".join(path.read_bytes() for path in sorted((Path(__file__).parent / "making").glob("*.py")))
+    app.add_config_value("makers", hashlib.sha256(makers).hexdigest(), "env")

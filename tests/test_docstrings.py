@@ -23,7 +23,7 @@ def public():
     for name in nb.__all__:
         value = getattr(nb, name)
         inner = [(f"{name}.{each}", getattr(value, each)) for each in getattr(value, "__all__", ())]
-        yield from inner if inspect.ismodule(value) else [(name, value)]
+        yield from (pair for pair in (inner if inspect.ismodule(value) else [(name, value)]) if callable(pair[1]))
     yield from ((f"model_zoo.{name}", getattr(model_zoo, name)) for name in model_zoo.__all__)
 
 

@@ -1,5 +1,6 @@
 """The site of the documentation: it builds without a warning, all is in it, and its links lead somewhere."""
 
+import importlib
 import inspect
 import os
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import jupytext
+import numpy as np
 import pytest
 
 import model_zoo
 import nlmebayes as nb
+from nlmebayes.app import zoo as collection
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -24,11 +27,12 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.anchors, self.links, self.loaded = {""}, [], []
+        self.anchors, self.links, self.loaded, self.formulas = {""}, [], [], 0
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
+        self.formulas += tag == "math"
         self.anchors |= {given.get("id"), given.get("name")}
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
@@ -125,5 +129,48 @@ def test_every_public_name_is_in_the_reference(site):
     assert {name.replace(".", "-") for name in tables} <= documented
 
 
-def test_every_zoo_class_has_its_page(site):
-    assert {f"{name}.html" for name in model_zoo.__all__} <= {path.name for path in site if path.parts[0] == "zoo"}
+def test_every_zoo_class_has_its_page_with_its_formula_and_its_notebook(site):
+    for name in model_zoo.__all__:
+        page = site[Path(f"zoo/{name}.html")]
+        module = getattr(model_zoo, name).__module__.rpartition(".")[2]
+        assert page.formulas and f"../gallery/{module}.html" in page.links, name
+
+
+@pytest.fixture
+def making(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return lambda name: importlib.import_module(f"making.{name}")
+
+
+def test_a_page_of_a_class_says_what_the_command_line_prints(making):
+    page = making("zoo").page(model_zoo.Emax, making("notebooks").Notebook(ROOT / "notebooks" / "emax.py"), None)
+    told = "\n".join(collection.told("emax"))
+    for name, unit, typical, _ in collection.rows(model_zoo.Emax):
+        assert f"| `{name}` | {unit} | {typical} |" in page and f"{typical} {unit}" in told
+    for what, each in collection.facts(model_zoo.Emax):
+        assert f"{what}\n: `{each}`" in page and f"{what}: {each}" in told
+    assert "tests/test_emax.py" in page and "Test: tests/test_emax.py" in told
+
+
+def test_the_picture_of_a_class_is_its_curve_at_typical_values(making):
+    curves, structure = making("curves"), model_zoo.Emax()
+    found = curves.predicted(structure, ("y",), np.array([0.0, 5.0, 50.0]), 1e-9, 1)["y"]
+    assert found[0] == pytest.approx([0.0, 25.0, 50.0 * 50.0 / 55.0], abs=1e-6)
+    assert curves.horizon(structure, ("y",)) == 50.0  # 91 % of what happens up to 2000 mg/L
+    assert curves.horizon(model_zoo.TreatmentHeterogeneity(), ("y",)) is None
+
+
+def clicks(site):
+    """How many clicks each page is away from the start."""
+    away, now = {Path("index.html"): 0}, [Path("index.html")]
+    for path in now:
+        new = [file for href in site[path].links if (file := targets(path, href)[0]) in site and file not in away]
+        away |= dict.fromkeys(new, away[path] + 1)
+        now += dict.fromkeys(new)
+    return away
+
+
+def test_questions_are_answered_in_three_clicks(site):
+    asked = ("vancomycin_dosing", "hospital_profile", "design_of_a_study", "write_your_own_model")
+    assert max(clicks(site)[Path(f"gallery/{name}.html")] for name in asked) <= 3
+    assert max(clicks(site)[Path(f"zoo/{name}.html")] for name in model_zoo.__all__) <= 3

@@ -132,8 +132,16 @@ class Answer:
 
 
 @checked
-def answer(case: Case):
+def answer(case: Case) -> Answer:
     """The `Answer` about a case, made of `forecast` or `average`, `recommend`, `optimise` and `next_sample`.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    Answer
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, time
-from functools import partial
 from numbers import Real
 
 from nlmebayes import arguments
@@ -18,7 +17,11 @@ ROWS = {
     "samples": ("time", "value", "occasion"),
     "regimens": ("amount", "start", "every", "doses", "duration", "steady"),
 }
-checked = partial(arguments.checked, error=DataError)
+
+
+def checked[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `DataError`."""
+    return arguments.checked(thing, error=DataError)
 
 
 @checked
@@ -58,6 +61,19 @@ class Case:
     seed : str
     population : dict
         Models that are stated here, by name: tables with the keys of a published model's file.
+
+    Raises
+    ------
+    DataError
+        Too many rows, a key that there is not, a text that is too long.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> samples = [{"time": "13", "value": "12 mg/L"}]
+    >>> case = nb.Case(["vancomycin_goti_2018"], patient={"weight": "154 lb"}, samples=samples)
+    >>> case.models, case.samples[0]["value"]
+    (('vancomycin_goti_2018',), '12 mg/L')
     """
 
     models: tuple[Name, ...]
@@ -88,13 +104,29 @@ class Case:
             _check_length(getattr(self, f.name), f.name)
 
     @classmethod
-    def of(cls, said):
+    def of(cls, said: dict) -> "Case":
         """A case of plain tables, as TOML and JSON have them; numbers, truth values and dates may stand for texts.
+
+        Parameters
+        ----------
+        said : dict
+            The arguments of `Case`, as TOML and JSON have them.
+
+        Returns
+        -------
+        Case
 
         Raises
         ------
         DataError
             A key that there is not, another shape, or too much of anything; names it.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> said = {"models": ["vancomycin_goti_2018"], "samples": [{"time": 13, "value": 12.5}]}
+        >>> nb.Case.of(said).samples[0]["value"]
+        '12.5'
         """
         known = [f.name for f in fields(cls)]
         if not isinstance(said, dict):
@@ -105,7 +137,7 @@ class Case:
         return cls(**{key: value if key == "population" else plain(value) for key, value in said.items()})
 
     @property
-    def tables(self):
+    def tables(self) -> dict:
         """The plain tables of the case, without what was left open."""
         return {key: value for key, value in asdict(self).items() if value not in ("", (), {})}
 

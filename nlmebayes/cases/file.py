@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 from nlmebayes.arguments import File, Switch, Text, checked
 from nlmebayes.cases.case import Case
@@ -18,8 +19,17 @@ DEEPEST = 8  # tables inside one another; a stated model has five
 
 
 @checked
-def read_case(path: File):
+def read_case(path: File) -> Case:
     """The `Case` of a TOML file; nothing in it is run, and no other file is opened.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file.
+
+    Returns
+    -------
+    Case
 
     Raises
     ------
@@ -31,7 +41,9 @@ def read_case(path: File):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> case = nb.read_case("patient.toml")  # doctest: +SKIP
+    >>> path = nb.write_case(nb.Case(["vancomycin_goti_2018"], label="ann"), "patient.toml")
+    >>> nb.read_case(path).label
+    'ann'
     """
     try:
         with path.open("rb") as opened:
@@ -60,13 +72,31 @@ def of_bytes(content, name="case"):
 
 
 @checked
-def write_case(case: Case, path: File, *, force: Switch = False):
+def write_case(case: Case, path: File, *, force: Switch = False) -> Path:
     """Write a `Case` as TOML, whole or not at all; `read_case` gives it back.
+
+    Parameters
+    ----------
+    case : Case
+    path : path
+    force : bool
+        Whether a file of that name is replaced.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     FileError
         A file stands there, and ``force`` is false, or it cannot be written.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> path = nb.write_case(nb.Case(["vancomycin_goti_2018"], label="ann"), "patient.toml")
+    >>> print(path.read_text().splitlines()[0])
+    models = ["vancomycin_goti_2018"]
     """
     with whole.file(path, force=force) as partial:
         partial.write_text(written(case), encoding="utf-8")

@@ -1,7 +1,6 @@
 """`to_frame`: what a tree says as tidy frames with units, and `write_table`, which writes one whole or not at all."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,7 +31,11 @@ RESULTS = (
     "predictive_ub",
 )  # fmt: skip
 STUDIES = 100  # of ``"simulated"`` where nobody said how many
-checked_file = partial(arguments.checked, error=FileError)
+
+
+def checked_file[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `FileError`."""
+    return arguments.checked(thing, error=FileError)
 
 
 @checked

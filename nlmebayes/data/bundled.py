@@ -6,7 +6,9 @@ stands in ``catalogue.toml``.
 
 import textwrap
 import tomllib
+from collections.abc import Callable
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -169,6 +171,11 @@ def _documented(name):
     outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
     example = f">>> import nlmebayes as nb\n>>> nb.datasets.{name}().outcomes\n{outcomes}"
     return f"{about}Returns\n-------\nDataset\n\nReferences\n{source}\n\nExamples\n--------\n{example}\n"
+
+
+if TYPE_CHECKING:  # the functions below
+
+    def __getattr__(name: str) -> Callable[[], Dataset]: ...
 
 
 globals().update({name: _function(name) for name in _CATALOGUE})

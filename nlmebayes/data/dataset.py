@@ -1,7 +1,6 @@
 """`Dataset`: validated tidy frames of observations, doses and other events, with their levels."""
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from os import PathLike
 from typing import Annotated, Literal
 
@@ -29,7 +28,11 @@ Limits = Number | Name | dict[Name, Number] | None  # of quantification
 Code = Integer | Number | Name  # of an outcome, in DVID or CMT
 Units = dict[Name, Name]
 Table = Annotated[pd.DataFrame | str | PathLike, ANYTHING]  # what the readers make of it, they say themselves
-checked = partial(arguments.checked, error=DataError)
+
+
+def checked[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `DataError`."""
+    return arguments.checked(thing, error=DataError)
 
 
 @dataclass(frozen=True, eq=False)

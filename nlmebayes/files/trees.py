@@ -2,7 +2,6 @@
 
 import errno
 import os
-from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -17,7 +16,11 @@ from nlmebayes.files.text import read_json
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
 BLOCK = 1 << 24  # bytes that are read at once
-checked = partial(arguments.checked, error=FileError)
+
+
+def checked[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `FileError`."""
+    return arguments.checked(thing, error=FileError)
 
 
 @checked

@@ -16,12 +16,14 @@ from typing import Annotated
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Count, Text, checked, whole
 from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.structure.stable import trigamma
+from nlmebayes.structure.structure import Named
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit
 EDGE = 1e-15  # least distance of a probability from 0 and 1
@@ -263,8 +265,24 @@ class OrderedLogistic(Family):
             found.append(f - cut)
         return found
 
-    def probabilities(self, f, s):
-        """P(y = 1), ..., P(y = K), along a new last axis."""
+    def probabilities(self, f: TensorVariable, s: Named) -> TensorVariable:
+        """P(y = 1), ..., P(y = K), along a new last axis.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor (..., record, category)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.OrderedLogistic(2).probabilities(np.array([0.0]), nb.Named()).eval().tolist()
+        [[0.5, 0.5]]
+        """
         return pt.exp(self._log_probabilities(f, s))
 
     def _log_probabilities(self, f, s):

@@ -18,8 +18,24 @@ INCH, FEET5 = 2.54, 60.0  # cm; inches
 
 
 @checked
-def body_mass_index(*, weight: Weight, height: Height):
+def body_mass_index(*, weight: Weight, height: Height) -> float:
     """Body mass index (kg/m²), weight / height².
+
+    Parameters
+    ----------
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
 
     Examples
     --------
@@ -31,10 +47,29 @@ def body_mass_index(*, weight: Weight, height: Height):
 
 
 @checked
-def body_surface(*, weight: Weight, height: Height, formula: Literal["mosteller", "dubois"] = "mosteller"):
+def body_surface(*, weight: Weight, height: Height, formula: Literal["mosteller", "dubois"] = "mosteller") -> float:
     """Body surface area (m²): sqrt(weight height / 3600), or 0.007184 weight^0.425 height^0.725.
 
-    Sources: Mosteller (1987), N Engl J Med 317, 1098, doi:10.1056/NEJM198710223171717; DuBois and DuBois (1916), Arch
+    Parameters
+    ----------
+    weight : float
+        kg.
+    height : float
+        cm.
+    formula : {"mosteller", "dubois"}
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Mosteller (1987), N Engl J Med 317, 1098, doi:10.1056/NEJM198710223171717; DuBois and DuBois (1916), Arch
     Intern Med 17, 863-871, doi:10.1001/archinte.1916.00080130010002.
 
     Examples
@@ -49,10 +84,27 @@ def body_surface(*, weight: Weight, height: Height, formula: Literal["mosteller"
 
 
 @checked
-def ideal_weight(*, sex: Sex, height: GrownHeight):
+def ideal_weight(*, sex: Sex, height: GrownHeight) -> float:
     """Ideal weight of an adult (kg): 50 (men) or 45.5 (women) + 2.3 for each inch over five feet.
 
-    Source: Devine (1974), Drug Intell Clin Pharm 8, 650-655. It is stated from five feet (152.4 cm) on.
+    Parameters
+    ----------
+    sex : {"female", "male"}
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Devine (1974), Drug Intell Clin Pharm 8, 650-655. It is stated from five feet (152.4 cm) on.
 
     Examples
     --------
@@ -64,10 +116,29 @@ def ideal_weight(*, sex: Sex, height: GrownHeight):
 
 
 @checked
-def adjusted_weight(*, sex: Sex, weight: GrownWeight, height: GrownHeight):
+def adjusted_weight(*, sex: Sex, weight: GrownWeight, height: GrownHeight) -> float:
     """Adjusted weight of an adult (kg): ideal + 0.4 (weight - ideal).
 
-    Source: Winter, Guhr and Berg (2012), Pharmacotherapy 32, 604-612, doi:10.1002/j.1875-9114.2012.01098.x.
+    Parameters
+    ----------
+    sex : {"female", "male"}
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Winter, Guhr and Berg (2012), Pharmacotherapy 32, 604-612, doi:10.1002/j.1875-9114.2012.01098.x.
 
     Examples
     --------
@@ -80,10 +151,29 @@ def adjusted_weight(*, sex: Sex, weight: GrownWeight, height: GrownHeight):
 
 
 @checked
-def lean_weight(*, sex: Sex, weight: GrownWeight, height: Height):
+def lean_weight(*, sex: Sex, weight: GrownWeight, height: Height) -> float:
     """Lean (fat-free) weight of an adult (kg): 9270 weight / (6680 + 216 BMI) of men, (8780 + 244 BMI) of women.
 
-    Source: Janmahasatian, Duffull, Ash, Ward, Byrne and Green (2005), Clin Pharmacokinet 44, 1051-1065,
+    Parameters
+    ----------
+    sex : {"female", "male"}
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Janmahasatian, Duffull, Ash, Ward, Byrne and Green (2005), Clin Pharmacokinet 44, 1051-1065,
     doi:10.2165/00003088-200544100-00004.
 
     Examples
@@ -96,12 +186,33 @@ def lean_weight(*, sex: Sex, weight: GrownWeight, height: Height):
 
 
 @checked
-def fat_free_weight(*, age: FromThree, sex: Sex, weight: Weight, height: Height):
+def fat_free_weight(*, age: FromThree, sex: Sex, weight: Weight, height: Height) -> float:
     """Fat-free weight from three years on (kg), that of `lean_weight`'s formula times its maturation with age.
 
     Boys: 0.88 + 0.12 / (1 + (age / 13.4)^-12.7); girls: 1.11 - 0.11 / (1 + (age / 7.1)^-1.1).
 
-    Source: Al-Sallami, Goulding, Grant, Taylor, Holford and Duffull (2015), Clin Pharmacokinet 54, 1169-1178,
+    Parameters
+    ----------
+    age : float
+        Years.
+    sex : {"female", "male"}
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Al-Sallami, Goulding, Grant, Taylor, Holford and Duffull (2015), Clin Pharmacokinet 54, 1169-1178,
     doi:10.1007/s40262-015-0277-z; people of 3 to 29 years.
 
     Examples

@@ -43,12 +43,36 @@ def _mg_per_dl(creatinine, unit):
 
 
 @checked
-def cockcroft_gault(*, age: Adult, sex: Sex, weight: GrownWeight, creatinine: Creatinine, unit: Unit = "umol/L"):
+def cockcroft_gault(
+    *, age: Adult, sex: Sex, weight: GrownWeight, creatinine: Creatinine, unit: Unit = "umol/L"
+) -> float:
     """Creatinine clearance of an adult (mL/min), (140 - age) weight / (72 creatinine in mg/dL), of women times 0.85.
 
     ``weight`` is the actual, ideal or adjusted one, see `cockcroft_gault_weight`.
 
-    Source: Cockcroft and Gault (1976), Nephron 16, 31-41, doi:10.1159/000180580; patients of 18 to 92 years.
+    Parameters
+    ----------
+    age : float
+        Years.
+    sex : {"female", "male"}
+    weight : float
+        kg.
+    creatinine : float
+        Of serum, in ``unit``.
+    unit : {"umol/L", "mg/dL"}
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Cockcroft and Gault (1976), Nephron 16, 31-41, doi:10.1159/000180580; patients of 18 to 92 years.
 
     Examples
     --------
@@ -60,12 +84,31 @@ def cockcroft_gault(*, age: Adult, sex: Sex, weight: GrownWeight, creatinine: Cr
 
 
 @checked
-def cockcroft_gault_weight(*, sex: Sex, weight: GrownWeight, height: Height):
+def cockcroft_gault_weight(*, sex: Sex, weight: GrownWeight, height: Height) -> tuple[str, float]:
     """Which weight `cockcroft_gault` takes by the rule of Winter, Guhr and Berg (2012), and how many kg.
 
     The actual one below a body mass index of 18.5 kg/m², the ideal one below 25, else the adjusted one.
 
-    Source: Pharmacotherapy 32, 604-612, doi:10.1002/j.1875-9114.2012.01098.x.
+    Parameters
+    ----------
+    sex : {"female", "male"}
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    (str, float)
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Pharmacotherapy 32, 604-612, doi:10.1002/j.1875-9114.2012.01098.x.
 
     Examples
     --------
@@ -79,13 +122,33 @@ def cockcroft_gault_weight(*, sex: Sex, weight: GrownWeight, height: Height):
 
 
 @checked
-def ckd_epi(*, age: Adult, sex: Sex, creatinine: Creatinine, unit: Unit = "umol/L"):
+def ckd_epi(*, age: Adult, sex: Sex, creatinine: Creatinine, unit: Unit = "umol/L") -> float:
     """Estimated filtration of an adult (mL/min/1.73 m²), CKD-EPI 2021 without race.
 
     142 min(c / k, 1)^a max(c / k, 1)^-1.2 0.9938^age, times 1.012 of women; c in mg/dL; k 0.7 and a -0.241 of women,
     0.9 and -0.302 of men. `deindexed` makes it mL/min.
 
-    Source: Inker et al. (2021), N Engl J Med 385, 1737-1749, doi:10.1056/NEJMoa2102953.
+    Parameters
+    ----------
+    age : float
+        Years.
+    sex : {"female", "male"}
+    creatinine : float
+        Of serum, in ``unit``.
+    unit : {"umol/L", "mg/dL"}
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Inker et al. (2021), N Engl J Med 385, 1737-1749, doi:10.1056/NEJMoa2102953.
 
     Examples
     --------
@@ -99,10 +162,31 @@ def ckd_epi(*, age: Adult, sex: Sex, creatinine: Creatinine, unit: Unit = "umol/
 
 
 @checked
-def schwartz(*, age: Child, height: Height, creatinine: Creatinine, unit: Unit = "umol/L"):
+def schwartz(*, age: Child, height: Height, creatinine: Creatinine, unit: Unit = "umol/L") -> float:
     """Estimated filtration of a child (mL/min/1.73 m²), the bedside formula 0.413 height / creatinine in mg/dL.
 
-    Source: Schwartz et al. (2009), J Am Soc Nephrol 20, 629-637, doi:10.1681/ASN.2008030287; children of 1 to 16 years
+    Parameters
+    ----------
+    age : float
+        Years.
+    height : float
+        cm.
+    creatinine : float
+        Of serum, in ``unit``.
+    unit : {"umol/L", "mg/dL"}
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
+
+    References
+    ----------
+    Schwartz et al. (2009), J Am Soc Nephrol 20, 629-637, doi:10.1681/ASN.2008030287; children of 1 to 16 years
     with chronic kidney disease.
 
     Examples
@@ -115,8 +199,26 @@ def schwartz(*, age: Child, height: Height, creatinine: Creatinine, unit: Unit =
 
 
 @checked
-def deindexed(rate: Positive, *, weight: Weight, height: Height):
+def deindexed(rate: Positive, *, weight: Weight, height: Height) -> float:
     """A rate per 1.73 m² as that of the patient: times his surface (Mosteller) / 1.73.
+
+    Parameters
+    ----------
+    rate : float
+        mL/min/1.73 m².
+    weight : float
+        kg.
+    height : float
+        cm.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ModelError
+        A value that nobody has, or for whom the formula is not meant.
 
     Examples
     --------
@@ -131,7 +233,7 @@ def deindexed(rate: Positive, *, weight: Weight, height: Height):
 def creatinine_clearance(
     equation: Text = "cockcroft-gault", *, age: Positive, creatinine: Creatinine, sex: Sex | None = None,
     weight: Weight | None = None, height: Height | None = None, unit: Unit = "umol/L",
-):  # fmt: skip
+) -> float:  # fmt: skip
     """Clearance (mL/min) by an equation of `EQUATIONS`.
 
     Parameters
@@ -139,6 +241,20 @@ def creatinine_clearance(
     equation : str
         ``"cockcroft-gault"`` (actual weight), with ``" ideal"``, ``" adjusted"`` or ``" automatic"`` after it for
         another weight (`cockcroft_gault_weight`); ``"ckd-epi 2021"`` or ``"schwartz"``, `deindexed`.
+    age : float
+        Years.
+    creatinine : float
+        Of serum, in ``unit``.
+    sex : {"female", "male"}, optional
+    weight : float, optional
+        kg.
+    height : float, optional
+        cm.
+    unit : {"umol/L", "mg/dL"}
+
+    Returns
+    -------
+    float
 
     Raises
     ------

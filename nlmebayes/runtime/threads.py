@@ -10,7 +10,7 @@ from functools import lru_cache, wraps
 TURN = threading.RLock()
 
 
-def in_turns(function):
+def in_turns[Function](function: Function) -> Function:
     """The same function, for one thread at a time."""
 
     @wraps(function)

@@ -82,7 +82,7 @@ NAMES = tuple(field.name for field in fields(Traits))
 
 
 @checked
-def passed_on(part: Text) -> Callable[[type], type]:
+def passed_on[Class: type](part: Text) -> Callable[[Class], Class]:
     """A class whose traits are those of its attribute ``part``, but for those that the class itself gives.
 
     Parameters
