@@ -6,8 +6,8 @@
 #     asks: "What can be known of a person with a single sample?"
 #     data: "real: theophylline"
 #     answer: >-
-#       One sample and the crowd predict hidden samples better than the average person does; alone a sample tells
-#       nothing
+#       A well-timed sample lowers the error of hidden ones from 28 to 18 %, an ill-timed one leaves it; five such
+#       people tell the crowd hardly anything
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -150,9 +150,9 @@ print("and under the drug by {:+.1f} points of log a year more ({:+.1f} to {:+.1
 
 # %%
 figure, axis = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
-visits = liver.observations.query("outcome == 'marker'")
+bilirubin = liver.observations.query("outcome == 'marker'")
 ends = liver.observations.query("outcome == 'event'").set_index("id")
-for person, each in visits.groupby("id", sort=False):
+for person, each in bilirubin.groupby("id", sort=False):
     dead = np.isnan(ends.loc[person, "lower"])
     axis.plot(each["year"], np.exp(each["value"]), color="#c8553d" if dead else "#7fa7d1", linewidth=0.4, alpha=0.6)
     if dead:

@@ -108,7 +108,8 @@ tree = nb.fit(model, training, **settings)
 # %% [markdown]
 # ## Check
 #
-# First convergence and fit; the effects of plots shrink more than those of sites, for a plot has few bags.
+# First convergence and fit; the effects of plots shrink more than those of sites, for a plot has few bags. A bag or two
+# with a large Pareto k lie far off the curve of such a plot: its effect leans on them.
 
 # %%
 print(nb.check(tree))

@@ -231,7 +231,8 @@ def treatment_heterogeneity():
     frame = frame.assign(treated=frame["time"] % 2, score=frame["time"] // 2 - 2.0)
     priors = {"theta_risk": normal({"Intercept": -1.4, "score": 0.7}, 0.3), "theta_ratio": normal(-0.3, 0.3)}
     priors |= {"omega_centre": half(0.5), "sigma_y_a": half(0.05)}
-    model = nb.Model(TreatmentHeterogeneity(), "risk ~ 1 + score + (1|centre)", "ratio ~ 1", residual=nb.Bernoulli(), priors=priors)
+    formulas = "risk ~ 1 + score + (1|centre)", "ratio ~ 1"
+    model = nb.Model(TreatmentHeterogeneity(), *formulas, residual=nb.Additive(), priors=priors)
     return model, nb.Dataset.from_frame(frame, outcome="y", levels="centre", inputs=["treated"])
 
 

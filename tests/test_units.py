@@ -103,13 +103,14 @@ def test_kinetics_are_in_the_unit_of_what_they_drive():
 
 def test_units_of_concentrations_and_of_the_time_of_the_data():
     assert typical(nb.Model(Emax(), units={"amount": "ug"}))["ec50"] == ("ug/L", 5000.0)
-    assert typical(nb.Model(ParametricSurvival(), residual=nb.TimeToEvent(), units={"time": "year"}))["rate"] == ("1/year", 0.1)
+    survival = nb.Model(ParametricSurvival(), residual=nb.TimeToEvent(), units={"time": "year"})
+    assert typical(survival)["rate"] == ("1/year", 0.1)
     assert typical(nb.Model(LitterDecay(), units={"time": "day"}))["k"][1] == pytest.approx(0.3 / 365.25)
 
 
 def test_options_in_the_unit_of_the_data_stay():
     structure = ParametricSurvival(breaks=(1.0, 2.0))
-    assert typical(nb.Model(structure, units={"time": "week"}))["rate"] == ("1/week", 0.1)
+    assert typical(nb.Model(structure, residual=nb.TimeToEvent(), units={"time": "week"}))["rate"] == ("1/week", 0.1)
 
 
 def test_numbers_in_a_structure_are_seen():
@@ -160,7 +161,7 @@ def test_every_class_holds_in_other_units_or_says_that_it_does_not(name):
     for dimension, kinds in KINDS.items():
         unit = next(iter(kinds[0]))
         try:
-            model = nb.Model(getattr(model_zoo, name)(), units={dimension: unit})
+            model = nb.Model(getattr(model_zoo, name)(), residual=nb.Additive(), units={dimension: unit})
         except nb.ModelError as error:
             assert str(error).startswith("units: "), error
             continue

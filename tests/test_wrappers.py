@@ -103,7 +103,9 @@ def test_a_latent_covariate_passes_everything_on(inner):
     assert others(wrapped, inner, "parameters", "linked") == [] and wrapped.linked == (*inner.linked, on)
     assert wrapped.parameters[: len(inner.parameters)] == inner.parameters
     assert outcome_names(wrapped) == (*own, "alb")
-    assert nb.Model(wrapped).formulas == nb.Model(inner).formulas
+    assert wrapped.scattered == inner.scattered
+    models = [nb.Model(each, residual=nb.Additive()) for each in (wrapped, inner)]
+    assert models[0].formulas == models[1].formulas
     values = values_of(wrapped, alb_true=6.0)
     scale = next(p.scale for p in inner.parameters if p.name == on)
     moved = values[on] * np.exp(0.3) if isinstance(scale, Log) else values[on] + 0.3

@@ -22,6 +22,8 @@ class Traits:
         Formulas that the class declares of parameters that the model's statement gives none.
     linked : tuple of str
         Parameters whose links the structure itself reads, so that no model gives them another.
+    scattered : str
+        The residuals that its predictions take where they are no means of measurements: rates, probabilities, hazards.
     doses, needs_doses : bool
         Whether doses act on it, and whether nothing happens without one.
     fallible : bool
@@ -57,6 +59,7 @@ class Traits:
     order: tuple
     formulas: tuple
     linked: tuple
+    scattered: str
     doses: bool
     needs_doses: bool
     fallible: bool
