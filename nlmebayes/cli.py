@@ -9,6 +9,7 @@ import typer
 import nlmebayes as nb
 from nlmebayes import app as jobs
 from nlmebayes.app.words import StatementError
+from nlmebayes.runtime import threads
 
 app = typer.Typer(
     add_completion=False,
@@ -84,6 +85,7 @@ def main(
     ] = False,
 ):
     """Bayesian nonlinear mixed-effects models."""
+    threads.no_others()
 
 
 @app.command()
