@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 JOBS ?= 2
 
-.PHONY: help install demo test test-arguments test-recovery test-external test-bounds lint format docs bench clean
+.PHONY: help install demo test test-arguments test-recovery test-external test-bounds lint types format docs bench clean
 
 help:
 	@echo "make demo           theophylline end to end, into demo/"
@@ -17,7 +17,8 @@ help:
 	@echo "make test-external DIR=...  agreement on datasets that may not be shipped"
 	@echo "make test-bounds    the solvers with every index checked (slow)"
 	@echo "make lint           ruff, check and format"
-	@echo "make docs           the reference pages, into docs/reference/"
+	@echo "make types          mypy on the public names"
+	@echo "make docs           the site, into docs/_build/html; each notebook is run once (hours). SHORT=1: on short chains"
 	@echo "make bench          the benchmarks; docs/benchmarks.md anew. Peers: SAMPLING='--stan PYTHON --numpyro PYTHON'"
 
 install: $(READY)
@@ -58,12 +59,17 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The public names as a type checker sees them, by what tests/typed.py says of them.
+types: $(READY)
+	$(BIN)/python -m mypy
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A run of a notebook is kept in docs/_cache until its code changes; an interrupted build goes on.
 docs: $(READY)
-	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/build.py $(if $(SHORT),--short)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/theophylline.py
@@ -71,4 +77,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/sampling.py $(SAMPLING)
 
 clean:
-	rm -rf $(VENV) demo docs/reference .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo docs/_build docs/_cache .pytest_cache .ruff_cache

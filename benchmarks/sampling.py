@@ -261,7 +261,7 @@ def page(frame, given):
     places = {getattr(given, o): o.upper() for o in ("stan", "numpyro", "data", "rows") if getattr(given, o)}
     command = " ".join(["python benchmarks/sampling.py", *(str(places.get(x, x)) for x in sys.argv[1:])])
     lines = [
-        "# Sampling",
+        "# Benchmarks: sampling",
         f"Written by `{command}`. Machine: {machine}; "
         + ", ".join([*(f"{name} {version(name)}" for name in names), *others(given)])
         + ".",

@@ -3,6 +3,7 @@
 Names load on first use, so that ``import nlmebayes`` and the command line start at once.
 """
 
+from nlmebayes import structure  # a public name as it stands: all that authors of structures need
 from nlmebayes.runtime import caches
 from nlmebayes.runtime.imports import imported
 
@@ -43,6 +44,9 @@ _HOME = {
     "outcomes.families": ("Bernoulli", "Beta", "Binomial", "Gamma", "OrderedLogistic"),
     "files.errors": ("FileError",),
     "files.trees": ("load", "save"),
+    "cases.case": ("Case",),
+    "cases.file": ("read_case", "write_case"),
+    "cases.answers": ("answer",),
     "formula": ("FormulaError",),
     "formula.curves": ("FormulaCurve", "FunctionCurve", "curve"),
     "outcomes.hazards": ("TimeToEvent",),
@@ -55,7 +59,6 @@ _HOME = {
     "model.notation": ("latex",),
     "model.source": ("code",),
     "dosing.monitoring": ("next_sample",),
-    "parameter.parameter": ("Identity", "Link", "Log", "Logit", "Parameter", "Prior", "Probit"),
     "evaluation.prediction": ("predict", "simulate"),
     "populations.stated": ("population",),
     "populations.library": ("published", "published_names"),
@@ -68,25 +71,11 @@ _HOME = {
     "forecasting.retrospect": ("Retrospect", "retrospect"),
     "evaluation.storage": ("training_dataset",),
     "summaries.variation": ("intervals", "new_unit", "partition"),
-    "solver.ode.cases": ("seamless",),
-    "structure.absorption": ("Absorption", "Elimination"),
-    "structure.covariate": ("LatentCovariate",),
-    "structure.curve": ("Curve",),
-    "structure.stable": ("bateman", "decay_ratio"),
-    "structure.compartments": ("Route",),
-    "structure.driven": ("Driven",),
-    "structure.hazard": ("Hazard",),
-    "structure.linear_predictor": ("LinearPredictor",),
-    "structure.linear": ("Drive", "LinearSystem"),
-    "structure.system": ("System",),
-    "structure.mammillary": ("Disposition", "Mammillary"),
-    "structure.structure": ("Named", "Structure", "unambiguous"),
-    "structure.superposition": ("Superposition",),
-    "structure.traits": ("Traits", "passed_on"),
     "dosing.targets": ("AUC", "AverageConcentration", "DailyAUC", "Peak", "Target", "TimeAbove", "Trough"),
 }
+_HOME |= structure.BELOW | {f"structure.{module}": names for module, names in structure.HOME.items()}
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-_ROOMS = {"datasets": "data.bundled", "plot": "plot"}
+_ROOMS = {"datasets": "data.bundled", "physiology": "physiology", "plot": "plot"}
 __version__ = "0.1.0"
 __all__ = sorted([*_MODULE, *_ROOMS])
 

@@ -10,7 +10,7 @@ not, as Python's own, lists where a tuple is meant as tuples. One without an ann
 
 import inspect
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from itertools import islice
@@ -23,6 +23,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from nlmebayes.errors import ModelError
 
@@ -159,12 +160,12 @@ Count = Annotated[int, whole("a whole number from 1 to 10,000,000", 1, 10_000_00
 Whole = Annotated[int, whole("a whole number from 0 on", 0)]
 Integer = Annotated[int, whole("a whole number", -(2**63))]
 Seed = Annotated[int, whole("a whole number from 0 on", 0, 2**128)]
-Array = Annotated[np.ndarray, Kind("a finite number, or an array of them", _array)]
+Array = Annotated[ArrayLike, Kind("a finite number, or an array of them", _array)]
 Switch = Annotated[bool, Kind("True or False", _switch)]
 Text = Annotated[str, Kind("a text", text)]
 Name = Annotated[str, Kind("a name", _name)]
-Names = Annotated[tuple, Kind("a name, or a list of names", _names)]
-File = Annotated[Path, Kind("a path", _path)]
+Names = Annotated[str | Sequence[str], Kind("a name, or a list of names", _names)]
+File = Annotated[str | PathLike[str], Kind("a path", _path)]
 Tree = Annotated[xr.DataTree, instance("a tree, as fit, forecast or population give it", xr.DataTree)]
 Drawn = Annotated[xr.DataArray, instance("a variable of a tree, such as tree['posterior']['eta_id']", xr.DataArray)]
 
@@ -260,7 +261,7 @@ BUILTIN = {
 SEVERAL = kind_of(tuple[Name, ...])
 
 
-def checked(thing, error=ModelError):
+def checked[Thing](thing: Thing, error: type[Exception] = ModelError) -> Thing:
     """A function, or a class, whose arguments are read as their annotations say.
 
     Raises

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: What will this one do next?
+#     asks: "How low does an autoantibody fall after B cells are depleted, and when?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       The plateau of each patient is what a month cannot tell: a probability to fall below 40 units, and a day
+#       given that
 #   jupytext:
 #     text_representation:
 #       extension: .py

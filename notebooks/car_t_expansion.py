@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: How does it work?
+#     asks: "Do CAR-T cells expand faster in patients with more tumour, and how long do they persist?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       More tumour raises the peak by far more than the rate of expansion; memory rests on the levels after day 90
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: What will this one do next?
+#     asks: "What do the first days of a CAR-T course say of its peak and of the cells that stay?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Before the peak is passed it is uncertain by a factor of many; after it the decline is known, and memory is
+#       still the population's
 #   jupytext:
 #     text_representation:
 #       extension: .py

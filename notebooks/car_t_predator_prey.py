@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Immunology
+#     question: How does it work?
+#     asks: "Do CAR-T cells that expand quickly also kill well?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Sixteen patients leave the correlation of expansion and killing wide: one property or two is hardly told
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: Does it work, and for whom?
+#     asks: "Does the expression of a gene differ between two arms, when thousands of cells come from a dozen patients?"
+#     data: "real: epil; simulated with stated truth"
+#     answer: >-
+#       Cells taken for independent make discoveries of genes that do not differ; seizures: 0.73 times as many under
+#       progabide (0.57 to 0.93), and 0.98 if counts were independent
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -104,6 +112,48 @@ figure, axis = plt.subplots()
 axis.hist([scores["cells"], scores["patients"]], bins=25, label=["cells", "patients"])
 axis.set(xlabel="difference over its standard error", ylabel="genes without a difference")
 legend = axis.legend(frameon=False)
+
+# %% [markdown]
+# ### On measured data: seizures
+#
+# Fifty-nine epileptics on placebo or progabide, seizures counted in four periods of two weeks (`epil` of R's MASS;
+# Thall and Vail 1990, *Biometrics* 46, 657-671). By maximum likelihood: all counts as if independent, with patients,
+# and with patients and counts that scatter more than a Poisson law.
+
+# %%
+fixed = "rate ~ 1 + trt + lbase + lage + V4"
+statements = {
+    "independent counts": (fixed, nb.Poisson()),
+    "patients": (f"{fixed} + (1|subject)", nb.Poisson()),
+    "patients, negative binomial": (f"{fixed} + (1|subject)", nb.NegativeBinomial()),
+}
+seizures = {
+    name: nb.fit(nb.Model(CountGLMM(), formula, residual=residual), nb.datasets.epil(), method="ml", random_seed=1)
+    for name, (formula, residual) in statements.items()
+}
+effects = pd.DataFrame({
+    name: nb.summary(each).set_index("quantity").loc["rate: trt[progabide]", ["mean", "eti_lb", "eti_ub"]].map(np.exp)
+    for name, each in seizures.items()
+}).T  # fmt: skip
+print("rate of seizures under progabide, by that under placebo")
+print(effects.round(2).to_string())
+print(nb.compare(seizures))
+
+# %% [markdown]
+# Taken for independent, the counts say with a narrow interval that the drug does nothing: they let the few patients
+# with most seizures decide. The criteria prefer patients by far, and counts that scatter beyond Poisson once more;
+# with both, the typical patient has fewer seizures, by a factor that the interval leaves wide. (Which of the 59 the
+# result hangs on: `nb.influence`.)
+
+# %%
+figure, axis = plt.subplots(figsize=(6.0, 2.2), layout="constrained")
+axis.errorbar(
+    effects["mean"], np.arange(3), xerr=[effects["mean"] - effects["eti_lb"], effects["eti_ub"] - effects["mean"]],
+    fmt="o",
+)  # fmt: skip
+axis.axvline(1, color="grey", linewidth=0.8)
+axis.set_yticks(np.arange(3), effects.index)
+label = axis.set(xlabel="rate of seizures, progabide by placebo (90 % interval)", ylim=(-0.5, 2.5))
 
 # %% [markdown]
 # ## Forecast

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Does it work, and for whom?
+#     asks: "Is the exposure after the generic drug that after the reference?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       B and C are nearly surely within 80 and 125 % of the reference, D (30 % above it) is not; nothing is carried
+#       over, as made
 #   jupytext:
 #     text_representation:
 #       extension: .py

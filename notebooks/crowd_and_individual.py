@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How many samples, how many people?
+#     asks: "What can be known of a person with a single sample?"
+#     data: "real: theophylline"
+#     answer: >-
+#       One sample and the crowd predict hidden samples better than the average person does; alone a sample tells
+#       nothing
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -30,6 +38,7 @@
 
 # %%
 import numpy as np
+import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
@@ -119,6 +128,29 @@ errors = errors.assign(pooled=np.log(errors["DV"] / errors["PRED"]), partial=np.
 spread = errors.groupby("id")[["pooled", "partial"]].agg(lambda x: 100 * np.sqrt(np.mean(x**2)))
 print("Root mean square error of hidden samples, % of the prediction")
 print(spread.round(0).to_string())
+
+# %% [markdown]
+# ### What the sparse lend to the crowd
+#
+# The lending goes both ways. The population from the six who were sampled well alone, and with the five of one sample
+# each, by maximum likelihood: are the typical values and the spreads better known?
+
+# %%
+six = nb.fit(model, study(frame[frame["id"].isin(rich)]), method="ml", random_seed=1)
+eleven = nb.fit(model, training, method="ml", random_seed=1)
+lent = pd.concat(
+    {name: nb.summary(each).set_index("quantity")[["mean", "rse_pct"]] for name, each in
+     {"six": six, "with five of one sample": eleven}.items()}, axis=1,
+)  # fmt: skip
+print(lent.round(2).to_string())
+less = 1 - lent["with five of one sample", "rse_pct"] / lent["six", "rse_pct"]
+changes = ", ".join(f"{name} {-100 * less[name]:+.0f} %" for name in ("cl", "v", "ka"))
+print(f"relative standard errors of the typical values change: {changes}")
+
+# %% [markdown]
+# Hardly: five samples are few beside sixty, and a person who is drawn to the crowd tells it little that it did not
+# know. What is lent goes from those with many samples to those with few. (More people of one sample each, at times
+# that differ, are another matter: they tell how people differ, which six cannot.)
 
 # %% [markdown]
 # ## Forecast

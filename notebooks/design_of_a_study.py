@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: How many samples, how many people?
+#     asks: "What will a study tell, before it is run, and when should samples be taken?"
+#     data: "none yet: a published population of warfarin"
+#     answer: >-
+#       Persons, occasions and assay part only with repeats on several occasions; expected errors say how many,
+#       before the study
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacodynamics
+#     question: Which dose?
+#     asks: "Which dose of a first-in-human study inhibits enough until the next one?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       The lowest dose that holds four people in five at or below 60 %, with the probability that it does
 #   jupytext:
 #     text_representation:
 #       extension: .py

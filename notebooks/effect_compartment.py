@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacodynamics
+#     question: How does it work?
+#     asks: "How late is the effect, and which concentration gives half of it?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       The effect peaks after the concentration, by an own delay in each person; `emax` and `ec50` are known
+#       together rather than each
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacodynamics
+#     question: Does it work, and for whom?
+#     asks: "How much of the effect of a dose does an antagonist take away?"
+#     data: "real: phenylbiguanide"
+#     answer: >-
+#       The antagonist multiplies the dose of half the effect several times over, which is far better known than how
+#       rabbits differ
 #   jupytext:
 #     text_representation:
 #       extension: .py

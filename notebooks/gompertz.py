@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: What will this one do next?
+#     asks: "What will a tumour be like a week from now, after four measurements?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Both rates come back with their correlation; four early sizes and that correlation forecast a week
 #   jupytext:
 #     text_representation:
 #       extension: .py

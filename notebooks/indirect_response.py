@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacodynamics
+#     question: How does it work?
+#     asks: "Which concentration of warfarin halves the making of clotting factors, and how fast do they turn over?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       A drug that stops production and an effect that is merely late are told apart by the records left out
 #   jupytext:
 #     text_representation:
 #       extension: .py

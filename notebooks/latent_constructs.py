@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: Does it work, and for whom?
+#     asks: "Do fidelity to a programme and its adaptation help patients, and do they help each other?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Fidelity helps, adaptation helps the faithful alone; averages of items would have drawn both towards nothing
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: What will this one do next?
+#     asks: "How much slower do people react with each night of too little sleep, and how will a new person?"
+#     data: "real: sleepstudy"
+#     answer: >-
+#       About 10 ms slower a day on average, from hardly any to twice that by person; four days narrow the next six
 #   jupytext:
 #     text_representation:
 #       extension: .py

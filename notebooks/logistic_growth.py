@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Ecology and growth
+#     question: What will this one do next?
+#     asks: "What do three measurements of a young tree say of its final size?"
+#     data: "real: orange"
+#     answer: >-
+#       They narrow it; the last sizes are still below the plateau, so that the final size remains an extrapolation
 #   jupytext:
 #     text_representation:
 #       extension: .py

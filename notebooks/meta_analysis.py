@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Which dose?
+#     asks: "What will a trial of another dose show, after fifteen published ones?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       A new trial of 20 mg would show a score about 18 points below its placebo arm, with the spread of studies
+#       about it
 #   jupytext:
 #     text_representation:
 #       extension: .py

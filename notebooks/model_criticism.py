@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Can I believe the model?
+#     asks: "What would a referee ask of a model that seems to fit, and what does it answer?"
+#     data: "real: quinidine, theophylline"
+#     answer: >-
+#       Protein that binds quinidine explains what residuals climb with; the rest stands
 #   jupytext:
 #     text_representation:
 #       extension: .py

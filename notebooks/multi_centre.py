@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Which hospital, which site?
+#     asks: "Does the treatment help at a site that was not in the trial?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       By about 5 mmHg on average, and at a new site nearly surely: sites differ by much less than that
 #   jupytext:
 #     text_representation:
 #       extension: .py

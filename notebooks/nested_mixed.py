@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Biology and behaviour
+#     question: How many samples, how many people?
+#     asks: "How many mice, neurons and trials are needed?"
+#     data: "real: pastes, ratpupweight; simulated with stated truth"
+#     answer: >-
+#       Few independent ones: more animals rather than more trials; 322 pups in litters are worth 56 to 71 for the
+#       effect of a dose
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -106,6 +114,47 @@ figure = nb.plot.shrinkage(tree, "mouse")
 
 # %%
 print(nb.intervals(structure.allocation(tree, 200, 40, 1)).round(1).to_string())
+
+# %% [markdown]
+# ### On measured data: paste in casks, and pups in litters
+#
+# Ten deliveries of a paste, three casks of each, two tests of each cask (lme4's `Pastes`; Davies and Goldsmith 1972,
+# *Statistical Methods in Research and Production*, section 6.5): by restricted maximum likelihood, beside what lme4
+# prints. A delivery costs 100 to sample, a cask 10, a test 5.
+
+# %%
+pastes = nb.fit(nb.Model(structure), nb.datasets.pastes(), method="reml", random_seed=1)
+lme4 = pd.Series({"mu": 60.0533, "omega_batch mu": 1.2874, "omega_cask mu": 2.9041, "sigma_strength_a": 0.8234})
+table = nb.summary(pastes).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(lme4=lme4)
+print(table.round(3).to_string())
+print(structure.allocation(pastes, 100, 10, 5).squeeze().to_series().round(1).to_string())
+
+# %% [markdown]
+# The second test of a cask is nearly wasted; a further cask is not. And the litter is a cage: 322 pups of 27 mothers
+# on control, low or high dose of a compound (nlme's `RatPupWeight`; Dempster et al. 1984, *Applied Statistics* 33,
+# 203-214). Is the dose known as well as from 322 pups? The standard errors with and without the litter say it.
+
+# %%
+fixed = 'mu ~ 1 + T(Treatment, "Control") + sex + Lsize'
+pups = nb.datasets.ratpupweight()
+errors = {}
+for name, formula, method in (
+    ("pups as if independent", fixed, "ml"),
+    ("pups in litters", f"{fixed} + (1|Litter)", "reml"),
+):
+    litters = nb.fit(nb.Model(structure, formula), pups, method=method, random_seed=1)
+    errors[name] = nb.summary(litters).set_index("quantity")[["mean", "sd"]]
+table = pd.concat(errors, axis=1)
+print(table.round(3).to_string(na_rep=""))
+rows = [name for name in table.index if "Treatment" in name]
+inflated = (table[("pups in litters", "sd")] / table[("pups as if independent", "sd")])[rows] ** 2
+count = len(pups.observations)
+worth = f"{count / inflated.max():.0f} to {count / inflated.min():.0f}"
+print(f"for the effect of the dose {count} pups are worth {worth} independent ones")
+
+# %% [markdown]
+# No: a litter has one dose, so that litters count and not pups. Males and females are compared within litters, and
+# there the litter sharpens the answer.
 
 # %% [markdown]
 # ## Forecast

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Which dose?
+#     asks: "Which dose of theophylline suits this patient, after two samples?"
+#     data: "real: theophylline"
+#     answer: >-
+#       A table of tablets and times with the probability that trough and mean are in their ranges, and the best of
+#       them
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Which dose?
+#     asks: "Which dose comes next, when a third more of it may give three times as much in the blood?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       A little more of the dose: between one that changes little and one that poisons lie tens of milligrams
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Does it work, and for whom?
+#     asks: "By how much does a drug prolong QTc at each hour?"
+#     data: "real: ovary; simulated with stated truth"
+#     answer: >-
+#       By some 8 ms at most, at three hours; residuals remember, as the follicles of mares do, and what is said of
+#       changes depends on it
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -35,7 +43,7 @@ import numpy as np
 import pandas as pd
 
 import nlmebayes as nb
-from model_zoo import RepeatedMeasures
+from model_zoo import LinearMixed, RepeatedMeasures
 
 rng = np.random.default_rng(1)
 hours = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 24.0])
@@ -156,6 +164,30 @@ print(f"the largest effect is below 10 ms with probability {float((largest < 10)
 for name, found in differences.items():
     step = found.sel(difference="drug at 3") - found.sel(difference="drug at 2")
     print(f"{name}: the effect grows from 2 to 3 hours by {float(step.mean()):.1f} ms (SD {float(step.std()):.1f})")
+
+# %% [markdown]
+# ### On measured data: follicles that remember
+#
+# Follicles of eleven mares, counted daily through a cycle (nlme's `Ovary`; Pierson and Ginther 1987, *Animal
+# Reproduction Science* 14, 219-231). Is a level of each mare enough? By maximum likelihood, so that AIC and BIC
+# compare what a new mare would show; nlme, with one more random effect and restricted maximum likelihood, has a
+# correlation of 0.57 from one day to the next.
+
+# %%
+cycle = "mu ~ 1 + I(sin(6.283185307 * Time)) + I(cos(6.283185307 * Time)) + (1|Mare)"
+mares = {
+    "compound symmetry": nb.fit(nb.Model(LinearMixed(), cycle), nb.datasets.ovary(), method="ml", random_seed=1),
+    "AR(1)": nb.fit(
+        nb.Model(LinearMixed(), cycle, residual=nb.Autoregressive()), nb.datasets.ovary(), method="ml", random_seed=1
+    ),
+}
+print(nb.compare(mares))
+found = {name: nb.summary(each).set_index("quantity")[["mean", "sd"]] for name, each in mares.items()}
+print(pd.concat(found, axis=1).round(2).to_string(na_rep=""))
+
+# %% [markdown]
+# The memory is beyond doubt, and it matters to what is concluded of the cycle: with it the standard errors of sine and
+# cosine are larger, for days in a row are not independent witnesses.
 
 # %% [markdown]
 # ## Forecast

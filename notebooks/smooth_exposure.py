@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: How does it work?
+#     asks: "Up to which distance does a park matter, and by how much?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       To about a kilometre, by some twenty minutes a day, flat beyond
 #   jupytext:
 #     text_representation:
 #       extension: .py

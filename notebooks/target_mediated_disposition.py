@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How does it work?
+#     asks: "What do concentrations of an antibody tell of the target that removes it?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       How much target is made, and little of how fast it is lost: only that the two together bend the curve
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: How does it work?
+#     asks: "Does a person of 80 years need the dose of one of 30, and what happens when the pump stops?"
+#     data: "real: remifentanil"
+#     answer: >-
+#       Clearance and the large volumes change with age and lean mass as Minto found; two compartments miss the late
+#       samples, three do not
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: What will this one do next?
+#     asks: "Does the change of an imaging feature tell who will respond?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Yes; slopes that are taken for known make the tie too weak, and choosing outside the folds finds what is not
+#       there
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Clinical trials
+#     question: Does it work, and for whom?
+#     asks: "Who gains enough from a treatment to be worth its price?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Those of high risk: the same hazard ratio spares more events there, and the price is met above a score
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Oncology
+#     question: Can I believe the model?
+#     asks: "How large would these tumours become, and do the data tell it at all?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       Six days tell the growth rate and not the size at the end: at least so much, no more
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: What will this one do next?
+#     asks: "What do two samples of a seventh person tell of the rest of the curve?"
+#     data: "real: indometh"
+#     answer: >-
+#       Clearance and half-lives agree with saemix; the slow half-life of nlme is shorter, for its constant residual
+#       passes over the late samples
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -1,5 +1,12 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Pharmacokinetics
+#     question: Which dose?
+#     asks: "Which dose of vancomycin reaches the area under the curve that is wanted?"
+#     data: "simulated with stated truth"
+#     answer: >-
+#       The regimen with the highest probability of an area in the range, and the sample that would make it surer
 #   jupytext:
 #     text_representation:
 #       extension: .py

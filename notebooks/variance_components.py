@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   gallery:
+#     field: Hospitals and public health
+#     question: Which hospital, which site?
+#     asks: "How much of the variation is between biobanks, and what would it buy to halve it?"
+#     data: "real: dyestuff; simulated with stated truth"
+#     answer: >-
+#       About a quarter of the variance lies between houses, with a wide interval; halving it buys the same
+#       precision from fewer sites
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -109,6 +117,31 @@ figure, axis = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
 axis.fill_between(factors, [c["eti_lb"] for c in curves], [c["eti_ub"] for c in curves], alpha=0.25, linewidth=0)
 axis.plot(factors, [c["mean"] for c in curves])
 axis.set(xlabel="variance between houses, of today's", ylabel="houses for the same precision", ylim=(0, 10.5))
+
+# %% [markdown]
+# ### On measured data: batches of an intermediate
+#
+# Six batches of an intermediate product, five preparations of a dyestuff from each: Davies and Goldsmith (1972),
+# *Statistical Methods in Research and Production*, section 6.4 (lme4's `Dyestuff`). The same class, by restricted
+# maximum likelihood (`method="reml"`), beside what lme4 prints.
+
+# %%
+dyestuff = nb.fit(nb.Model(structure), nb.datasets.dyestuff(), method="reml", random_seed=1)
+lme4 = pd.Series({"mu": 1527.5, "omega_Batch mu": 42.0006, "sigma_Yield_a": 49.5101})
+table = nb.summary(dyestuff).set_index("quantity")[["mean", "eti_lb", "eti_ub"]].assign(lme4=lme4)
+print(table.round(2).to_string())
+
+# %% [markdown]
+# Which plan makes the mean yield most precise, if thirty preparations can be made? Preparations of one batch repeat the
+# deviation of the batch. So more batches with fewer preparations each are better, and the standard error says by how
+# much, at the estimates.
+
+# %%
+plans = {
+    (sites, 30 // sites): structure.gain(dyestuff, sites, 30 // sites)["se"].item() for sites in (3, 6, 10, 15, 30)
+}
+plans = pd.DataFrame([(*plan, se) for plan, se in plans.items()], columns=["batches", "of each", "standard error (g)"])
+print(plans.round(1).to_string(index=False))
 
 # %% [markdown]
 # ## Forecast

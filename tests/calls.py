@@ -240,6 +240,37 @@ CALLS = {
     # populations
     "population": lambda: {"model": OneCompartment(), **_stated()},
     "published": lambda: {"name": "vancomycin_goti_2018"},
+    # a patient as entered
+    "Case": lambda: {
+        "models": ["vancomycin_goti_2018"], "label": "p", "patient": {"weight": "70 kg", "crcl": "65", "dial": "no"},
+        "later": [{"time": "20", "crcl": "60"}], "doses": [{"time": "0", "amount": "1 g", "duration": "1 h"}],
+        "samples": [{"time": "11", "value": "9 mg/L"}], "targets": ["trough 10-15"], "now": "12",
+        "regimens": [{"amount": "1 g", "every": "12 h"}], "equation": "", "missing": "refuse", "next_sample": "14, 20",
+        "late": "2 h", "seed": "3", "population": {},
+    },
+    "answer": lambda: {
+        "case": nb.Case(models=["vancomycin_buelga_2005"], patient={"weight": "70 kg", "crcl": "65 mL/min"},
+                        doses=[{"time": "0", "amount": "1 g", "duration": "1 h"}])
+    },
+    "read_case": lambda: {"path": nb.write_case(nb.Case(models=["a"]), Path("case.toml"), force=True)},
+    "write_case": lambda: {"case": nb.Case(models=["a"]), "path": "case.toml", "force": True},
+    "physiology.adjusted_weight": lambda: {"sex": "male", "weight": 90, "height": 180},
+    "physiology.body_mass_index": lambda: {"weight": 90, "height": 180},
+    "physiology.body_surface": lambda: {"weight": 90, "height": 180, "formula": "dubois"},
+    "physiology.ckd_epi": lambda: {"age": 50, "sex": "female", "creatinine": 0.8, "unit": "mg/dL"},
+    "physiology.cockcroft_gault": lambda: {"age": 50, "sex": "male", "weight": 70, "creatinine": 80, "unit": "umol/L"},
+    "physiology.cockcroft_gault_weight": lambda: {"sex": "male", "weight": 90, "height": 180},
+    "physiology.creatinine_clearance": lambda: {
+        "equation": "ckd-epi 2021", "age": 50, "creatinine": 80, "sex": "male", "weight": 70, "height": 180,
+        "unit": "umol/L",
+    },
+    "physiology.deindexed": lambda: {"rate": 90, "weight": 90, "height": 180},
+    "physiology.fat_free_weight": lambda: {"age": 8, "sex": "male", "weight": 26, "height": 128},
+    "physiology.glomerular_filtration": lambda: {"postmenstrual_age": 40, "weight": 3.5},
+    "physiology.ideal_weight": lambda: {"sex": "female", "height": 160},
+    "physiology.lean_weight": lambda: {"sex": "female", "weight": 60, "height": 160},
+    "physiology.maturation": lambda: {"postmenstrual_age": 40, "half": 47.7, "hill": 3.4},
+    "physiology.schwartz": lambda: {"age": 8, "height": 130, "creatinine": 50, "unit": "umol/L"},
     # verbs of data and models
     "build": lambda: {"model": model(), "data": data()},
     "priors": lambda: {"model": model(), "data": data()},

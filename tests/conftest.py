@@ -23,7 +23,8 @@ def pytest_terminal_summary(terminalreporter):
     if browser.found() is None:
         terminalreporter.section("reports in a browser: NOT TESTED", sep="!")
         terminalreporter.write_line(
-            "No browser was found, so tests/test_browser.py was not run: that reports load nothing and print.\n"
+            "No browser was found, so tests/test_browser.py and tests/test_bedside_browser.py were not run: that "
+            "reports load nothing and print, the page at the bedside is used by keyboard, by readers, on phones.\n"
             "Debian: apt-get install chromium"
         )
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nlmebayes"
 # Top to bottom; a room imports from rooms below it only.
 ROOMS = (
-    "cli", "app", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries", "populations",
-    "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver", "data",
-    "parameter", "files", "runtime", "arguments", "errors",
+    "cli", "app", "bedside", "cases", "reporting", "plot", "dosing", "forecasting", "design", "criticism", "summaries",
+    "populations", "inference", "individuals", "evaluation", "model", "formula", "outcomes", "structure", "solver",
+    "data", "parameter", "physiology", "files", "runtime", "words", "arguments", "errors",
 )  # fmt: skip
 MOST_AT_THE_TOP = 6
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -97,8 +97,16 @@ def test_a_zoo_class_has_its_test_and_its_notebook(name):
     assert (ROOT / "notebooks" / f"{module}.py").is_file(), f"notebooks/{module}.py is missing"
 
 
+def lines_of_code(path):
+    """Number of lines of a file without its docstrings, whose examples may be long."""
+    text = path.read_text(encoding="utf-8")
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    first = [n.body[0] for n in ast.walk(ast.parse(text)) if isinstance(n, owners) and ast.get_docstring(n)]
+    return len(text.splitlines()) - sum(node.end_lineno - node.lineno + 1 for node in first)
+
+
 def test_files_are_short_enough_to_read():
-    assert {p.name: n for p in MODULES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 420} == {}
+    assert {p.name: n for p in MODULES if (n := lines_of_code(p)) > 360} == {}
 
 
 def test_command_line_help_answers():

@@ -12,7 +12,8 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import nlmebayes as nb
-from nlmebayes.app import arguments, predict, statement, words
+from nlmebayes import words
+from nlmebayes.app import arguments, predict, statement
 from nlmebayes.app import zoo as collection
 from nlmebayes.cli import app
 from nlmebayes.evaluation import storage

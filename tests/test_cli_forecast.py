@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes.app import wanted
 from nlmebayes.app.doses import choices
-from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
+from nlmebayes.dosing import wanted
 from nlmebayes.dosing.inheritance import Chart
+from nlmebayes.words import StatementError
 
 RUN = CliRunner()
 

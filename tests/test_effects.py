@@ -476,3 +476,90 @@ def test_a_residual_of_ones_own_is_one(monkeypatch):
     y, f = (names["drawn"][g][n].to_numpy() for g, n in (("prior_predictive", "Reaction"), ("prior", "f_Reaction")))
     a = names["drawn"]["prior"]["sigma_Reaction_a"].to_numpy()
     assert np.abs(y - f).mean(axis=-1) == pytest.approx(a, rel=0.5)  # the mean of |y - f| is a
+
+
+@pytest.fixture(scope="module")
+def pain():
+    """Three ordered categories by age and drug, with and without people who differ."""
+    model = LINEAR.but(formulas=("mu ~ 1 + drug + center(age) + (1|site)",), residual=nb.OrderedLogistic(3))
+    frame = pd.DataFrame(
+        {"site": np.repeat(list("abcd"), 6), "age": 40.0 + np.arange(24), "score": np.arange(24) % 3 + 1}
+    )
+    frame["drug"] = np.where(np.arange(24) % 2, "active", "placebo")
+    data = nb.Dataset.from_frame(frame, outcome="score", levels="site", duplicates="keep")
+    return stated(model, data, draws=6)
+
+
+def categories(logit, step):
+    """P(y = 1), P(y = 2), P(y = 3), of the definition."""
+    above = special.expit(np.stack([logit, logit - step]))
+    return np.stack([1 - above[0], above[0] - above[1], above[1]])
+
+
+def test_effects_of_ordered_categories_are_their_probabilities(pain):
+    found, b = nb.effects(pain, "drug", at={"age": 50}), theta(pain)
+    step = pain["posterior"]["sigma_score_step2"].to_numpy().ravel()
+    assert found[["category", "drug"]].to_numpy().tolist() == [[k, d] for k in (1, 2, 3) for d in ("active", "placebo")]
+    slope = b["center(age)"]
+    logits = [b["Intercept"] - 1.5 * slope + new * b["drug[placebo]"] for new in (0, 1)]
+    each = np.stack([categories(logit, step) for logit in logits], axis=1)  # category, drug, draw
+    expected = [by_hand(each[k, j]) for k in range(3) for j in range(2)]
+    assert found[NUMBERS].to_numpy() == pytest.approx(np.array(expected), rel=1e-9, abs=1e-12)
+    more = nb.contrast(pain, "drug", at={"age": 50})
+    assert more["mean"].tolist() == pytest.approx((each[:, 1] - each[:, 0]).mean(axis=1), rel=1e-9, abs=1e-12)
+    found = nb.slopes(pain, "age", at={"age": 50, "drug": "active"})["mean"]
+    assert found.sum() == pytest.approx(0, abs=1e-9)
+    high = special.expit(logits[0] - step)
+    assert found.iloc[-1] == pytest.approx((slope * high * (1 - high)).mean(), rel=1e-5)
+
+
+def test_an_average_of_ordered_categories_is_the_integral_of_their_probabilities(pain):
+    found, b = nb.effects(pain, "drug", at={"age": 50, "drug": "active"}, groups="average"), theta(pain)
+    omega = pain["posterior"]["omega_site"].to_numpy().ravel()
+    step = pain["posterior"]["sigma_score_step2"].to_numpy().ravel()
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    logit = b["Intercept"] - 1.5 * b["center(age)"] + omega * z[:, None]
+    expected = np.einsum("kzd,z->k", categories(logit, step), w / w.sum()) / len(omega)
+    assert found["mean"].tolist() == pytest.approx(expected, abs=1e-6)
+    new = nb.effects(pain, "drug", at={"age": 50}, groups="new")  # one person per draw, the same in each category
+    assert new.groupby("drug")["mean"].sum().tolist() == pytest.approx([1, 1])
+    with pytest.raises(nb.ModelError, match="score has categories, with which nothing is calculated"):
+        nb.effects(pain, "drug", of="2 * score")
+
+
+def test_a_calculation_may_name_several_outcomes():
+    """What is bound of what is there, over time: the ratio of two predictions, by draw."""
+    frame = pd.DataFrame({"id": np.repeat([1, 2], 3), "time": [1.0, 4.0, 9.0] * 2, "conc": 1.0, "metabolite": 0.5})
+    doses = pd.DataFrame({"id": [1, 2], "time": 0.0, "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome=["conc", "metabolite"], levels="id", time="time", doses=doses)
+    model = nb.Model(OneCompartment(metabolite=True), residual={name: nb.Additive() for name in data.outcomes})
+    tree = stated(model, data, draws=8)
+    at = {"time": [1.0, 4.0]}
+    found = nb.effects(tree, "time", of="metabolite / conc", at=at)
+    typical = nb.predict(tree, data.sel(id="1", time=[1.0, 4.0]), groups="none")["posterior"]
+    ratio = (typical["f_metabolite"].to_numpy() / typical["f_conc"].to_numpy()).mean(axis=(0, 1))
+    assert found["mean"].tolist() == pytest.approx(ratio, rel=1e-9)
+    average = nb.effects(tree, "time", of="metabolite + conc", at=at, groups="average", draws=3)["mean"]
+    parts = [nb.effects(tree, "time", of=of, at=at, groups="average", draws=3)["mean"] for of in data.outcomes]
+    assert average.tolist() == pytest.approx(sum(parts), rel=1e-9)
+
+
+def test_effects_are_the_means_that_emmeans_prints():
+    """``emmeans(lmer(Reaction ~ factor(Days) + (1|Subject), sleepstudy), "Days")``, as Whalley prints it in
+    "Just Enough R" (contrasts and follow-up tests using lmer); draws are of the normal law of REML, in closed form as
+    data are balanced."""
+    printed, many = [257, 264, 265, 283, 289, 309, 312, 319, 337, 351], 2000
+    data = nb.datasets.sleepstudy()
+    y = data.observations.pivot(index="Subject", columns="Days", values="value").to_numpy()
+    between = 10 * y.mean(axis=1).var(ddof=1)
+    within = ((y - y.mean(axis=1, keepdims=True) - y.mean(axis=0) + y.mean()) ** 2).sum() / (17 * 9)
+    means = RNG.multivariate_normal(y.mean(axis=0), ((between - within) / 10 + within * np.eye(10)) / 18, many)
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + C(Days) + (1|Subject)"), data, draws=many)
+    coefficients = np.column_stack([means[:, 0], means[:, 1:] - means[:, :1]])[None]
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = posterior.assign(theta_mu=posterior["theta_mu"].copy(data=coefficients))
+    found = nb.effects(tree, "Days", draws=many)
+    assert found["mean"].to_numpy() == pytest.approx(np.array(printed), abs=0.5 + 4 * 11.5 / np.sqrt(many))
+    assert found["sd"].to_numpy() == pytest.approx(11.5, rel=0.07)  # four Monte Carlo errors of an SD
+    typical = nb.predict(tree, pd.DataFrame({"Days": range(10)}), groups="none")["posterior"]["f_Reaction"]
+    assert typical.mean(("chain", "draw")).to_numpy() == pytest.approx(found["mean"], rel=1e-9)

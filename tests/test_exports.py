@@ -127,3 +127,10 @@ def test_a_table_is_there_whole_or_not_at_all(tmp_path):
         nb.write_table(pd.DataFrame({"x": [object(), 1]}), tmp_path / "t.parquet")
     assert (tmp_path / "t.csv").read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_a_single_draw_has_no_interval():
+    """The mode of a maximum says nothing of its error; an interval of no width would."""
+    frame = nb.to_frame(calls.tree(), "predictions", draws=1)
+    assert frame[["sd", "eti_lb", "eti_ub", "predictive_lb", "predictive_ub"]].isna().all(axis=None)
+    assert frame["mean"].equals(frame["median"]) and frame["mean"].notna().all()

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
-from nlmebayes.app.wanted import target
-from nlmebayes.app.words import StatementError
 from nlmebayes.cli import app
+from nlmebayes.dosing.wanted import target
 from nlmebayes.evaluation import storage
 from nlmebayes.populations import library
+from nlmebayes.words import StatementError
 
 RUN = "touch ran"
 CALLS = (

@@ -75,6 +75,7 @@ def test_a_statement_is_that_of_its_draws(tree):
     ("2 > 1", "it names no variable"),
     ("theta_cl > 0", r"which of theta_cl\? Write theta_cl\[...\]; there are Intercept"),
     ("theta_ka > 0", "no variable 'theta_ka'; there are theta_cl"),
+    ("sexM > 0", r"no variable 'sexM'; there are .*A coefficient is written theta_cl\[sex\[M\]\]"),
     ("omega_id[ka] > 0", "omega_id has no 'ka'; there are cl, v"),
     ("corr_id > 0", "write two different ones of cl, v"),
     ("corr_id[cl, cl] > 0", "write two different ones of cl, v"),

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import transport
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nlmebayes as nb
+from model_zoo import LinearMixed
 
 HOME = Path(__file__).parent / "layouts"
 LAYOUTS = [each for path in sorted(HOME.glob("*.toml")) for each in tomllib.loads(path.read_text("utf-8"))["layout"]]
 
 
 def read(layout, folder):
-    path = folder / layout.get("file", "t.csv")
-    path.write_bytes(layout["text"].encode(layout.get("encoding", "utf-8")))
+    encoding, sas = layout.get("encoding", "utf-8"), "transport" in layout
+    path = folder / layout.get("file", "t.xpt" if sas else "t.csv")
+    tables = [layout["transport"]] * layout.get("tables", 1) if sas else []
+    files = [transport.written(table, layout.get("formats"), encoding) for table in tables]
+    path.write_bytes(b"".join(files) or layout["text"].encode(encoding))
     options = dict(layout.get("options", {}))
     if isinstance(options.get("outcome"), dict):
         options["outcome"] = {int(code): name for code, name in options["outcome"].items()}
@@ -168,3 +173,35 @@ def test_a_table_is_read_as_it_was_meant_or_refused(
         return
     seen = data.observations
     assert seen[["id", "value", "x"]].to_numpy().tolist() == [[label, float(y), float(x)] for label, y, x in rows]
+
+
+def test_a_frame_with_bytes_or_the_zeros_of_a_sas_file_is_refused():
+    """As pandas' `read_sas` gives them."""
+    frame = pd.DataFrame({"ID": [b"01", b"01"], "TIME": [0.0, 1.0], "AMT": [100.0, None], "DV": [None, 3.0]})
+    with pytest.raises(nb.DataError, match="row 1, column ID: b'01' is of bytes, no text; give the path"):
+        nb.Dataset.from_nonmem(frame)
+    with pytest.raises(nb.DataError, match=r"row 2, column TIME: 5.39.*e-79 is what pandas reads for the 0 of a SAS"):
+        nb.Dataset.from_nonmem(frame.assign(ID="01", TIME=[0.0, 2.0**-260]))
+
+
+def test_a_rule_that_is_true_of_no_record_is_remarked_on():
+    frame = pd.DataFrame({"ID": 1, "TIME": [0, 1, 2], "AMT": [100, 0, 0], "DV": [0.0, 3.0, 2.0], "STUDY": [1, 1, 2]})
+    data = nb.Dataset.from_nonmem(frame, ignore=["(STUDY.EQ.3, STUDY.EQ.2)"], accept="TIME.LT.9")
+    assert data.notes == ("ignore: no record has STUDY.EQ.3",)
+    assert "ignore: no record has STUDY.EQ.3" in repr(data)
+
+
+def test_labels_of_a_frame_with_points_stay_text():
+    """Of ``.`` in another row nobody becomes a number: 01 and 1 are two people."""
+    frame = pd.DataFrame({"id": ["01", "1", "1"], "y": ["1.5", ".", "2,5"], "x": ["007", ".", "12"]})
+    data = nb.Dataset.from_frame(frame.replace("2,5", "2.5"), outcome="y", levels="id", unmeasured="predict")
+    assert data.observations["id"].tolist() == ["01", "1", "1"]
+    assert data.observations["x"].tolist()[::2] == ["007", "12"]
+    assert data.observations["value"].tolist()[::2] == [1.5, 2.5]
+
+
+def test_a_column_with_a_slash_in_its_name_is_kept_by_a_tree():
+    frame = pd.DataFrame({"id": [1, 1, 2], "time": [0.0, 1.0, 1.0], "y": 1.0, "dose mg/kg": [4.0, 4.0, 5.0]})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id", time="time")
+    tree = nb.simulate(nb.Model(LinearMixed()), data, draws=2, random_seed=1)
+    pd.testing.assert_frame_equal(nb.training_dataset(tree).observations, data.observations, check_dtype=False)

@@ -345,3 +345,21 @@ def test_a_published_model_brings_its_units():
     patient = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
     figure = nb.plot.forecast(nb.forecast(tree, patient, draws=30, proposals=100, random_seed=1))
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("time (h)", "conc (mg/L)")
+
+
+def test_fits_over_the_time_after_each_dose():
+    """The curve after the second dose is that over time, moved by 24 hours; where nobody measured there is none."""
+    frame = pd.DataFrame({"id": 1, "time": [-1.0, 1.0, 8.0, 25.0, 30.0], "conc": [0.0, 4.0, 2.0, 5.0, 3.0]})
+    doses = pd.DataFrame({"id": 1, "time": [0.0], "amt": 100.0, "addl": 2, "ii": 24.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", levels="id", time="time", doses=doses, units={"time": "h"})
+    tree = stated(nb.Model(OneCompartment()), data, draws=4)
+    plain, figure = nb.plot.fits(tree).numbers, nb.plot.fits(tree, x="tad")
+    found = figure.numbers
+    assert set(found["dose_number"]) == {1, 2} and figure.axes[0].get_xlabel() == "time after dose (h)"
+    second = plain[plain["x"] >= 24.0]
+    here = found[found["dose_number"] == 2]
+    assert here["x"].tolist() == pytest.approx(second["x"] - 24.0)
+    assert here["median"].tolist() == second["median"].tolist()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2"]
+    (points,) = (line for line in figure.axes[0].lines if line.get_label() == "measured")
+    assert points.get_xdata().tolist() == [1.0, 8.0, 1.0, 6.0]

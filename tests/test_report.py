@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import calls
+import docx
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ import nlmebayes as nb
 from model_zoo import Emax, LinearMixed
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.storage import training_dataset
-from nlmebayes.reporting import figures, pictures, tables
+from nlmebayes.reporting import blocks, figures, pictures, tables, word
 from nlmebayes.reporting.document import INTENDED
 
 SECTIONS = ["data", "model", "priors", "diagnosis", "parameters", "gof", "vpc", "individuals", "effects", "made"]
@@ -41,7 +42,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "small"
-    assert nb.report(calls.tree(), path, date="2020-01-02", title="Two people") == path / "report.html"
+    assert nb.report(calls.tree(), path, date="2020-01-02", title="Two people", word=True) == path / "report.html"
     return path
 
 
@@ -74,10 +75,53 @@ def test_tables_stand_beside_it(folder, text):
     assert names == set(re.findall(r'id="caption-(\w+)"', text))
 
 
+def test_tables_stand_in_word_too(folder, text):
+    found = docx.Document(folder / "report.docx")
+    heads = [p.text for p in found.paragraphs if p.style.name == "Heading 1"]
+    assert heads[:2] == ["Data", "Model"] and "2020-01-02" in [p.text for p in found.paragraphs]
+    assert len(found.tables) == text.count("<table")
+    (made,) = (t for t in found.tables if t.cell(0, 0).text == "Quantity")
+    printed = [[cell.text for cell in row.cells] for row in made.rows]
+    for row in re.findall(
+        r'<td class="number">([^<]*)</td>', text.split('id="caption-parameters"')[1].split("</table")[0]
+    )[:9]:
+        assert any(row in cells for cells in printed)
+
+
+def test_a_table_in_word_is_the_one_of_the_report(tmp_path):
+    """Heads, cells, headings of groups; and no character that XML has not."""
+    frame = pd.DataFrame({"a": ["x\x01", "y"], "mean": [1.0, 2.0]})
+    section = blocks.Section("s", "Title", (tables.table(frame, "t", "Caption", groups=["first", "second"]),))
+    word.written(tmp_path / "t.docx", "T", None, [section])
+    (made,) = docx.Document(tmp_path / "t.docx").tables
+    assert [[cell.text for cell in row.cells] for row in made.rows] == [
+        ["a", "Mean"], ["first", "first"], ["x\N{REPLACEMENT CHARACTER}", "1.00"], ["second", "second"], ["y", "2.00"],
+    ]  # fmt: skip
+
+
+def test_the_tables_of_a_forecast_stand_in_word_alone(tmp_path):
+    path = nb.report(calls.forecast(), tmp_path / "p.docx")
+    found = docx.Document(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.docx"]
+    assert "Patient" in [cell.text for table in found.tables for cell in table.rows[0].cells]
+    assert INTENDED in [p.text for p in found.paragraphs]
+
+
+def test_without_the_extra_a_word_file_is_refused(tmp_path, monkeypatch):
+    def without(_):
+        raise ImportError("No module named 'docx'")
+
+    monkeypatch.setattr(word, "import_module", without)
+    with pytest.raises(nb.FileError, match=r"pip install 'nlmebayes\[word\]'; or write .html"):
+        nb.report(calls.forecast(), tmp_path / "p.html", word=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_are_summed_up_and_hashed(folder):
     data = training_dataset(calls.tree())
     row = pd.read_csv(folder / "data_outcomes.csv").iloc[0]
-    assert row[["Records", "Subjects (id)", "Beyond a limit"]].tolist() == [4, 2, 0]
+    assert row[["records", "subjects", "below", "above"]].tolist() == [4, 2, 0, 0]
+    assert data.summary().outcomes["median"].item() == row["median"]
     told = pd.read_csv(folder / "data_hashes.csv").set_index("Frame")["SHA-256"]
     own = hashlib.sha256(data.observations.to_csv(index=False).encode()).hexdigest()
     assert told["observations"] == own
@@ -123,7 +167,11 @@ def test_a_fit_that_cannot_be_diagnosed_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"path": "r.docx"}, nb.FileError, "r.docx: a report is a file that ends in .html, or a folder"),
+        (
+            {"path": "r.pdf"},
+            nb.FileError,
+            "r.pdf: a report is a file that ends in .html, or a folder; its tables alone",
+        ),
         ({"regimens": pd.DataFrame()}, nb.ModelError, "regimens= is of a forecast, and this tree is none"),
         ({"others": {"this": calls.tree}}, nb.ModelError, "others.* must be a tree"),
         ({"tree": nb.published, "name": "vancomycin_goti_2018"}, nb.ModelError, "stated, not fitted"),

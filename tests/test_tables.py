@@ -11,13 +11,14 @@ from pandas.testing import assert_frame_equal
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
-from nlmebayes.app import predict, wanted
-from nlmebayes.app.words import StatementError
+from nlmebayes.app import predict
 from nlmebayes.data.dataset import RECORDS, Dataset
 from nlmebayes.data.events import MOST
 from nlmebayes.data.validate import DataError
+from nlmebayes.dosing import wanted
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
+from nlmebayes.words import StatementError
 
 quick = settings(deadline=None, max_examples=20)
 HEAD = "ID,TIME,AMT,DV\n"

@@ -3,12 +3,15 @@
 from itertools import pairwise
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from laws import dosed, extrapolated_slope, predicted
 from scipy.integrate import solve_ivp
 from test_system_events import predictions
 
 from model_zoo import OneCompartment, TumourGrowth, TumourGrowthInhibition, TwoCompartment
+from nlmebayes import Named
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
 
@@ -72,6 +75,50 @@ def test_concentrations_are_those_of_the_kinetics():
     kinetics = TwoCompartment("first-order")
     wanted = predicted(kinetics, T, DOSES, **two)
     assert values("simeoni", kinetics=kinetics, own=two, outcome="conc") == pytest.approx(wanted, rel=1e-7, abs=1e-10)
+
+
+def in_tumour(ke0):
+    """Concentration in the tumour after the boluses: one that follows a sum of exponentials."""
+    decay = lambda t, rate: np.exp(-rate * t)  # noqa: E731
+    return lambda t: sum(
+        3.0 * ke0 / (2.0 - ke0) * (decay(t - at, ke0) - decay(t - at, 2.0)) * (t >= at) for at, _ in DOSES
+    )
+
+
+def slopes_of(structure, **phi):
+    """Slopes of the states as a function of time and states, from the class's own equations."""
+    y, names = pt.dvector(), structure.states
+    found = structure.rhs(0.0, Named(**{name: y[i] for i, name in enumerate(names)}), Named(**phi))
+    compiled = pytensor.function([y], pt.stack([found[name] for name in names]), mode="FAST_COMPILE")
+    return lambda t, state: compiled(state)
+
+
+def test_a_tumour_that_follows_the_plasma_is_scipys():
+    """The equations by SciPy, beside a concentration in the tumour in closed form."""
+    structure = TumourGrowthInhibition(OneCompartment(), site="tumour")
+    rhs = slopes_of(structure, **ONE | GROWTH["simeoni"] | KILL, ke0=0.3)
+    names, state, found = list(structure.states), np.zeros(len(structure.states)), []
+    state[names.index("cycling")] = GROWTH["simeoni"]["y0"]
+    for begin, end in pairwise([0.0, *(at for at, _ in DOSES), T[-1]]):
+        state[names.index("central")] += 30.0 * (begin > 0)
+        ode = solve_ivp(rhs, (begin, end), state, method="LSODA", dense_output=True, rtol=1e-9, atol=1e-10)
+        found.append(ode.sol(T[(begin <= T) & ((end > T) | (end == T[-1]))]))
+        state = ode.y[:, -1]
+    found = dict(zip(names, np.concatenate(found, axis=1), strict=True))
+    size = sum(x for name, x in found.items() if name not in ("central", "site"))
+    assert size == pytest.approx(scipys("simeoni", in_tumour(0.3), 3), rel=1e-6)
+    assert found["site"] == pytest.approx(in_tumour(0.3)(T), rel=1e-5, abs=1e-7)
+
+
+def test_a_tumour_in_equilibrium_is_the_plasma():
+    far, near = (TumourGrowthInhibition(OneCompartment(), site=site) for site in ("tumour", "plasma"))
+    phi = ONE | GROWTH["simeoni"] | KILL
+    state = {"central": 20.0, "site": 2.0, "cycling": 80.0, "damaged1": 9.0, "damaged2": 8.0, "damaged3": 7.0}
+    there = slopes_of(far, **phi, ke0=0.3)(0.0, [state[name] for name in far.states])
+    here = slopes_of(near, **phi)(0.0, [state[name] for name in near.states])
+    assert dict(zip(far.states, there, strict=True)) == pytest.approx(
+        {"site": 0.0} | dict(zip(near.states, here, strict=True))
+    )
 
 
 def test_kinetics_within_kinetics():

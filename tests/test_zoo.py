@@ -82,7 +82,7 @@ def test_structures_are_frozen_values(cls):
 @EACH
 def test_the_docstring_says_formula_symbols_and_source(cls):
     assert ".. math::" in cls.__doc__
-    assert "Source:" in cls.__doc__
+    assert "References\n" in cls.__doc__
     assert cls.__doc__.splitlines()[0].endswith(".")
     for structure in variants(cls):
         assert [p.name for p in structure.parameters if f"``{p.name}``" not in cls.__doc__] == []

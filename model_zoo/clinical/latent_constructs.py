@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -42,9 +43,22 @@ class LatentConstructs(Curve):
     link : {"identity", "logit"}
         g; the logit is for `Bernoulli`.
 
-    Source: Muthen (1994), Sociol. Methods Res. 22, 376-398, doi:10.1177/0049124194022003006, for levels; Kenny and Judd
+    References
+    ----------
+    Muthen (1994), Sociol. Methods Res. 22, 376-398, doi:10.1177/0049124194022003006, for levels; Kenny and Judd
     (1984), Psychol. Bull. 96, 201-210, doi:10.1037/0033-2909.96.1.201, for products; Little, Slegers and Card (2006),
     Struct. Equ. Modeling 13, 59-72, for loadings that average 1.
+
+    Examples
+    --------
+    The items and the outcome of an average provider:
+
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import LatentConstructs
+    >>> structure = LatentConstructs()
+    >>> p = nb.Named(**{each.name: each.typical or 0.0 for each in structure.parameters})
+    >>> list(structure.curve(p, nb.Named()))
+    ['f1', 'f2', 'f3', 'a1', 'a2', 'a3', 'outcome']
     """
 
     constructs: tuple[str, ...] = ("fidelity =~ f1 + f2 + f3", "adaptation =~ a1 + a2 + a3")
@@ -70,7 +84,7 @@ class LatentConstructs(Curve):
                 raise ValueError(f"LatentConstructs: {name!r} is twice among {', '.join(names)}")
 
     @property
-    def items(self):
+    def items(self) -> dict[str, tuple[str, ...]]:
         """Columns of each construct, a dict by name."""
         return dict(_split(text) for text in self.constructs)
 
@@ -79,12 +93,12 @@ class LatentConstructs(Curve):
         return (*(item for items in self.items.values() for item in items), self.outcome)
 
     @property
-    def products(self):
+    def products(self) -> tuple[tuple[str, str], ...]:
         """Pairs of constructs that act by their product."""
         return tuple(combinations(self.items, 2)) if self.joint else ()
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit, typical=0.0):
             return Parameter(name, unit, typical, 1.0, "identity", varies=False)
 
@@ -119,8 +133,13 @@ class LatentConstructs(Curve):
         alone = sum(p[f"effect_{name}"] * p[name] for name in self.items)
         return p["base"] + alone + sum(p[f"joint_{a}_{b}"] * p[a] * p[b] for a, b in self.products)
 
-    def reliability(self, tree):
-        r"""What is known of each construct, for every draw of a tree from `fit` with `Additive` items.
+    def reliability(self, tree: xr.DataTree) -> xr.Dataset:
+        r"""What is known of each construct, for every draw.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit` with `Additive` items.
 
         Returns
         -------
@@ -128,6 +147,20 @@ class LatentConstructs(Curve):
             ``sd`` among providers of all clinics and ``clinics``, the share of the variance that is between clinics,
             both at given covariates; ``reliability`` of the average of all K items, McDonald's omega,
             :math:`sd^2 / (sd^2 + \sum \sigma^2 / K^2)`.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import LatentConstructs
+        >>> structure = LatentConstructs()
+        >>> columns = ["f1", "f2", "f3", "a1", "a2", "a3", "outcome"]
+        >>> frame = pd.DataFrame(np.random.default_rng(1).standard_normal((6, 7)), columns=columns)
+        >>> frame["clinic"], frame["provider"] = list("aabbcc"), list("uvwxyz")
+        >>> data = nb.Dataset.from_frame(frame, outcome=columns, levels=["clinic", "provider"])
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.reliability(tree)["reliability"].squeeze().to_series().round(2).to_dict()
+        {'fidelity': 0.64, 'adaptation': 0.98}
         """
         posterior, found = tree["posterior"].to_dataset(), []
         omegas = {v: each.rename({each.dims[-1]: "effect"}) for v, each in posterior.items() if v.startswith("omega_")}
@@ -140,9 +173,34 @@ class LatentConstructs(Curve):
             found.append(xr.Dataset(each))
         return xr.concat(found, pd.Index([*self.items], name="construct")).transpose("chain", "draw", "construct")
 
-    def effects(self, tree):
-        """Change of g(mu) by one SD of a construct from the average, and ``"a x b"``, what one SD of both adds to the
-        sum of the two, (chain, draw, effect)."""
+    def effects(self, tree: xr.DataTree) -> xr.DataArray:
+        """Change of g(mu) by one SD of a construct from the average, and what one SD of both adds to the sum of the
+        two.
+
+        Parameters
+        ----------
+        tree : DataTree
+            As in `reliability`.
+
+        Returns
+        -------
+        DataArray (chain, draw, effect)
+            Labelled by the construct, or ``"a x b"``.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import LatentConstructs
+        >>> structure = LatentConstructs()
+        >>> columns = ["f1", "f2", "f3", "a1", "a2", "a3", "outcome"]
+        >>> frame = pd.DataFrame(np.random.default_rng(1).standard_normal((6, 7)), columns=columns)
+        >>> frame["clinic"], frame["provider"] = list("aabbcc"), list("uvwxyz")
+        >>> data = nb.Dataset.from_frame(frame, outcome=columns, levels=["clinic", "provider"])
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> list(structure.effects(tree)["effect"].to_numpy())
+        ['fidelity', 'adaptation', 'fidelity x adaptation']
+        """
         posterior, sd = tree["posterior"].to_dataset(), self.reliability(tree)["sd"]
         sd = {name: sd.sel(construct=name, drop=True) for name in self.items}
         found = {name: _intercept(posterior, f"effect_{name}") * sd[name] for name in self.items}
@@ -151,9 +209,34 @@ class LatentConstructs(Curve):
         index = pd.Index([*found], name="effect")
         return xr.concat([*found.values()], index).transpose("chain", "draw", "effect")
 
-    def surface(self, tree, grid=(-2.0, -1.0, 0.0, 1.0, 2.0)):
-        """Expected outcome of a typical clinic over the first two constructs, in SDs from their average, the others
-        being average: (chain, draw, first construct, second construct)."""
+    def surface(self, tree: xr.DataTree, grid: Sequence[float] = (-2.0, -1.0, 0.0, 1.0, 2.0)) -> xr.DataArray:
+        """Expected outcome of a typical clinic over the first two constructs, the others being average.
+
+        Parameters
+        ----------
+        tree : DataTree
+            As in `reliability`.
+        grid : sequence of float
+            SDs from the average.
+
+        Returns
+        -------
+        DataArray (chain, draw, first construct, second construct)
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import LatentConstructs
+        >>> structure = LatentConstructs()
+        >>> columns = ["f1", "f2", "f3", "a1", "a2", "a3", "outcome"]
+        >>> frame = pd.DataFrame(np.random.default_rng(1).standard_normal((6, 7)), columns=columns)
+        >>> frame["clinic"], frame["provider"] = list("aabbcc"), list("uvwxyz")
+        >>> data = nb.Dataset.from_frame(frame, outcome=columns, levels=["clinic", "provider"])
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.surface(tree, grid=[-1.0, 1.0]).sizes["fidelity"]
+        2
+        """
         posterior, sd, axes = tree["posterior"].to_dataset(), self.reliability(tree)["sd"], [*self.items][:2]
         p = {name[6:]: _intercept(posterior, name[6:]) for name in posterior if name.startswith(EFFECTS)}
         at = {name: xr.DataArray(np.asarray(grid), {name: np.asarray(grid)}, name) for name in axes}

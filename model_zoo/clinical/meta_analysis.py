@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,9 +27,19 @@ class MetaAnalysis(Curve):
     law : {"effect", "dose", "exposure"}
         The first two have one outcome, the last the outcomes ``exposure`` and ``response``.
 
-    Source: DerSimonian and Laird (1986), Control. Clin. Trials 7, 177-188, doi:10.1016/0197-2456(86)90046-2; Higgins
+    References
+    ----------
+    DerSimonian and Laird (1986), Control. Clin. Trials 7, 177-188, doi:10.1016/0197-2456(86)90046-2; Higgins
     and Thompson (2002), Stat. Med. 21, 1539-1558, doi:10.1002/sim.1186, for I^2; Mandema et al. (2011), Clin.
     Pharmacol. Ther. 90, 766-769, doi:10.1038/clpt.2011.242, for doses over studies.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import MetaAnalysis
+    >>> p = nb.Named(e0=1.0, emax=10.0, ed50=20.0)
+    >>> MetaAnalysis("dose").curve(p, nb.Named(dose=np.array([0.0, 20.0]))).tolist()
+    [1.0, 6.0]
     """
 
     law: Literal["effect", "dose", "exposure"] = "effect"
@@ -42,7 +53,7 @@ class MetaAnalysis(Curve):
         return ("exposure", "response") if self.law == "exposure" else ()
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         alone = {"typical": None} if self.law == "dose" else {"typical": 0.0, "spread": 10.0, "variation": 2.0}
         placebo = Parameter("e0", "response", link="identity", **alone)
         largest = Parameter("emax", "response", typical=0.0, spread=10.0, variation=2.0, link="identity")
@@ -63,7 +74,7 @@ class MetaAnalysis(Curve):
         exposure = x.dose / p.cl
         return {"exposure": exposure, "response": p.e0 + p.emax * exposure / (p.ec50 + exposure)}
 
-    def heterogeneity(self, tree, errors, *, study="study"):
+    def heterogeneity(self, tree: xr.DataTree, errors: Sequence[float], *, study: str = "study") -> xr.Dataset:
         """How much studies differ, for every draw of a tree of the law ``"effect"`` without moderators.
 
         Parameters
@@ -79,6 +90,16 @@ class MetaAnalysis(Curve):
         Dataset (chain, draw)
             ``effect`` average; ``tau``, the SD among studies; ``i2 = tau^2 / (tau^2 + s^2)`` with the typical sampling
             variance ``s^2``; ``positive``, the probability that the effect in a new study is above 0.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MetaAnalysis
+        >>> model = nb.Model(MetaAnalysis(), "mu ~ 1 + (1|study)", residual=nb.Aggregate(None, error="se"))
+        >>> tree = nb.population(model, theta={"mu": -0.3}, omega={"sd": {"mu": 0.2}}, sigma={}, outcome="y")
+        >>> found = MetaAnalysis().heterogeneity(tree, [0.1, 0.2, 0.3])
+        >>> round(float(found["i2"].squeeze()), 2), round(float(found["positive"].squeeze()), 2)
+        (0.53, 0.07)
         """
         weight = 1 / np.asarray(errors, dtype=float) ** 2
         sampling = (len(weight) - 1) * weight.sum() / (weight.sum() ** 2 - (weight**2).sum())

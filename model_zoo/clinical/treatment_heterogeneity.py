@@ -1,9 +1,11 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytensor.tensor as pt
+import xarray as xr
 
 from nlmebayes import Curve, Parameter
 
@@ -25,8 +27,18 @@ class TreatmentHeterogeneity(Curve):
     constant : {"hazard", "odds"}
         Whose ratio is constant.
 
-    Source: Kent et al. (2010), Trials 11, 85, doi:10.1186/1745-6215-11-85; Stinnett and Mullahy (1998), Med. Decis.
+    References
+    ----------
+    Kent et al. (2010), Trials 11, 85, doi:10.1186/1745-6215-11-85; Stinnett and Mullahy (1998), Med. Decis.
     Making 18, S68-S80, for the net benefit.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import TreatmentHeterogeneity
+    >>> p = nb.Named(risk=0.2, ratio=0.5)
+    >>> TreatmentHeterogeneity().curve(p, nb.Named(treated=np.array([0.0, 1.0]))).eval().round(2).tolist()
+    [0.2, 0.11]
     """
 
     constant: Literal["hazard", "odds"] = "hazard"
@@ -42,17 +54,30 @@ class TreatmentHeterogeneity(Curve):
             return -pt.expm1(p.ratio**x.treated * pt.log1p(-p.risk))
         return pt.sigmoid(pt.log(p.risk) - pt.log1p(-p.risk) + x.treated * pt.log(p.ratio))
 
-    def benefit(self, p):
+    def benefit(self, p: Mapping) -> Any:
         """Events that the treatment spares per patient, ``risk - risk_1``.
 
-        ``p`` holds ``risk`` and ``ratio``: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            ``risk`` and ``ratio``: numbers, arrays, or variables for every draw and unit.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import TreatmentHeterogeneity
+        >>> round(float(TreatmentHeterogeneity().benefit({"risk": 0.2, "ratio": 0.5})), 3)
+        0.094
         """
         risk, ratio = p["risk"], p["ratio"]
         if self.constant == "hazard":
             return risk + np.expm1(ratio * np.log1p(-risk))
         return risk - ratio * risk / (1 - risk + ratio * risk)
 
-    def worth(self, tree, *, cost, gain, price):
+    def worth(self, tree: xr.DataTree, *, cost: float, gain: float, price: float) -> pd.DataFrame:
         """What the treatment is worth in each unit of a tree.
 
         Parameters
@@ -73,6 +98,17 @@ class TreatmentHeterogeneity(Curve):
             event spared;
             ``icer = cost / (gain benefit)``; ``net = price gain benefit - cost``, and ``p_worth`` that it is above 0.
             Ratios are of posterior means.
+
+        Examples
+        --------
+        >>> import xarray as xr
+        >>> from model_zoo import TreatmentHeterogeneity
+        >>> dims, coords = ("chain", "draw", "unit"), {"unit": ["low", "high"]}
+        >>> drawn = {"risk": (dims, [[[0.05, 0.4]]]), "ratio": (dims, [[[0.5, 0.5]]])}
+        >>> tree = xr.DataTree.from_dict({"posterior": xr.Dataset(drawn, coords)})
+        >>> found = TreatmentHeterogeneity().worth(tree, cost=1000.0, gain=1.0, price=20_000.0)
+        >>> found[["risk", "benefit", "nnt", "net"]].round(2).to_dict("index")["high"]
+        {'risk': 0.4, 'benefit': 0.17, 'nnt': 5.73, 'net': 2491.93}
         """
         drawn = tree["posterior"].to_dataset()[["risk", "ratio"]].stack(sample=("chain", "draw"), create_index=False)
         benefit = self.benefit(drawn).transpose("unit", "sample")

@@ -1,5 +1,6 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytensor.tensor as pt
 
@@ -23,8 +24,18 @@ class LitterDecay(Curve):
         One pool; one that decays and one that stays; one that decays fast and one that decays slowly, whose rates a
         soft barrier keeps in order (the curve is the same with both exchanged).
 
-    Source: Olson (1963), Ecology 44, 322-331, doi:10.2307/1932179; Wieder and Lang (1982), Ecology 63, 1636-1642,
+    References
+    ----------
+    Olson (1963), Ecology 44, 322-331, doi:10.2307/1932179; Wieder and Lang (1982), Ecology 63, 1636-1642,
     doi:10.2307/1940104, for the three forms beside each other.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import LitterDecay
+    >>> p = nb.Named(k=0.5)
+    >>> LitterDecay().curve(p, nb.Named(time=np.array([0.0, 1.0, 5.0]))).eval().round(2).tolist()
+    [1.0, 0.61, 0.08]
     """
 
     form: Literal["single", "asymptotic", "double"] = "single"
@@ -32,7 +43,7 @@ class LitterDecay(Curve):
     inputs = ("time",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         rate = Parameter("k", "1/year", typical=0.3 if self.form != "double" else 1.0)
         left = Parameter("a", "fraction", typical=0.1 if self.form == "asymptotic" else 0.5, link="logit")
         slow = Parameter("k_slow", "1/year", typical=0.1, varies=False)
@@ -52,10 +63,23 @@ class LitterDecay(Curve):
 
         return (k_above_k_slow,) if self.form == "double" else ()
 
-    def residence(self, p):
+    def residence(self, p: Mapping) -> Any:
         """Mean time that a gram stays (years), infinite where some of it does not decay.
 
-        ``p`` holds the parameters by name: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            The parameters by name: numbers, arrays, or variables for every draw and unit.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import LitterDecay
+        >>> LitterDecay().residence({"k": 0.5})
+        2.0
         """
         if self.form == "single":
             return 1 / p["k"]

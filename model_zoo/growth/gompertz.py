@@ -15,7 +15,17 @@ class Gompertz(Curve):
     decline (1/day); the size tends to ``v0 exp(alpha/beta)``, so a wide prior of alpha and beta is a very wide one of
     the size: their default spread on the log scale is 0.3.
 
-    Source: Vaghi et al. (2020), PLoS Comput. Biol. 16, e1007178, doi:10.1371/journal.pcbi.1007178, eq. 1.
+    References
+    ----------
+    Vaghi et al. (2020), PLoS Comput. Biol. 16, e1007178, doi:10.1371/journal.pcbi.1007178, eq. 1.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import Gompertz
+    >>> p = nb.Named(v0=1.0, alpha=0.5, beta=0.1)
+    >>> Gompertz().curve(p, nb.Named(time=np.array([0.0, 10.0, 100.0]))).eval().round(1).tolist()
+    [1.0, 23.6, 148.4]
     """
 
     inputs = ("time",)

@@ -34,9 +34,25 @@ class AntibodyDecay(System):
         The curve is the same with ``thalf`` and ``thalf_cells`` exchanged, a second mode. Unless True, a soft barrier
         keeps ``thalf > thalf_cells``.
 
-    Source: White et al. (2014), J. Infect. Dis. 210, 1115-1122, doi:10.1093/infdis/jiu219, for antibody from short- and
+    References
+    ----------
+    White et al. (2014), J. Infect. Dis. 210, 1115-1122, doi:10.1093/infdis/jiu219, for antibody from short- and
     long-lived cells; Hammarlund et al. (2017), Nat. Commun. 8, 1781, doi:10.1038/s41467-017-01901-w, for titres that
     last without B cells.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import AntibodyDecay
+    >>> structure = AntibodyDecay()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"thalf": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive(), outcome="titre")
+    >>> data = nb.Design([nb.Arm(1, [0, 21, 365])]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_titre"].to_numpy().ravel().round(2).tolist()
+    [100.0, 60.0, 20.0]
     """
 
     long_lived: bool = False
@@ -49,7 +65,7 @@ class AntibodyDecay(System):
         return ("antibody", "cells") if self.long_lived else ("antibody",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = (
             Parameter("a0", "titre", typical=100.0), Parameter("fr", "fraction", typical=0.2, link="logit"),
             Parameter("thalf", "days", typical=21.0),

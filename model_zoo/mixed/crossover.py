@@ -31,7 +31,16 @@ class Crossover(LinearPredictor):
         Column by which the error differs, such as that of the treatments or of the periods, or nothing. The residual is
         then `Additive`.
 
-    Source: Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
+    References
+    ----------
+    Jones and Kenward (2014), Design and Analysis of Cross-Over Trials, 3rd ed., CRC Press, chapter 5.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import Crossover
+    >>> Crossover(sequence="sequence").formulas
+    ('mu ~ 1 + sequence + C(period) + treatment + (1|subject)',)
     """
 
     subject: str = "subject"
@@ -55,7 +64,7 @@ class Crossover(LinearPredictor):
     def _scatter(self):
         return f"C({self.period})" if self.unequal == self.period else self.unequal
 
-    def carried(self, frame, reference):
+    def carried(self, frame: pd.DataFrame, reference: str) -> pd.Series:
         """The treatment of the period before of each row, for the column ``carry``.
 
         In the first period it is ``reference``, of which nothing is carried over, so that effects of the others are
@@ -63,9 +72,29 @@ class Crossover(LinearPredictor):
         not the treatment), and the design must tell carry-over from the other effects, which the 2x2 does not unless
         sequences are taken as alike (``sequence=""``).
 
+        Parameters
+        ----------
+        frame : DataFrame
+            One row for each subject and period.
+        reference : str
+            A treatment.
+
         Returns
         -------
         Series of the frame's index
+
+        Raises
+        ------
+        ValueError
+            A treatment that is not known; a design that cannot tell.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from model_zoo import Crossover
+        >>> frame = pd.DataFrame({"subject": [1, 1, 2, 2], "period": [1, 2, 1, 2], "treatment": ["A", "B", "B", "A"]})
+        >>> Crossover(sequence="").carried(frame, "A").tolist()
+        ['A', 'A', 'A', 'B']
         """
         given = frame.drop_duplicates([self.subject, self.period]).set_index([self.subject, self.period])
         periods = sorted(frame[self.period].unique())
@@ -92,8 +121,36 @@ class Crossover(LinearPredictor):
                 "sequences out (sequence='') or the carry-over"
             )
 
-    def contrasts(self, tree):
-        """Differences between treatments, (chain, draw, contrast), each labelled ``"B - A"``."""
+    def contrasts(self, tree: xr.DataTree) -> xr.DataArray:
+        """Differences between treatments, for every draw.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit`.
+
+        Returns
+        -------
+        DataArray (chain, draw, contrast)
+            Labelled ``"B - A"``.
+
+        Raises
+        ------
+        ValueError
+            Treatments that are numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import Crossover
+        >>> frame = pd.DataFrame({"subject": np.repeat([1, 2, 3, 4], 2), "period": [1, 2] * 4,
+        ...                       "treatment": list("ABBAABBA"), "y": [1.0, 1.4, 1.6, 1.1, 0.8, 1.1, 1.5, 1.2]})
+        >>> structure = Crossover(sequence="")
+        >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="subject")
+        >>> tree = nb.fit(nb.Model(structure), data, method="ml")
+        >>> structure.contrasts(tree).squeeze("contrast").round(1).to_numpy().tolist()
+        [[0.4]]
+        """
         theta = tree["posterior"]["theta_mu"]
         names = [t for t in theta["mu_term"].to_numpy() if t.startswith(f"{self.treatment}[")]
         if not names:
@@ -107,8 +164,36 @@ class Crossover(LinearPredictor):
         found = xr.concat([effects[b] - effects[a] for a, b in pairs], index)
         return found.transpose("chain", "draw", "contrast")
 
-    def errors(self, tree):
-        """SD of the error by value of the column ``unequal``, (chain, draw, value)."""
+    def errors(self, tree: xr.DataTree) -> xr.DataArray:
+        """SD of the error by value of the column ``unequal``.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit`.
+
+        Returns
+        -------
+        DataArray (chain, draw, value)
+
+        Raises
+        ------
+        ValueError
+            No column ``unequal``.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import Crossover
+        >>> frame = pd.DataFrame({"subject": np.repeat([1, 2, 3, 4], 2), "period": [1, 2] * 4,
+        ...                       "treatment": list("ABBAABBA"), "y": [1.0, 1.4, 1.6, 1.1, 0.8, 1.1, 1.5, 1.2]})
+        >>> structure = Crossover(sequence="", unequal="treatment")
+        >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="subject")
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> list(structure.errors(tree)["treatment"].to_numpy())
+        ['A', 'B']
+        """
         if not self.unequal:
             raise ValueError("errors: the error is the same everywhere; say by which column it differs, unequal=")
         sigma = next(x for name, x in tree["posterior"].items() if name.startswith("sigma_"))
@@ -122,9 +207,38 @@ class Crossover(LinearPredictor):
         found = xr.concat(found.values(), pd.Index(found, name=self.unequal))
         return found.transpose("chain", "draw", self.unequal)
 
-    def equivalence(self, tree, low=0.8, high=1.25):
-        """Of the logarithm of an outcome: the ratio of treatments with its 90 % interval, and the probability that it
-        is from ``low`` to ``high``, by contrast."""
+    def equivalence(self, tree: xr.DataTree, low: float = 0.8, high: float = 1.25) -> pd.DataFrame:
+        """Ratios of treatments, of the logarithm of an outcome.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit`.
+        low, high : float
+            Between which they are equivalent.
+
+        Returns
+        -------
+        DataFrame
+            By contrast the ``ratio`` with its 90 % interval, and the probability that it is from ``low`` to ``high``.
+
+        Raises
+        ------
+        ValueError
+            As `contrasts`.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import Crossover
+        >>> frame = pd.DataFrame({"subject": np.repeat([1, 2, 3, 4], 2), "period": [1, 2] * 4,
+        ...                       "treatment": list("ABBAABBA"), "y": [1.0, 1.4, 1.6, 1.1, 0.8, 1.1, 1.5, 1.2]})
+        >>> structure = Crossover(sequence="")
+        >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="subject")
+        >>> tree = nb.fit(nb.Model(structure), data, method="ml")
+        >>> structure.equivalence(tree)["ratio"].round(2).to_dict()
+        {'B - A': 1.45}
+        """
         difference = self.contrasts(tree)
         within = ((difference > np.log(low)) & (difference < np.log(high))).mean(("chain", "draw"))
         table = np.exp(intervals(difference)[["mean", "eti_lb", "eti_ub"]]).rename(columns={"mean": "ratio"})

@@ -13,7 +13,18 @@ class LinearMixed(LinearPredictor):
     default prior of the intercept is Normal(mean, 2.5 SD) of the measurements at the mean of the covariates, of a slope
     2.5 SD per SD of what its covariate holds beside the others, of omega HalfNormal(SD).
 
-    Source: Laird and Ware (1982), Biometrics 38, 963-974, doi:10.2307/2529876, eq. 2.1.
+    References
+    ----------
+    Laird and Ware (1982), Biometrics 38, 963-974, doi:10.2307/2529876, eq. 2.1.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)")
+    >>> tree = nb.fit(model, nb.datasets.sleepstudy(), method="ml")
+    >>> tree["posterior"]["theta_mu"].squeeze().to_series().round(1).to_dict()
+    {'Intercept': 251.4, 'Days': 10.5}
     """
 
     formulas = ()

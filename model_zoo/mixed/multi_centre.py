@@ -22,7 +22,16 @@ class MultiCentre(LinearPredictor):
     site, subject, treatment : str
         Columns. Without a subject a patient has one record; without a treatment nothing is compared.
 
-    Source: Fleiss (1986), Control. Clin. Trials 7, 267-275, doi:10.1016/0197-2456(86)90034-5.
+    References
+    ----------
+    Fleiss (1986), Control. Clin. Trials 7, 267-275, doi:10.1016/0197-2456(86)90034-5.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import MultiCentre
+    >>> MultiCentre(site="site", treatment="arm").formulas
+    ('mu ~ 1 + arm + (1 + arm|site)',)
     """
 
     site: str = "site"
@@ -35,7 +44,7 @@ class MultiCentre(LinearPredictor):
         patients = f" + (1|{self.subject})" if self.subject else ""
         return (f"mu ~ 1{compared} + (1{compared}|{self.site}){patients}",)
 
-    def effect(self, tree):
+    def effect(self, tree: xr.DataTree) -> xr.Dataset:
         """The effect of the treatment, for every draw.
 
         Parameters
@@ -48,6 +57,20 @@ class MultiCentre(LinearPredictor):
         Dataset (chain, draw)
             ``average`` over sites; ``spread``, the SD among sites; ``positive``, the probability that the effect at a
             new site is above 0, ``Phi(average / spread)``; ``by_site`` (site).
+
+        Raises
+        ------
+        ValueError
+            More than two arms.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MultiCentre
+        >>> structure = MultiCentre(site="Subject", treatment="Days")
+        >>> tree = nb.fit(nb.Model(structure), nb.datasets.sleepstudy(), method="ml")
+        >>> float(structure.effect(tree)["average"].squeeze().round(1))
+        10.5
         """
         posterior = tree["posterior"]
         terms = [t for t in posterior["mu_term"].to_numpy() if t.split("[")[0] == self.treatment]

@@ -19,13 +19,23 @@ class NestedMixed(LinearPredictor):
     least variance for the money. The default model has an effect at every level of the data; `partition` has their
     variances, ICC, design effect and effective sample size.
 
-    Source: Cochran (1977), Sampling Techniques, 3rd ed., Wiley, chapter 10; Aarts et al. (2014), Nat. Neurosci. 17,
+    References
+    ----------
+    Cochran (1977), Sampling Techniques, 3rd ed., Wiley, chapter 10; Aarts et al. (2014), Nat. Neurosci. 17,
     491-496, doi:10.1038/nn.3648, for what becomes of tests that leave the nest out.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import NestedMixed
+    >>> tree = nb.fit(nb.Model(NestedMixed()), nb.datasets.pastes(), method="ml")
+    >>> nb.partition(tree)["share"].squeeze().to_series().round(2).to_dict()
+    {'batch': 0.12, 'cask': 0.82, 'residual': 0.07}
     """
 
     formulas = ()
 
-    def allocation(self, tree, *costs, random_seed=None):
+    def allocation(self, tree: xr.DataTree, *costs: float, random_seed: int | None = None) -> xr.DataArray:
         """The best number of members inside a group of each level, (chain, draw, level).
 
         Parameters
@@ -34,11 +44,26 @@ class NestedMixed(LinearPredictor):
             From `fit`.
         *costs : float
             Of one more group of each level, outermost first, and of one more record.
+        random_seed : int, optional
+            Of `partition`.
 
         Returns
         -------
         DataArray
             Numbers that need not be whole; ``level`` is the level whose groups have so many members.
+
+        Raises
+        ------
+        ValueError
+            Another number of costs.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import NestedMixed
+        >>> tree = nb.fit(nb.Model(NestedMixed()), nb.datasets.pastes(), method="ml")
+        >>> NestedMixed().allocation(tree, 100.0, 10.0, 1.0).squeeze().to_series().round(1).to_dict()
+        {'batch': 8.4, 'cask': 0.9}
         """
         variance = partition(tree, draws=10**7, random_seed=random_seed)["variance"]
         sources = variance["source"].to_numpy()

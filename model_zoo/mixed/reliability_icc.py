@@ -25,14 +25,24 @@ class ReliabilityICC(Curve):
     features : tuple of str
         Columns; each is an outcome with a residual of its own.
 
-    Source: Shrout and Fleiss (1979), Psychol. Bull. 86, 420-428, doi:10.1037/0033-2909.86.2.420, ICC(1,1); Bland and
+    References
+    ----------
+    Shrout and Fleiss (1979), Psychol. Bull. 86, 420-428, doi:10.1037/0033-2909.86.2.420, ICC(1,1); Bland and
     Altman (1986), Lancet 327, 307-310, doi:10.1016/S0140-6736(86)90837-8.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import ReliabilityICC
+    >>> p = nb.Named(mu_volume=np.array([3.0]), mu_texture=np.array([0.5]))
+    >>> ReliabilityICC(("volume", "texture")).curve(p, nb.Named())
+    {'volume': array([3.]), 'texture': array([0.5])}
     """
 
     features: tuple[str, ...] = ("feature",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         return tuple(Parameter(f"mu_{f}", "outcome", typical=None, link="identity") for f in self.features)
 
     @property
@@ -42,7 +52,7 @@ class ReliabilityICC(Curve):
     def curve(self, p, x):
         return {f: vars(p)[f"mu_{f}"] for f in self.features}
 
-    def reliability(self, tree):
+    def reliability(self, tree: xr.DataTree) -> xr.Dataset:
         """Reliability of each feature, for every draw.
 
         Parameters
@@ -54,6 +64,20 @@ class ReliabilityICC(Curve):
         -------
         Dataset (chain, draw, feature)
             ``icc``; ``error``, the SD of one measurement within a subject; ``sdd``.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import ReliabilityICC
+        >>> structure = ReliabilityICC(("volume", "texture"))
+        >>> frame = {"id": [1, 1, 2, 2, 3, 3], "volume": [5.1, 5.0, 7.2, 7.0, 6.1, 6.3],
+        ...          "texture": [1.0, 2.0, 1.5, 1.8, 0.7, 2.1]}
+        >>> data = nb.Dataset.from_frame(pd.DataFrame(frame), outcome=["volume", "texture"], levels="id")
+        >>> known = {"omega_id": [1.0, 0.3], "sigma_volume_a": 0.1, "sigma_texture_a": 0.6}
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.reliability(tree)["icc"].squeeze().to_series().round(1).to_dict()
+        {'volume': 1.0, 'texture': 0.2}
         """
         posterior = tree["posterior"]
         between, within = [], []
@@ -68,9 +92,37 @@ class ReliabilityICC(Curve):
         found = xr.Dataset({"icc": between / (between + within), "error": error, "sdd": 1.96 * np.sqrt(2) * error})
         return found.transpose("chain", "draw", "feature")
 
-    def table(self, tree, wanted=0.9):
-        """By feature the ICC with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be averaged for
-        a reliability ``wanted`` by the formula of Spearman and Brown; posterior means."""
+    def table(self, tree: xr.DataTree, wanted: float = 0.9) -> pd.DataFrame:
+        """How reliable each feature is, as a table of posterior means.
+
+        Parameters
+        ----------
+        tree : DataTree
+            As in `reliability`.
+        wanted : float
+            A reliability.
+
+        Returns
+        -------
+        DataFrame
+            By feature the ``icc`` with its 90 % interval, ``error``, ``sdd``, and ``repeats``, how many must be
+            averaged for
+            the reliability ``wanted`` by the formula of Spearman and Brown.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import ReliabilityICC
+        >>> structure = ReliabilityICC(("volume", "texture"))
+        >>> frame = {"id": [1, 1, 2, 2, 3, 3], "volume": [5.1, 5.0, 7.2, 7.0, 6.1, 6.3],
+        ...          "texture": [1.0, 2.0, 1.5, 1.8, 0.7, 2.1]}
+        >>> data = nb.Dataset.from_frame(pd.DataFrame(frame), outcome=["volume", "texture"], levels="id")
+        >>> known = {"omega_id": [1.0, 0.3], "sigma_volume_a": 0.1, "sigma_texture_a": 0.6}
+        >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.table(tree, wanted=0.9)["repeats"].round(1).to_dict()
+        {'volume': 0.1, 'texture': 36.0}
+        """
         found = self.reliability(tree)
         table = intervals(found["icc"]).rename(columns={"mean": "icc"})
         needed = wanted / (1 - wanted) * (1 - found["icc"]) / found["icc"]

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,16 @@ class RepeatedMeasures(LinearPredictor):
     baseline : str
         Column of a covariate, such as the value before dosing, or nothing.
 
-    Source: Jennrich and Schluchter (1986), Biometrics 42, 805-820, doi:10.2307/2530695, for structured covariance.
+    References
+    ----------
+    Jennrich and Schluchter (1986), Biometrics 42, 805-820, doi:10.2307/2530695, for structured covariance.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import RepeatedMeasures
+    >>> RepeatedMeasures(treatment="drug").formulas
+    ('mu ~ 1 + C(hour) + C(hour):drug + (1|subject)',)
     """
 
     subject: str = "subject"
@@ -41,9 +51,34 @@ class RepeatedMeasures(LinearPredictor):
         fixed = " + ".join(filter(None, ("1", f"C({self.visit})", compared, self.baseline)))
         return (f"mu ~ {fixed} + (1|{self.subject})",)
 
-    def difference(self, tree):
-        """The effect of the treatment at each visit, (chain, draw, difference), labelled e.g. ``"drug at 2"``; of a
-        dose, per unit of it."""
+    def difference(self, tree: xr.DataTree) -> xr.DataArray:
+        """The effect of the treatment at each visit; of a dose, per unit of it.
+
+        Parameters
+        ----------
+        tree : DataTree
+            From `fit` with the class's own formula.
+
+        Returns
+        -------
+        DataArray (chain, draw, difference)
+            Labelled e.g. ``"drug at 2"``.
+
+        Raises
+        ------
+        ValueError
+            Nothing is compared.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import RepeatedMeasures
+        >>> structure = RepeatedMeasures(subject="Rat", visit="Time", treatment="Diet")
+        >>> few = nb.datasets.bodyweight().sel(Time=[1, 8, 15])
+        >>> tree = nb.fit(nb.Model(structure), few, method="ml")
+        >>> structure.difference(tree).squeeze().to_series().round(1).to_dict()
+        {'2 at 1': 202.4, '3 at 1': 257.4, '2 at 8': 204.3, '3 at 8': 250.5, '2 at 15': 212.4, '3 at 15': 258.7}
+        """
         theta = tree["posterior"]["theta_mu"]
         pattern = re.compile(rf"C\({re.escape(self.visit)}\)\[(.+?)\]:{re.escape(self.treatment)}(?:\[(.+)\])?")
         found = {term: pattern.fullmatch(term) for term in theta["mu_term"].to_numpy()}
@@ -55,8 +90,8 @@ class RepeatedMeasures(LinearPredictor):
         own = theta.sel(mu_term=list(labels)).rename(mu_term="difference")
         return own.assign_coords(difference=list(labels.values()))
 
-    def correlation(self, tree, lags):
-        """Correlation of two records of a subject by their distance, (chain, draw, lag); at 0 that of one with itself.
+    def correlation(self, tree: xr.DataTree, lags: Sequence[float]) -> xr.DataArray:
+        """Correlation of two records of a subject by their distance; at 0 that of one with itself.
 
         Parameters
         ----------
@@ -64,6 +99,25 @@ class RepeatedMeasures(LinearPredictor):
             From `fit` with the class's own formula, and `Additive` or an `Autoregressive` one of it within subjects.
         lags : sequence of float
             Distances: numbers of records or, where the residual has ``over``, in its units.
+
+        Returns
+        -------
+        DataArray (chain, draw, lag)
+
+        Raises
+        ------
+        ValueError
+            Another residual, or other effects; lags that are negative, or not whole where they must be.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import RepeatedMeasures
+        >>> structure = RepeatedMeasures(subject="Rat", visit="Time", treatment="Diet")
+        >>> few = nb.datasets.bodyweight().sel(Time=[1, 8, 15])
+        >>> tree = nb.fit(nb.Model(structure), few, method="ml")
+        >>> structure.correlation(tree, [0, 1, 2]).squeeze().to_series().round(1).to_dict()
+        {0.0: 1.0, 1.0: 1.0, 2.0: 1.0}
         """
         posterior, outcome = tree["posterior"], training_dataset(tree).outcomes[0]
         parts = {v.removeprefix(f"sigma_{outcome}_"): posterior[v] for v in posterior if v.startswith("sigma_")}

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,16 @@ class SmoothExposure(LinearPredictor):
     k : {10, 5, 20}
         Columns of the spline and one, or any number from 4: more than the curve needs, since it is penalised.
 
-    Source: Wood (2017), Generalized Additive Models, 2nd ed., CRC Press, chapters 5 to 6.
+    References
+    ----------
+    Wood (2017), Generalized Additive Models, 2nd ed., CRC Press, chapters 5 to 6.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import SmoothExposure
+    >>> SmoothExposure(exposure="distance", area="area").formulas
+    ('mu ~ 1 + s(distance, k=10) + (1|area)',)
     """
 
     exposure: str = "distance"
@@ -38,7 +48,9 @@ class SmoothExposure(LinearPredictor):
         fixed = " + ".join(("1", f"s({self.exposure}, k={self.k})", *self.covariates))
         return (f"mu ~ {fixed} + (1|{self.area})",)
 
-    def response(self, tree, grid, reference=None, **at):
+    def response(
+        self, tree: xr.DataTree, grid: Sequence[float], reference: float | None = None, **at: object
+    ) -> xr.DataArray:
         """The expected outcome over a grid of the exposure in the typical area, for every draw.
 
         Parameters
@@ -49,13 +61,28 @@ class SmoothExposure(LinearPredictor):
             Exposures. Beyond those of the data the curve is a line that the data do not know.
         reference : float, optional
             The exposure from which differences are taken; by default it is the expected outcome itself.
-        **at
+        **at : number or str
             Values of covariates; others have the mean of the records, or the most frequent value if they are text.
 
         Returns
         -------
         DataArray (chain, draw, exposure)
             The last dim has the name of the column.
+
+        Raises
+        ------
+        ValueError
+            No such covariate; effects of more than the level.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import SmoothExposure
+        >>> structure = SmoothExposure(exposure="age", area="Subject", k=4)
+        >>> tree = nb.simulate(nb.Model(structure), nb.datasets.oxboys(), draws=20, random_seed=1)
+        >>> tree["posterior"] = tree["prior"].to_dataset()
+        >>> structure.response(tree, [-1.0, 0.0, 1.0], reference=0.0).mean(("chain", "draw")).sel(age=0.0).item()
+        0.0
         """
         if set(at) - set(self.covariates):
             have = ", ".join(self.covariates) or "none"

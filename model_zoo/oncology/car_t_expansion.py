@@ -26,7 +26,23 @@ class CarTExpansion(System):
     width : {0.1, 0.5}
         Of the switch, in days; any above 0. Much shorter than the time between samples around the peak, it is not seen.
 
-    Source: Stein et al. (2019), CPT Pharmacometrics Syst. Pharmacol. 8, 285-295, doi:10.1002/psp4.12388.
+    References
+    ----------
+    Stein et al. (2019), CPT Pharmacometrics Syst. Pharmacol. 8, 285-295, doi:10.1002/psp4.12388.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import CarTExpansion
+    >>> structure = CarTExpansion()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"rho": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive(), outcome="level")
+    >>> data = nb.Design([nb.Arm(1, [1, 10, 100])]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_level"].to_numpy().ravel().round(2).tolist()
+    [14.76, 23148.69, 152.88]
     """
 
     width: float = 0.1

@@ -19,7 +19,23 @@ class CarTPredatorPrey(System):
     source; it saturates here as in Kuznetsov et al. (1994), Bull. Math. Biol. 56, 295-321. Nothing is ever extinct:
     a tumour below 1e-9 is less than one cell. Outcomes: ``tumour`` and ``cart``; either may be measured alone.
 
-    Source: Sahoo et al. (2020), J. R. Soc. Interface 17, 20190734, doi:10.1098/rsif.2019.0734.
+    References
+    ----------
+    Sahoo et al. (2020), J. R. Soc. Interface 17, 20190734, doi:10.1098/rsif.2019.0734.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import CarTPredatorPrey
+    >>> structure = CarTPredatorPrey()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"r": 0.3}},
+    ...                      sigma={"tumour": {"a": 0.1}, "cart": {"a": 0.1}}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 10, 28], doses={"time": 0, "amt": 0.1})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_tumour"].to_numpy().ravel().round(2).tolist()
+    [51.13, 37.99, 0.34]
     """
 
     states, nonnegative = ("tumour", "cart"), True

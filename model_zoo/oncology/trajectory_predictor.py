@@ -1,4 +1,5 @@
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,7 +7,7 @@ import pandas as pd
 import pytensor.tensor as pt
 from scipy import optimize, special, stats
 
-from nlmebayes import Curve, Parameter, fit, forecast_each
+from nlmebayes import Curve, Dataset, Model, Parameter, fit, forecast_each
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,17 @@ class TrajectoryPredictor(Curve):
     reference_level : {0.0}
         c0.
 
-    Source: Wang, Wang and Wang (2000), Biometrics 56, 487-495, doi:10.1111/j.0006-341X.2000.00487.x.
+    References
+    ----------
+    Wang, Wang and Wang (2000), Biometrics 56, 487-495, doi:10.1111/j.0006-341X.2000.00487.x.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import TrajectoryPredictor
+    >>> p = nb.Named(level=np.array([10.0]), slope=np.array([0.5]), log_odds=np.array([0.0]), per_slope=np.array([2.0]))
+    >>> TrajectoryPredictor().curve(p, nb.Named(time=np.array([4.0])))["feature"].tolist()
+    [12.0]
     """
 
     with_level: bool = False
@@ -42,7 +53,7 @@ class TrajectoryPredictor(Curve):
     outcomes = ("feature", "response")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit):
             return Parameter(name, unit, typical=0.0, spread=2.0, link="identity", varies=False)
 
@@ -59,9 +70,37 @@ class TrajectoryPredictor(Curve):
         logit = logit + p.per_level * (p.level - self.reference_level) if self.with_level else logit
         return {"feature": p.level + p.slope * x.time, "response": pt.sigmoid(logit)}
 
-    def lines(self, data):
-        """By patient: number of ``times``, ``level`` and ``slope`` by least squares (missing below two times), and
-        ``response``. A line is that of the patient's own records and of nothing else."""
+    def lines(self, data: Dataset) -> pd.DataFrame:
+        """The least-squares line of each patient. It is that of the patient's own records and of nothing else.
+
+        Parameters
+        ----------
+        data : Dataset
+            With the outcomes ``feature`` and ``response``.
+
+        Returns
+        -------
+        DataFrame
+            By patient: number of ``times``, ``level`` and ``slope`` (missing below two times), and ``response``.
+
+        Raises
+        ------
+        ValueError
+            No time column, limits, or several responses of one.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> structure.lines(data)["slope"].round(1).to_dict()
+        {'0': 1.0, '1': 2.0, '2': 2.5, '3': 1.5, '4': 3.0, '5': 2.2}
+        """
         patient, records = data.subject, data.observations[data.observations["value"].notna()]
         known = records[records["outcome"] == "response"].set_index(patient)["value"]
         wrong = known.index[known.index.duplicated() | ~known.isin([0, 1])]
@@ -77,11 +116,38 @@ class TrajectoryPredictor(Curve):
         table = pd.DataFrame({"times": times, "level": level, "slope": slope, "response": known})
         return table.reindex(data.observations[patient].unique()).rename_axis(patient).fillna({"times": 0})
 
-    def two_stage(self, data, covariates=()):
-        """``estimate`` and ``se`` of a logistic regression on the least-squares slopes, by maximum likelihood.
+    def two_stage(self, data: Dataset, covariates: Sequence[str] = ()) -> pd.DataFrame:
+        """A logistic regression on the least-squares slopes, by maximum likelihood.
 
-        ``covariates`` are columns of numbers with one value a patient. A warning names patients without a slope, a
-        covariate or a response; it is an error if predictors are collinear, or separate the responses.
+        Parameters
+        ----------
+        data : Dataset
+            As in `lines`.
+        covariates : sequence of str
+            Columns of numbers with one value a patient.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate`` and ``se``. A warning names patients without a slope, a covariate or a response.
+
+        Raises
+        ------
+        ValueError
+            Predictors that are collinear, or separate the responses.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> structure.two_stage(data)["estimate"].round(1).to_dict()
+        {'log_odds': -3.4, 'per_slope': 1.7}
         """
         return _logistic(*_complete(*self._stage(data, covariates)))
 
@@ -96,7 +162,10 @@ class TrajectoryPredictor(Curve):
         return x.join(own[list(covariates)].astype(float)), table["response"]
 
     @staticmethod
-    def cross_validated(model, data, folds=5, random_seed=None, covariates=(), **settings):
+    def cross_validated(
+        model: Model, data: Dataset, folds: int = 5, random_seed: int | None = None, covariates: Sequence[str] = (),
+        **settings: object,
+    ) -> pd.DataFrame:  # fmt: skip
         """Probability of a response by both ways, from the patients of other folds and the patient's own features.
 
         Parameters
@@ -104,16 +173,40 @@ class TrajectoryPredictor(Curve):
         model : Model
             Of this class; it is fitted to the other folds, and forecasts a patient from the features alone.
         data : Dataset
+            As in `lines`.
         folds : int
             Patients are dealt out at random, those who responded and those who did not alike.
+        random_seed : int, optional
         covariates : sequence of str
-            Of the logistic regression, as in `two_stage`; ``**settings`` are those of `fit`.
+            Of the logistic regression, as in `two_stage`.
+        **settings
+            Those of `fit`.
 
         Returns
         -------
         DataFrame
             By patient with a response ``fold``, ``response``, ``two_stage`` and ``one_stage``; missing, with a warning,
             where a way has no answer.
+
+        Raises
+        ------
+        ValueError
+            A model of another class; more folds than patients of either response.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, nlmebayes as nb
+        >>> from model_zoo import TrajectoryPredictor
+        >>> structure = TrajectoryPredictor()
+        >>> slopes, response = np.array([1.0, 2.0, 2.5, 1.5, 3.0, 2.2]), [0, 0, 1, 1, 1, 0]
+        >>> frame = pd.DataFrame({"id": np.repeat(range(6), 2), "time": [0.0, 2.0] * 6, "feature": 10.0})
+        >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
+        >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
+        >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
+        >>> nb.Model(structure).structure.cross_validated(nb.Model(structure), data, folds=9)
+        Traceback (most recent call last):
+            ...
+        ValueError: cross_validated: 9 folds must be 2 or more, and each needs both responses
         """
         if not isinstance(model.structure, TrajectoryPredictor):
             raise ValueError(f"cross_validated: takes a Model of TrajectoryPredictor; got {model.structure.label}")
@@ -135,12 +228,30 @@ class TrajectoryPredictor(Curve):
         return table.reindex(x.index[x.index.isin(table.index)])
 
     @staticmethod
-    def scores(table):
+    def scores(table: pd.DataFrame) -> pd.DataFrame:
         """How good the probabilities in each column but ``fold`` and ``response`` are, by patients that have all.
 
-        ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean log-probability of y;
-        ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45, 562-565), and
-        missing where p separates the responses or is the same for all.
+        Parameters
+        ----------
+        table : DataFrame
+            From `cross_validated`.
+
+        Returns
+        -------
+        DataFrame
+            By column ``auc``, area under the ROC curve; ``brier``, mean of (p - y)^2; ``log_score``, mean
+            log-probability of
+            y; ``calibration_slope`` of y on logit(p), below 1 where p is too extreme (Cox 1958, Biometrika 45,
+            562-565), and
+            missing where p separates the responses or is the same for all.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from model_zoo import TrajectoryPredictor
+        >>> table = pd.DataFrame({"fold": 0, "response": [0, 0, 1, 1], "one_stage": [0.2, 0.6, 0.4, 0.9]})
+        >>> TrajectoryPredictor.scores(table)[["auc", "brier"]].round(2).to_dict("index")
+        {'one_stage': {'auc': 0.75, 'brier': 0.19}}
         """
         table = table.dropna()
         return pd.DataFrame(

@@ -2,8 +2,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
-from nlmebayes import Parameter, System, seamless
+from nlmebayes import Named, Parameter, System, seamless
 
 PSI = 20  # Simeoni et al. (2004): large enough for a sharp passage from exponential to linear growth
 
@@ -27,8 +28,24 @@ class TumourGrowth(System):
     ----------
     law : {"exponential", "logistic", "gompertz", "simeoni"}
 
-    Source: Benzekry et al. (2014), PLoS Comput. Biol. 10, e1003800, doi:10.1371/journal.pcbi.1003800; Simeoni et al.
+    References
+    ----------
+    Benzekry et al. (2014), PLoS Comput. Biol. 10, e1003800, doi:10.1371/journal.pcbi.1003800; Simeoni et al.
     (2004), Cancer Res. 64, 1094-1101, doi:10.1158/0008-5472.CAN-03-2524.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import TumourGrowth
+    >>> structure = TumourGrowth()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"r": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive(), outcome="size")
+    >>> data = nb.Design([nb.Arm(1, [0, 7, 28])]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_size"].to_numpy().ravel().round(2).tolist()
+    [100.0, 535.18, 3296.86]
     """
 
     law: Literal["exponential", "logistic", "gompertz", "simeoni"] = "gompertz"
@@ -36,7 +53,7 @@ class TumourGrowth(System):
     states, nonnegative = ("size",), True
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         # Round numbers for mice. Simeoni's are near those of his first experiment with paclitaxel, 0.273/day and
         # 0.814 g/day (1 g = 1000 mm^3), Gompertz' r near the beta of the curve `Gompertz`.
         y0, k = Parameter("y0", "mm^3", typical=100.0), Parameter("k", "mm^3", typical=5000.0)
@@ -53,8 +70,27 @@ class TumourGrowth(System):
     def rhs(self, t, y, p):
         return {"size": self.relative_rate(y.size, p) * y.size}
 
-    def relative_rate(self, size, p):
-        """Growth per day and size, of a tumour of this size."""
+    def relative_rate(self, size: TensorVariable, p: Named) -> TensorVariable:
+        """Growth per day and size, of a tumour of this size.
+
+        Parameters
+        ----------
+        size : tensor
+            In the unit of ``y0``.
+        p : Named
+            The parameters.
+
+        Returns
+        -------
+        tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import TumourGrowth
+        >>> TumourGrowth("logistic").relative_rate(500.0, nb.Named(r=0.1, k=1000.0))
+        0.05
+        """
         if self.law == "exponential":
             return p.r
         if self.law == "logistic":

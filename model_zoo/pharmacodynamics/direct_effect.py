@@ -18,8 +18,8 @@ class DirectEffect(Compartments):
         E = E_0 \pm s(C) \quad\text{or}\quad E_0 (1 \pm s(C)) \quad\text{or}\quad \pm s(C), \qquad
         s(C) = S C,\; S C^{\gamma},\; \frac{E_{max} C^{\gamma}}{EC_{50}^{\gamma} + C^{\gamma}},\; S (C - C_0)_+
 
-    + where the drug stimulates and - where it inhibits; C is the concentration of ``kinetics`` (mg/L), any model of
-    compartments, solved as it is without the effect. ``e0`` baseline (unit of the effect); ``slope`` S (effect per
+    with + where the drug stimulates and - where it inhibits; C is the concentration of ``kinetics`` (mg/L), any model
+    of compartments, solved as it is without the effect. ``e0`` baseline (unit of the effect); ``slope`` S (effect per
     mg/L, of the power law per (mg/L)^gamma), ``gamma`` exponent, ``threshold`` C_0 (mg/L), below which there is no
     effect; ``emax`` largest effect and ``ec50`` (mg/L) the concentration of half of it, called ``imax`` and ``ic50``
     of a drug that inhibits. In proportion to the baseline, effects are fractions of it: ``imax`` is at most 1 then,
@@ -36,7 +36,23 @@ class DirectEffect(Compartments):
     baseline : {"additive", "proportional", "none"}
     direction : {"stimulates", "inhibits"}
 
-    Source: Holford and Sheiner (1981), Clin. Pharmacokinet. 6, 429-453, doi:10.2165/00003088-198106060-00002.
+    References
+    ----------
+    Holford and Sheiner (1981), Clin. Pharmacokinet. 6, 429-453, doi:10.2165/00003088-198106060-00002.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import DirectEffect
+    >>> structure = DirectEffect()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "effect": {"a": 1.0}}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_effect"].to_numpy().ravel().round(2).tolist()
+    [18.81, 13.39, 2.85]
     """
 
     kinetics: LinearSystem | System = OneCompartment()  # noqa: RUF009 (a frozen record)
@@ -53,7 +69,7 @@ class DirectEffect(Compartments):
             raise ValueError(f"DirectEffect: kinetics need {wanted}; {self.kinetics.label} has {', '.join(known)}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         return (*self.kinetics.parameters, *self._baseline, *self._response)
 
     @property
@@ -93,8 +109,24 @@ class DirectEffect(Compartments):
     def _relative(self):
         return self.baseline == "proportional"
 
-    def tighter(self, factor):
-        """The same with tolerances that are smaller by a factor."""
+    def tighter(self, factor: float) -> "DirectEffect":
+        """The same with tolerances that are smaller by a factor.
+
+        Parameters
+        ----------
+        factor : float
+            Below 1.
+
+        Returns
+        -------
+        DirectEffect
+
+        Examples
+        --------
+        >>> from model_zoo import DirectEffect, MichaelisMenten
+        >>> DirectEffect(MichaelisMenten(rtol=1e-4)).tighter(0.5).kinetics.rtol
+        0.0002
+        """
         return replace(self, kinetics=self.kinetics.tighter(factor))
 
     def amounts(self, p, x, read):

@@ -1,4 +1,6 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,8 +20,18 @@ class DoseResponseNested(Curve):
     halfway between them (unit of the dose), ``hill`` slope. The input ``dose`` is >= 0. Each parameter may vary at each
     level; by default all but ``hill`` do.
 
-    Source: Hill (1910), J. Physiol. 40, iv-vii; Fallahi-Sichani et al. (2013), Nat. Chem. Biol. 9, 708-714,
+    References
+    ----------
+    Hill (1910), J. Physiol. 40, iv-vii; Fallahi-Sichani et al. (2013), Nat. Chem. Biol. 9, 708-714,
     doi:10.1038/nchembio.1337, for what top, bottom, EC50, slope and AUC tell.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import DoseResponseNested
+    >>> p = nb.Named(top=1.0, bottom=0.2, ec50=1.0, hill=1.5)
+    >>> DoseResponseNested().curve(p, nb.Named(dose=np.array([0.0, 1.0, 100.0]))).eval().round(2).tolist()
+    [1.0, 0.6, 0.2]
     """
 
     inputs = ("dose",)
@@ -36,10 +48,26 @@ class DoseResponseNested(Curve):
         log_ratio = pt.log(pt.switch(present, x.dose, 1.0)) - pt.log(p.ec50)
         return p.bottom + (p.top - p.bottom) * pt.switch(present, pt.sigmoid(-p.hill * log_ratio), 1.0)
 
-    def auc(self, p, low, high):
+    def auc(self, p: Mapping, low: float, high: float) -> Any:
         """Mean viability over the logarithm of doses from ``low`` to ``high``.
 
-        ``p`` holds the parameters by name: numbers, arrays, or the posterior of a tree for every draw and unit.
+        Parameters
+        ----------
+        p : dict, or the posterior of a tree
+            The parameters by name: numbers, arrays, or variables for every draw and unit.
+        low, high : float
+            Doses.
+
+        Returns
+        -------
+        As the parameters
+
+        Examples
+        --------
+        >>> from model_zoo import DoseResponseNested
+        >>> p = {"top": 1.0, "bottom": 0.2, "ec50": 1.0, "hill": 1.5}
+        >>> round(float(DoseResponseNested().auc(p, 0.01, 100.0)), 2)
+        0.6
         """
         top, bottom, ec50, hill = (p[name] for name in ("top", "bottom", "ec50", "hill"))
         # log(1 + (d / ec50)^hill) at both ends, which may be far beyond the range of exp

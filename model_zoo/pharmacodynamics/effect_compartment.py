@@ -23,8 +23,24 @@ class EffectCompartment(LinearSystem):
     kinetics : a model of compartments
     sigmoid : bool
 
-    Source: Sheiner, Stanski, Vozeh, Miller and Ham (1979), Clin. Pharmacol. Ther. 25, 358-371,
+    References
+    ----------
+    Sheiner, Stanski, Vozeh, Miller and Ham (1979), Clin. Pharmacol. Ther. 25, 358-371,
     doi:10.1002/cpt1979253358.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import EffectCompartment
+    >>> structure = EffectCompartment()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "effect": {"a": 1.0}}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_effect"].to_numpy().ravel().round(2).tolist()
+    [9.95, 14.69, 3.51]
     """
 
     kinetics: LinearSystem = OneCompartment()  # noqa: RUF009 (a frozen record)
@@ -43,7 +59,7 @@ class EffectCompartment(LinearSystem):
         return (*self.kinetics.states, "effect")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = Parameter("ke0", "1/h", typical=0.5)
         return (*self.kinetics.parameters, own, *self._response.parameters)
 

@@ -15,7 +15,22 @@ class Emax(Curve):
     (unit of the input), ``gamma`` Hill exponent (1 unless ``sigmoid=True``). The input ``concentration`` (>= 0) may be
     a concentration or a dose.
 
-    Source: Holford and Sheiner (1981), Clin. Pharmacokinet. 6, 429-453, doi:10.2165/00003088-198106060-00002.
+    Parameters
+    ----------
+    sigmoid : bool
+        Whether there is a Hill exponent ``gamma``.
+
+    References
+    ----------
+    Holford and Sheiner (1981), Clin. Pharmacokinet. 6, 429-453, doi:10.2165/00003088-198106060-00002.
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import Emax
+    >>> p = nb.Named(e0=0.0, emax=50.0, ec50=5.0)
+    >>> Emax().curve(p, nb.Named(concentration=np.array([0.0, 5.0, 45.0]))).tolist()
+    [0.0, 25.0, 45.0]
     """
 
     sigmoid: bool = False
@@ -23,7 +38,7 @@ class Emax(Curve):
     inputs = ("concentration",)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         hyperbola = (
             Parameter("e0", "effect", typical=0.0, spread=10.0, link="identity"),
             Parameter("emax", "effect", typical=50.0),

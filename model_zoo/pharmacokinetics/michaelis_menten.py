@@ -38,7 +38,23 @@ class MichaelisMenten(System):
     transits : {0, 3}
         Number of transit compartments, any from 0.
 
-    Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 7.
+    References
+    ----------
+    Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 7.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import MichaelisMenten
+    >>> structure = MichaelisMenten()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"v": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_conc"].to_numpy().ravel().round(2).tolist()
+    [2.12, 1.65, 0.6]
     """
 
     absorption: Kind = "bolus"
@@ -59,7 +75,7 @@ class MichaelisMenten(System):
         return (*self._input.states, "central", *("peripheral",) * (self.compartments - 1))
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         saturable = (Parameter("vmax", "mg/h", typical=17.0), Parameter("km", "mg/L", typical=5.7))
         linear = (Parameter("cl", "L/h", typical=1.0),) * self.linear
         space = {

@@ -28,7 +28,23 @@ class OneCompartment(Mammillary):
     transits : {0, 3}
         Number of transit compartments, any from 0.
 
-    Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., eqs. 1.9 and 1.95.
+    References
+    ----------
+    Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., eqs. 1.9 and 1.95.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> structure = OneCompartment("first-order")
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_conc"].to_numpy().ravel().round(2).tolist()
+    [2.43, 1.96, 0.32]
     """
 
     @property

@@ -41,9 +41,25 @@ class TargetMediatedDisposition(System):
     peripheral : bool
         A second compartment for the free ligand.
 
-    Source: Mager and Jusko (2001), J. Pharmacokinet. Pharmacodyn. 28, 507-532, doi:10.1023/A:1014414520282, for the
+    References
+    ----------
+    Mager and Jusko (2001), J. Pharmacokinet. Pharmacodyn. 28, 507-532, doi:10.1023/A:1014414520282, for the
     full model; Gibiansky, Gibiansky, Kakkar and Ma (2008), J. Pharmacokinet. Pharmacodyn. 35, 573-591,
     doi:10.1007/s10928-008-9102-8, for the quasi-steady state.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import TargetMediatedDisposition
+    >>> structure = TargetMediatedDisposition()
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_conc"].to_numpy().ravel().round(2).tolist()
+    [25.56, 14.08, 0.0]
     """
 
     approximation: Literal["full", "quasi-steady-state"] = "full"
@@ -60,7 +76,7 @@ class TargetMediatedDisposition(System):
         return ("central", *("peripheral",) * self.peripheral, "receptor", *("complex",) * self._full)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         second = (Parameter("q", "L/day", typical=0.5), Parameter("v2", "L", typical=3.0))
         binding = (Parameter("kon", "L/nmol/day", typical=10.0), Parameter("koff", "1/day", typical=1.0))
         return (

@@ -33,7 +33,23 @@ class ThreeCompartment(Mammillary):
     transits : {0, 3}
         Number of transit compartments, any from 0.
 
-    Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 2, eqs. 2.78-2.99.
+    References
+    ----------
+    Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 2, eqs. 2.78-2.99.
+
+    Examples
+    --------
+    What is expected of a typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import ThreeCompartment
+    >>> structure = ThreeCompartment("first-order")
+    >>> theta = {p.name: p.typical for p in structure.parameters}
+    >>> tree = nb.population(structure, theta=theta, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"a": 0.1}, residual=nb.Additive())
+    >>> data = nb.Design([nb.Arm(1, [1, 6, 24], doses={"time": 0, "amt": 100})]).dataset(tree)
+    >>> nb.predict(tree, data, groups="none")["posterior"]["f_conc"].to_numpy().ravel().round(2).tolist()
+    [3.73, 1.12, 0.26]
     """
 
     peripherals = ("peripheral1", "peripheral2")

@@ -32,7 +32,20 @@ class JointModel(Curve):
     reference : {0.0}
         The marker c at which ``rate`` is the hazard; near the mean it is estimated best.
 
-    Source: Rizopoulos (2012), Joint Models for Longitudinal and Time-to-Event Data, chapters 4 and 5.
+    References
+    ----------
+    Rizopoulos (2012), Joint Models for Longitudinal and Time-to-Event Data, chapters 4 and 5.
+
+    Examples
+    --------
+    Marker and hazard of one patient at years 0 and 2:
+
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import JointModel
+    >>> p = nb.Named(level=1.0, slope=0.5, rate=0.1, association=np.log(2.0))
+    >>> found = JointModel().curve(p, nb.Named(time=np.array([0.0, 2.0])))
+    >>> found["marker"].tolist(), found["event"].eval().round(1).tolist()
+    ([1.0, 2.0], [0.2, 0.4])
     """
 
     association: Association = "value"
@@ -48,7 +61,7 @@ class JointModel(Curve):
             raise ValueError(f"JointModel: breaks must be positive and increase; got {self.breaks}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         def fixed(name, unit):
             return Parameter(name, unit, typical=0.0, spread=1.0, link="identity", varies=False)
 

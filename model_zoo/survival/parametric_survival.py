@@ -26,7 +26,22 @@ class ParametricSurvival(Hazard):
     breaks : {()}
         Times at which the hazard jumps, positive and increasing, e.g. (1.0, 2.0).
 
-    Source: Kalbfleisch and Prentice (2002), The Statistical Analysis of Failure Time Data, 2nd ed., chapter 2.
+    References
+    ----------
+    Kalbfleisch and Prentice (2002), The Statistical Analysis of Failure Time Data, 2nd ed., chapter 2.
+
+    Examples
+    --------
+    The probability of no event within 2 years, of a Weibull law:
+
+    >>> import numpy as np, nlmebayes as nb
+    >>> from model_zoo import ParametricSurvival
+    >>> structure = ParametricSurvival()
+    >>> p = nb.Named(**{each.name: each.typical for each in structure.parameters})
+    >>> [f"{each.name} = {each.typical:g} {each.unit}".strip() for each in structure.parameters]
+    ['rate = 0.1 1/time', 'shape = 1 1']
+    >>> float(np.exp(-structure.cumulative(p, 2.0).eval()).round(2))
+    0.82
     """
 
     baseline: Baseline = "weibull"
@@ -38,7 +53,7 @@ class ParametricSurvival(Hazard):
             raise ValueError(f"ParametricSurvival: breaks must be positive and increase; got {self.breaks}")
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         own = {
             "weibull": (Parameter("shape", "1", typical=1.0, spread=0.5, varies=False),),
             "gompertz": (

@@ -2,7 +2,10 @@
 
 from nlmebayes.runtime.imports import imported
 
-_JOBS = ("arguments", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report", "statement", "zoo")
+_JOBS = (
+    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report",
+    "statement", "zoo",
+)  # fmt: skip
 
 
 def __getattr__(name):

@@ -1,7 +1,7 @@
 """The statement that the options of a command make; what is not given is not in it."""
 
-from nlmebayes.app.words import StatementError, assignments, number, one_or_each
 from nlmebayes.data.below import WRITTEN
+from nlmebayes.words import StatementError, assignments, number, one_or_each
 
 # Options that are keys of [data] under the same name, and those that are keys of [sampling].
 DATA = (
@@ -16,6 +16,7 @@ DATA = (
     "blq",
     "encoding",
     "decimal",
+    "dates",
 )
 SAMPLING = ("method", "draws", "tune", "chains", "cores", "seed", "target_accept")
 

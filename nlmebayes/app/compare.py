@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 
 import nlmebayes as nb
 from nlmebayes.app.predict import opened
-from nlmebayes.app.words import StatementError
 from nlmebayes.files import whole
+from nlmebayes.words import StatementError
 
 OWN = "comparison.txt", "table.csv", "differences.csv", "groups.csv", "comparison.png"
 

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 
 import nlmebayes as nb
 from nlmebayes.app.forecast import population
-from nlmebayes.app.words import StatementError, assignments, number
 from nlmebayes.files import whole
+from nlmebayes.words import StatementError, assignments, number
 
 OWN = ("design*.png", "information.csv", "shrinkage.csv", "optimal.toml")
 BOUNDS = "times=0.5:24"

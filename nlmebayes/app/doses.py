@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 import nlmebayes as nb
-from nlmebayes.app import statement, wanted
-from nlmebayes.app.words import StatementError
+from nlmebayes.app import statement
 from nlmebayes.data import clock
-from nlmebayes.dosing import inheritance
+from nlmebayes.dosing import inheritance, wanted
 from nlmebayes.dosing.regimen import doses_until, varied
 from nlmebayes.evaluation import storage
 from nlmebayes.populations.dispensing import Dispensing, rounded
+from nlmebayes.words import StatementError
 
 LISTED = 10  # regimens in the printed table
 CHOICE = ("every", "duration", "number", "until", "step", "steady")  # options that are no argument of a `Regimen`

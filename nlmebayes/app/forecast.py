@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 import nlmebayes as nb
-from nlmebayes.app import doses, predict, statement, wanted
-from nlmebayes.app.words import StatementError
+from nlmebayes.app import doses, predict, statement
+from nlmebayes.dosing import wanted
 from nlmebayes.evaluation import fitted, storage
 from nlmebayes.files import trees, whole
+from nlmebayes.files.text import finite
 from nlmebayes.populations import library, stated
 from nlmebayes.reporting.document import INTENDED, today
+from nlmebayes.words import StatementError
 
 OWN = ("forecast.json", "forecast.nc", "forecast.png", "doses.png", "regimens.csv", "samples.csv", "report.html")
 SHOWN = 4  # regimens in the picture
@@ -64,7 +65,7 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
     said : dict
         Table ``data`` of the patient; what it leaves open is read as the data of the population were.
     targets : sequence of str
-        Such as ``"trough 10-15 mg/L"``, see `nlmebayes.app.wanted`.
+        Such as ``"trough 10-15 mg/L"``, see `nlmebayes.dosing.wanted`.
     plan : dict, optional
         Texts ``amounts``, ``every``, ``duration``; numbers ``step``, ``start``, ``until``, ``number``, ``salt``;
         ``state``, ``steady``.
@@ -105,7 +106,7 @@ def run(path, said, out, say, *, targets=(), plan=None, history="follow", about=
         if report:
             tables = {name: pd.DataFrame(found[name]) for name in ("regimens", "samples") if name in found}
             nb.report(forecast, folder / "report.html", warned=warned, date=today(), **tables)
-        (folder / "forecast.json").write_text(json.dumps(_finite(found), indent=2) + "\n", encoding="utf-8")
+        (folder / "forecast.json").write_text(json.dumps(finite(found), indent=2) + "\n", encoding="utf-8")
     say("\n".join([*lines, *(f"warning: {doubt}" for doubt in warned), INTENDED]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in Path(out).iterdir())))
 
@@ -195,14 +196,3 @@ def _dosed(forecast, patient, aims, plan, options, samples, folder, found, units
 def _save(figure, path):
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def _finite(value):
-    """JSON has no infinity and no missing number."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

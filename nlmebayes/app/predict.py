@@ -5,12 +5,12 @@ import numpy as np
 import nlmebayes as nb
 from nlmebayes.app import statement
 from nlmebayes.app.fit import READ_AS
-from nlmebayes.app.wanted import MOST
-from nlmebayes.app.words import StatementError, number
 from nlmebayes.data.tidy import own_labels
+from nlmebayes.dosing.wanted import MOST
 from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, whole
 from nlmebayes.files.text import read_json
+from nlmebayes.words import StatementError, number
 
 STATISTICS = {"mean": None, "median": 0.5, "eti_lb": 0.05, "eti_ub": 0.95}
 

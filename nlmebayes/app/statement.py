@@ -8,7 +8,6 @@ import dataclasses
 import inspect
 import platform
 import tomllib
-from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import get_type_hints
 
 import nlmebayes as nb
 from nlmebayes.app import zoo
-from nlmebayes.app.words import StatementError, call, chosen, converted, hyphenated, number, values_of
 from nlmebayes.evaluation import nouns
 from nlmebayes.inference.fit import Method
+from nlmebayes.words import StatementError, call, chosen, converted, hyphenated, number, refused, values_of
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]
 MODEL = (
@@ -38,15 +37,6 @@ OF_THE_FILE = (
     "unmeasured",
     "encoding",
 )  # keys of [data] that hold for one file, not for the way it is read
-
-
-@contextmanager
-def refused():
-    """What the library refuses while a statement is read, a plain ValueError included, is an error of the statement."""
-    try:
-        yield
-    except ValueError as error:
-        raise StatementError(str(error)) from error
 
 
 def read(path):

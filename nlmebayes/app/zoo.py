@@ -5,8 +5,8 @@ import re
 from dataclasses import fields
 from typing import Literal, get_args, get_origin
 
-from nlmebayes.app.words import chosen
 from nlmebayes.evaluation import nouns
+from nlmebayes.words import chosen
 
 
 def classes():
@@ -55,9 +55,26 @@ def table(kind):
         yield f"    {parameter:<6} {typical:>13} {unit:<9}" + (f" with {option}" if option else "")
 
 
+def facts(kind):
+    """(what, in words) of a zoo class: its options, what it reads and predicts, the formulas that it declares."""
+    law, options = kind(), [option for option, _ in variants(kind) if option]
+    held = {
+        "Options": options, "Inputs": law.inputs, "Outcomes": () if callable(law.outcomes) else law.outcomes,
+        "States": law.states, "Formulas": law.formulas,
+    }  # fmt: skip
+    return [(what, ", ".join(map(str, each))) for what, each in held.items() if each]
+
+
+def files(kind):
+    """(what, path) of the notebook and the test that belong to a class of our own zoo."""
+    package, _, module = kind.__module__.rpartition(".")
+    ours = package.split(".")[0] == "model_zoo"
+    return [("Notebook", f"notebooks/{module}.py"), ("Test", f"tests/test_{module}.py")] if ours else []
+
+
 def told(name):
     """All about one class, by its name in any spelling: what its docstring says, equations included, its options and
-    parameters, what it reads and predicts, the formulas that it declares, its notebook.
+    parameters, what it reads and predicts, the formulas that it declares, its notebook and its test.
 
     Raises
     ------
@@ -66,15 +83,8 @@ def told(name):
     """
     known = classes()
     kind = known[chosen(name, known, "model")]
-    law, options = kind(), [option for option, _ in variants(kind) if option]
     yield f"{kind.__name__}\n"
     yield re.sub(r"(?m)^\.\. math::\s*", "", inspect.getdoc(kind))
     yield "\nParameters, with unit and typical value"
     yield from table(kind)
-    held = {
-        "Options": options, "Inputs": law.inputs, "Outcomes": () if callable(law.outcomes) else law.outcomes,
-        "States": law.states, "Formulas": law.formulas,
-    }  # fmt: skip
-    yield from (f"{what}: {', '.join(map(str, each))}" for what, each in held.items() if each)
-    if kind.__module__.startswith("model_zoo."):
-        yield f"Notebook: notebooks/{kind.__module__.rpartition('.')[2]}.py"
+    yield from (f"{what}: {each}" for what, each in [*facts(kind), *files(kind)])

@@ -57,6 +57,14 @@ class Diagnosis:
     divergences : int
     findings : tuple of str
         What is wrong, in words, each with what to do; empty if nothing is.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.check(tree).population.columns.tolist()[:3]
+    ['quantity', 'unit', 'mean']
     """
 
     population: pd.DataFrame
@@ -70,7 +78,7 @@ class Diagnosis:
     findings: tuple[str, ...]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
 
@@ -127,6 +135,17 @@ def check(tree: Tree, *, model: Model | None = None) -> Diagnosis:
     ------
     ModelError
         The tree was made with another model, or has no posterior.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> found = nb.check(tree)
+    >>> found.ok
+    False
+    >>> print(found.findings[0].split(":")[0])
+    maximum likelihood, -2 log L 327.33
     """
     known = whole = fitted(tree, model)
     model, design = known.model, known.training

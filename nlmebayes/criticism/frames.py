@@ -1,7 +1,6 @@
 """`to_frame`: what a tree says as tidy frames with units, and `write_table`, which writes one whole or not at all."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,7 +31,11 @@ RESULTS = (
     "predictive_ub",
 )  # fmt: skip
 STUDIES = 100  # of ``"simulated"`` where nobody said how many
-checked_file = partial(arguments.checked, error=FileError)
+
+
+def checked_file[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `FileError`."""
+    return arguments.checked(thing, error=FileError)
 
 
 @checked
@@ -47,23 +50,23 @@ def to_frame(
     tree : DataTree
         From `fit`, `forecast` or `population`; for ``"simulated"`` also from `simulate`.
     what : str
-        ================ ============================================================================================
-        ``"parameters"`` the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
-        ``"population"`` the draws of these, one row per draw and one column per quantity
-        ``"etas"``       random effects: ``level, group, effect``, on the link scale
-        ``"individual"`` individual parameters: levels and covariates of each unit, ``parameter, unit``
-        ``"residuals"``  the table of `residuals`
+        ================= ===========================================================================================
+        ``"parameters"``  the table of `summary`: typical values, coefficients, SDs, correlations, residual parts
+        ``"population"``  the draws of these, one row per draw and one column per quantity
+        ``"etas"``        random effects: ``level, group, effect``, on the link scale
+        ``"individual"``  individual parameters: levels and covariates of each unit, ``parameter, unit``
+        ``"residuals"``   the table of `residuals`
         ``"predictions"`` each record with its covariates, ``tad``, ``dose_number``, its measurement ``DV``, the
-                         prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
-        ``"simulated"``  measurements of whole studies with other individuals: ``replicate``, the record, ``value``
-        ================ ============================================================================================
+                          prediction, and bounds ``predictive_lb, predictive_ub`` of a measurement
+        ``"simulated"``   measurements of whole studies with other individuals: ``replicate``, the record, ``value``
+        ================= ===========================================================================================
     data : Dataset, optional
         New data; by default those of the tree. Not of ``"parameters"`` and ``"population"``.
     draws : int, optional
         At most so many draws, evenly spaced, of ``"population"``, ``"etas"``, ``"individual"`` and ``"predictions"``,
         by default all; so many replicates of ``"simulated"``, by default 100 at most.
     ci_prob : float
-        Of the intervals ``eti_lb, eti_ub`` beside ``mean, sd, median``.
+        Of the intervals ``eti_lb, eti_ub`` beside ``mean, sd, median``; a tree of one draw (a maximum) has none.
     random_seed : int, optional
     model : Model, optional
         That of the tree, where its structure cannot be imported again.
@@ -73,6 +76,11 @@ def to_frame(
     DataFrame
         Units stand in a column ``unit`` where rows are of different quantities, and in ``frame.attrs["units"]``, by
         column or quantity, as far as the model and the data say them.
+
+    Raises
+    ------
+    ModelError
+        An unknown ``what``; data beside what is of the population.
 
     Examples
     --------
@@ -95,10 +103,18 @@ def to_frame(
 
 
 @checked_file
-def write_table(frame: Frame, path: File, *, force: Switch = True):
+def write_table(frame: Frame, path: File, *, force: Switch = True) -> None:
     """Write a frame as CSV (``.csv``), tab-separated text (``.tsv``) or Parquet (``.parquet``), whole or not at all.
 
     Numbers are written so that they read back the same. Parquet keeps ``frame.attrs``, with the units; a text does not.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : path
+        Ends in ``.csv``, ``.tsv`` or ``.parquet``.
+    force : bool
+        Whether a file of that name is replaced.
 
     Raises
     ------
@@ -108,7 +124,14 @@ def write_table(frame: Frame, path: File, *, force: Switch = True):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.parquet")  # doctest: +SKIP
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.write_table(nb.to_frame(tree, "etas"), "etas.csv")
+    >>> import pandas as pd
+    >>> pd.read_csv("etas.csv")[["level", "group", "effect"]].head(2)
+       level group effect
+    0  Batch     A     mu
+    1  Batch     B     mu
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
@@ -177,7 +200,7 @@ def _predictions(known, data, options):
     for o in known.design(data).outcomes:
         f, y = tree["posterior"][f"f_{o.name}"], tree["posterior_predictive"][o.name]
         values, measured = (x.transpose("chain", "draw", f"{o.name}_obs").to_numpy() for x in (f, y))
-        low, high = np.quantile(_samples(measured), tails(options["ci_prob"]), axis=0)
+        low, high = _bounds(_samples(measured), options)
         found = _described(_samples(values), options).assign(predictive_lb=low, predictive_ub=high)
         tables.append(_records(data, o.name).join(found))
     return _with_units(pd.concat(tables).sort_values("row", kind="stable").reset_index(drop=True), data)
@@ -253,10 +276,17 @@ def _thinned(frame, wanted):
 def _described(values, options):
     """``mean, sd, median, eti_lb, eti_ub`` over the samples of each column."""
     values = values[_evenly(len(values), options["draws"])]
-    low, median, high = np.quantile(values, [tails(options["ci_prob"])[0], 0.5, tails(options["ci_prob"])[1]], axis=0)
-    return pd.DataFrame(
-        {"mean": values.mean(axis=0), "sd": values.std(axis=0), "median": median, "eti_lb": low, "eti_ub": high}
-    )
+    low, high = _bounds(values, options)
+    sd = values.std(axis=0) if len(values) > 1 else np.nan
+    found = {"mean": values.mean(axis=0), "sd": sd, "median": np.median(values, axis=0), "eti_lb": low, "eti_ub": high}
+    return pd.DataFrame(found)
+
+
+def _bounds(values, options):
+    """Ends of the interval of samples; none of a single one, such as the mode of a maximum."""
+    if len(values) == 1:
+        return np.full((2, values.shape[1]), np.nan)
+    return np.quantile(values, tails(options["ci_prob"]), axis=0)
 
 
 def _records(data, outcome):

@@ -53,6 +53,15 @@ class Comparison:
     by_group : DataFrame
         ``model``, ``level``, ``group``, ``elpd``, ``khat`` and ``how`` it was found.
     warnings : tuple of str
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> found = nb.compare({"normal": tree, "again": tree})
+    >>> found.level, found.table.index.tolist()
+    ('Batch', ['normal', 'again'])
     """
 
     level: str
@@ -62,13 +71,36 @@ class Comparison:
     warnings: tuple[str, ...]
 
     @checked
-    def weights(self, kind: Text = "stacking"):
-        """Weights by model, {name: weight}: "stacking" or "pseudo_bma".
+    def weights(self, kind: Text = "stacking") -> dict[str, float]:
+        """Weights of the models.
+
+        Parameters
+        ----------
+        kind : {"stacking", "pseudo_bma"}
+            Of predictive distributions, or Akaike's of the elpd: Yao et al. (2018), Bayesian Anal. 13, 917-1007.
+
+        Returns
+        -------
+        dict of name -> float
+            They add up to 1.
 
         Raises
         ------
         ModelError
             Another kind, or models without elpd.
+
+        Examples
+        --------
+        Of trees with draws:
+
+        >>> import nlmebayes as nb
+        >>> from model_zoo import LinearMixed
+        >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+        >>> short = {"draws": 100, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+        >>> tree = nb.fit(model, nb.datasets.dyestuff(), **short)
+        >>> weights = nb.compare({"one": tree, "same": tree}, match=False).weights("pseudo_bma")
+        >>> {name: round(float(weight), 2) for name, weight in weights.items()}
+        {'one': 0.5, 'same': 0.5}
         """
         if kind not in WEIGHTS:
             raise ModelError(f"no weights {kind!r}; there are {', '.join(WEIGHTS)}")
@@ -127,7 +159,12 @@ def compare(
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> nb.compare({"base": base, "wt": other}).table  # doctest: +SKIP
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> heavy = nb.Model(VarianceComponents(), residual=nb.StudentT())
+    >>> other = nb.fit(heavy, nb.datasets.dyestuff(), method="ml")
+    >>> nb.compare({"normal": tree, "heavy tails": other}).table["aic"].round(0).to_dict()
+    {'normal': 333.0, 'heavy tails': 335.0}
     """
     if not trees:
         raise ModelError("compare: trees must hold models by name, e.g. {'base': tree, 'wt': other}; got none")

@@ -43,8 +43,29 @@ def npc(
         (1 - interval) / 2, the ``observed`` one, and ``median``, ``eti_lb``, ``eti_ub`` of the replicates', as if each
         were observed. Censored records stand at their limits, as those of the replicates do.
 
-    Source: Lindbom, Pihlgren and Jonsson (2005), Comput. Methods Programs Biomed. 79, 241-257 (PsN),
+    Raises
+    ------
+    ModelError
+        As `vpc`; no probability among ``intervals``.
+
+    References
+    ----------
+    Lindbom, Pihlgren and Jonsson (2005), Comput. Methods Programs Biomed. 79, 241-257 (PsN),
     doi:10.1016/j.cmpb.2005.04.005; Karlsson and Holford (2008), PAGE 17, abstract 1434.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> table = nb.npc(tree, intervals=[0, 0.9], random_seed=1)
+    >>> table[["interval", "side", "n", "expected", "observed"]].round(2)
+       interval   side    n  expected  observed
+    0       0.0  below  132      0.50      0.54
+    1       0.0  above  132      0.50      0.46
+    2       0.9  below  132      0.05      0.01
+    3       0.9  above  132      0.05      0.09
     """
     study = study_of(fitted(tree, model), data)
     outcome = outcome_of(study.data, outcome)

@@ -67,9 +67,9 @@ def npde(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import numpy as np, nlmebayes as nb
     >>> simulated = np.random.default_rng(1).standard_normal((1000, 4))
-    >>> npde([1.5, 1.0, -1.0, 0.5], simulated, by=["a", "a", "b", "b"])["npd"].round(1).tolist()
+    >>> nb.npde([1.5, 1.0, -1.0, 0.5], simulated, by=["a", "a", "b", "b"])["npd"].round(1).tolist()
     [1.5, 1.0, -1.0, 0.5]
     """
     simulated = _replicates(observed, simulated)

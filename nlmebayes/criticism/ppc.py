@@ -39,8 +39,29 @@ def ppc(
         By statistic the ``observed`` value, ``mean``, ``sd``, ``median``, ``eti_lb`` and ``eti_ub`` over replicates,
         and ``p``, the share of replicates above it, equal ones by half: near 0 or 1 the model gives no such data.
 
-    Source: Gelman, Meng and Stern (1996), Stat. Sin. 6, 733-807; Yano, Beal and Sheiner (2001), J. Pharmacokinet.
+    Raises
+    ------
+    ModelError
+        As `vpc`; a statistic that fails, or that is no number.
+
+    References
+    ----------
+    Gelman, Meng and Stern (1996), Stat. Sin. 6, 733-807; Yano, Beal and Sheiner (2001), J. Pharmacokinet.
     Pharmacodyn. 28, 171-192, doi:10.1023/A:1011555016423.
+
+    Examples
+    --------
+    Are the highest concentrations those that the model expects?
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> highest = lambda rows: rows.groupby("id")["DV"].max().mean()
+    >>> table = nb.ppc(tree, highest, replicates=200, random_seed=1)
+    >>> table[["observed", "eti_lb", "eti_ub"]].round(1)
+              observed  eti_lb  eti_ub
+    <lambda>       8.8     8.0     9.5
     """
     study = study_of(fitted(tree, model), data)
     outcome = outcome_of(study.data, outcome)

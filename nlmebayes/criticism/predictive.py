@@ -102,6 +102,21 @@ def vpc(
     ------
     ModelError
         Columns that are not there; limits that are not those of all records; a correction of shares.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> table = nb.vpc(tree, bins=4, random_seed=1)
+    >>> table[table["statistic"] == "50 %"][["x", "n", "observed", "eti_lb", "eti_ub"]].round(1)
+           x   n  observed  eti_lb  eti_ub
+    1    0.2  33       1.9     1.8     3.5
+    4    2.0  34       7.7     6.6     8.2
+    7    5.1  33       5.9     5.7     6.8
+    10  12.0  20       4.3     3.5     4.8
+    13  24.2  12       1.2     0.9     1.8
     """
     options = CheckOptions(**options)
     if (tree is None) == (observed is None and simulated is None):

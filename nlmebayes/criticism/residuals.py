@@ -84,6 +84,19 @@ def residuals(
     ------
     ModelError
         Fewer replicates than records of a subject; limits that are not those of all records.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> table = nb.residuals(tree, random_seed=1)
+    >>> table[["id", "time", "DV", "PRED", "IPRED", "CWRES"]].round(1).head(3)
+      id  time   DV  PRED  IPRED  CWRES
+    0  1   0.0  0.7   0.0    0.0    2.9
+    1  1   0.2  2.8   3.1    3.6   -1.3
+    2  1   0.6  6.6   5.7    6.4    0.2
     """
     study = study_of(fitted(tree, model), data)
     rng = np.random.default_rng(random_seed)

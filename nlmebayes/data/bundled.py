@@ -6,7 +6,9 @@ stands in ``catalogue.toml``.
 
 import textwrap
 import tomllib
+from collections.abc import Callable
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,14 +23,34 @@ __all__ = ["describe", "names", "table", *_CATALOGUE]
 
 
 @checked
-def names():
-    """Names of the datasets, in the order of the catalogue."""
+def names() -> tuple[str, ...]:
+    """Names of the datasets, in the order of the catalogue.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.datasets.names()[:3]
+    ('theophylline', 'indometh', 'phenobarbital')
+    """
     return tuple(_CATALOGUE)
 
 
 @checked
-def table(name: Text):
+def table(name: Text) -> pd.DataFrame:
     """The table of a dataset as its source has it: a new DataFrame with the source's column names.
+
+    Parameters
+    ----------
+    name : str
+        As `names` gives it.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -37,8 +59,8 @@ def table(name: Text):
 
     Examples
     --------
-    >>> from nlmebayes.data import bundled
-    >>> bundled.table("orange").columns.tolist()
+    >>> import nlmebayes as nb
+    >>> nb.datasets.table("orange").columns.tolist()
     ['Tree', 'age', 'circumference']
     """
     with (_HOME / "tables" / _entry(name)["file"]).open(encoding="utf-8") as file:
@@ -46,8 +68,30 @@ def table(name: Text):
 
 
 @checked
-def describe(name: Text):
-    """What was measured on whom, every column with its unit, what to beware of, and the source to cite."""
+def describe(name: Text) -> str:
+    """What was measured on whom, every column with its unit, what to beware of, and the source to cite.
+
+    Parameters
+    ----------
+    name : str
+        As `names` gives it.
+
+    Returns
+    -------
+    str
+        With the sections of a docstring.
+
+    Raises
+    ------
+    DataError
+        Unknown name; lists those that exist.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.datasets.describe("orange").splitlines()[0])
+    Trunk circumference of five orange trees at seven ages.
+    """
     entry = _entry(name)
     rename = entry.get("rename", {})
     lines = [entry["title"], "", "Columns", "-------"]
@@ -112,12 +156,26 @@ _DOSING = {"by_weight": _by_weight, "one_bolus": _one_bolus, "records": _records
 
 
 def _function(name):
-    def load():
+    def load() -> Dataset:
         return _dataset(name)
 
     load.__name__ = load.__qualname__ = name
-    load.__doc__ = describe(name)
+    load.__doc__ = _documented(name)
     return checked(load)
+
+
+def _documented(name):
+    """The docstring of a function that gives a dataset: what it holds, and an example."""
+    about, source = describe(name).split("References\n")
+    outcome = _entry(name)["dataset"]["outcome"]
+    outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    example = f">>> import nlmebayes as nb\n>>> nb.datasets.{name}().outcomes\n{outcomes}"
+    return f"{about}Returns\n-------\nDataset\n\nReferences\n{source}\n\nExamples\n--------\n{example}\n"
+
+
+if TYPE_CHECKING:  # the functions below
+
+    def __getattr__(name: str) -> Callable[[], Dataset]: ...
 
 
 globals().update({name: _function(name) for name in _CATALOGUE})

@@ -10,9 +10,12 @@ from nlmebayes.data import validate
 from nlmebayes.data.table import DATES
 from nlmebayes.data.validate import DataError
 
+LAST_YEAR = ("DATE", "DAT1")  # columns of dates that end in the year
 PARTS = dict(zip(DATES, ("mdy", "dmy", "ymd", "ydm"), strict=True))
 SPELLED = {"m": "month", "d": "day", "y": "year"}
 CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
+BY_DAY = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})\b(.*)")  # 31.12.2026 14:30, 12/31/2026
+ORDERS = {"dmy": (0, 1), "mdy": (1, 0)}  # places of the day and of the month
 MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
 LAST20 = 50  # NM-TRAN's default: the last two-digit year of this century
 EPOCH = date(1970, 1, 1).toordinal()
@@ -21,23 +24,26 @@ YEARLESS = 2001  # of dates without a year; no leap year
 PLACEHOLDER = f"lies outside the years {YEARS[0]} to {YEARS[1]}; correct it, or leave the record out"
 
 
-def hours(frame, subject, source):
+def hours(frame, subject, source, dates=None):
     """Times (record,) of the column TIME: as they are, or since the first record of each ``subject``; and the zeros of
     the latter, subject -> (kind of date, hours).
 
     The latter where TIME holds clock times (hh:mm or hh:mm:ss, as NM-TRAN beside plain hours) or dates with times
-    (yyyy-mm-dd hh:mm, without a zone), or where there is a column of dates.
+    (yyyy-mm-dd hh:mm, or dd.mm.yyyy hh:mm, without a zone), or where there is a column of dates. ``dates``: whether
+    the day (``"dmy"``) or the month (``"mdy"``) is first where the year is last; where nobody says so, a column shows
+    it that has a day beyond the twelfth.
 
     Raises
     ------
     DataError
-        Text that is neither, a missing date, a clock that goes back without dates; names row and column.
+        Text that is neither, a missing date, a clock that goes back without dates, days and months that may be either;
+        names row and column.
     """
-    days, kind = _days(frame, source)
+    days, kind = _days(frame, source, dates)
     if _holds_moments(frame["TIME"]):
         if days is not None:
             raise DataError(f"{source}: dates stand in {days.name} and in TIME; leave one out")
-        return _since_first(_moments(frame, source), 0.0, subject, "date")
+        return _since_first(_moments(frame, source, dates), 0.0, subject, "date")
     clock = not pd.api.types.is_numeric_dtype(frame["TIME"]) and ":" in "".join(_text(frame["TIME"]))
     time = clock_hours(frame, "TIME", source)
     validate.finite(frame.assign(TIME=time), ("TIME",), source)
@@ -66,6 +72,27 @@ def moment(zero, time):
     if kind in dated:
         return f"{date.fromordinal(EPOCH + day):{dated[kind]}} {hour:02d}:{minute:02d}"
     return f"day {day + (kind == 'clock')}, {hour:02d}:{minute:02d}"
+
+
+def instant(text):
+    """(kind, hours) of one time: ``"hours"`` of a number, ``"clock"`` of hh:mm or of what `moment` prints of it,
+    ``"date"`` of yyyy-mm-dd hh:mm since 1970; or None.
+
+    Examples
+    --------
+    >>> instant("36.5"), instant("08:30"), instant("day 2, 08:30"), instant("2024-12-06 09:30")
+    (('hours', 36.5), ('clock', 8.5), ('clock', 32.5), ('date', 481521.5))
+    """
+    text = text.strip()
+    if MOMENT.fullmatch(text):
+        when = pd.to_datetime(text, format="ISO8601", errors="coerce")
+        inside = not pd.isna(when) and YEARS[0] <= when.year <= YEARS[1]
+        return ("date", float((when - pd.Timestamp(0)) / pd.Timedelta(hours=1))) if inside else None
+    day = re.fullmatch(r"day (\d{1,4}),? (.*)", text)
+    found = _clock(day[2] if day else text)
+    if found is None or not np.isfinite(found) or (day and ":" not in text):
+        return None
+    return ("clock", found + 24.0 * (int(day[1]) - 1 if day else 0)) if ":" in text else ("hours", found)
 
 
 def clock_hours(frame, column, source):
@@ -99,17 +126,51 @@ def _text(values):
 def _holds_moments(values):
     if pd.api.types.is_numeric_dtype(values):
         return False
-    return pd.api.types.is_datetime64_any_dtype(values) or _text(values).str.match(r"\d{4}-\d").any()
+    text = _text(values)
+    dated = text.str.match(r"\d{4}-\d") | text.str.match(BY_DAY)
+    return pd.api.types.is_datetime64_any_dtype(values) or dated.any()
 
 
-def _moments(frame, source):
+def _year_first(frame, column, dates, source):
+    """Cells of a column as text, those that end in the year with it first."""
+    text = _text(frame[column])
+    found = _ending_in_the_year(text)
+    if not found:
+        return text
+    day, month = ORDERS[dates or _shown_order(frame, text, column, found, source)]
+    parts = {cell: (match[1], match[3]) for cell, match in found.items()}
+    return text.replace({
+        cell: f"{match[4]}-{parts[cell][month]}-{parts[cell][day]}{match[5]}" for cell, match in found.items()
+    })  # fmt: skip
+
+
+def _ending_in_the_year(text):
+    """Different cells that are dates with the year last -> their parts."""
+    found = {cell: BY_DAY.fullmatch(cell) for cell in text.unique()}
+    return {cell: match for cell, match in found.items() if match}
+
+
+def _shown_order(frame, text, column, found, source):
+    """Whether the day or the month is first, as numbers that are no month show."""
+    beyond = [max(int(match[place]) for match in found.values()) > 12 for place in (1, 3)]
+    if beyond[0] != beyond[1]:
+        return "dmy" if beyond[0] else "mdy"
+    here = text.isin(list(found)).to_numpy()
+    problem = (
+        "{} is no date in one order with the others; say which is meant, dates='dmy' or 'mdy'" if beyond[0] else
+        "{} may have its day or its month first; say which, dates='dmy' or dates='mdy'"
+    )  # fmt: skip
+    validate.refuse(frame.assign(**{column: text}), here, column, problem, source)
+
+
+def _moments(frame, source, dates):
     """Dates with times as days since 1970, with their fractions as exact as they come."""
     values = frame["TIME"]
     validate.refuse(frame, values.isna(), "TIME", "is missing", source)
     if not pd.api.types.is_datetime64_any_dtype(values):
-        text = _text(values)
+        text = _year_first(frame, "TIME", dates, source)
         values = pd.to_datetime(text.where(text.map(MOMENT.fullmatch).notna()), format="ISO8601", errors="coerce")
-        problem = "{!r} is no date with a time; write yyyy-mm-dd hh:mm, without a zone"
+        problem = "{!r} is no date with a time; write yyyy-mm-dd hh:mm, or dd.mm.yyyy hh:mm, without a zone"
         validate.refuse(frame, values.isna(), "TIME", problem, source)
     elif values.dt.tz is not None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -138,7 +199,7 @@ def _never_back(frame, time, subject, source):
     validate.refuse(frame, step < 0, "TIME", problem, source)
 
 
-def _days(frame, source):
+def _days(frame, source, dates):
     """Number of the day of each record and kind of date, or None where there are no dates."""
     names = [name for name in DATES if name in frame.columns and (_text(frame[name]) != "").any()]
     if not names:
@@ -151,18 +212,27 @@ def _days(frame, source):
         validate.refuse(frame, ~frame[name].dt.year.between(*YEARS), name, f"{{}} {PLACEHOLDER}", source)
         return (frame[name].dt.tz_localize(None).dt.normalize() - pd.Timestamp(0)).dt.days.rename(name), "date"
     text = _text(frame[name])
-    found = {cell: _day(cell, PARTS[name]) for cell in text.unique()}
+    parts = _order(frame, text, name, dates, source)
+    found = {cell: _day(cell, parts) for cell in text.unique()}
     first, last = (date(year, 1, 1).toordinal() - EPOCH for year in (YEARS[0], YEARS[1] + 1))
     far = {cell: day is not None and day[0] == "date" and not first <= day[1] < last for cell, day in found.items()}
     validate.refuse(frame, text.map(far).to_numpy(dtype=bool), name, f"{{}} {PLACEHOLDER}", source)
     bad = text.map({cell: day is None for cell, day in found.items()}).to_numpy(dtype=bool)
-    order = "/".join(SPELLED[p] for p in PARTS[name])
+    order = "/".join(SPELLED[p] for p in parts)
     problem = f"{{!r}} is no date; {name} is {order} or the number of a day{_other_order(text[bad])}"
     validate.refuse(frame, bad, name, problem, source)
     kinds = text.map({cell: kind for cell, (kind, _) in found.items()})
     problem = f"{{!r}} is another kind of date than {text.iloc[0]!r} in row {frame['row'].iloc[0]}"
     validate.refuse(frame, kinds != kinds.iloc[0], name, problem, source)
     return text.map({cell: day for cell, (_, day) in found.items()}).rename(name), kinds.iloc[0]
+
+
+def _order(frame, text, name, dates, source):
+    """The parts of the dates of a column in their order: as its name says, as DATE does not where points part them."""
+    if name in LAST_YEAR and dates:
+        return dates
+    pointed = {cell: match for cell, match in _ending_in_the_year(text).items() if match[2] == "."}
+    return _shown_order(frame, text, name, pointed, source) if name == "DATE" and pointed else PARTS[name]
 
 
 def _other_order(bad):
@@ -176,7 +246,7 @@ def _day(cell, order):
     if not np.isnan(number):
         whole = float(number).is_integer() and abs(number) < 1e6  # 20240301 is meant for a date
         return ("day", int(number)) if whole else None
-    parts = re.split(r"[-/]", cell)
+    parts = re.split(r"[-/.]", cell)
     if not all(part.isdecimal() for part in parts) or len(parts) not in (2, 3):
         return None
     named = dict(zip(order if len(parts) == 3 else order.replace("y", ""), parts, strict=True))

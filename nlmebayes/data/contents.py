@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 AMOUNT = "amount"  # of the doses, among units
+SHOWN = 12  # categories that are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,7 @@ def _covariates(data):
         if pd.api.types.is_numeric_dtype(values):
             rows.append(about | _spread(values))
         else:
-            counts = values.value_counts(sort=False)
-            rows.append(about | {"categories": ", ".join(f"{label} ({n})" for label, n in counts.items())})
+            counts = [f"{label} ({n})" for label, n in values.value_counts(sort=False).items()]
+            more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+            rows.append(about | {"categories": ", ".join(counts[:SHOWN]) + more})
     return pd.DataFrame(rows)

@@ -1,16 +1,16 @@
 """`Dataset`: validated tidy frames of observations, doses and other events, with their levels."""
 
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Literal
+from os import PathLike
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
 from nlmebayes import arguments
-from nlmebayes.arguments import Integer, Name, Names, Number, Switch, Text
+from nlmebayes.arguments import ANYTHING, Integer, Name, Names, Number, Switch, Text
 from nlmebayes.data import validate
-from nlmebayes.data.contents import AMOUNT, contents
+from nlmebayes.data.contents import AMOUNT, Contents, contents
 from nlmebayes.data.grid import over_subjects, over_units, with_observations
 from nlmebayes.data.limits import Blq
 from nlmebayes.data.nonmem import read_nonmem
@@ -27,7 +27,12 @@ Interpolation = Literal["nocb", "locf", "linear"]
 Limits = Number | Name | dict[Name, Number] | None  # of quantification
 Code = Integer | Number | Name  # of an outcome, in DVID or CMT
 Units = dict[Name, Name]
-checked = partial(arguments.checked, error=DataError)
+Table = Annotated[pd.DataFrame | str | PathLike, ANYTHING]  # what the readers make of it, they say themselves
+
+
+def checked[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `DataError`."""
+    return arguments.checked(thing, error=DataError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,8 @@ class Dataset:
         The level whose members are followed in time (an occasion is a level below it).
     excluded : dict
         What was left out and why: reason -> number of records.
+    source : str
+        Where the table came from, as errors name it.
     events : DataFrame
         Records that are neither: ``row``, the levels, the time column, ``position``, ``kind``
         (``"reset"`` of every state, or ``"other"``: a time at which covariates change), and every covariate and input.
@@ -82,6 +89,15 @@ class Dataset:
         Column, outcome or ``"amount"`` of the doses -> its unit of measurement, as pictures and tables print it.
     notes : tuple of str
         What else to know of how the table was read.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> data = nb.datasets.theophylline()
+    >>> data.levels, data.outcomes, data.covariates
+    (('id',), ('conc',), ('wt', 'dose'))
+    >>> len(data.observations), len(data.doses)
+    (132, 12)
     """
 
     observations: pd.DataFrame
@@ -106,19 +122,19 @@ class Dataset:
     @classmethod
     @checked
     def from_frame(
-        cls, frame, *, outcome: Names, levels: Names, time: Name | None = None, covariates: Names = (),
-        inputs: Names = (), doses=None, amount: Name = "amt", subject: Name | None = None, sort: Switch = False,
-        duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude", censored: Name | None = None,
-        limit: Name | None = None, lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
-        interpolation: Interpolation = "nocb", source: Text | None = None,
+        cls, frame: Table, *, outcome: Names, levels: Names, time: Name | None = None, covariates: Names = (),
+        inputs: Names = (), doses: Table | None = None, amount: Name = "amt", subject: Name | None = None,
+        sort: Switch = False, duplicates: Duplicates = "error", unmeasured: Unmeasured = "exclude",
+        censored: Name | None = None, limit: Name | None = None, lloq: Limits = None, uloq: Limits = None,
+        blq: Blq = "M3", interpolation: Interpolation = "nocb", source: Text | None = None,
         status: Name | dict[Name, Name] | None = None, complete: Names = (), units: Units | None = None,
         **reading: Reading,
-    ):  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Make a dataset from a tidy frame: one row per time, one column per outcome.
 
         Parameters
         ----------
-        frame : DataFrame or path of a text file, an Excel sheet or a Parquet file
+        frame : DataFrame or path of a text file, an Excel sheet, a Parquet file or one of SAS transport (.xpt)
         outcome : str or sequence of str
             Column(s) with measurements. A missing one is left out and counted in ``excluded``; a row without any
             stays an event at which inputs are known.
@@ -177,9 +193,14 @@ class Dataset:
         units : dict, optional
             Unit of measurement of a column, an outcome or the ``"amount"`` of the doses, such as ``{"time": "h",
             "conc": "mg/L"}``: pictures print it. Nothing is converted.
-
+        source : str, optional
+            Where the table is from, for messages; by default the name of the file.
         **reading
-            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
+            ``columns, ignore, accept, missing, encoding, decimal, dates``: how the table is read, see `Reading`.
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------
@@ -204,12 +225,12 @@ class Dataset:
     @classmethod
     @checked
     def from_nonmem(
-        cls, data, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
+        cls, data: Table, *, levels: Names = ("id",), outcome: Name | dict[Code, Name] = "dv", covariates: Names = (),
         inputs: Names = (), sort: Switch = False, duplicates: Duplicates = "error",
         unmeasured: Unmeasured = "exclude", lloq: Limits = None, uloq: Limits = None, blq: Blq = "M3",
         interpolation: Interpolation = "nocb", source: Text | None = None, units: Units | None = None,
         **reading: Reading,
-    ):  # fmt: skip
+    ) -> "Dataset":  # fmt: skip
         """Make a dataset from a NONMEM event table (a CSV path or a frame).
 
         Records that are flagged by ``C``, ``c``, ``@`` or ``#`` in a column C, or that begin with ``#``, are left out
@@ -230,25 +251,46 @@ class Dataset:
 
         TIME is a number, and taken as it is. Clock times (hh:mm or hh:mm:ss), dates with times (yyyy-mm-dd hh:mm) in
         TIME, or a column of dates beside it make ``time`` the hours since the subject's first record. DATE is
-        month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or /; a year below 100
-        is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of a day.
+        month/day/year, DAT1 day/month/year, DAT2 year/month/day, DAT3 year/day/month, with - or / or points; a year
+        below 100 is 19xx above 50 and otherwise 20xx; without a year it is no leap year; a lone number is the number of
+        a day. Of dates that end in the year in TIME, and with points in DATE, ``dates=`` says whether the day or the
+        month is first, unless some day beyond the twelfth shows it.
 
         A column named UNIT or ending so (DVUNIT, AMTUNITS) must say the same of all that it is about, which is printed
         as its unit.
 
         Parameters
         ----------
+        data : path of a text file, an Excel sheet or a Parquet file, or DataFrame
+            One event a row.
         outcome : str or dict
             Name of DV (default ``"dv"``), or a mapping from DVID to name for several outcomes; without DVID from CMT.
-        levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation, units
+        levels, covariates, inputs, sort, duplicates, unmeasured, lloq, uloq, blq, interpolation, source, units
             As in `from_frame`; level names are read in any case.
         **reading
-            ``columns, ignore, accept, missing, encoding, decimal``: how the table is read, see `Reading`.
+            ``columns, ignore, accept, missing, encoding, decimal, dates``: how the table is read, see `Reading`.
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------
         DataError
             Names row and column.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> table = pd.DataFrame({"ID": 1, "TIME": [0, 2, 8], "AMT": [100, 0, 0], "DV": [None, 2.1, 0.9], "WT": 70})
+        >>> data = nb.Dataset.from_nonmem(table, outcome="conc")
+        >>> data.observations[["id", "time", "value", "WT"]]
+          id  time  value    WT
+        0  1   2.0    2.1  70.0
+        1  1   8.0    0.9  70.0
+        >>> data.doses[["time", "amount"]]
+           time  amount
+        0   0.0   100.0
         """
         parts = read_nonmem(
             data, levels=levels, outcome=outcome, covariates=covariates, inputs=inputs, sort=sort,
@@ -271,21 +313,62 @@ class Dataset:
         return replace(self, unit_of=self.unit_of | units)
 
     @property
-    def units(self):
+    def units(self) -> pd.DataFrame:
         """The distinct combinations of levels and covariates, in order of appearance."""
         return self.observations[[*self.levels, *self.covariates]].drop_duplicates().reset_index(drop=True)
 
     @checked
-    def sel(self, **labels):
+    def sel(self, **labels: object) -> "Dataset":
         """The part with the given values, e.g. ``data.sel(id="12", time=[1, 9])``, with every dose of its subjects.
 
         Records of outcomes that are left out stay events at which inputs are known.
+
+        Parameters
+        ----------
+        **labels : value or list of values
+            By column of ``observations``.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            A column or a value that is not in the data; nothing is left.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> len(nb.datasets.theophylline().sel(id=["1", "2"]).observations)
+        22
         """
         return self._filtered(labels, keep=True)
 
     @checked
-    def drop_sel(self, **labels):
-        """All but the part with the given values, e.g. ``data.drop_sel(id="12")``."""
+    def drop_sel(self, **labels: object) -> "Dataset":
+        """All but the part with the given values, e.g. ``data.drop_sel(id="12")``.
+
+        Parameters
+        ----------
+        **labels : value or list of values
+            By column of ``observations``.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            As `sel`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.datasets.theophylline().drop_sel(id="12").observations["id"].nunique()
+        11
+        """
         return self._filtered(labels, keep=False)
 
     def _filtered(self, labels, keep):
@@ -320,7 +403,7 @@ class Dataset:
         return replace(self, observations=observations, doses=doses, events=events, outcomes=outcomes)
 
     @checked
-    def over(self, **grid):
+    def over(self, **grid: object) -> "Dataset":
         """The same units and doses with prediction records (no measurement) over a grid of one column.
 
         ``data.over(time=np.linspace(0, 24, 97))`` gives each subject these times for every outcome. Levels below the
@@ -328,6 +411,26 @@ class Dataset:
         stay as events without a prediction, since they govern the intervals of the past. Over an input it is each
         innermost unit that gets the grid, and the other inputs keep the value of its first record. Outcomes are
         all present, with a missing ``value``.
+
+        Parameters
+        ----------
+        **grid : array
+            The values of one column: the time, or an input.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            No such column, several, an empty grid or one that is not finite; more than 10 million records.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> len(nb.datasets.theophylline().over(time=np.linspace(0, 24, 97)).observations)
+        1164
         """
         if len(grid) != 1:
             got = ", ".join(grid) or "none"
@@ -352,10 +455,31 @@ class Dataset:
         return replace(self, observations=over_subjects(self, values), events=with_observations(self), excluded={})
 
     @checked
-    def with_values(self, **measured):
+    def with_values(self, **measured: object) -> "Dataset":
         """The same records with other measurements, e.g. simulated ones: ``data.with_values(conc=array)``.
 
         Limits stay: a censored record is censored with any value.
+
+        Parameters
+        ----------
+        **measured : array (record,)
+            By outcome, in the order of its records; missing ones are times at which a prediction is wanted.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            No such outcome, another number of values, or an infinite one.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> data = nb.datasets.dyestuff()
+        >>> data.with_values(Yield=range(30)).observations["value"].tail(2).tolist()
+        [28.0, 29.0]
         """
         frame = self.observations.copy()
         for name, values in measured.items():
@@ -371,16 +495,20 @@ class Dataset:
             frame.loc[here, "value"] = values
         return replace(self, observations=frame)
 
-    def summary(self):
+    def summary(self) -> Contents:
         """What is in it, as a `Contents`: tables of levels, outcomes with their censored records, times, doses,
         covariates with ranges and missing values, and what was left out and why; it prints.
+
+        Returns
+        -------
+        Contents
 
         Examples
         --------
         >>> import nlmebayes as nb
-        >>> nb.datasets.theophylline().summary().levels
-          level  groups  per_group_min  per_group_median  per_group_max
-        0    id      12            NaN               NaN            NaN
+        >>> found = nb.datasets.theophylline().summary()
+        >>> found.levels["groups"].item()
+        12
         """
         return contents(self)
 

@@ -14,7 +14,7 @@ import pandas as pd
 from nlmebayes.data.headers import BLANKS, IGNORED, beheaded
 from nlmebayes.data.reading import PLAIN
 from nlmebayes.data.rules import beginning, characters
-from nlmebayes.data.validate import DataError, codes, short, spelled_twice
+from nlmebayes.data.validate import OTHER_LETTERS, DataError, codes, short, spelled_twice
 
 OPENED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 MARKED = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # by their first bytes
@@ -84,8 +84,7 @@ def _text(path, encoding):
         return found.decode(marked or encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeError as error:
         raise DataError(
-            f"{path.name} cannot be read as text: {error.reason}; say encoding='cp1252' of a file from Excel or "
-            "Windows in western Europe, or save it as UTF-8"
+            f"{path.name} cannot be read as text: {error.reason}; {OTHER_LETTERS}, or save it as UTF-8"
         ) from error
     except LookupError as error:
         raise DataError(f"no encoding {encoding!r}; write one such as 'utf-8', 'cp1252' or 'latin-1'") from error

@@ -33,7 +33,7 @@ def read_nonmem(
     names = tidy.level_names(declared)
     found = tidy.labelled_levels(frame, declared, source)
     subject = _followed(frame["id"], found, names)
-    found["time"], origin = hours(frame, found[subject], source)
+    found["time"], origin = hours(frame, found[subject], source, reading.dates)
     validate.finite(found.rename(columns={"time": "TIME"}), ("TIME",), source)
     event = records(frame, source)
     measured, outcomes, why, raw = _measured(frame, event["evid"], outcome, unmeasured, lloq, uloq, blq, source)

@@ -29,7 +29,9 @@ def named_outcomes(frame, observed, measured, outcome, source):
         outcome = _mapping(frame, keys, observed, measured, outcome, source)
     elif column == "CMT":
         outcome = {_state(key): name for key, name in outcome.items()}
-    problem = "{} has no name in outcome="
+    given = ", ".join(map(repr, outcome))
+    mend = f"name it too, or leave it out: ignore='{column}.EQ.{{0}}'"
+    problem = f"{{0}} has no name in outcome=, which names {given}; {mend}"
     validate.refuse(frame.assign(**{column: keys}), measured & ~keys.isin(list(outcome)), column, problem, source)
     names = tuple(dict.fromkeys(outcome.values()))
     if len(names) < len(outcome):

@@ -22,9 +22,12 @@ class Reading:
     missing : float or sequence of float, optional
         Numbers that stand for a missing value, such as -99. ``()`` says that there are none.
     encoding : str
-        Of a text file.
+        Of a text file, or of the texts in one of SAS.
     decimal : {".", ","}, optional
         Of a text file; by default what its cells show.
+    dates : {"dmy", "mdy"}, optional
+        Whether the day or the month is first in dates that end in the year, 31.12.2026 or 12/31/2026; by default what
+        they show, where some day is no month. See `clock`.
     """
 
     columns: dict[Name, Name] | None = None
@@ -33,6 +36,7 @@ class Reading:
     missing: Number | tuple[Number, ...] | None = None
     encoding: Name = "utf-8"
     decimal: Literal[".", ","] | None = None
+    dates: Literal["dmy", "mdy"] | None = None
 
     def named(self, name):
         """The name that a column of the table is to have."""

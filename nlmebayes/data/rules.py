@@ -40,8 +40,8 @@ def beginning(characters):
 
 
 def left_out(frame, rows, reading, source):
-    """Why each record (row of ``frame``) is left out by rule, and None where it is not."""
-    why = pd.Series(None, index=frame.index, dtype=object)
+    """Why each record (row of ``frame``) is left out by rule, None where it is not, and notes of idle conditions."""
+    why, idle = pd.Series(None, index=frame.index, dtype=object), []
     marks = characters(reading.ignore)
     if marks and frame.shape[1]:
         text = frame.iloc[:, 0].astype(object)
@@ -51,13 +51,21 @@ def left_out(frame, rows, reading, source):
         conditions, holds = _holding(frame, why, rows, rule, source, "ignore=")
         for condition, each in zip(conditions, holds, strict=True):
             why = why.mask(why.isna() & (each == 1), f"ignored ({condition})")
+        idle += _idle("ignore", conditions, holds)
     for rule in [", ".join(map(_inside, reading.accept))] if reading.accept else ():
         conditions, holds = _holding(frame, why, rows, rule, source, "accept=")
         if not conditions:
             raise DataError(f"{source}: accept={rule!r} states no condition; write accept='(EVID.EQ.1, DV.GT.0)'")
         accepted = np.any([each == 1 for each in holds], axis=0)
         why = why.mask(why.isna() & ~accepted, f"not accepted ({_inside(rule)})")
-    return why
+        idle += _idle("accept", conditions, holds)
+    return why, tuple(idle)
+
+
+def _idle(word, conditions, holds):
+    """Notes of the conditions that are true of no record, as those with a slip are."""
+    pairs = zip(conditions, holds, strict=True)
+    return [f"{word}: no record has {condition}" for condition, each in pairs if not (each == 1).any()]
 
 
 def _holding(frame, why, rows, rule, source, word):

@@ -22,6 +22,8 @@ def read_study(
 ):  # fmt: skip
     """Fields of a `Dataset`; see `Dataset.from_frame`."""
     declared, outcomes = levels, outcome
+    if reading.dates is not None:
+        raise DataError(f"{source or 'data'}: dates={reading.dates!r}: no date is read here{CLOCK}")
     parts, names = tidy.level_parts(declared), tidy.level_names(declared)
     table = read_table(
         frame, source or "data", is_label=lambda column: column in parts,

@@ -12,7 +12,7 @@ from nlmebayes.data.headers import NAMELESS, once
 from nlmebayes.data.layout import PRINTED, existing, read_text
 from nlmebayes.data.reading import PLAIN
 from nlmebayes.data.validate import DataError, spelled_twice
-from nlmebayes.data.workbooks import read_workbook
+from nlmebayes.data.workbooks import ZERO, read_workbook
 
 DATES = ("DATE", "DAT1", "DAT2", "DAT3")
 NONMEM = (
@@ -50,7 +50,7 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
     frame, notes = frame.reset_index(drop=True), (*notes, *named)
     labels = [column for column in frame.columns if is_label(column)]
     rows = np.arange(1, len(frame) + 1)
-    why = _why(frame, rows, labels, decimal, reading, name)
+    why, idle = _why(frame, rows, labels, decimal, reading, name)
     kept = why.isna().to_numpy()
     if len(frame) and not kept.any():
         raise DataError(f"{name}: every record is left out: {', '.join(dict.fromkeys(why))}")
@@ -62,28 +62,28 @@ def read_table(data, name, *, is_label, is_number=lambda column: False, events=F
     frame = cells.without_placeholders(frame, rows, labels, reading.missing, name)
     left_out = {reason: int(n) for reason, n in why.dropna().value_counts(sort=False).items()}
     units = {reading.named(column): unit for column, unit in units.items()}
-    return Table(frame, rows, name, twice, left_out, units, notes)
+    return Table(frame, rows, name, twice, left_out, units, (*notes, *idle))
 
 
 def _why(frame, rows, labels, decimal, reading, source):
-    """Why each record is left out; None where it is not."""
+    """Why each record is left out, None where it is not, and notes of rules that leave none out."""
     empty = frame.isna().all(axis=1).to_numpy() & (frame.shape[1] > 1)
-    why = pd.Series(None, index=frame.index, dtype=object).mask(empty, EMPTY)
+    why, idle = pd.Series(None, index=frame.index, dtype=object).mask(empty, EMPTY), ()
     if reading.ignore or reading.accept:
         here = cells.converted(frame[~empty], labels, decimal)
-        why[~empty] = rules.left_out(here, rows[~empty], reading, source)
-    return why
+        why[~empty], idle = rules.left_out(here, rows[~empty], reading, source)
+    return why, idle
 
 
 def _held(data, name, is_label, is_number, events, reading):
     """Frame, what to call it, numbers spelled twice, sign before decimals, units and notes."""
     if isinstance(data, pd.DataFrame):
         once([column for column in data.columns if isinstance(column, str)], name)
-        return _without_dots(data), name, {}, ".", {}, ()
+        return _of_text(data, name), name, {}, ".", {}, ()
     path = existing(data, name)
-    frame = read_workbook(path)
+    frame = read_workbook(path, reading.encoding)
     if frame is not None:
-        return _without_dots(frame), path.name, {}, ".", {}, ()
+        return _of_text(frame, path.name), path.name, {}, ".", {}, ()
     frame, spelled, head, decimal = read_text(
         path, is_label=is_label, is_number=is_number, events=events, reading=reading
     )
@@ -118,17 +118,27 @@ def _named(frame, source, reading):
     return frame, ((f"columns: {renamed}",) if renamed else ())
 
 
-def _without_dots(frame):
-    """A frame in which ``.`` is missing, as in a file; columns that it made text are numbers again."""
-    frame = frame.copy()
+def _of_text(frame, source):
+    """A frame in which ``.`` is missing, as in a file, and no cell is of bytes, or what pandas makes of SAS's 0."""
+    changed = {}
+    for column in frame.columns[[dtype.kind == "f" for dtype in frame.dtypes]]:
+        rough = (frame[column] == ZERO).to_numpy(bool)
+        if rough.any():
+            problem = f"{ZERO:g} is what pandas reads for the 0 of a SAS file; give the path of that file instead"
+            validate.fail(source, int(rough.argmax()) + 1, column, problem)
     for column in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
-        values = frame[column]
+        values = frame[column].astype(object)
+        raw = values.map(lambda x: isinstance(x, bytes)).to_numpy(dtype=bool)
+        if raw.any():
+            first = int(raw.argmax())
+            problem = (
+                f"{values.iloc[first]!r} is of bytes, no text; give the path of the file, or read it with encoding="
+            )
+            validate.fail(source, first + 1, column, problem)
         dots = values.map(lambda x: isinstance(x, str) and x.strip() == ".").to_numpy(dtype=bool)
         if dots.any():
-            values = values.astype(object).mask(dots)
-            numbers = pd.to_numeric(values, errors="coerce")
-            frame[column] = numbers if numbers.notna().equals(values.notna()) else values
-    return frame
+            changed[column] = values.mask(dots)
+    return frame.assign(**changed)
 
 
 def event_table(data, source, is_label, reading=PLAIN, declared=()):

@@ -12,13 +12,23 @@ RESERVED = ("row", "outcome", "value", "lower", "upper")
 OF_DOSES = ("amount", "position", "state", "rate", "addl", "ii", "ss", "kind")  # columns of doses and events
 
 
+OTHER_LETTERS = "say encoding='cp1252' of a file from Excel, SAS or Windows in western Europe"
 CODE = re.compile(r"\d+")
 CLASS = re.compile(r"\d+\s*(-|to|\N{EN DASH})\s*\d+|\d+\s*\+")  # 0-5 or 3+, among whole numbers
 CLASSES = 20  # more different ones than that are no classes, but numbers with slips
 
 
 class DataError(ValueError):
-    """Data that cannot mean what they say. The message names row and column."""
+    """Data that cannot mean what they say. The message names row and column.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.datasets.theophylline().sel(id="13")
+    Traceback (most recent call last):
+        ...
+    nlmebayes.data.validate.DataError: no id '13' in the data
+    """
 
 
 def fail(source, row, column, problem):

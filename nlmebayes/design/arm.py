@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,12 @@ class Arm:
         Limits of quantification.
     name : str, optional
         Label in the column ``arm`` of the planned data; by default the number of the arm.
+
+    Raises
+    ------
+    ModelError
+        A word that no dose has, windows or occasions out of order, lists of other lengths, a column that is stated
+        twice.
 
     Examples
     --------
@@ -145,55 +151,132 @@ class Arm:
                 raise ModelError(f"Arm: by_occasion: {name} has {len(values)} values, and occasions= {count}")
 
     @property
-    def by_outcome(self):
+    def by_outcome(self) -> dict[str, tuple]:
         """Times by outcome; ``""`` are all outcomes."""
         if isinstance(self.times, dict):
             return self.times
         return {"": self.times or ()}
 
     @property
-    def starts(self):
+    def starts(self) -> tuple[float, ...]:
         """Starts of the occasions; numbers of them where there is no time; none where nothing is said."""
         if isinstance(self.occasions, int):
             return tuple(float(k) for k in range(self.occasions))
         return self.occasions or ()
 
     @property
-    def records(self):
+    def records(self) -> int:
         """Number of records of a subject; of a list of times, for each outcome."""
         if self.times is None:
             return len(next(iter(self.inputs.values()))) * max(1, len(self.starts))
         return sum(map(len, self.by_outcome.values()))
 
     @property
-    def random(self):
+    def random(self) -> bool:
         """Whether times or covariates are drawn."""
         windows = any(isinstance(t, tuple) for times in self.by_outcome.values() for t in times)
         return windows or any(isinstance(x, dict) for x in (self.covariates or {}).values())
 
-    def limits(self, word):
-        """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes."""
+    def limits(self, word: str) -> dict[str, float]:
+        """``lloq`` or ``uloq`` by outcome; ``""`` are all outcomes.
+
+        Parameters
+        ----------
+        word : {"lloq", "uloq"}
+
+        Returns
+        -------
+        dict of outcome -> float
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2], lloq=0.1).limits("lloq")
+        {'': 0.1}
+        """
         said = getattr(self, word)
         return said if isinstance(said, dict) else {} if said is None else {"": said}
 
-    def but(self, **changes):
-        """The same with other parts: ``arm.but(times=[1, 2])``."""
+    def but(self, **changes: Any) -> "Arm":
+        """The same with other parts: ``arm.but(times=[1, 2])``.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Arm` by name.
+
+        Returns
+        -------
+        Arm
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2, 8]).but(n=40).n
+        40
+        """
         return replace(self, **changes)
 
-    def stated(self):
-        """What is said, by the names of the parameters."""
+    def stated(self) -> dict[str, Any]:
+        """What is said, by the names of the parameters.
+
+        Returns
+        -------
+        dict
+            Without what is not said, and without the name.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Arm(20, [1, 2], name="high").stated()
+        {'n': 20, 'times': (1.0, 2.0)}
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None and name != "name"}
 
-    def drawn(self, rng):
-        """Times of one subject by outcome, windows drawn."""
+    def drawn(self, rng: np.random.Generator) -> dict[str, tuple[float, ...]]:
+        """Times of one subject by outcome, windows drawn.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        dict of outcome -> tuple of float
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> times = nb.Arm(20, [1, (6, 9)]).drawn(np.random.default_rng(1))[""]
+        >>> times[0], 6 < times[1] < 9
+        (1.0, True)
+        """
         return {
             name: tuple(float(rng.uniform(*t)) if isinstance(t, tuple) else t for t in times)
             for name, times in self.by_outcome.items()
         }
 
-    def dealt(self, n, rng):
-        """Covariates of n subjects, a dict each."""
+    def dealt(self, n: int, rng: np.random.Generator) -> list[dict]:
+        """Covariates of n subjects, a dict each.
+
+        Parameters
+        ----------
+        n : int
+            Number of subjects.
+        rng : numpy.random.Generator
+            Of covariates that are drawn.
+
+        Returns
+        -------
+        list of dict
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Arm(20, [1], covariates={"sex": ["f", "m"], "wt": 70}).dealt(3, np.random.default_rng(1))
+        [{'sex': 'f', 'wt': 70.0}, {'sex': 'm', 'wt': 70.0}, {'sex': 'f', 'wt': 70.0}]
+        """
         said = self.covariates or {}
         law = imputation.stated({name: x for name, x in said.items() if isinstance(x, dict)})
         drawn = law.drawn(n, rng) if law.size else {}

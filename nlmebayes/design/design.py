@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from nlmebayes.errors import ModelError
 from nlmebayes.files import toml
 from nlmebayes.model.model import Data
 
+if TYPE_CHECKING:
+    from nlmebayes.data.dataset import Dataset
+
 
 @checked
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class Design:
     ----------
     arms : list of Arm
         Those without a name are numbered.
+
+    Raises
+    ------
+    ModelError
+        No arms, or two of one name.
 
     Examples
     --------
@@ -51,19 +60,56 @@ class Design:
 
     @classmethod
     @checked
-    def from_dataset(cls, data: Data):
-        """The design of a dataset: subjects with the same records and doses are an arm, their covariates lists."""
+    def from_dataset(cls, data: Data) -> "Design":
+        """The design of a dataset: subjects with the same records and doses are an arm, their covariates lists.
+
+        Parameters
+        ----------
+        data : Dataset
+            Its measurements are not read.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        ModelError
+            What no `Arm` can say.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> design = nb.Design.from_dataset(nb.datasets.indometh())
+        >>> design.subjects, design.records
+        (6, 66)
+        """
         return cls(arms_of(data))
 
     @classmethod
     @checked
-    def from_toml(cls, path: File):
+    def from_toml(cls, path: File) -> "Design":
         """Read what `to_toml` writes: a table for each arm, ``[arm.placebo]``, the arguments of `Arm` its keys.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Design
 
         Raises
         ------
         ModelError
             Names the file, the arm and the key.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2, 8])]).to_toml("design.toml")
+        >>> nb.Design.from_toml("design.toml").subjects
+        20
         """
         try:
             said = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -78,33 +124,76 @@ class Design:
         return cls([_read(path.name, name, each) for name, each in arms.items()])
 
     @checked
-    def to_toml(self, path: File):
-        """Write the design to a file that `from_toml` reads and people can edit."""
+    def to_toml(self, path: File) -> None:
+        """Write the design to a file that `from_toml` reads and people can edit.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        ModelError
+            What is no path.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2, 8])]).to_toml("design.toml")
+        >>> from pathlib import Path
+        >>> print(Path("design.toml").read_text().strip())
+        [arm.1]
+        n = 20
+        times = [1.0, 2.0, 8.0]
+        """
         path.write_text(toml.written({ARM: {arm.name: arm.stated() for arm in self.arms}}), encoding="utf-8")
 
     @checked
-    def but(self, **changes):
-        """The same with other arguments of `Arm` in every arm: ``design.but(times=[1, 2, 8])``."""
+    def but(self, **changes: object) -> "Design":
+        """The same with other arguments of `Arm` in every arm: ``design.but(times=[1, 2, 8])``.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Arm` by name.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        ModelError
+            As `Arm`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Design([nb.Arm(20, [1, 2]), nb.Arm(10, [4])]).but(times=[1, 2, 8]).records
+        90
+        """
         return Design([arm.but(**changes) for arm in self.arms])
 
     @property
-    def subjects(self):
+    def subjects(self) -> int:
         """Number of subjects."""
         return sum(arm.n for arm in self.arms)
 
     @property
-    def records(self):
+    def records(self) -> int:
         """Number of records; of a list of times, for each outcome."""
         return sum(arm.n * arm.records for arm in self.arms)
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per arm: its size, times, doses, and what else is said."""
         rows = [{"arm": arm.name} | {k: v for k, v in arm.stated().items()} for arm in self.arms]
         return pd.DataFrame(rows).set_index("arm")
 
     @checked
-    def dataset(self, of: object, random_seed: Seed = 0):
+    def dataset(self, of: object, random_seed: Seed = 0) -> "Dataset":
         """The planned subjects as a `Dataset`, with nothing measured: ``value`` is missing in every record.
 
         Parameters
@@ -123,19 +212,55 @@ class Design:
         ------
         ModelError, DataError
             The model has levels that the arms do not state, or they state outcomes that it does not have.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> data = design.dataset(tree)
+        >>> data.observations[["id", "time", "arm"]].head(3)
+          id  time arm
+        0  1   1.0   1
+        1  1   6.0   1
+        2  1  24.0   1
         """
         return planned(self.arms, setting(of), np.random.default_rng(random_seed))
 
     @checked
-    def measured(self, data: Data, **values):
+    def measured(self, data: Data, **values: object) -> "Dataset":
         """Planned data with measurements by outcome, those beyond the limits of quantification of their arm censored.
 
         Parameters
         ----------
         data : Dataset
             From `dataset`.
-        **values : array
+        **values : array (record,)
             By outcome, in the order of its records.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        DataError
+            No such outcome, or another number of values.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> design = design.but(lloq=0.5)
+        >>> drawn = nb.predict(tree, design.dataset(tree), random_seed=1)["posterior_predictive"]["conc"]
+        >>> study = design.measured(design.dataset(tree), conc=drawn.to_numpy().ravel())
+        >>> bool(study.observations["upper"].notna().any())
+        True
         """
         return measured(self.arms, data, values)
 

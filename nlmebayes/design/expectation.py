@@ -26,13 +26,17 @@ class DesignInformation:
     Attributes
     ----------
     method : str
+        As `information` was asked.
     numbers : Numbers
         Names, kinds, values of all numbers of the population.
     whole : array (coordinate, coordinate)
         Information on the coordinates of the population; that of a former study, ``former``, included.
     subjects, records : int
+        Of the design.
     fixed : tuple of str
         Numbers that are taken for known.
+    former : array (coordinate, coordinate) or 0
+        Information of a former study.
     shrinkage : DataFrame
         To first order: by level and effect, expected shrinkage in % of the SD and of the variance.
     drawn : tuple
@@ -41,6 +45,21 @@ class DesignInformation:
         Of ``method="exact"``: Monte Carlo error of each standard error, as a part of it.
     remarks : tuple of str
         What else was done, such as records that are expected beyond their limits of quantification.
+    about : tuple
+        The design in its model, for pictures.
+    doubts : callable
+        What records cannot part, in words, when it is asked.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+    >>> told = nb.information(tree, design)
+    >>> told.table[["value", "rse"]].round(1).loc["cl"].to_dict()
+    {'value': 4.0, 'rse': 5.7}
     """
 
     method: str
@@ -58,18 +77,18 @@ class DesignInformation:
     doubts: object = field(default=tuple, repr=False)
 
     @cached_property
-    def free(self):
+    def free(self) -> np.ndarray:
         """Positions of the numbers that are not fixed."""
         known = self.numbers.places(self.fixed)
         return np.array([i for i in range(len(self.numbers.names)) if i not in known], dtype=int)
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the numbers that are not fixed, in the order of the matrix."""
         return tuple(self.numbers.names[i] for i in self.free)
 
     @cached_property
-    def matrix(self):
+    def matrix(self) -> pd.DataFrame:
         """Expected information on the numbers that are not fixed, a DataFrame."""
         return pd.DataFrame(self._of(self.numbers, self.whole), self.names, self.names)
 
@@ -77,12 +96,12 @@ class DesignInformation:
         return numbers.information(whole)[np.ix_(self.free, self.free)]
 
     @cached_property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Its inverse; infinite where the design leaves some combination of numbers open."""
         return _inverse(self.matrix.to_numpy())
 
     @cached_property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """One row per number: ``value``, expected standard error ``se``, ``rse`` in %, ``kind``; of an exact
         information also ``error``, the Monte Carlo error of the RSE, as a part of it."""
         value, se = self.numbers.values[self.free], np.sqrt(np.diag(self.covariance))
@@ -93,7 +112,7 @@ class DesignInformation:
         return found if self.error is None else found.assign(error=self.error)
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         """Largest by smallest eigenvalue of the correlations of the estimates, as NONMEM's; infinite if something is
         left open."""
         if not np.isfinite(self.covariance).all():
@@ -103,7 +122,7 @@ class DesignInformation:
         return float(values.max() / values.min())
 
     @cached_property
-    def sentences(self):
+    def sentences(self) -> tuple[str, ...]:
         """What cannot be told apart, or is not told, in words."""
         return tuple(dict.fromkeys((*self.doubts(), *self._traded(), *self.remarks)))
 
@@ -128,7 +147,7 @@ class DesignInformation:
                 yield f"little is told of {self.names[i]}: its RSE is {rse[i]:.0f} %"
 
     @checked
-    def criterion(self, kind: Criterion = "D", of: Names = ()):
+    def criterion(self, kind: Criterion = "D", of: Names = ()) -> float:
         """A criterion, of which more is better.
 
         Parameters
@@ -139,6 +158,26 @@ class DesignInformation:
             mean of log det M over draws of the population.
         of : names, optional
             Of numbers; ``"omega_id"`` means all that begin so.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ModelError
+            ED without draws, Ds without ``of``, a number that is fixed.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> round(told.criterion("D"), 1), round(told.criterion("Ds", of="cl"), 1)
+        (22.3, 3.0)
         """
         if kind == "ED":
             if not self.drawn:
@@ -156,8 +195,39 @@ class DesignInformation:
         return [list(self.free).index(i) for i in places]
 
     @checked
-    def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()):
-        """How many times as many subjects the other design would need to tell as much: (det M / det M_other)^(1/p)."""
+    def efficiency(self, other: object, kind: Literal["D", "Ds", "ED"] = "D", of: Names = ()) -> float:
+        """How many times as many subjects the other design would need to tell as much: (det M / det M_other)^(1/p).
+
+        Parameters
+        ----------
+        other : DesignInformation
+            Of another design, about the same numbers.
+        kind : {"D", "Ds", "ED"}
+            Criterion.
+        of : names
+            Of ``"Ds"``.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ModelError
+            Designs that tell of other numbers; what `criterion` refuses.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> early = nb.information(tree, design.but(times=[0.5, 1, 2]))
+        >>> round(early.efficiency(told), 2)
+        0.18
+        """
         if not isinstance(other, DesignInformation):
             raise ModelError(
                 f"efficiency: other is what `information` tells of another design; got {type(other).__name__}"
@@ -168,15 +238,75 @@ class DesignInformation:
         return float(np.exp((self.criterion(kind, of) - other.criterion(kind, of)) / many))
 
     @checked
-    def power(self, parameter: Name, null: Number = 0.0, alpha: Share = 0.05):
-        """Power of Wald's two-sided test that a number is ``null``."""
+    def power(self, parameter: Name, null: Number = 0.0, alpha: Share = 0.05) -> float:
+        """Power of Wald's two-sided test that a number is ``null``.
+
+        Parameters
+        ----------
+        parameter : str
+            A number of the table.
+        null : float
+            Its value under the null hypothesis.
+        alpha : float
+            Level of the test.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ModelError
+            No such number, or one that is fixed.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> round(told.power("cl", null=3.5), 2)
+        0.59
+        """
         value, se = self._one(parameter)
         return float(_power((value - null) / se, alpha))
 
     @checked
-    def subjects_for(self, parameter: Name, power: Share = 0.8, null: Number = 0.0, alpha: Share = 0.05):
+    def subjects_for(self, parameter: Name, power: Share = 0.8, null: Number = 0.0, alpha: Share = 0.05) -> int:
         """The least number of subjects for a power, treated and sampled as these are; groups outside of the subjects
-        grow in number with them."""
+        grow in number with them.
+
+        Parameters
+        ----------
+        parameter : str
+            A number of the table.
+        power : float
+            That is wanted.
+        null, alpha
+            As in `power`.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ModelError
+            No such number; one that no number of subjects tells from ``null``.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> told.subjects_for("cl", 0.9, null=3.5)
+        66
+        """
         value, se = self._one(parameter)
         if value == null or not np.isfinite(se):
             raise ModelError(f"subjects_for: {parameter} is {value:g}, with the error {se:g}; no number has a power of "
@@ -189,8 +319,29 @@ class DesignInformation:
             raise ModelError(f"subjects_for: more than {MOST:g} subjects are needed to tell {parameter} from {null:g}")
         return int(np.ceil(optimize.brentq(lacking, LEAST, MOST) - 1e-9)) if lacking(LEAST) > 0 else 1
 
-    def of_subjects(self, subjects):
-        """The same of another number of subjects, treated and sampled as these are; a former study stays as it was."""
+    def of_subjects(self, subjects: float) -> "DesignInformation":
+        """The same of another number of subjects, treated and sampled as these are; a former study stays as it was.
+
+        Parameters
+        ----------
+        subjects : float
+            Number of subjects.
+
+        Returns
+        -------
+        DesignInformation
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> float(round(told.of_subjects(120).table["rse"]["cl"] / told.table["rse"]["cl"], 2))
+        0.5
+        """
         times = subjects / self.subjects
         whole, *drawn = (
             self.former + times * (each - self.former) for each in (self.whole, *(matrix for _, matrix in self.drawn))
@@ -202,8 +353,29 @@ class DesignInformation:
         (place,) = self._chosen((self.numbers.names[self.numbers.place(parameter)],))
         return self.numbers.values[self.free[place]], np.sqrt(self.covariance[place, place])
 
-    def fixing(self, *names):
-        """The same with more numbers taken for known."""
+    def fixing(self, *names: str) -> "DesignInformation":
+        """The same with more numbers taken for known.
+
+        Parameters
+        ----------
+        *names : str
+            Numbers, or how the names of several begin.
+
+        Returns
+        -------
+        DesignInformation
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+        >>> told = nb.information(tree, design)
+        >>> told.fixing("omega_id", "sigma_conc").names
+        ('cl', 'v')
+        """
         return replace(self, fixed=(*self.fixed, *names))
 
     def __str__(self):

@@ -34,7 +34,7 @@ def information(
     tree: Tree, design: Design, *, method: Method = "fo", fixed: Names = (),
     scale: Literal["natural", "link"] = "natural", variances: Variances = False, draws: Count | None = None,
     prior: DesignInformation | None = None, random_seed: Seed = 0, model: Model | None = None,
-):  # fmt: skip
+) -> DesignInformation:  # fmt: skip
     """What a design is expected to tell of a population.
 
     Parameters

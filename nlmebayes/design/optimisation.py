@@ -23,7 +23,7 @@ def optimise_design(
     budget: dict[Name, NotNegative] | None = None, criterion: Literal["D", "Ds", "A"] = "D", of: Names = (),
     method: Literal["fo", "full"] = "fo", fixed: Names = (), draws: Count | None = None, starts: Count = 6,
     step: dict[Name, Positive] | None = None, random_seed: Seed = 0,
-):  # fmt: skip
+) -> OptimalDesign:  # fmt: skip
     """The design that tells most of a population.
 
     Parameters
@@ -62,6 +62,17 @@ def optimise_design(
     -----
     Times are exchanged over candidates between their bounds, which are then drawn closer about the best ends; with
     numbers of the doses, all move together by SciPy's L-BFGS-B. Subjects are exchanged between arms.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 2, 3], doses={"time": 0, "amt": 100})])
+    >>> found = nb.optimise_design(tree, design, free={"times": (0.5, 24)}, starts=1, step={"times": 0.5})
+    >>> found.rounded.arms[0].times, round(found.efficiency, 1)
+    ((0.5, 0.5, 24.0), 3.7)
     """
     freedom.check(free, budget, step)
     if isinstance(tree, list) and not tree:

@@ -21,14 +21,30 @@ class OptimalDesign:
     Attributes
     ----------
     best : Design
+        The best one found.
     rounded : Design
         The best one with times and amounts at multiples of ``step``, which can be carried out; the same without it.
     start : Design
         That it began with, in numbers that the budget allows.
     criterion, rounded_criterion, start_criterion : float
         Of D and Ds the logarithm of the determinant by number that it is about; of A minus the sum of variances.
+    kind : {"D", "Ds", "A"}
+        Which criterion.
     starts : DataFrame
         The criterion where each exchange of times began and ended, before candidates are drawn closer.
+    slots, scenarios : tuple
+        Times that are free, and the populations over which the criterion is averaged.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 2, 3], doses={"time": 0, "amt": 100})])
+    >>> found = nb.optimise_design(tree, design, free={"times": (0.5, 24)}, starts=1, step={"times": 0.5})
+    >>> found.rounded.arms[0].times
+    (0.5, 0.5, 24.0)
     """
 
     best: Design
@@ -43,12 +59,12 @@ class OptimalDesign:
     scenarios: tuple = field(repr=False)
 
     @property
-    def efficiency(self):
+    def efficiency(self) -> float:
         """How many times as many subjects the start would need to tell as much as the best one."""
         return self._efficiency(self.criterion, self.start_criterion)
 
     @property
-    def rounded_efficiency(self):
+    def rounded_efficiency(self) -> float:
         """What is left in the rounded one of the best one's efficiency."""
         return self._efficiency(self.rounded_criterion, self.criterion)
 
@@ -56,7 +72,7 @@ class OptimalDesign:
         return float(other / one if self.kind == "A" else np.exp(one - other))
 
     @cached_property
-    def sensitivity(self):
+    def sensitivity(self) -> pd.DataFrame:
         """What one more sample of every subject would add to the criterion, by outcome and time, a DataFrame."""
         if not self.slots:
             return pd.DataFrame(columns=["outcome", "time", "gain"])
@@ -70,9 +86,39 @@ class OptimalDesign:
         return pd.DataFrame(rows, columns=["outcome", "time", "gain"])
 
     @checked
-    def windows(self, efficiency: Share = 0.95):
+    def windows(self, efficiency: Share = 0.95) -> pd.DataFrame:
         """Between which times each sample of the best design may be taken alone, so that so much of its efficiency is
-        left, a DataFrame."""
+        left, a DataFrame.
+
+        Parameters
+        ----------
+        efficiency : float
+            What is left of the best design's.
+
+        Returns
+        -------
+        DataFrame
+            ``arms, outcome, time, low, high``: a row for each free time.
+
+        Raises
+        ------
+        ModelError
+            An argument of another kind: it is named, with what it may be.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> design = nb.Design([nb.Arm(30, [1, 2, 3], doses={"time": 0, "amt": 100})])
+        >>> found = nb.optimise_design(tree, design, free={"times": (0.5, 24)}, starts=1, step={"times": 0.5})
+        >>> found.windows(0.9)[["low", "high"]].round(0)
+            low  high
+        0   0.0  24.0
+        1   0.0  24.0
+        2  12.0  24.0
+        """
         chosen, rows = times_of(self.best, self.slots), []
         tried = [
             np.unique([*slot.candidates(), *slot.near(t, (slot.high - slot.low) / 8)])

@@ -4,6 +4,7 @@ Definitions and errors are those of Morris, White and Crowther (2019), Stat. Med
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +24,32 @@ COLUMNS = ["study", "quantity", *NUMBERS]
 class Studies:
     """What `simulate_studies` found.
 
-    ``estimates``: a row for each study and quantity: ``study, quantity, truth, value, se, lower, upper``, the bounds of
-    the stated interval of probability ``ci_prob``; without ``se`` where the estimate is at its boundary, an SD of 0.
-    ``ratios``: ``study, quantity, ratio, df`` of likelihood-ratio tests. ``failures``: study -> why. ``seconds``:
-    study -> time it took. ``subjects``: how many each study has.
+    Attributes
+    ----------
+    estimates : DataFrame
+        A row for each study and quantity: ``study, quantity, truth, value, se, lower, upper``, the bounds of the stated
+        interval; without ``se`` where the estimate is at its boundary, an SD of 0.
+    ratios : DataFrame
+        ``study, quantity, ratio, df`` of likelihood-ratio tests.
+    failures : dict
+        Study -> why it could not be fitted.
+    seconds : dict
+        Study -> time it took.
+    subjects : int
+        How many each study has.
+    ci_prob : float
+        Probability of the stated intervals.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+    >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+    >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+    >>> studies = nb.simulate_studies(tree, design, 4, progressbar=False)
+    >>> studies.n, float(studies.table.loc["mu", "truth"])
+    ((4, 4), 10.0)
     """
 
     estimates: pd.DataFrame
@@ -37,13 +60,31 @@ class Studies:
     ci_prob: float
 
     @classmethod
-    def of(cls, entries, subjects, ci_prob):
+    def of(cls, entries: Iterable[dict], subjects: int, ci_prob: float) -> "Studies":
         """Of what was found of each study of so many ``subjects``, dicts as a file holds them.
+
+        Parameters
+        ----------
+        entries : list of dict
+            One of each study.
+        subjects : int
+        ci_prob : float
+            As the attributes.
+
+        Returns
+        -------
+        Studies
 
         Raises
         ------
         FileError
             One is none.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Studies.of([{"study": 0, "failure": "no maximum", "seconds": 1.0}], subjects=30, ci_prob=0.9).reasons
+        {'no maximum': 1}
         """
         rows, ratios, failures = [pd.DataFrame(columns=COLUMNS)], [], {}
         for entry in entries:
@@ -62,22 +103,22 @@ class Studies:
         return cls(estimates, tests, failures, seconds, subjects, ci_prob)
 
     @property
-    def n(self):
+    def n(self) -> tuple[int, int]:
         """How many studies were simulated, and how many of them fitted."""
         return len(self.seconds), len(self.seconds) - len(self.failures)
 
     @property
-    def failed(self):
+    def failed(self) -> tuple[float, float]:
         """Share of studies that could not be fitted, and its Monte Carlo error."""
         return _share(len(self.failures), len(self.seconds))
 
     @property
-    def reasons(self):
+    def reasons(self) -> dict[str, int]:
         """Why studies failed, the most frequent first: reason -> number of studies."""
         return dict(Counter(self.failures.values()).most_common())
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """A row for each quantity, over the studies that were fitted.
 
         ``truth`` (the mean of them, where each study has its own), ``n``; ``bias`` of the estimates, and in %;
@@ -107,17 +148,41 @@ class Studies:
         }  # fmt: skip
 
     @checked
-    def power(self, quantity: Text, *, null: Number = 0.0, alpha: Share = 0.05):
+    def power(self, quantity: Text, *, null: Number = 0.0, alpha: Share = 0.05) -> pd.DataFrame:
         """How often a test at level ``alpha`` tells a quantity from ``null``.
 
         A row for Wald's test, and one for the likelihood ratio's where a smaller model was given, with ``power``, its
         Monte Carlo error and the number of studies. An estimate without a standard error, at its boundary, is no
         rejection. The likelihood ratio is compared with chi-square, which is conservative for an SD of 0.
 
+        Parameters
+        ----------
+        quantity : str
+            As in `table`.
+        null : float
+            Its value under the null hypothesis.
+        alpha : float
+            Level of the test.
+
+        Returns
+        -------
+        DataFrame
+            ``test, power, power_mcse, n``.
+
         Raises
         ------
         ModelError
             There is no such quantity.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import LinearMixed
+        >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|id)")
+        >>> tree = nb.population(model, theta={"mu": 10.0}, omega={"sd": {"mu": 1.0}}, sigma={"a": 1.0}, outcome="y")
+        >>> design = nb.Design([nb.Arm(30, inputs={"sample": [1, 2, 3]})])
+        >>> nb.simulate_studies(tree, design, 4, progressbar=False).power("mu", null=5.0)["power"].item()
+        1.0
         """
         quantity = spelled(quantity, self.estimates["quantity"].unique(), "power")
         part = self.estimates[self.estimates["quantity"] == quantity]

@@ -56,6 +56,7 @@ def simulate_studies(
     design : Design or Dataset
         Who is measured when, under which doses; the measurements of a dataset are not read.
     n : int
+        Number of studies.
     fit : {"ml", "map", "laplace", "nuts"} or function
         Maximum likelihood (or the most probable population), searched for from the truth: what is judged is the design,
         not the search. Others fit each study as `fit` does; a function takes a `Dataset` and gives a tree.
@@ -71,6 +72,9 @@ def simulate_studies(
         Study k is the same whatever ``n``.
     file : path, optional
         Gets a line for each study that is done; another call with the same arguments goes on from there.
+    progressbar : bool
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------

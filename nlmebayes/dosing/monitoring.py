@@ -47,7 +47,7 @@ def next_sample(
     plan: regimen.Regimen | regimen.Plan | None = None, model: Model | None = None, outcome: Text | None = None,
     lloq: NotNegative | None = None, replicates: Count = 400, history: History = regimen.FOLLOW,
     occasions: Occasions = regimen.NEW, covariates: Coming | None = None, random_seed: Seed | None = None,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """How much a sample at each of some times is expected to say of a parameter or an exposure.
 
     Parameters
@@ -65,6 +65,8 @@ def next_sample(
         A sample below it will say no more than that.
     replicates : int
         Simulated samples per time.
+    random_seed : int, optional
+        Of the simulated samples.
     model, outcome, history, occasions, covariates
         As in `recommend`.
 
@@ -83,8 +85,19 @@ def next_sample(
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> table = nb.next_sample(forecast, [26, 30, 36, 47.5], "cl")  # doctest: +SKIP
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.next_sample(forecast, [9, 12, 24, (9, 24)], "cl", random_seed=1)
+    >>> table[["time", "sd_now", "sd_after"]].round(2)
+              time  sd_now  sd_after
+    0  (9.0, 24.0)     0.2      0.07
+    1         24.0     0.2      0.08
+    2         12.0     0.2      0.11
+    3          9.0     0.2      0.14
     """
     if REPORT not in forecast.attrs:
         raise ModelError("next_sample needs the tree of one patient, from forecast")

@@ -28,6 +28,18 @@ class Loss:
     ``"relative"``: below * (low - E) / low, above * (E - high) / high. ``"log"``: below * log(low / E),
     above * log(E / high). A target's loss is multiplied by its ``weight``; losses of several targets add up.
 
+    Parameters
+    ----------
+    below, above : float
+        What it costs on each side.
+    kind : {"outside", "relative", "log"}
+        How it grows with the distance.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
     Examples
     --------
     Too much is three times as bad as too little:
@@ -41,8 +53,25 @@ class Loss:
     above: NotNegative = 1.0
     kind: Literal["outside", "relative", "log"] = "outside"
 
-    def of(self, target, exposure):
-        """Loss of each exposure, (draw,)."""
+    def of(self, target: Target, exposure: np.ndarray) -> np.ndarray:
+        """Loss of each exposure, (draw,).
+
+        Parameters
+        ----------
+        target : Target
+        exposure : array (draw,)
+            In the unit of the target.
+
+        Returns
+        -------
+        array (draw,)
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Loss(kind="relative").of(nb.Trough(10, 15), [8.0, 12.0, 18.0]).round(1).tolist()
+        [0.2, 0.0, 0.2]
+        """
         exposure = np.asarray(exposure, dtype=float)
         under, over = exposure < target.low, (exposure > target.high) | np.isposinf(exposure)
         if self.kind == "outside":
@@ -61,7 +90,7 @@ def recommend(
     forecast: Tree, regimens: Regimen | Plan | list[Regimen | Plan], targets: Target | list[Target], *,
     model: Model | None = None, outcome: Text | None = None, loss: Loss | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """Probability that each regimen brings each exposure below, into and above its range.
 
     Exposures are those of the individual prediction (without residual error), over the draws of the forecast, so
@@ -117,9 +146,18 @@ def recommend(
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> regimens = [nb.Regimen(mg, start=24, every=12, doses=6) for mg in (100, 200, 300)]
-    >>> table = nb.recommend(forecast, regimens, nb.Trough(5, 10, time=96))  # doctest: +SKIP
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.recommend(forecast, nb.regimens([25, 50, 100], every=12, doses=6, start=12), nb.Trough(0.5, 1.5))
+    >>> table[["regimen", "p_below", "p_in", "p_above"]].round(1)
+                regimen  p_below  p_in  p_above
+    0  100 every 12 x 6      0.0   0.8      0.1
+    1   50 every 12 x 6      0.5   0.5      0.0
+    2   25 every 12 x 6      1.0   0.0      0.0
     """
     plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
     targets = [targets] if isinstance(targets, Target) else list(targets)

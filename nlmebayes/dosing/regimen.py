@@ -49,6 +49,12 @@ class Regimen:
     steady : bool
         Whether the first dose finds the steady state of the regimen, in place of what the patient has had (SS=1).
 
+    Raises
+    ------
+    ModelError
+        Several doses, or a steady state, without an interval; a duration beside a rate; an infusion that is longer than
+        the interval.
+
     Examples
     --------
     >>> import nlmebayes as nb
@@ -81,21 +87,22 @@ class Regimen:
             )
 
     @property
-    def infusion(self):
+    def infusion(self) -> float | None:
         """How long each infusion lasts, or None."""
         return (self.duration if self.rate is None else self.amount / self.rate) or None
 
     @property
-    def times(self):
+    def times(self) -> np.ndarray:
         """Times of the doses; of one that does not say when it starts, since then."""
         return (self.start or 0.0) + (self.every or 0.0) * np.arange(self.doses)
 
     @property
-    def parts(self):
+    def parts(self) -> "tuple[Regimen, ...]":
+        """The regimen itself, as the only part of a plan."""
         return (self,)
 
     @property
-    def records(self):
+    def records(self) -> list[dict]:
         """The doses as records, in the words of NONMEM; one that does not say when it starts, from 0."""
         given = {"amt": float(self.amount * self.salt)} | ({"duration": self.infusion} if self.infusion else {})
         given |= {} if self.state is None else {"state": self.state}
@@ -105,8 +112,24 @@ class Regimen:
     def __str__(self):
         return self.worded()
 
-    def worded(self, amount="", time=""):
-        """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``."""
+    def worded(self, amount: str = "", time: str = "") -> str:
+        """In words, with the units ``amount`` and ``time``, such as ``" mg"`` and ``" h"``.
+
+        Parameters
+        ----------
+        amount, time : str
+            What follows the numbers.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Regimen(300, every=12, doses=6, duration=0.5).worded(" mg", " h")
+        '300 mg over 0.5 h every 12 h x 6'
+        """
         over = f" over {self.infusion:g}{time}" if self.infusion else ""
         often = f" every {self.every:g}{time} x {self.doses}" if self.doses > 1 else ""
         steady = f" every {self.every:g}{time} at steady state" if self.steady else often
@@ -117,6 +140,16 @@ class Regimen:
 @dataclass(frozen=True, init=False)
 class Plan:
     """Regimens one after the other: a loading dose, then maintenance.
+
+    Parameters
+    ----------
+    *parts : Regimen
+        In the order of their starts.
+
+    Raises
+    ------
+    ModelError
+        No parts; one that starts before the last dose of the one before it, or at a steady state.
 
     Examples
     --------
@@ -140,17 +173,33 @@ class Plan:
                 )
 
     @property
-    def amount(self):
+    def amount(self) -> float:
         """Of one dose of the last part."""
         return self.parts[-1].amount
 
-    records = property(lambda self: [dose for part in self.parts for dose in part.records])
-    start = property(lambda self: self.parts[0].start)
-    every = property(lambda self: self.parts[-1].every)
-    infusion = property(lambda self: self.parts[-1].infusion)
+    @property
+    def records(self) -> list[dict]:
+        """The doses of all parts as records, in the words of NONMEM."""
+        return [dose for part in self.parts for dose in part.records]
 
     @property
-    def times(self):
+    def start(self) -> float | None:
+        """Of the first part."""
+        return self.parts[0].start
+
+    @property
+    def every(self) -> float | None:
+        """Of the last part."""
+        return self.parts[-1].every
+
+    @property
+    def infusion(self) -> float | None:
+        """Of the last part."""
+        return self.parts[-1].infusion
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times of all doses."""
         return np.concatenate([part.times for part in self.parts])
 
     def __str__(self):
@@ -167,8 +216,8 @@ def varied(plan, name, value):
 @checked
 def regimens(
     amounts: OneOrMore, *, every: Several = None, duration: Lengths = None, rate: Several = None,
-    until: Number | None = None, **same,
-):  # fmt: skip
+    until: Number | None = None, **same: object,
+) -> list[Regimen]:  # fmt: skip
     """Every `Regimen` of the given amounts, intervals, and infusion durations or rates.
 
     Parameters
@@ -188,8 +237,8 @@ def regimens(
 
     Raises
     ------
-    ValueError
-        No regimen is possible.
+    ModelError
+        No regimen is possible; ``until`` without an interval or a start, or beside ``doses``.
 
     Examples
     --------
@@ -237,8 +286,27 @@ def doses_until(until, start, every):
 
 
 @checked
-def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False):
+def tablets(*sizes: Positive, most: Count = 4, halves: Switch = False) -> list[float]:
     """Amounts that can be given with at most so many tablets of these sizes, halved where that is allowed.
+
+    Parameters
+    ----------
+    *sizes : float
+        Of tablets.
+    most : int
+        So many tablets at most.
+    halves : bool
+        Whether tablets may be halved.
+
+    Returns
+    -------
+    list of float
+        In order, each once.
+
+    Raises
+    ------
+    ModelError
+        No size, or more than 100,000 amounts.
 
     Examples
     --------

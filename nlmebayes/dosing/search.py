@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 
 from nlmebayes.arguments import NotNegative, Number, Positive, Share, Text, Tree, checked
@@ -35,12 +36,12 @@ def optimise(
     given: Positive | list[NotNegative] | None = None, loss: Loss | None = None, model: Model | None = None,
     outcome: Text | None = None, history: History = FOLLOW, occasions: Occasions = NEW,
     covariates: Coming | None = None, now: Number | None = None, ci_prob: Share = 0.9,
-):  # fmt: skip
+) -> pd.DataFrame:  # fmt: skip
     """The best amount, interval or infusion of a regimen, among all there are and among those that can be given.
 
     Parameters
     ----------
-    forecast, targets, loss, model, outcome, history, occasions, covariates, now
+    forecast, targets, loss, model, outcome, history, occasions, covariates, now, ci_prob
         As in `recommend`.
     regimen : Regimen or Plan
         What is not varied; of a plan the last part is varied. Its own amount is where the search starts.
@@ -50,6 +51,7 @@ def optimise(
     probability : float, optional
         Of the last two. With 0.5 the median exposure is the limit, and with a forecast of one draw the exposure itself.
     vary : {"amount", "every", "duration", "rate"}
+        What is searched for.
     between : (float, float), optional
         Where to look. Of amounts, by default as far as they change anything.
     given : float or sequence of float, optional
@@ -71,9 +73,21 @@ def optimise(
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> table = nb.optimise(forecast, nb.Regimen(1000, start=48, every=24), nb.AUC(400), optimum="at least",
-    ...                     probability=0.8, given=range(250, 3001, 250))  # doctest: +SKIP
+    The smallest dose whose trough is above 0.5 mg/L with a probability of 80 %, in tablets of 25 mg:
+
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.optimise(forecast, nb.Regimen(50, start=12, every=12, doses=6), nb.Trough(0.5),
+    ...                     optimum="at least", probability=0.8, given=25)
+    >>> table[["regimen", "p_in", "rounded"]].round(2)
+                    regimen  p_in  rounded
+    0       75 every 12 x 6  0.84     True
+    1       50 every 12 x 6  0.46     True
+    2  71.4649 every 12 x 6  0.80    False
     """
     targets = [targets] if isinstance(targets, Target) else list(targets)
     aim = Aim(optimum, probability, loss or Loss(), tuple(targets))

@@ -7,13 +7,16 @@ by ``mic`` where there is one.
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from nlmebayes.arguments import Integer, Limit, NotNegative, Number, Positive, checked, number
 from nlmebayes.dosing import exposure
 from nlmebayes.errors import ModelError
+
+if TYPE_CHECKING:
+    from nlmebayes.dosing.regimen import Plan, Regimen
 
 Fraction = Annotated[float, number("a fraction above 0, at most 1", 0.0, 1.0, "(]")]
 ROUNDING = 1e-9  # relative: a share of the time this close to all of it is all of it
@@ -35,6 +38,13 @@ class Target(ABC):
         Minimal inhibitory concentration, in the unit of the outcome.
     dose : int
         Position of the planned dose whose interval is meant where no times are given.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.Trough(10, 15)); print(nb.DailyAUC(400, 600))
+    trough in 10 to 15
+    AUC per day in 400 to 600
     """
 
     low: Number
@@ -63,29 +73,93 @@ class Target(ABC):
         self.check()
 
     @abstractmethod
-    def check(self):
-        """Refuse what is wrong with the times."""
+    def check(self) -> None:
+        """Refuse what is wrong with the times.
+
+        Raises
+        ------
+        ModelError
+            Names the time.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.AUC(400, start=24, end=48).check()
+        """
 
     @abstractmethod
-    def window(self, plan):
-        """(start, end) of the times that matter under a plan; the same time twice for a point."""
+    def window(self, plan: "Regimen | Plan") -> tuple[float, float]:
+        """(start, end) of the times that matter under a plan; the same time twice for a point.
+
+        Parameters
+        ----------
+        plan : Regimen or Plan
+
+        Returns
+        -------
+        (float, float)
+
+        Raises
+        ------
+        ModelError
+            The plan has no such dose, or no interval.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.AUC(400, start=24, end=48).window(nb.Regimen(500, every=12, doses=4))
+        (24.0, 48.0)
+        """
 
     @abstractmethod
-    def measure(self, grid, f):
+    def measure(self, grid: exposure.Panels | exposure.Ends | None, f: np.ndarray) -> np.ndarray:
         """Exposure (draw,) of predictions (draw, time) at the times of the window: `exposure.Panels`, None for a
-        point, or `exposure.Ends`, of which the predictions are areas."""
+        point, or `exposure.Ends`, of which the predictions are areas.
+
+        Parameters
+        ----------
+        grid : Panels, Ends or None
+            Where the predictions stand.
+        f : array (draw, time)
+            Predictions.
+
+        Returns
+        -------
+        array (draw,)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Trough(10, 15, free=0.5).measure(None, np.array([[20.0], [30.0]]))
+        array([10., 15.])
+        """
 
     @property
     @abstractmethod
-    def what(self):
+    def what(self) -> str:
         """The exposure in words."""
 
-    def met(self, exposure):
-        """Whether each exposure is in range; an infinite one, such as without a steady state, is above."""
+    def met(self, exposure: np.ndarray) -> np.ndarray:
+        """Whether each exposure is in range; an infinite one, such as without a steady state, is above.
+
+        Parameters
+        ----------
+        exposure : array (draw,)
+
+        Returns
+        -------
+        array of bool (draw,)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Trough(10, 15).met(np.array([8.0, 12.0, 20.0])).tolist()
+        [False, True, False]
+        """
         return (exposure >= self.low) & (exposure <= self.high) & np.isfinite(exposure)
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """What a concentration is multiplied with."""
         return self.free / (self.mic or 1.0)
 
@@ -122,7 +196,27 @@ def interval(plan, dose, name):
 @checked
 @dataclass(frozen=True)
 class Trough(Target):
-    """Concentration at ``time``, before a dose given at that time; by default at the end of the interval."""
+    """Concentration at ``time``, before a dose given at that time; by default at the end of the interval.
+
+    Parameters
+    ----------
+    low, high, weight, free, mic, dose
+        As of every `Target`.
+    time : float, optional
+        When it is measured.
+
+    Raises
+    ------
+    ModelError
+        A range without a width.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.Trough(10, 15)); print(nb.Trough(10, 15, time=96))
+    trough in 10 to 15
+    concentration at 96 in 10 to 15
+    """
 
     time: Number | None = None
 
@@ -180,6 +274,24 @@ class AUC(Windowed):
     per interval. A lag of each draw's own then puts the kink or jump of a dose inside of a panel. With 2000 draws of
     lags of 0.1 to 2 h (CV 40 %) the errors had an SD of 2e-5 to 2e-3 and a mean below 2e-5 after a bolus, an SD below
     2e-4 after an infusion; that of a single draw with an unusual lag was up to 3e-2, and 6e-3.
+
+    Parameters
+    ----------
+    low, high, weight, free, mic, dose
+        As of every `Target`.
+    start, end : float, optional
+        By default the interval after the ``dose``.
+
+    Raises
+    ------
+    ModelError
+        A range without a width; one end of the times without the other, or an end before the start.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.AUC(400, mic=1.0, start=24, end=48))
+    AUC/MIC from 24 to 48 at least 400, mic 1
     """
 
     integral = True
@@ -198,6 +310,24 @@ class DailyAUC(Windowed):
     """Area under the concentration per day: that from ``start`` to ``end``, times ``day`` / (end - start).
 
     With a regimen at steady state, or late in a long one, it is the AUC24 of guidelines whatever the interval.
+
+    Parameters
+    ----------
+    low, high, start, end, weight, free, mic, dose
+        As of `AUC`.
+    day : float
+        Length of a day in the unit of time.
+
+    Raises
+    ------
+    ModelError
+        As `AUC`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.DailyAUC(400, 600))
+    AUC per day in 400 to 600
     """
 
     day: Positive = 24.0
@@ -214,7 +344,24 @@ class DailyAUC(Windowed):
 @checked
 @dataclass(frozen=True)
 class AverageConcentration(Windowed):
-    """Mean concentration from ``start`` to ``end``."""
+    """Mean concentration from ``start`` to ``end``.
+
+    Parameters
+    ----------
+    low, high, start, end, weight, free, mic, dose
+        As of `AUC`.
+
+    Raises
+    ------
+    ModelError
+        As `AUC`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.AverageConcentration(15, 25))
+    average concentration in 15 to 25
+    """
 
     integral = True
 
@@ -229,7 +376,24 @@ class AverageConcentration(Windowed):
 @checked
 @dataclass(frozen=True)
 class Peak(Windowed):
-    """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, in between."""
+    """Largest concentration from ``start`` to ``end``: right after a bolus, at the end of an infusion, in between.
+
+    Parameters
+    ----------
+    low, high, start, end, weight, free, mic, dose
+        As of `AUC`.
+
+    Raises
+    ------
+    ModelError
+        As `AUC`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> print(nb.Peak(20, 40))
+    peak in 20 to 40
+    """
 
     def measure(self, grid, f):
         return exposure.maximum(grid, f) * self.scale
@@ -243,6 +407,18 @@ class Peak(Windowed):
 @dataclass(frozen=True)
 class TimeAbove(Windowed):
     """Percent of the time from ``start`` to ``end`` that the (free) concentration is above ``mic``, any threshold.
+
+    Parameters
+    ----------
+    low, high, start, end, weight, free, dose
+        As of `AUC`; ``low`` is at most 100.
+    mic : float
+        The threshold.
+
+    Raises
+    ------
+    ModelError
+        As `AUC`; no ``mic``.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,12 @@ class Fitted:
         return (
             filled(data, {column: values[name] for name, column in missing(data, values).items()}) if values else data
         )
+
+    def before(self):
+        """The same of a forecast with its prior in the place of its posterior: what was expected before the samples."""
+        found = self.tree.copy()
+        found["posterior"] = self.tree["prior"].copy()
+        return replace(self, tree=found)
 
     @property
     def report(self):

@@ -135,6 +135,19 @@ def _measured(residual, parts, positive):
     return compute, [v for v in compute.get_shared() if isinstance(v.type, RandomType)]
 
 
+def probabilities(residual, f, s, observed):
+    """Probability of each ordered category at predictions, (sample, record, category)."""
+    parts = parts_at(residual, s, observed)
+    return _probabilities(residual, shapes_of(parts))(f, *parts.values())
+
+
+@remembered
+def _probabilities(residual, parts):
+    prediction, tensors = _given(residual, parts)
+    found = residual.probabilities(prediction, Named(**tensors))
+    return function([prediction, *tensors.values()], found, UNCHECKED)
+
+
 def log_density(residual, f, s, observed, positive=False):
     """Log-density of the measurements of an `ObservedOutcome`, (sample, record)."""
     limits = censoring.limits(observed.values, observed.lower, observed.upper)

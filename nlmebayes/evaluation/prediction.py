@@ -38,7 +38,7 @@ NAMED = 5  # subjects without a prediction that are named
 def predict(
     tree: Tree, data: Data | Frame | None = None, *, redraw: Switch = False, groups: Groups = "all",
     random_seed: Seed | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Posterior prediction for any data.
 
     Parameters
@@ -79,7 +79,24 @@ def predict(
 
     Examples
     --------
-    >>> nb.predict(tree, pd.DataFrame({"age": [50, 60], "sex": "f"}), groups="none")  # doctest: +SKIP
+    What is expected of two people, an hour and a day after the dose:
+
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> data = nb.datasets.theophylline()
+    >>> tree = nb.fit(model, data, method="ml")
+    >>> later = nb.predict(tree, data.sel(id=["1", "2"]).over(time=[1, 24]))
+    >>> later["posterior"]["f_conc"].to_numpy().round(1).tolist()
+    [[[8.3, 2.9, 8.0, 0.9]]]
+
+    Typical trees, by rows of a table:
+
+    >>> line = nb.Model(nb.curve("a + b * age", a=nb.Parameter("a", "mm", 10.0), b=0.1))
+    >>> tree = nb.fit(line, nb.datasets.orange(), method="ml")
+    >>> typical = nb.predict(tree, pd.DataFrame({"age": [500, 1000]}), groups="none")
+    >>> typical["posterior"]["f_circumference"].to_numpy().round(0).tolist()
+    [[[70.0, 122.0]]]
     """
     known = fitted(tree, model)
     if redraw and groups == NONE:
@@ -181,16 +198,20 @@ def _same_patient(data, own, drift):
 def simulate(
     model: Model, data: Data, *, draws: Count = 500, values: dict[Text, Array] | None = None,
     random_seed: Seed | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Prior predictive simulation, or simulation at stated population values.
 
     Parameters
     ----------
+    model : Model
     data : Dataset
         The design to simulate: who, when, doses, covariates. Its measurements set only the scale of default priors.
+    draws : int
+        Number of simulated studies, each with a population of its own.
     values : dict, optional
         Fixes population variables by name, e.g. ``{"theta_cl": [1.0], "omega_id": [0.3, 0.2], "sigma_conc_a": 0.5}``;
         the rest is drawn from its prior.
+    random_seed : int, optional
 
     Returns
     -------
@@ -203,6 +224,16 @@ def simulate(
         ``values`` that name no population variable or have another shape; a flat prior that is not in ``values``.
     DataError, FormulaError
         As `build`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> known = {"theta_mu": [1500.0], "omega_Batch": [40.0], "sigma_Yield_a": 50.0}
+    >>> tree = nb.simulate(model, nb.datasets.dyestuff(), values=known, draws=1000, random_seed=1)
+    >>> float(tree["prior_predictive"]["Yield"].std().round(-1))
+    60.0
     """
     storage.statement(model)
     design = designed(model, data)

@@ -142,8 +142,31 @@ def stored_dataset(tree):
 
 
 @checked
-def training_dataset(tree: Tree):
-    """The `Dataset` that the population was fitted to, in whose state designs are evaluated."""
+def training_dataset(tree: Tree) -> Dataset:
+    """The `Dataset` that the population was fitted to, in whose state designs are evaluated.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit`, `population` or `forecast`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ModelError
+        The tree holds none.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.training_dataset(tree).outcomes
+    ('Yield',)
+    """
     return _revived(tree, TRAINING if TRAINING in tree.children else DATASET)
 
 
@@ -171,7 +194,7 @@ def stored(data):
     for name in FRAMES:
         frame = getattr(data, name)
         columns[name] = list(frame.columns)
-        found |= {f"{name} column {column}": _variable(frame[column], f"{name}_record") for column in frame.columns}
+        found |= {_stored_as(name, column): _variable(frame[column], f"{name}_record") for column in frame.columns}
     return xr.Dataset(found, attrs={"kind": json.dumps(kind), "columns": json.dumps(columns)})
 
 
@@ -201,11 +224,16 @@ def _revived(tree, name):
 
 
 def _frame(group, name, columns):
-    found = {column: group[f"{name} column {column}"] for column in columns}
+    found = {column: group[_stored_as(name, column)] for column in columns}
     for column, variable in found.items():
         if variable.dims != (f"{name}_record",):
             raise ModelError(f"the dataset of the tree is damaged: {name}, column {column}, is of another shape")
     return pd.DataFrame({column: _column(variable) for column, variable in found.items()})
+
+
+def _stored_as(frame, column):
+    """The name of a column in a tree, where a slash would part groups."""
+    return f"{frame} column {column}".replace("/", "\N{DIVISION SLASH}")
 
 
 def _variable(values, dim):

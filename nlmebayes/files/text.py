@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from nlmebayes.files.errors import FileError
 
 LONGEST = 50_000_000  # characters; the labels of a million subjects take 20 million
@@ -30,15 +32,26 @@ def read_json(text, what):
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{what} is damaged: it is no JSON ({error})") from error
-    if _depth(value) > DEEPEST:
+    if depth(value) > DEEPEST:
         raise FileError(f"{what} is damaged: it is more than {DEEPEST} tables deep")
     return value
 
 
-def _depth(value):
+def depth(value):
     """How many lists and tables stand inside one another."""
     depth, layer = 0, [value]
     while layer := [x for x in layer if isinstance(x, dict | list)]:
         depth += 1
         layer = [inner for x in layer for inner in (x.values() if isinstance(x, dict) else x)]
     return depth
+
+
+def finite(value):
+    """Plain values that JSON takes: it has no infinity and no missing number, which become null."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -9,6 +9,18 @@ def written(tables):
     return "\n".join(line for name, table in tables.items() for line in _section((name,), table)).lstrip("\n") + "\n"
 
 
+def document(said):
+    """TOML text of a table: values on top, then tables, lists of tables as ``[[name]]``."""
+    repeated = {k: v for k, v in said.items() if isinstance(v, list | tuple) and v and isinstance(v[0], dict)}
+    tables = {k: v for k, v in said.items() if isinstance(v, dict)}
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in said.items() if k not in repeated and k not in tables]
+    for name, rows in repeated.items():
+        for row in rows:
+            lines += [f"\n[[{_key(name)}]]", *(f"{_key(k)} = {_value(v)}" for k, v in row.items())]
+    lines += [line for name, table in tables.items() for line in _section((name,), table)]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
 def _section(path, table):
     values = {k: v for k, v in table.items() if not isinstance(v, dict)}
     tables = {k: v for k, v in table.items() if isinstance(v, dict)}

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -17,11 +16,15 @@ from nlmebayes.files.text import read_json
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
 BLOCK = 1 << 24  # bytes that are read at once
-checked = partial(arguments.checked, error=FileError)
+
+
+def checked[Thing](thing: Thing) -> Thing:
+    """`arguments.checked`, which refuses by `FileError`."""
+    return arguments.checked(thing, error=FileError)
 
 
 @checked
-def save(tree: Tree, path: File, *, force: Switch = True):
+def save(tree: Tree, path: File, *, force: Switch = True) -> None:
     """Write a tree to one NetCDF file, so that the file is whole or what was there before is as it was.
 
     It is written beside its place, waited for until it is on the disk, read back and compared, then moved.
@@ -44,8 +47,9 @@ def save(tree: Tree, path: File, *, force: Switch = True):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> nb.save(nb.published("vancomycin_goti_2018"), "population.nc")  # doctest: +SKIP
-    >>> tree = nb.load("population.nc")  # doctest: +SKIP
+    >>> nb.save(nb.published("vancomycin_goti_2018"), "population.nc")
+    >>> sorted(nb.load("population.nc").children)
+    ['dataset', 'posterior']
     """
     # HDF5 ends the process where the disk is full while it writes: it writes to memory, and Python to the disk.
     with whole.file(path, force=force) as beside:
@@ -56,7 +60,7 @@ def save(tree: Tree, path: File, *, force: Switch = True):
 
 
 @checked
-def load(path: File):
+def load(path: File) -> Tree:
     """The tree of a file that `save` or ``tree.to_netcdf`` wrote, or of a folder that ``fit(store=)`` wrote.
 
     Nothing in the file runs, and nothing outside it is read: see ``docs/security.md``. A file is read into memory and
@@ -78,7 +82,9 @@ def load(path: File):
     Examples
     --------
     >>> import nlmebayes as nb
-    >>> tree = nb.load("population.nc")  # doctest: +SKIP
+    >>> nb.save(nb.published("vancomycin_goti_2018"), "population.nc")
+    >>> float(nb.load("population.nc")["posterior"]["sigma_conc_b"].squeeze())
+    0.227
     """
     if not os.path.exists(path):  # which Path.exists does not answer of a name that is too long
         raise FileError(f"no file {str(path)!r}")

@@ -31,9 +31,32 @@ Scheme = Literal["evidence", "ofv"]
 
 @dataclass(frozen=True, eq=False)
 class Average:
-    """Forecasts by name, their ``weights``, and the ``table`` behind those: log evidence, OFV and prior by model.
+    """Forecasts of one patient under several models, as `average` gives them.
 
     `predict` mixes the draws of all; for a choice of doses take each of ``forecasts`` and weigh its probabilities.
+
+    Attributes
+    ----------
+    forecasts : dict of name -> DataTree
+        As `forecast` gives them.
+    weights : dict of name -> float
+        They add up to 1.
+    table : DataFrame
+        Behind the weights: log evidence, OFV and prior by model.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> slow = nb.population(OneCompartment(), theta={"cl": 2.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> both = nb.average({"fast": tree, "slow": slow}, patient, prior={"fast": 0.5, "slow": 0.5}, random_seed=1)
+    >>> {name: round(float(weight), 1) for name, weight in both.weights.items()}
+    {'fast': 0.9, 'slow': 0.1}
     """
 
     forecasts: dict
@@ -41,10 +64,43 @@ class Average:
     table: pd.DataFrame
 
     @checked
-    def predict(self, data: Data, *, draws: Count = 2000, random_seed: Seed | None = None):
+    def predict(
+        self, data: Data, *, draws: Count = 2000, random_seed: Seed | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Draws of the prediction and of a measurement from the mixture, {outcome: (draw, record)} each.
 
         Each draw comes from a model with the probability of its weight.
+
+        Parameters
+        ----------
+        data : Dataset
+            Of the patient: ``patient.over(time=...)``.
+        draws : int
+            Of the mixture.
+        random_seed : int, optional
+
+        Returns
+        -------
+        tuple of dict of outcome -> array (draw, record)
+            The prediction, and a measurement.
+
+        Raises
+        ------
+        ModelError, DataError, FormulaError
+            As the verb `predict`.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> both = nb.average({"one": tree, "same": tree}, patient, random_seed=1)
+        >>> f, measured = both.predict(patient.over(time=[12.0, 24.0]), draws=100, random_seed=1)
+        >>> f["conc"].shape
+        (100, 2)
         """
         rng = np.random.default_rng(random_seed)
         count = rng.multinomial(draws, list(self.weights.values()))
@@ -69,7 +125,7 @@ def average(
     trees: dict[Text, Tree], patient: Data, *, prior: dict[Text, NotNegative] | None = None,
     scheme: Scheme | None = None, weights: Comparison | dict[Text, NotNegative] | None = None,
     method: Method = "auto", random_seed: Seed | None = None, **options: Options,
-):  # fmt: skip
+) -> Average:  # fmt: skip
     """Forecast a patient under several models.
 
     Parameters
@@ -100,9 +156,17 @@ def average(
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> both = nb.average({"extensive": fast, "poor": slow}, patient, prior={"extensive": 0.93, "poor": 0.07})
-    ... # doctest: +SKIP
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> slow = nb.population(OneCompartment(), theta={"cl": 2.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> both = nb.average({"fast": tree, "slow": slow}, patient, prior={"fast": 0.5, "slow": 0.5}, random_seed=1)
+    >>> {name: round(float(weight), 1) for name, weight in both.weights.items()}
+    {'fast': 0.9, 'slow': 0.1}
     """
     if not trees:
         raise ModelError("average: trees must hold models by name, e.g. {'extensive': tree, 'poor': other}; got none")

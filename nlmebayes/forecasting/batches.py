@@ -38,11 +38,28 @@ Client = Annotated[object, Kind("a client with map and gather, such as distribut
 class Forecasts:
     """What `forecast_each` found.
 
-    ``table``: one row per unit, with the patient, the unit and its individual parameters, of the mode or posterior
-    means; of a mode also its effects, the patient's ``log_density`` there, and in ``other_modes`` the probability that
-    other modes have by Laplace's approximation, of which a warning tells where it is above 5 %.
+    Attributes
+    ----------
+    table : DataFrame
+        One row per unit, with the patient, the unit and its individual parameters, of the mode or posterior means; of a
+        mode also its effects, the patient's ``log_density`` there, and in ``other_modes`` the probability that other
+        modes have by Laplace's approximation, of which a warning tells where it is above 5 %.
+    trees : dict of patient -> DataTree
+        For methods other than "map".
+    failures : dict of patient -> str
+        Why there is none.
 
-    ``trees``: patient -> DataTree, for methods other than "map". ``failures``: patient -> why.
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> found = nb.forecast_each(tree, patient)
+    >>> len(found.table), found.failures
+    (1, {})
     """
 
     table: pd.DataFrame
@@ -57,7 +74,7 @@ NONE = Forecasts(pd.DataFrame(), {}, {})
 def forecast_each(
     tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None, random_seed: Seed | None = None,
     model: Model | None = None, **options: Options,
-):  # fmt: skip
+) -> Forecasts:  # fmt: skip
     """Forecast every patient of a dataset.
 
     Parameters
@@ -85,6 +102,22 @@ def forecast_each(
     ------
     ModelError
         An option that `forecast` does not have.
+
+    Examples
+    --------
+    The most probable parameters of twelve patients:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment("first-order"), theta={"cl": 2.8, "v": 32.0, "ka": 1.5},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2, "ka": 0.6}}, sigma={"a": 0.3, "b": 0.1},
+    ...                      residual=nb.Combined())
+    >>> found = nb.forecast_each(tree, nb.datasets.theophylline())
+    >>> found.table[["id", "cl", "v"]].round(1).head(3)
+      id   cl     v
+    0  1  1.7  29.5
+    1  2  3.2  31.7
+    2  3  2.9  33.1
     """
     options, ready = Options(**options), forecaster(tree, model=model)
     labels = list(dict.fromkeys(data.observations[data.subject]))

@@ -13,6 +13,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.forecasting import nuts, plausibility
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.forecasting.posterior import Labelled, alternatives, distance, prior_of, surprise, times
-from nlmebayes.formula.design import resolve
+from nlmebayes.formula.design import Design, resolve
 from nlmebayes.individuals import particles
 from nlmebayes.individuals.density import Density
 from nlmebayes.individuals.modes import QUICK, modes
@@ -36,6 +37,10 @@ from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.autocorrelation import shared
 from nlmebayes.outcomes.hazards import WITHIN
 from nlmebayes.populations.stated import ABOUT
+
+if TYPE_CHECKING:
+    from nlmebayes.data.dataset import Dataset
+    from nlmebayes.individuals.modes import Mode
 
 log = logging.getLogger("nlmebayes")
 
@@ -50,7 +55,7 @@ SURPRISING = 0.001  # prior predictive p-value below which a patient is not of t
 def forecast(
     tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, model: Model | None = None,
     **options: Options,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     """Posterior of one new patient's parameters and curve, given 0, 1, 2 ... samples.
 
     Parameters
@@ -67,32 +72,35 @@ def forecast(
         up to Monte Carlo error, with k-hat to tell. ``"nuts"``: a compiled sampler, the reference; exact for one
         population (`nuts` says what becomes of several, and of chains that stay in modes apart). ``"auto"``:
         importance, and NUTS where k-hat is above 0.7.
-    draws : int
-        Draws of the result, resampled by weight.
-    proposals, rounds : int
-        Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
-        that of ``draws`` (or 2000) and k-hat is below 0.4.
-    flatten : float
-        Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
-    half_life : float, optional
-        Weighs a sample down by half for each such time before the last one.
-    drift : str, optional
-        A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the one
-        before it with a step of variance Omega of that level.
-    time_sd : float or str, optional
-        SD of the error of the sampling times, in the unit of time, or the column that holds it (0 where a time is
-        exact). The posterior integrates over the true times, which lie on the same side of every dose as the recorded
-        ones (`sampling_times`); predictions are those at the recorded times.
-    missing : {"refuse", "impute"}
-        What becomes of a covariate of which the patient has no value: an error, or it is drawn from the population's
-        covariates, given those that are known, and weighed by the samples (`imputation`). The tree then holds
-        ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the difference.
-    now : float, optional
-        The time of asking: a sample after it is refused, a dose after it is warned of.
-    unusual : {"error", "warn"}
-        What a sample is that is hundreds of times off the population's range, or positive before any dose.
+    random_seed : int, optional
     model : Model, optional
         That of the tree, where its structure cannot be imported again; by default the one stored in it.
+    **options
+        draws : int
+            Draws of the result, resampled by weight.
+        proposals, rounds : int
+            Particles of the first round, and the most further rounds of 10,000; none once the effective sample size is
+            that of ``draws`` (or 2000) and k-hat is below 0.4.
+        flatten : float
+            Multiplies the variances of the random effects: above 1 the prior says less (a flattened prior).
+        half_life : float, optional
+            Weighs a sample down by half for each such time before the last one.
+        drift : str, optional
+            A level below the patient, such as an occasion, whose effects are a random walk: each group starts from the
+            one before it with a step of variance Omega of that level.
+        time_sd : float or str, optional
+            SD of the error of the sampling times, in the unit of time, or the column that holds it (0 where a time is
+            exact). The posterior integrates over the true times, which lie on the same side of every dose as the
+            recorded ones (`sampling_times`); predictions are those at the recorded times.
+        missing : {"refuse", "impute"}
+            What becomes of a covariate of which the patient has no value: an error, or it is drawn from the
+            population's covariates, given those that are known, and weighed by the samples (`imputation`). The tree
+            then holds ``covariate_<name>``; its records stand at the median, and the intercepts of the draws hold the
+            difference.
+        now : float, optional
+            The time of asking: a sample after it is refused, a dose after it is warned of.
+        unusual : {"error", "warn"}
+            What a sample is that is hundreds of times off the population's range, or positive before any dose.
 
     Returns
     -------
@@ -111,6 +119,30 @@ def forecast(
     ------
     ModelError
         The patient was in the training data, or there are several; records that cannot be right.
+
+    Examples
+    --------
+    A published population, and one who had 100 mg and two samples:
+
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> forecast = nb.forecast(tree, patient, random_seed=1)
+    >>> forecast["posterior"]["cl"].quantile([0.05, 0.5, 0.95]).to_numpy().round(1).tolist()
+    [2.8, 4.3, 5.4]
+
+    What is measured at 24 h, and how far from the population this patient is:
+
+    >>> later = nb.predict(forecast, patient.over(time=[24.0]), random_seed=1)
+    >>> float(later["posterior_predictive"]["conc"].median().round(2))
+    0.19
+    >>> import json
+    >>> told = json.loads(forecast.attrs["nlmebayes_forecast"])
+    >>> {name: round(z, 1) for name, z in told["z_scores"].items()}
+    {'id: cl': 1.1, 'id: v': 0.0}
     """
     return forecaster(tree, model=model).forecast(patient, method=method, random_seed=random_seed, **options)
 
@@ -124,8 +156,37 @@ def rare_allowed():
 
 
 @checked
-def forecaster(tree: Tree, *, model: Model | None = None):
-    """A population made ready for many patients: reads model, design and draws once; see `Forecaster`."""
+def forecaster(tree: Tree, *, model: Model | None = None) -> "Forecaster":
+    """A population made ready for many patients: reads model, design and draws once; see `Forecaster`.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A population, from `fit` or `population`.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
+
+    Returns
+    -------
+    Forecaster
+
+    Raises
+    ------
+    ModelError
+        The tree was made with another model.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> ready = nb.forecaster(tree)
+    >>> ready.forecast(patient, random_seed=1)["posterior"].sizes["draw"]
+    2000
+    """
     known = fitted(tree, model)
     return Forecaster(known, storage.stored(known.training_data), known.draws_of(known.outcomes))
 
@@ -136,6 +197,27 @@ class Forecaster:
 
     ``population`` are the draws of the tree; ``middle`` is one population, the mean of the draws on the link scale with
     the mean SDs and correlations of effects, under which modes are found.
+
+    Attributes
+    ----------
+    known : Fitted
+        The tree, read once.
+    data : Dataset
+        That the population was fitted to.
+    population : Draws
+        The draws of the tree.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> mode, target = nb.forecaster(tree).mode(patient)
+    >>> target.effects(mode.z[:1, None], [0])["id"].round(1).ravel().tolist()
+    [0.4, -0.0]
     """
 
     known: Fitted
@@ -143,23 +225,53 @@ class Forecaster:
     population: Draws
 
     @property
-    def model(self):
+    def model(self) -> Model:
         """The `Model` of the population."""
         return self.known.model
 
     @property
-    def training(self):
+    def training(self) -> Design:
         """The `Design` of the data that the population was fitted to."""
         return self.known.training
 
     @cached_property
-    def middle(self):
+    def middle(self) -> Draws:
         """The mean population, `Draws` of size one."""
         return middle(self.population)
 
     @checked
-    def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False):
-        """The `Density` of a patient's records under all draws, and under the mean population."""
+    def target(self, patient: Data, options: Options = DEFAULTS, *, several: Switch = False) -> tuple[Density, Density]:
+        """The `Density` of a patient's records under all draws, and under the mean population.
+
+        Parameters
+        ----------
+        patient : Dataset
+        several : bool
+            Whether the target is also that of the records' true times and such; as `forecast` needs it.
+        **options
+            Those of `forecast` that change the density.
+
+        Returns
+        -------
+        tuple of Density
+
+        Raises
+        ------
+        ModelError
+            As `forecast`.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> every, mean = nb.forecaster(tree).target(patient)
+        >>> mean.population.size
+        1
+        """
         self.known.same_outcomes(patient)
         patient, law, _ = self._complete(patient, options.missing)
         nodes, plain = {}, None
@@ -238,23 +350,102 @@ class Forecaster:
         return design, plausibility.unknown_groups(design, self.population, patient, several=several)
 
     @checked
-    def mode(self, patient: Data, **options: Options):
+    def mode(self, patient: Data, **options: Options) -> "tuple[Mode, Density]":
         """Most probable effects under the mean population, `modes.Mode`, and the target they belong to.
 
         Nothing is labelled: the quick way to a point estimate. ``target.effects(mode.z[:1, None], [0])`` gives eta.
+
+        Parameters
+        ----------
+        patient : Dataset
+        **options
+            Those of `forecast` that change the density.
+
+        Returns
+        -------
+        tuple of Mode and Density
+
+        Raises
+        ------
+        ModelError
+            As `forecast`.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> mode, target = nb.forecaster(tree).mode(patient)
+        >>> mode.z[0].round(1).tolist()
+        [1.4, -0.1]
         """
         _, central = self.target(patient, Options(**options))
         return modes(central, last=QUICK), central
 
-    def check_samples(self, patient, options):
-        """Refuse, or warn of, samples that `forecast` would not take."""
+    def check_samples(self, patient: "Dataset", options: Options) -> None:
+        """Refuse, or warn of, samples that `forecast` would not take.
+
+        Parameters
+        ----------
+        patient : Dataset
+        options : Options
+            Of `forecast`.
+
+        Raises
+        ------
+        ModelError
+            Samples that cannot be right.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> from nlmebayes.forecasting.options import Options
+        >>> nb.forecaster(tree).check_samples(patient, Options())
+        """
         target = self.target(patient, options)[0].recorded
         expected = prior_of(target, 1000, np.random.default_rng(0)).f
         plausibility.check_samples(target, patient, expected, refuse=options.unusual == "error")
 
     @checked
-    def forecast(self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
-        """As `forecast`."""
+    def forecast(
+        self, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+    ) -> Tree:
+        """As `forecast`.
+
+        Parameters
+        ----------
+        patient, method, random_seed, **options
+            As of the verb `forecast`.
+
+        Returns
+        -------
+        DataTree
+
+        Raises
+        ------
+        ModelError
+            As the verb.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> forecast = nb.forecaster(tree).forecast(patient, random_seed=1)
+        >>> float(forecast["posterior"]["cl"].median().round(1))
+        4.3
+        """
         options = Options(**options)
         plausibility.warn_outside(self.known.tree, patient)
         plausibility.check_now(patient, options.now)

@@ -17,22 +17,58 @@ NEAR = 0.2  # relative, of a prediction that pharmacists call right
 
 @dataclass(frozen=True, eq=False)
 class Retrospect:
-    """``table``: one row per forecast sample; ``failures``: patient -> why.
+    """What `retrospect` found.
 
-    Columns of the table: patient, ``used`` (visits known when the forecast was made), time, outcome, ``observed``,
-    ``predicted`` (median of the individual prediction), ``eti_lb`` and ``eti_ub`` (of a measurement), ``pit`` (where
-    the measurement lies among the forecast ones, uniform if forecasts are right).
+    Attributes
+    ----------
+    table : DataFrame
+        One row per forecast sample: patient, ``used`` (visits known when the forecast was made), time, outcome,
+        ``observed``, ``predicted`` (median of the individual prediction), ``eti_lb`` and ``eti_ub`` (of a measurement),
+        ``pit`` (where the measurement lies among the forecast ones, uniform if forecasts are right).
+    failures : dict of patient -> str
+        Why there is none.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> nb.retrospect(tree, patient, draws=200, random_seed=1).summary()[["used", "n"]]
+       used  n
+    0     0  1
+    1     1  1
     """
 
     table: pd.DataFrame
     failures: dict
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """By number of visits used: n, rBias %, rRMSE %, share within 20 %, share within the interval.
 
         rBias = mean((predicted - observed) / observed), rRMSE = sqrt(mean(((predicted - observed) / observed)^2)), the
         definitions of Sheiner and Beal (1981), J. Pharmacokinet. Biopharm. 9, 503-512, of relative errors; observations
         of zero count for the interval only.
+
+        Returns
+        -------
+        DataFrame
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> found = nb.retrospect(tree, patient, draws=200, random_seed=1)
+        >>> found.summary()[["used", "n", "coverage"]]
+           used  n  coverage
+        0     0  1       1.0
+        1     1  1       1.0
         """
         rows = []
         for used, part in self.table.groupby("used"):
@@ -47,8 +83,34 @@ class Retrospect:
         return pd.DataFrame(rows)
 
     @checked
-    def pit_histogram(self, bins: Count = 10):
-        """Counts of the PIT in equal bins: flat where the forecasts are calibrated."""
+    def pit_histogram(self, bins: Count = 10) -> np.ndarray:
+        """Counts of the PIT in equal bins: flat where the forecasts are calibrated.
+
+        Parameters
+        ----------
+        bins : int
+            How many.
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        ModelError
+            An argument of another kind: it is named, with what it may be.
+
+        Examples
+        --------
+        >>> import pandas as pd, nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+        ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+        >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+        >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+        >>> nb.retrospect(tree, patient, draws=200, random_seed=1).pit_histogram(bins=2)
+        array([1, 1])
+        """
         return np.histogram(self.table["pit"], bins=bins, range=(0.0, 1.0))[0]
 
 
@@ -57,7 +119,7 @@ def retrospect(
     tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
     draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
     **options: Options,
-):  # fmt: skip
+) -> Retrospect:  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
     Parameters
@@ -72,7 +134,7 @@ def retrospect(
         Visits that are used at most.
     ci_prob : float
         Probability of the intervals.
-    method, draws, **options
+    method, draws, random_seed, **options
         Of `forecast`.
 
     Returns
@@ -84,6 +146,20 @@ def retrospect(
     ------
     ModelError
         No column ``visit``.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> patient = nb.Dataset.from_nonmem(records, outcome="conc")
+    >>> found = nb.retrospect(tree, patient, draws=200, random_seed=1)
+    >>> found.table[["used", "time", "observed", "predicted"]].round(1)
+       used  time  observed  predicted
+    0     0   2.0       2.1        2.1
+    1     1   8.0       0.9        1.3
     """
     column = visit or data.time
     if column not in data.observations.columns:

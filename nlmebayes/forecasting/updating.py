@@ -24,7 +24,9 @@ from nlmebayes.model.model import Data
 
 
 @checked
-def update(tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options):
+def update(
+    tree: Tree, patient: Data, *, method: Method = "auto", random_seed: Seed | None = None, **options: Options
+) -> Tree:
     """Forecast of a patient who comes again.
 
     Parameters
@@ -45,6 +47,20 @@ def update(tree: Tree, patient: Data, *, method: Method = "auto", random_seed: S
     ------
     ModelError
         Not a forecast, of another patient, with records that are not later or on another clock, or doses twice.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> later = pd.DataFrame({"id": "ann", "time": [24], "conc": [0.2]})
+    >>> new = nb.Dataset.from_frame(later, outcome="conc", time="time", levels="id")
+    >>> again = nb.update(forecast, new, random_seed=1)
+    >>> bool(again["posterior"]["cl"].std() < forecast["posterior"]["cl"].std())
+    True
     """
     if REPORT not in tree.attrs:
         raise ModelError("update: the tree is no forecast; use forecast")

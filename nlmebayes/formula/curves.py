@@ -32,7 +32,7 @@ Function = Annotated[Callable, Kind("a function, such as lambda x, a, k: a * pt.
 
 
 @checked
-def curve(law: Text | Function, /, **parameters: Parameter | Number):
+def curve(law: Text | Function, /, **parameters: Parameter | Number) -> "FormulaCurve | FunctionCurve":
     r"""A `Curve` from one formula, without a class.
 
     Parameters
@@ -96,6 +96,17 @@ class FormulaCurve(Curve):
         Arithmetic on names.
     parameters : tuple of Parameter
         What is none of them is an input.
+
+    Raises
+    ------
+    FormulaError
+        What is no arithmetic.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.FormulaCurve("a * exp(-k * time)", [nb.Parameter("a"), nb.Parameter("k")]).inputs
+    ('time',)
     """
 
     text: Text
@@ -129,6 +140,17 @@ class FunctionCurve(Curve):
         As of every structure.
     values : tuple of str
         Of the function at some places, by which it is told from others.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind.
+
+    Examples
+    --------
+    >>> import pytensor.tensor as pt, nlmebayes as nb
+    >>> nb.curve(lambda x, a, k: a * pt.exp(-k * x.time), a=1.0, k=0.3).inputs
+    ('time',)
     """
 
     parameters: tuple[Parameter, ...] = field(metadata=SILENT)

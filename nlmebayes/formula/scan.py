@@ -30,7 +30,17 @@ HINTS = {
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be read, or that names something that does not exist."""
+    """A formula that cannot be read, or that names something that does not exist.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import Emax
+    >>> nb.Model(Emax(), "cl ~ 1")
+    Traceback (most recent call last):
+        ...
+    nlmebayes.formula.scan.FormulaError: no parameter 'cl' in Emax; its parameters are e0, emax, ec50
+    """
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ UNSURE = 0.05  # error of the log-likelihood of a group that is warned of
 def log_likelihood(
     tree: Tree, data: Data | None = None, *, at: Literal["draws", "mean"] | dict[Text, Array] = "draws",
     draws: Count = 400, random_seed: Seed | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Tree:  # fmt: skip
     r"""Marginal log-likelihood of every outermost group: of a subject, or of a site with all its subjects.
 
     .. math:: \log L_i = \log \int p(y_i | \theta, \eta, \sigma) N(\eta; 0, \Omega) d\eta
@@ -67,6 +67,15 @@ def log_likelihood(
     where they disagree are integrated by adaptive importance sampling from many places. Order constraints of a
     structure guide starts and sampling and are no part of the law here. (Pinheiro and Bates 1995, J. Comput. Graph.
     Stat. 4, 12-35.)
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> found = nb.log_likelihood(tree, at="mean")
+    >>> float(-2 * found["log_likelihood"]["marginal"].sum().round(2))
+    327.32
     """
     known = fitted(tree, model)
     data = known.data if data is None else known.completed(data)

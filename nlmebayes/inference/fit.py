@@ -16,8 +16,8 @@ def fit(
     model: Model, data: Data, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
     random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
     backend: Backend = "numba", method: Method = "nuts", resume: Tree | Switch | None = None, store: File | None = None,
-    **options,
-):  # fmt: skip
+    **options: object,
+) -> Tree:  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
     A pilot finds where the chains start and in which parametrisation the random effects are sampled; `check` tells
@@ -25,6 +25,8 @@ def fit(
 
     Parameters
     ----------
+    model : Model
+    data : Dataset
     draws, tune, chains, cores : int
         Kept draws and warm-up per chain; number of chains, and how many run at once (by default all cores).
     random_seed : int, optional
@@ -66,10 +68,24 @@ def fit(
 
     Examples
     --------
+    The posterior of a linear mixed model, by two short chains:
+
     >>> import nlmebayes as nb
-    >>> from model_zoo import OneCompartment
-    >>> model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Combined())
-    >>> tree = nb.fit(model, nb.datasets.theophylline(), random_seed=1)  # doctest: +SKIP
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), draws=100, tune=100, chains=2, random_seed=1, progressbar=False)
+    >>> dict(tree["posterior"]["eta_Batch"].sizes)
+    {'chain': 2, 'draw': 100, 'Batch': 6, 'Batch_effect': 1}
+
+    The likeliest population, which takes no sampling:
+
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), method="ml")
+    >>> nb.summary(tree).set_index("quantity")["mean"].round(1)
+    quantity
+    mu                1527.5
+    omega_Batch mu      37.3
+    sigma_Yield_a       49.5
+    Name: mean, dtype: float64
     """
     check_approximable(method, backend)
     compilation.check_options(options, fit)

@@ -67,11 +67,38 @@ Approximation = Literal["map", "laplace", "pathfinder"]
 @checked
 @in_turns
 @collected_seldom
-def sampler(model: Model, data: Data, *, backend: Backend = "numba"):
+def sampler(model: Model, data: Data, *, backend: Backend = "numba") -> "Sampler":
     """Compile the model on these data; `fit` in two steps, for many fits of one design.
 
     ``backend="jax"`` takes curves, superposition, and differential equations (`System`), which diffrax solves; it needs
     ``pip install "nlmebayes[jax]"``. Linear compartments and steady states (SS=1) are Numba's alone.
+
+    Parameters
+    ----------
+    model : Model
+    data : Dataset
+    backend : {"numba", "jax"}
+        What compiles the log-density.
+
+    Returns
+    -------
+    Sampler
+        ``sampler.sample(draws=..., tune=..., chains=...)`` gives a tree; ``sampler.with_values(...)`` is the same for
+        other measurements at the same records.
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As `fit`; a structure that the backend does not take.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> ready = nb.sampler(nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)"), nb.datasets.dyestuff())
+    >>> tree = ready.sample(draws=50, tune=100, chains=1, random_seed=1, progressbar=False)
+    >>> tree["posterior"].sizes["draw"]
+    50
     """
     design = designed(model, data, measured=True)
     compilation.prepare(backend, model.structure)

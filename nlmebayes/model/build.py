@@ -31,9 +31,27 @@ def build(model: Model, data: Data) -> pm.Model:
     effects; deterministics ``eta_<level>``, ``corr_<level>``, the individual parameters and ``f_<outcome>``;
     observed variables under the outcomes' own names. All that differs between datasets is ``pm.Data``.
 
+    Parameters
+    ----------
+    model : Model
+    data : Dataset
+
+    Returns
+    -------
+    pymc.Model
+
     Raises
     ------
     FormulaError, DataError, ModelError
+        The statement does not fit together, or does not fit the data.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> built = nb.build(nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)"), nb.datasets.dyestuff())
+    >>> [variable.name for variable in built.free_RVs]
+    ['theta_mu', 'omega_Batch', 'sigma_Yield_a', 'z_Batch']
     """
     return assemble(model, designed(model, data, measured=True))[0]
 

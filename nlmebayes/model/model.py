@@ -1,7 +1,7 @@
 """`Model`: the whole statement, with no data in it."""
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from nlmebayes.arguments import Kind, Number, Text, checked, instance
 from nlmebayes.data.dataset import Dataset
@@ -18,6 +18,9 @@ from nlmebayes.parameter.parameter import Link, Prior
 from nlmebayes.parameter.variables import by_variable
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
+
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
 
 Data = Annotated[Dataset, instance("a Dataset, from Dataset.from_frame or Dataset.from_nonmem", Dataset)]
 Law = Annotated[Structure, instance("an instance of a zoo class, such as Emax()", Structure)]
@@ -60,6 +63,21 @@ class Model:
         Of all random effects, or by parameter, by level or by (parameter, level). The posterior is the same; the
         sampler finds it more or less easily. ``"auto"`` lets `fit` choose by what a pilot finds; `build` on its own
         then takes ``"noncentred"``.
+
+    Raises
+    ------
+    ModelError, FormulaError
+        Names that there are not, with those that there are; priors, links and values that the structure cannot have.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> nb.Model(OneCompartment(), "cl ~ 1 + log(wt/70) + (1|id)", residual=nb.Proportional(), fixed={"v": 30.0})
+    Model: OneCompartment()
+      cl ~ 1 + log(wt / 70) + (1|id)   [log link, L/h]
+      v ~ 0 + offset(log(30.0))   [log link, L, fixed]
+      residual: Proportional()
     """
 
     structure: Structure
@@ -143,7 +161,7 @@ class Model:
                         "logit, or another residual"
                     )
 
-    def but(self, **changes):
+    def but(self, **changes: object) -> "Model":
         """The same statement with other parts: ``model.but(parametrisation="centred")``.
 
         Parameters
@@ -151,10 +169,21 @@ class Model:
         **changes
             Arguments by name; ``formulas`` is a tuple.
 
+        Returns
+        -------
+        Model
+
         Raises
         ------
         ModelError, FormulaError
             As `Model`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax()).but(residual=nb.StudentT()).residual
+        StudentT()
         """
         stated = {f.name: getattr(self, f.name) for f in fields(self)} | changes
         if "formulas" not in changes:
@@ -169,15 +198,47 @@ class Model:
                 raise ModelError(f"{name} is fixed, and its link is another now: state its value anew, fixed=")
         return found
 
-    def parametrisation_of(self, parameter, level):
-        """What is asked for the effects of a parameter at a level."""
+    def parametrisation_of(self, parameter: str, level: str) -> str:
+        """What is asked for the effects of a parameter at a level.
+
+        Parameters
+        ----------
+        parameter, level : str
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax(), parametrisation={"e0": "centred"}).parametrisation_of("e0", "id")
+        'centred'
+        """
         given = self.parametrisation
         if not isinstance(given, dict):
             return given
         return given.get((parameter, level)) or given.get(parameter) or given.get(level) or AUTO
 
-    def residual_of(self, outcome):
-        """The residual of an outcome."""
+    def residual_of(self, outcome: str) -> Residual:
+        """The residual of an outcome.
+
+        Parameters
+        ----------
+        outcome : str
+
+        Returns
+        -------
+        Residual
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> nb.Model(Emax()).residual_of("effect")
+        Additive()
+        """
         if not isinstance(self.residual, dict):
             return self.residual
         if outcome not in self.residual:
@@ -185,7 +246,7 @@ class Model:
         return self.residual[outcome]
 
     @property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
         """The structure's parameters with the links and typical values stated here."""
         return tuple(
             with_typical(p.in_units(**self.units), self.typical.get(p.name), self.links.get(p.name))
@@ -193,7 +254,7 @@ class Model:
         )
 
     @property
-    def scales(self):
+    def scales(self) -> tuple[tuple[str, Link], ...]:
         """(name, `Link`) of every parameter."""
         try:
             return links_of(self.structure, tuple(self.links.items()), tuple(self.units.items()))
@@ -201,7 +262,7 @@ class Model:
             return tuple(linked(self.structure, self.links, self.units).items())
 
     @property
-    def fixed(self):
+    def fixed(self) -> tuple[str, ...]:
         """Names of the parameters that are known: those whose formula is a number."""
         return tuple(f.parameter for f in map(parse, self.formulas) if not is_scale(f.text) and f.constant)
 

@@ -36,6 +36,11 @@ def latex(model: Model, data: Data | None = None) -> str:
     str
         One formula per line, inside ``gather*`` of amsmath.
 
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        The statement does not fit the data.
+
     Examples
     --------
     >>> import nlmebayes as nb

@@ -16,7 +16,33 @@ ENDS = (0.05, 0.95)
 
 @checked
 def priors(model: Model, data: Data) -> pd.DataFrame:
-    """Every prior of the model on these data, one row per variable and coordinate, and what it means there."""
+    """Every prior of the model on these data, one row per variable and coordinate, and what it means there.
+
+    Parameters
+    ----------
+    model : Model
+    data : Dataset
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    FormulaError, DataError, ModelError
+        As `build`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> table = nb.priors(nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)"), nb.datasets.dyestuff())
+    >>> table[["variable", "prior"]]
+            variable                         prior
+    0       theta_mu  Normal(mu=1527.5, sigma=155)
+    1    omega_Batch          HalfNormal(sigma=62)
+    2  sigma_Yield_a          HalfNormal(sigma=62)
+    """
     design = designed(model, data)
     variables = assemble(model, design)[1]
     words = meanings(model, design, variables.laws)

@@ -24,6 +24,16 @@ def code(model: Model, *, name: str = "model") -> str:
     Options and arguments that are the default are left out; formulas that the class declares and values of ``fixed=``
     are among the formulas. Of a class that was defined in the notebook itself there is no import.
 
+    Parameters
+    ----------
+    model : Model
+    name : str
+        Of the variable in the text.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ModelError

@@ -30,6 +30,21 @@ class Aggregate(Gaussian):
         Column with the number of individuals of each record, from 1.
     error : str, optional
         Column with the standard error; empty where the record is not reported with one.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Hedges and Olkin (1985), Statistical Methods for Meta-Analysis, Academic Press, for means with known errors.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Aggregate(nb.Additive(), n="n").priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0)}
     """
 
     residual: Gaussian | None = field(default_factory=Additive)

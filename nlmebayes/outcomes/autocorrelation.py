@@ -23,11 +23,13 @@ of `check` asks how well a record is told by its neighbours and by parameters th
 """
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Positive, Text, checked
 from nlmebayes.data.validate import DataError
@@ -35,6 +37,9 @@ from nlmebayes.errors import ModelError
 from nlmebayes.outcomes import runs
 from nlmebayes.outcomes.residual import Additive, Continuous, Residual
 from nlmebayes.parameter.parameter import Prior
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 NONE = -1.0  # distance to a record that there is not
 RUN = "run_"  # columns of the k-th censored records of runs
@@ -47,7 +52,7 @@ class Autoregressive(Residual):
 
     ``Autoregressive(LogNormal())`` is AR(1) of log y - log f; of ``StudentT()`` every record alone is Student's
     (the first lines of the module say how they hang together). Censored records have the probability that the series
-    gives them (M3, limits of any kind).
+    gives them (M3, limits of any kind). Priors: those of ``residual``, and rho uniform.
 
     What was measured is the past of a series: a forecast, and with ``over`` any prediction for a series that the tree
     has measurements of, draws the measurement at another record given them. Records that are measured themselves have
@@ -56,6 +61,7 @@ class Autoregressive(Residual):
     Parameters
     ----------
     residual : Additive, Proportional, Combined, Power, LogNormal or StudentT
+        Of one record.
     within : str, optional
         Level (or column) whose groups are the series; by default the subject.
     over : str, optional
@@ -65,7 +71,16 @@ class Autoregressive(Residual):
     unit : float
         Distance at which ``rho`` is the correlation.
 
-    Priors: those of ``residual``, and rho uniform.
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Autoregressive(nb.Additive(), over="time", unit=24.0).priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'rho': Uniform(lower=0.0, upper=1.0)}
     """
 
     residual: Continuous = field(default_factory=Additive)
@@ -103,8 +118,33 @@ class Autoregressive(Residual):
         moved = pt.zeros((n, n))[pt.arange(n), before].set(r)
         return self.residual.at_score(f, s, pt.linalg.solve(pt.eye(n) - moved, z * pt.sqrt(1 - r**2)))
 
-    def log_density(self, f, s, value, lower, upper):
-        """Log-density of all records of some series, with the shape of ``f``; see the first lines of the module."""
+    def log_density(
+        self, f: TensorVariable, s: "Named", value: TensorVariable, lower: TensorVariable, upper: TensorVariable
+    ) -> TensorVariable:
+        """Log-density of all records of some series; see the first lines of the module.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+        value, lower, upper : tensor
+            Measurements and their limits, of shapes that broadcast with ``f``.
+
+        Returns
+        -------
+        tensor, with the shape of ``f``
+
+        Examples
+        --------
+        One record alone has the density of ``residual``:
+
+        >>> import numpy as np, pytensor.tensor as pt, nlmebayes as nb
+        >>> s = nb.Named(a=1.0, rho=pt.constant(0.5), before=np.array([0]), gap=np.array([np.inf]), after=np.array([0]),
+        ...              until=np.array([np.inf]))
+        >>> y = pt.constant(np.array([0.0]))
+        >>> nb.Autoregressive().log_density(pt.constant(np.array([0.0])), s, y, y, y).eval().round(3).tolist()
+        [-0.919]
+        """
         steps = [_positions(x).reshape((2, -1)) for name, x in vars(s).items() if name.startswith(RUN)]
         censored = pt.lt(lower, upper) & pt.ones_like(f, dtype=bool) if steps else pt.zeros_like(f, dtype=bool)
         # One call for the limits too keeps the compilation short.

@@ -1,16 +1,20 @@
 """Counts: Poisson and negative binomial, by exposure, with more zeros than they have."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Positive, Text, checked, instance
 from nlmebayes.outcomes.families import Family, not_whole, square
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.structure.stable import stirling
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 STIRLING = 20.0  # from here on the series of log Gamma is exact to rounding
 
@@ -38,6 +42,17 @@ class Poisson(Counts):
     ----------
     exposure : str or float, optional
         Column with the exposure (person-years, area, size factor of a library), on the natural scale; 1 by default.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Poisson("years").exposure
+    'years'
     """
 
     exposure: Text | Positive | None = None
@@ -51,8 +66,27 @@ class Poisson(Counts):
     def information(self, f, s):
         return _exposure(s) / f
 
-    def log_zero(self, f, s):
-        """Log-probability of no event, and its slope in f."""
+    def log_zero(self, f: TensorVariable, s: "Named") -> tuple[TensorVariable, TensorVariable]:
+        """Log-probability of no event, and its slope in f.
+
+        Parameters
+        ----------
+        f : array
+            Rate.
+        s : Named
+            The parts and the columns by name.
+
+        Returns
+        -------
+        tuple of array
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> value, slope = nb.Poisson().log_zero(np.array([2.0]), nb.Named(exposure=1.0))
+        >>> value.tolist()
+        [-2.0]
+        """
         return -f * _exposure(s), -_exposure(s) * pt.ones_like(f)
 
 
@@ -68,6 +102,17 @@ class NegativeBinomial(Counts):
     ----------
     exposure : str or float, optional
         As of `Poisson`.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.NegativeBinomial("years").priors(scale=1.0)
+    {'a': HalfNormal(sigma=1.0)}
     """
 
     exposure: Text | Positive | None = None
@@ -84,8 +129,27 @@ class NegativeBinomial(Counts):
     def information(self, f, s):
         return _exposure(s) / (f * (1 + s.a**2 * f * _exposure(s)))
 
-    def log_zero(self, f, s):
-        """Log-probability of no event, and its slope in f."""
+    def log_zero(self, f: TensorVariable, s: "Named") -> tuple[TensorVariable, TensorVariable]:
+        """Log-probability of no event, and its slope in f.
+
+        Parameters
+        ----------
+        f : tensor
+            Rate.
+        s : Named
+            The parts and the columns by name.
+
+        Returns
+        -------
+        tuple of tensor
+
+        Examples
+        --------
+        >>> import pytensor.tensor as pt, nlmebayes as nb
+        >>> value, slope = nb.NegativeBinomial().log_zero(pt.constant(2.0), nb.Named(exposure=1.0, a=pt.constant(1.0)))
+        >>> float(value.eval().round(2)), float(slope.eval().round(2))
+        (-1.1, -0.33)
+        """
         e, u = _exposure(s), square(s.a)
         return -pt.log1p(u * e * f) / u, -e / (1 + u * e * f)
 
@@ -100,8 +164,22 @@ class ZeroInflated(Family):
     Parameters
     ----------
     counts : Poisson or NegativeBinomial
+        Their law where they are not 0 for that reason.
 
-    Source: Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Lambert (1992), Technometrics 34, 1-14, doi:10.2307/1269547.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> list(nb.ZeroInflated(nb.NegativeBinomial()).priors(scale=1.0))
+    ['a', 'pi']
     """
 
     counts: Annotated[Counts, instance("Poisson() or NegativeBinomial()", Counts)] = field(default_factory=Poisson)

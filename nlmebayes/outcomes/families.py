@@ -16,12 +16,14 @@ from typing import Annotated
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Count, Text, checked, whole
 from nlmebayes.errors import ModelError
 from nlmebayes.outcomes.residual import Residual
 from nlmebayes.parameter.parameter import Prior
 from nlmebayes.structure.stable import trigamma
+from nlmebayes.structure.structure import Named
 
 LEAST = 1e-30  # least squared dispersion: one of zero is the limit
 EDGE = 1e-15  # least distance of a probability from 0 and 1
@@ -67,7 +69,14 @@ def _probability(f):
 @checked
 @dataclass(frozen=True)
 class Bernoulli(Family):
-    """y ~ Bernoulli(f): f is the probability that y is 1."""
+    """y ~ Bernoulli(f): f is the probability that y is 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc as pm, nlmebayes as nb
+    >>> pm.draw(nb.Bernoulli().likelihood(np.array([0.0, 1.0]), nb.Named())).tolist()
+    [0, 1]
+    """
 
     probability = True
     discrete = True
@@ -98,6 +107,17 @@ class Binomial(Family):
     ----------
     n : str or int
         Column of the data with the number of trials (``"n"`` by default), or that number.
+
+    Raises
+    ------
+    ModelError
+        A number of trials below 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc as pm, nlmebayes as nb
+    >>> pm.draw(nb.Binomial(10).likelihood(np.array([0.0, 1.0]), nb.Named(n=10))).tolist()
+    [0, 10]
     """
 
     n: Text | Count = "n"
@@ -128,7 +148,14 @@ class Binomial(Family):
 @checked
 @dataclass(frozen=True)
 class Gamma(Family):
-    """y ~ Gamma with mean f and coefficient of variation a (shape 1/a^2). Prior: a ~ HalfNormal(0.5)."""
+    """y ~ Gamma with mean f and coefficient of variation a (shape 1/a^2). Prior: a ~ HalfNormal(0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Gamma().priors(scale=1.0)
+    {'a': HalfNormal(sigma=0.5)}
+    """
 
     comparable = True
     positive = True
@@ -154,6 +181,12 @@ class Beta(Family):
     r"""y ~ Beta with mean f and SD :math:`a \sqrt{f (1 - f)}`, the fraction a of the largest possible SD.
 
     The precision of Ferrari and Cribari-Neto (2004), J. Appl. Stat. 31, 799-815, is 1/a^2 - 1. Prior: a ~ Beta(1, 3).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Beta().priors(scale=1.0)
+    {'a': Beta(alpha=1.0, beta=3.0)}
     """
 
     positive = True
@@ -197,7 +230,20 @@ class OrderedLogistic(Family):
     categories : int
         K, at least 2.
 
-    Source: McCullagh (1980), J. R. Stat. Soc. B 42, 109-142.
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    McCullagh (1980), J. R. Stat. Soc. B 42, 109-142.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.OrderedLogistic(4).priors(scale=1.0)
+    {'step2': Gamma(alpha=2.0, beta=1.0), 'step3': Gamma(alpha=2.0, beta=1.0)}
     """
 
     categories: Annotated[int, whole("a whole number from 2 to 1000", 2, 1000)] = 2
@@ -218,6 +264,26 @@ class OrderedLogistic(Family):
             cut = cut + vars(s)[f"step{k}"]
             found.append(f - cut)
         return found
+
+    def probabilities(self, f: TensorVariable, s: Named) -> TensorVariable:
+        """P(y = 1), ..., P(y = K), along a new last axis.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor (..., record, category)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.OrderedLogistic(2).probabilities(np.array([0.0]), nb.Named()).eval().tolist()
+        [[0.5, 0.5]]
+        """
+        return pt.exp(self._log_probabilities(f, s))
 
     def _log_probabilities(self, f, s):
         above = self._above(f, s)
@@ -252,7 +318,7 @@ class OrderedLogistic(Family):
     def information(self, f, s):
         above = [pt.sigmoid(x) for x in self._above(f, s)]
         slopes = [x * (1 - x) for x in above]
-        probability = pt.exp(self._log_probabilities(f, s))
+        probability = self.probabilities(f, s)
         ends = [0.0 * f, *slopes, 0.0 * f]
         each = [(ends[k] - ends[k + 1]) ** 2 / probability[..., k] for k in range(self.categories)]
         return sum(each)

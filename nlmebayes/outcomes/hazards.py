@@ -48,6 +48,18 @@ class TimeToEvent(Family):
         Column with the time at which a unit came under observation (left truncation); 0 by default.
     nodes : int
         Quadrature nodes of a record (at least 5 between two breaks); not used where the structure is a `Hazard`.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import ParametricSurvival
+    >>> nb.Model(ParametricSurvival(), residual=nb.TimeToEvent(entry="start")).residual
+    TimeToEvent(entry='start', nodes=15)
     """
 
     entry: Text | None = None
@@ -85,8 +97,29 @@ class TimeToEvent(Family):
     def of_one(self, y, s):
         raise ModelError("the time of an event is not on the scale of the prediction, a cumulative hazard")
 
-    def draw(self, f, nodes, rng):
-        """Times of events, (sample, record), from predictions (sample, record, column) at all nodes."""
+    def draw(self, f: np.ndarray, nodes: "Nodes", rng: np.random.Generator) -> np.ndarray:
+        """Times of events; `simulate` and `predict` call it.
+
+        Parameters
+        ----------
+        f : array (sample, record, column)
+            Hazards, or cumulative ones, at the nodes.
+        nodes : Nodes
+            Where they stand.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        array (sample, record)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> from types import SimpleNamespace
+        >>> constant = SimpleNamespace(inverted=lambda f, exposure: exposure / f[..., 0])
+        >>> nb.TimeToEvent().draw(np.full((3, 1, 1), 2.0), constant, np.random.default_rng(1)).shape
+        (3, 1)
+        """
         return nodes.inverted(f, rng.standard_exponential(f.shape[:2]))
 
 

@@ -6,17 +6,23 @@ In every formula ``f`` is the individual prediction (IPRED), in the unit of the 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Unfit, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.parameter.parameter import Prior
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 POINT = 1e-90  # a scatter below this is none: its square would underflow
 SPAN = 72.0  # the integral of a Student tail ends where its integrand has fallen to exp(-SPAN / 2)
@@ -28,6 +34,19 @@ class Residual(ABC):
     """A distribution of the measurement given the prediction.
 
     A new one gives `priors` and `likelihood`; `log_tails` too, if its measurements may be censored.
+
+    Examples
+    --------
+    A residual of one's own: Laplace's law, with tails between the normal and Student's.
+
+    >>> import pymc as pm, nlmebayes as nb
+    >>> class Laplace(nb.Residual):
+    ...     def priors(self, scale):
+    ...         return {"b": nb.Prior("HalfNormal", sigma=scale)}
+    ...     def likelihood(self, f, s):
+    ...         return pm.Laplace.dist(f, s.b)
+    >>> Laplace().priors(scale=2.0)
+    {'b': HalfNormal(sigma=2.0)}
     """
 
     positive = False  # whether only positive measurements have a density
@@ -39,63 +58,196 @@ class Residual(ABC):
     folds = False  # whether a record has several predictions, on a last axis
     reference = MappingProxyType({})  # of columns that are not 1 in a record that stands for all
     probability = False  # whether ``f`` is one, which must lie between 0 and 1
+    categories = None  # how many, of ordered ones, whose `probabilities` (..., category) follow from ``f``
     spread = ""  # SD of a normal law in LaTeX, ``{f}`` the prediction; empty of another law
     freer = None  # a residual whose scatter follows the prediction more freely, to try where this one's does not
 
     @property
-    def columns(self):
+    def columns(self) -> dict:
         """Columns of the data (or numbers) that the law reads at each record, by their name in ``s``."""
         return {}
 
     @property
-    def alone(self):
+    def alone(self) -> "Residual":
         """The law of one record alone."""
         return self
 
     @abstractmethod
-    def priors(self, scale) -> dict[str, Prior]:
+    def priors(self, scale: float) -> dict[str, Prior]:
         """Default prior of each part, by name, in the order of the docstring.
 
-        ``scale`` is the SD of the measurements, in their unit.
+        Parameters
+        ----------
+        scale : float
+            SD of the measurements, in their unit.
+
+        Returns
+        -------
+        dict of str -> Prior
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Combined().priors(scale=2.0)
+        {'a': HalfNormal(sigma=2.0), 'b': HalfNormal(sigma=0.5)}
         """
 
     @abstractmethod
-    def likelihood(self, f, s):
+    def likelihood(self, f: TensorVariable, s: "Named") -> TensorVariable:
         """Distribution of the measurement: an unregistered PyMC variable with the shape of ``f``.
 
-        ``f`` is a tensor (record,) or (draw, record); ``s`` holds the parts and the columns by name, of shapes that
-        broadcast with it.
+        Parameters
+        ----------
+        f : tensor (record,) or (draw, record)
+            Predictions.
+        s : Named
+            The parts and the columns by name, of shapes that broadcast with ``f``.
+
+        Returns
+        -------
+        TensorVariable
+
+        Examples
+        --------
+        >>> import numpy as np, pymc as pm, nlmebayes as nb
+        >>> pm.draw(nb.Additive().likelihood(np.array([1.0, 9.0]), nb.Named(a=1e-9))).round(3).tolist()
+        [1.0, 9.0]
         """
 
-    def written(self, f, word):
-        """The law of a measurement around ``f`` in LaTeX; ``word`` writes text there. Parts are those of `priors`."""
+    def written(self, f: str, word: Callable[[str], str]) -> str:
+        r"""The law of a measurement around ``f`` in LaTeX.
+
+        Parameters
+        ----------
+        f : str
+            The prediction in LaTeX.
+        word : callable
+            Writes text there.
+
+        Returns
+        -------
+        str
+            Its parts are those of `priors`.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> print(nb.Proportional().written("f", str))
+        \mathcal{N}\left(f,\ (b\,|f|)^2\right)
+        """
         if self.spread:
             return rf"\mathcal{{N}}\left({f},\ ({self.spread.format(f=f)})^2\right)"
         parts = ",".join(map(word, self.priors(1.0)))
         return rf"{word(type(self).__name__)}\left({f}{r';\ ' + parts if parts else ''}\right)"
 
-    def information(self, f, s):
-        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``."""
+    def information(self, f: TensorVariable, s: "Named") -> TensorVariable | None:
+        """Expected information of one record on ``f``, or None, which takes it from the density around ``f``.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor or None
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Bernoulli().information(np.array([0.5]), nb.Named()).eval().tolist()
+        [4.0]
+        """
         return None
 
-    def log_precision(self, f, s):
-        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there."""
+    def log_precision(self, f: TensorVariable, s: "Named") -> TensorVariable:
+        """Logarithm of how closely a measurement tells ``f``, up to a constant: by default its log-density there.
+
+        Parameters
+        ----------
+        f, s
+            As in `likelihood`.
+
+        Returns
+        -------
+        tensor
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Additive().log_precision(np.array([5.0]), nb.Named(a=1.0)).eval().round(2).tolist()
+        [-0.92]
+        """
         return pm.logp(self.likelihood(f, s), f)
 
-    def outside(self, y, s):
-        """Which measurements (record,) have no density; ``s``: the columns by name, arrays (record,)."""
+    def outside(self, y: np.ndarray, s: "Named") -> np.ndarray:
+        """Which measurements have no density.
+
+        Parameters
+        ----------
+        y : array (record,)
+            Measurements.
+        s : Named
+            The columns by name, arrays (record,).
+
+        Returns
+        -------
+        array of bool (record,)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.LogNormal().outside(np.array([0.0, 1.0]), nb.Named()).tolist()
+        [True, False]
+        """
         return y <= 0 if self.positive else np.zeros(len(y), dtype=bool)
 
-    def of_one(self, y, s):
-        """Measurements (..., record) on the scale of ``f``, where they are not; ``s``: the columns by name."""
+    def of_one(self, y: np.ndarray, s: dict) -> np.ndarray:
+        """Measurements on the scale of ``f``, where they are not.
+
+        Parameters
+        ----------
+        y : array (..., record)
+            Measurements.
+        s : dict
+            The columns by name.
+
+        Returns
+        -------
+        array (..., record)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> nb.Binomial(10).of_one(np.array([3.0]), {"n": 10}).tolist()
+        [0.3]
+        """
         return y
 
-    def shares(self, y, s):
-        """What is counted of outcomes (..., record) that have no percentiles worth a picture: by name how many, and of
-        how many, (..., record) each. None for others; ``s``: the columns by name."""
+    def shares(self, y: np.ndarray, s: "Named") -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+        """What is counted of outcomes that have no percentiles worth a picture.
+
+        Parameters
+        ----------
+        y : array (..., record)
+            Outcomes.
+        s : Named
+            The columns by name.
+
+        Returns
+        -------
+        dict of str -> (array, array), or None
+            By name how many, and of how many, (..., record) each. None for others.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> sorted(nb.OrderedLogistic(3).shares(np.array([1.0, 3.0]), nb.Named()))
+        ['above 1', 'above 2']
+        """
         return None
 
-    def log_tails(self, f, s, y):
+    def log_tails(self, f: TensorVariable, s: "Named", y: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """Log-probabilities of a measurement below ``y`` and above it: (log F(y), log(1 - F(y))).
 
         Exact far out in both tails, with finite gradients everywhere: at ``y`` = -inf and inf, and without scatter,
@@ -105,11 +257,24 @@ class Residual(ABC):
         ----------
         f, s
             As in `likelihood`.
-        y : tensor, of a shape that broadcasts with ``f``
+        y : tensor
+            Of a shape that broadcasts with ``f``.
 
         Returns
         -------
         tuple of tensor
+
+        Raises
+        ------
+        ModelError
+            The law has none.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> below, above = nb.Additive().log_tails(np.array([5.0]), nb.Named(a=1.0), np.array([5.0]))
+        >>> np.exp(below.eval()).round(2).tolist()
+        [0.5]
         """
         raise ModelError(f"{type(self).__name__} has no log_tails(f, s, y), which censored measurements need")
 
@@ -160,7 +325,14 @@ _PROPORTIONAL = Prior("HalfNormal", sigma=0.5)
 @checked
 @dataclass(frozen=True)
 class Additive(Gaussian):
-    """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements)."""
+    """y ~ Normal(f, a). Prior: a ~ HalfNormal(SD of the measurements).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Additive().priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0)}
+    """
 
     spread = "a"
     freer = property(lambda self: Combined())
@@ -175,7 +347,14 @@ class Additive(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Proportional(Gaussian):
-    """y ~ Normal(f, b |f|). Prior: b ~ HalfNormal(0.5)."""
+    """y ~ Normal(f, b abs(f)). Prior: b ~ HalfNormal(0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Proportional().priors(scale=2.0)
+    {'b': HalfNormal(sigma=0.5)}
+    """
 
     spread = r"b\,|{f}|"
     freer = property(lambda self: Combined())
@@ -192,10 +371,26 @@ class Proportional(Gaussian):
 class Combined(Gaussian):
     """Additive and proportional error together, in one of the two conventions in use.
 
-    ``Combined("sd")``: y ~ Normal(f, a + b |f|) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
+    ``Combined("sd")``: y ~ Normal(f, a + b abs(f)) (NONMEM's W = a + b*F, Monolix' combined1, posologyr).
     ``Combined("variance")``: y ~ Normal(f, sqrt(a^2 + b^2 f^2)) (two epsilons in NONMEM, Monolix' combined2,
     saemix, nlmixr2's default). The same data give values of a and b that differ by 20 to 45 % between the two.
     Priors: a ~ HalfNormal(SD of the measurements), b ~ HalfNormal(0.5).
+
+    Parameters
+    ----------
+    form : {"sd", "variance"}
+        Which convention.
+
+    Raises
+    ------
+    ModelError
+        Another form.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Combined("variance").priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'b': HalfNormal(sigma=0.5)}
     """
 
     form: str = "sd"
@@ -219,7 +414,14 @@ class Combined(Gaussian):
 @checked
 @dataclass(frozen=True)
 class Power(Gaussian):
-    """y ~ Normal(f, b |f|^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5)."""
+    """y ~ Normal(f, b abs(f)^c). Priors: b ~ HalfNormal(0.5), c ~ LogNormal(0, 0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Power().priors(scale=2.0)
+    {'b': HalfNormal(sigma=0.5), 'c': LogNormal(mu=0.0, sigma=0.5)}
+    """
 
     spread = r"b\,|{f}|^c"
 
@@ -236,7 +438,14 @@ class Power(Gaussian):
 @checked
 @dataclass(frozen=True)
 class LogNormal(Continuous):
-    """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5)."""
+    """log y ~ Normal(log f, a): f is the median of the measurement. Prior: a ~ HalfNormal(0.5).
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.LogNormal().priors(scale=2.0)
+    {'a': HalfNormal(sigma=0.5)}
+    """
 
     positive = True
     freer = property(lambda self: Combined())
@@ -268,7 +477,15 @@ class LogNormal(Continuous):
 class StudentT(Continuous):
     """y ~ StudentT(nu, f, a): additive with heavy tails. Priors: a as `Additive`, nu ~ Gamma(2, 0.1).
 
-    The prior of nu is that of Juárez and Steel (2010), J. Bus. Econ. Stat. 28, 52-66.
+    References
+    ----------
+    Juárez and Steel (2010), J. Bus. Econ. Stat. 28, 52-66, for the prior of nu.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.StudentT().priors(scale=2.0)
+    {'a': HalfNormal(sigma=2.0), 'nu': Gamma(alpha=2.0, beta=0.1)}
     """
 
     def priors(self, scale):

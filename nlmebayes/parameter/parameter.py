@@ -2,7 +2,9 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.utils import CheckParameterValue
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor import TensorVariable
 from scipy import special, stats
 
 from nlmebayes.arguments import Kind, Number, Positive, Switch, Text, checked, read, text
@@ -26,6 +29,12 @@ class Link(ABC):
     ``spread`` and ``variation`` are default prior scales, on the link scale, of a fixed effect and of omega. Between
     bounds the median of omega is the SD of the link's own law (1 of a normal, 1.81 of a logistic one), which spreads
     individuals evenly over the interval; half of the variance of an answer is then the person's.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.Parameter("f", typical=0.7, link="logit").scale.forward(0.5))
+    0.0
     """
 
     spread: float | None = None
@@ -33,26 +42,97 @@ class Link(ABC):
     bounds: tuple[float, float]
 
     @abstractmethod
-    def forward(self, value):
-        """Numbers of any shape on the link scale, from the natural one."""
+    def forward(self, value: np.ndarray) -> np.ndarray:
+        """Numbers of any shape on the link scale, from the natural one.
+
+        Parameters
+        ----------
+        value : array
+            On the natural scale.
+
+        Returns
+        -------
+        array
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> float(nb.Log().forward(1.0))
+        0.0
+        """
 
     @abstractmethod
-    def inverse(self, linear):
-        """A tensor of any shape on the natural scale, from the link scale."""
+    def inverse(self, linear: TensorVariable) -> TensorVariable:
+        """A tensor of any shape on the natural scale, from the link scale.
 
-    def in_unit(self, factor):
-        """The link of values that are so many times as large."""
+        Parameters
+        ----------
+        linear : tensor or array
+            On the link scale.
+
+        Returns
+        -------
+        tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> float(nb.Logit(0, 100).inverse(0.0).eval())
+        50.0
+        """
+
+    def in_unit(self, factor: float) -> "Link":
+        """The link of values that are so many times as large.
+
+        Parameters
+        ----------
+        factor : float
+            New numbers per old one.
+
+        Returns
+        -------
+        Link
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Logit(0, 1).in_unit(100)
+        Logit(lower=0.0, upper=100.0)
+        """
         return self
 
-    def written(self, symbol):
-        """A value on the link scale, in LaTeX."""
+    def written(self, symbol: str) -> str:
+        r"""A value on the link scale, in LaTeX.
+
+        Parameters
+        ----------
+        symbol : str
+            What is on the natural scale.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> print(nb.Log().written("cl"))
+        \log\,cl
+        """
         return rf"\mathrm{{{type(self).__name__.lower()}}}\left({symbol}\right)"
 
 
 @checked
 @dataclass(frozen=True)
 class Identity(Link):
-    """phi = linear predictor. Its prior scales have the parameter's unit, so a `Parameter` must state them."""
+    """phi = linear predictor. Its prior scales have the parameter's unit, so a `Parameter` must state them.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Parameter("e0", "mmHg", typical=80.0, spread=20.0, link="identity").scale
+    Identity()
+    """
 
     bounds = (-np.inf, np.inf)
 
@@ -69,7 +149,14 @@ class Identity(Link):
 @checked
 @dataclass(frozen=True)
 class Log(Link):
-    """phi = exp(linear predictor): positive parameters, log-normal individuals."""
+    """phi = exp(linear predictor): positive parameters, log-normal individuals.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Parameter("cl", "L/h", typical=3.0).scale
+    Log()
+    """
 
     spread = 1.0
     variation = 0.5
@@ -117,7 +204,24 @@ class Interval(Link):
 @checked
 @dataclass(frozen=True)
 class Logit(Interval):
-    """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval."""
+    """phi = lower + (upper - lower) / (1 + exp(-linear predictor)): parameters on an interval.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Bounds, in the unit of the parameter.
+
+    Raises
+    ------
+    ModelError
+        Bounds that are no interval.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.Logit(0, 100).forward(50.0))
+    0.0
+    """
 
     spread = 1.5
     variation = EVEN * np.pi / np.sqrt(3)
@@ -132,7 +236,24 @@ class Logit(Interval):
 @checked
 @dataclass(frozen=True)
 class Probit(Interval):
-    """phi = lower + (upper - lower) Phi(linear predictor), with Phi the standard normal distribution function."""
+    """phi = lower + (upper - lower) Phi(linear predictor), with Phi the standard normal distribution function.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Bounds, in the unit of the parameter.
+
+    Raises
+    ------
+    ModelError
+        Bounds that are no interval.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.Probit().forward(0.975).round(2))
+    1.96
+    """
 
     spread = 1.0
     variation = EVEN
@@ -172,6 +293,19 @@ class Parameter:
         Scale of the half-normal prior of omega on the link scale; by default the link's, or ``spread``.
     varies : bool
         Whether the default model gives it a random effect at every level.
+
+    Raises
+    ------
+    ModelError
+        A name that is none or the library's own, an unknown link, a typical value outside of its range, an identity
+        link
+        without a spread.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Parameter("cl", "L/h", typical=3.0, spread=0.5).unit
+    'L/h'
     """
 
     name: Text
@@ -205,7 +339,7 @@ class Parameter:
         """The link object."""
         return LINKS[self.link] if isinstance(self.link, str) else self.link
 
-    def in_units(self, **units: Text):
+    def in_units(self, **units: Text) -> "Parameter":
         """The same parameter in other units: its typical value, and what its link has in that unit.
 
         Parameters
@@ -213,10 +347,21 @@ class Parameter:
         **units : str
             By dimension, ``time``, ``amount`` or ``volume``: ``time="day"``.
 
+        Returns
+        -------
+        Parameter
+
         Raises
         ------
         ModelError
             No such dimension or unit, or a unit of the parameter that cannot be read.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> changed = nb.Parameter("ka", "1/h", typical=1.5).in_units(time="day")
+        >>> changed.typical, changed.unit
+        (36.0, '1/day')
         """
         found = self
         for dimension, unit in units.items():
@@ -246,6 +391,33 @@ class Prior:
 
     A value may be a number, an array over the variable's coordinate, or a mapping from coordinate label to
     number, e.g. ``Prior("Normal", mu={"Intercept": 250, "Days": 0}, sigma={"Intercept": 100, "Days": 20})``.
+
+    Parameters
+    ----------
+    family : str
+        Name of a continuous distribution of PyMC.
+    parameters : dict, optional
+        Its parameters by name; the same as keywords.
+    **values : number, array or dict of label -> number
+        Its parameters.
+
+    Raises
+    ------
+    ModelError
+        No such distribution or parameter, one of whole numbers, a value that is none.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Prior("HalfNormal", sigma=0.5)
+    HalfNormal(sigma=0.5)
+
+    In a model it replaces the default prior of a variable:
+
+    >>> from model_zoo import Emax
+    >>> model = nb.Model(Emax(), priors={"theta_emax": nb.Prior("Normal", mu=4.0, sigma=0.5)})
+    >>> model.priors["theta_emax"]
+    Normal(mu=4.0, sigma=0.5)
     """
 
     family: str
@@ -272,13 +444,26 @@ class Prior:
         plain = {name: read(f"prior {family}", name, NUMBERS, value) for name, value in values.items()}
         object.__setattr__(self, "parameters", plain)
 
-    def check(self, name):
-        """Refuse parameters that PyMC gives no density, such as an SD of zero; ``name`` is the variable's.
+    def check(self, name: str) -> None:
+        """Refuse parameters that PyMC gives no density, such as an SD of zero.
+
+        Parameters
+        ----------
+        name : str
+            Of the variable, for the message.
 
         Raises
         ------
         ModelError
             Says what PyMC asks of them.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Prior("HalfNormal", sigma=-1.0).check("omega_id")
+        Traceback (most recent call last):
+            ...
+        nlmebayes.errors.ModelError: prior of omega_id: HalfNormal(sigma=-1.0) is no distribution, which has sigma > 0
         """
         for condition, words in _conditions(self):
             if not condition.eval(mode="FAST_COMPILE").all():
@@ -287,12 +472,56 @@ class Prior:
     def __repr__(self):
         return f"{self.family}({', '.join(f'{k}={v}' for k, v in self.parameters.items())})"
 
-    def at(self, labels, name):
-        """The parameters as arrays over ``labels``; a mapping must name every label."""
+    def at(self, labels: Sequence[str], name: str) -> dict[str, Any]:
+        """The parameters as arrays over ``labels``; a mapping must name every label.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Of the variable's coordinate.
+        name : str
+            Of the variable, for messages.
+
+        Returns
+        -------
+        dict of parameter -> number or array (label,)
+
+        Raises
+        ------
+        ModelError
+            A mapping with other labels.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Prior("Normal", mu={"Intercept": 250, "Days": 0}, sigma=1.0).at(["Intercept", "Days"], "theta_mu")
+        {'mu': array([250.,   0.]), 'sigma': 1.0}
+        """
         return {key: _over(value, labels, f"{name}, {key}") for key, value in self.parameters.items()}
 
-    def each(self, labels, name):
-        """The priors of the coordinates of a variable, each with numbers of its own."""
+    def each(self, labels: Sequence[str], name: str) -> "list[Prior]":
+        """The priors of the coordinates of a variable, each with numbers of its own.
+
+        Parameters
+        ----------
+        labels, name
+            As in `at`.
+
+        Returns
+        -------
+        list of Prior
+
+        Raises
+        ------
+        ModelError
+            Other labels, or another number of values.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Prior("Normal", mu={"Intercept": 250, "Days": 0}, sigma=1.0).each(["Intercept", "Days"], "theta_mu")
+        [Normal(mu=250.0, sigma=1.0), Normal(mu=0.0, sigma=1.0)]
+        """
         values = self.at(labels, name)
         for value in values.values():
             if np.ndim(value) and len(value) != len(labels):
@@ -303,18 +532,86 @@ class Prior:
             for i in range(len(labels))
         ]
 
-    def alone(self, name):
-        """This prior, of one number; one of several is refused."""
+    def alone(self, name: str) -> "Prior":
+        """This prior, of one number; one of several is refused.
+
+        Parameters
+        ----------
+        name : str
+            Of the variable, for the message.
+
+        Returns
+        -------
+        Prior
+
+        Raises
+        ------
+        ModelError
+            It is of several numbers.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> nb.Prior("HalfNormal", sigma=0.5).alone("sigma_conc_b")
+        HalfNormal(sigma=0.5)
+        """
         if any(np.ndim(value) or isinstance(value, dict) for value in self.parameters.values()):
             raise ModelError(f"prior of {name}: it is one number; got {self}")
         return self
 
-    def of(self, **options):
-        """A PyMC variable outside of a model."""
+    def of(self, **options: Any) -> TensorVariable:
+        """A PyMC variable outside of a model.
+
+        Parameters
+        ----------
+        **options
+            Of PyMC's ``dist``, such as ``shape``.
+
+        Returns
+        -------
+        TensorVariable
+
+        Examples
+        --------
+        >>> import pymc as pm, nlmebayes as nb
+        >>> pm.draw(nb.Prior("HalfNormal", sigma=0.5).of(shape=3), random_seed=1).shape
+        (3,)
+        """
         return FAMILIES[self.family].dist(**self.parameters, **options)
 
-    def add(self, name, dims=None, labels=(), **options):
-        """Add the variable ``name`` to the current PyMC model."""
+    def add(
+        self, name: str, dims: tuple[str, ...] | None = None, labels: Sequence[str] = (), **options: Any
+    ) -> TensorVariable:
+        """Add the variable ``name`` to the current PyMC model.
+
+        Parameters
+        ----------
+        name : str
+            Of the variable.
+        dims : tuple of str, optional
+            Its dimensions in the model.
+        labels : sequence of str
+            Of its coordinate, for values by label.
+        **options
+            Of the PyMC distribution.
+
+        Returns
+        -------
+        TensorVariable
+
+        Raises
+        ------
+        ModelError
+            As `at`.
+
+        Examples
+        --------
+        >>> import pymc as pm, nlmebayes as nb
+        >>> with pm.Model() as model:
+        ...     variable = nb.Prior("HalfNormal", sigma=0.5).add("omega")
+        >>> [each.name for each in model.free_RVs]
+        ['omega']
+        """
         return FAMILIES[self.family](name, **self.at(labels, name), dims=dims, **options)
 
 

@@ -4,6 +4,7 @@ from itertools import cycle
 from typing import Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Names, Seed, Share, Switch, Text, Tree, checked
 from nlmebayes.criticism.bins import Binning, Bins
@@ -31,17 +32,49 @@ def vpc(
     binning: Binning = "count", correct: Correction | None = None, logged: Switch = False, replicates: Count = 1000,
     lloq: Limit | None = None, uloq: Limit | None = None, log: Axes | None = None, ci_prob: Share = CI_PROB,
     random_seed: Seed | None = 0, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
-    """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones,
-    of probability ``ci_prob``. The numbers are those of `nlmebayes.vpc`, which says what the arguments are.
+) -> Figure:  # fmt: skip
+    """Visual predictive check: observed 5, 50 and 95 % percentiles over bands of the simulated ones.
 
-    Individuals are drawn anew in every replicate. Each stratum of ``by`` has a panel; ``log`` names axes with
-    logarithms. Up to 12 distinct values of ``x`` have a bin each; more are binned into ``bins``. Vertical lines are
-    intervals of the observed percentiles. Where measurements are censored, a second panel has the fraction of them,
-    observed over the band of the simulated one, and percentiles are drawn with the censored at their limits. Counts are
-    shown per unit of exposure; of successes and of ordered categories the picture has shares instead of percentiles, of
-    times to an event the Kaplan-Meier curve over the band of the simulated ones. ``ax``: axes to draw on, one for each
-    stratum, and as many again for censored fractions. The figure's ``numbers`` are the table of `nlmebayes.vpc`.
+    Individuals are drawn anew in every replicate. Up to 12 distinct values of ``x`` have a bin each; more are binned
+    into
+    ``bins``. Vertical lines are intervals of the observed percentiles. Where measurements are censored, a second panel
+    has
+    the fraction of them, observed over the band of the simulated one, and percentiles are drawn with the censored at
+    their
+    limits. Counts are shown per unit of exposure; of successes and of ordered categories the picture has shares instead
+    of
+    percentiles, of times to an event the Kaplan-Meier curve over the band of the simulated ones.
+
+    Parameters
+    ----------
+    tree, x, outcome, bins, binning, correct, logged, replicates, lloq, uloq, random_seed, model
+        As of `nlmebayes.vpc`, which has the numbers.
+    by : str or list of str
+        Columns that make strata; each has a panel.
+    ci_prob : float
+        Probability of the bands.
+    log : str
+        Axes with logarithms: ``"x"``, ``"y"`` or ``"xy"``.
+    ax : Axes, optional
+        Axes to draw on, one for each stratum, and as many again for censored fractions.
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: the table of `nlmebayes.vpc`.
+
+    Raises
+    ------
+    ModelError
+        As `nlmebayes.vpc`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.vpc(tree, bins=5).savefig("vpc.png")
     """
     known = fitted(tree, model)
     study = study_of(known)
@@ -57,8 +90,33 @@ def vpc(
 def prior(
     tree: Tree, *, x: Text | None = None, outcome: Text | None = None, by: Names = (), bins: Bins = 8,
     binning: Binning = "count", ci_prob: Share = CI_PROB, ax: Places | None = None,
-):  # fmt: skip
-    """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori."""
+) -> Figure:  # fmt: skip
+    """Prior predictive check of a tree from `simulate`: as `vpc`, with data that were simulated a priori.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `simulate`.
+    x, outcome, by, bins, binning, ci_prob, ax
+        As of `vpc`.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ModelError
+        Not a tree from `simulate`; as `vpc`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.simulate(model, nb.datasets.theophylline(), draws=100, random_seed=1)
+    >>> nb.plot.prior(tree).savefig("prior.png")
+    """
     if "prior_predictive" not in tree.children:
         raise ModelError("plot.prior needs a tree from simulate")
     model, data = storage.stored_model(tree), storage.stored_dataset(tree)

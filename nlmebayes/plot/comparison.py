@@ -1,6 +1,7 @@
 """Models beside the best of them: differences in what was left out, and what each group says."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import special
 
 from nlmebayes.arguments import Share, checked
@@ -12,7 +13,7 @@ from nlmebayes.plot.panels import BLUE, CI_PROB, GREY, Places
 
 
 @checked
-def comparison(found: Comparison, *, ci_prob: Share = CI_PROB, ax: Places | None = None):
+def comparison(found: Comparison, *, ci_prob: Share = CI_PROB, ax: Places | None = None) -> Figure:
     """Differences in elpd to the best model with normal intervals of their SE, a row of panels for each kind of group
     left out, and beside them those of each group: a few groups, or many?
 
@@ -25,10 +26,23 @@ def comparison(found: Comparison, *, ci_prob: Share = CI_PROB, ax: Places | None
     ax : list of Axes, optional
         Two for each kind of group left out.
 
+    Returns
+    -------
+    Figure
+
     Raises
     ------
     ModelError
         Fewer than two models with anything left out.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> short = {"draws": 100, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), **short)
+    >>> nb.plot.comparison(nb.compare({"one": tree, "same": tree}, match=False)).savefig("comparison.png")
     """
     table = found.differences
     if not len(table):

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Names, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -28,11 +29,13 @@ def forest(
     tree: Tree, at: dict[Name, Number | Text | list[Number | Text]], *, parameters: Names = (),
     reference: dict[Name, Number | Text] | None = None, exposure: Exposure | None = None, outcome: Text | None = None,
     lines: list[Number] = LINES, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Effects of covariates on each parameter, and on an exposure, as ratios to a reference person.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit` or `population`.
     at : dict of covariate -> values
         What to look at, one covariate at a time: ``{"wt": [50, 90], "sex": "f"}``; the others stay at the reference.
     parameters : sequence of str, optional
@@ -42,11 +45,15 @@ def forest(
     exposure : {"auc", "peak", "trough"}, optional
         Of ``outcome`` from the first dose to the last record of the first subject of the training data, with doses as
         they are there: area under the curve, highest and last value.
+    outcome : str, optional
+        By default the first.
     lines : list of float
         Ratios between which an effect is called small.
     ci_prob : float
         Probability of the intervals, of what is not known of the typical person.
     ax : Axes, optional
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -58,6 +65,19 @@ def forest(
     ------
     ModelError
         A covariate that the model does not read; a parameter that may be negative, of which there is no ratio.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> figure = nb.plot.forest(tree, {"wt": [50, 90]}, reference={"wt": 70})
+    >>> figure.numbers[["value", "median", "p_inside"]].round(2)
+       value  median  p_inside
+    0   50.0    0.78      0.26
+    1   90.0    1.21      0.88
     """
     known = fitted(tree, model)
     if not at:

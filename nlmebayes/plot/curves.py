@@ -1,13 +1,13 @@
 """A prediction over time or another input with its bands and the measurements: by subject, of a forecast, in a loop."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
 from nlmebayes.criticism.replicates import study_of
+from nlmebayes.criticism.tad import since_dose_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.fitted import REPORT, fitted
@@ -18,6 +18,7 @@ from nlmebayes.plot.panels import BLACK, BLUE, CI_PROB, GREY, RED, Places
 
 Labels = list[Text | Number]
 PAGE = 12  # subjects on a page
+TAD = "tad"  # time after the last dose
 
 
 @checked
@@ -25,7 +26,7 @@ def fits(
     tree: Tree, data: Data | None = None, *, x: Text | None = None, subjects: Labels | None = None,
     outcome: Text | None = None, page: Count = 1, columns: Count = 4, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Each subject's measurements over its prediction: median, bands of 50 % and ``ci_prob``; dashed, new measurements
     and the typical individual (PRED).
 
@@ -35,25 +36,51 @@ def fits(
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit` or `forecast`.
+    data : Dataset, optional
+        By default that of the tree.
     x : str, optional
-        Column on the horizontal axis; by default time, or the structure's first input.
+        Column on the horizontal axis; by default time, or the structure's first input. ``"tad"``: the time after the
+        last dose, with a line for each dose after which something was measured, which is numbered; what is before the
+        first dose is left out.
     subjects : sequence, optional
-        Labels of the level that is followed in time; by default twelve, of which ``page`` says which.
-    page : int
-        1 has the first twelve subjects, 2 the next.
+        Labels of the level that is followed in time; by default all, a page of them.
+    outcome : str, optional
+        By default the first.
+    columns : int
+        Panels in a row.
     ci_prob : float
-        Probability of the outer band.
+        Probability of the bands.
+    page : int
+        Which part of many subjects.
     ax : Axes, optional
         Axes to draw on, one for each subject.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Its ``numbers``: what is drawn, a row for each subject and place.
+
+    Raises
+    ------
+    ModelError
+        No such subject, outcome, column or page.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.fits(tree, subjects=["1", "2"]).savefig("fits.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
-    outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x), data.subject
+    made_of_time = (TAD,) if data.time and len(data.doses) else ()
+    outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x, made_of_time), data.subject
     seen = data.observations[data.observations["outcome"] == outcome]
     every = list(dict.fromkeys(seen[level]))
     labels = subjects if subjects is not None else every[PAGE * (page - 1) : PAGE * page]
@@ -67,12 +94,14 @@ def fits(
     names = labels_of(known, data)
     made = panels.sheet(len(labels), min(columns, len(labels)), ax=ax, sharex=True, sharey=True)
     seen = data.observations[data.observations["outcome"] == outcome]
-    seen = seen.assign(value=panels.of_one(known, data, outcome))
+    seen = seen.assign(value=panels.of_one(known, data, outcome), **since_dose_of(data, seen))
+    if x in made_of_time:
+        drawn, seen = _after_doses(drawn, seen, level)
     for axis, label in zip(made.axes, labels, strict=True):
         _panel(axis, data, drawn[drawn[level] == label], seen[seen[level] == label], x, ci_prob)
         axis.set_title(f"{level} {label}", fontsize=panels.TITLE)
     panels.from_nothing(made.axes, drawn["eti_lb"], drawn["new_eti_lb"], seen["value"])
-    made.named(names(x), names(outcome))
+    made.named(names.of_axis(x, data.time), names(outcome))
     total = -(-len(every) // PAGE)
     of = f" (page {page} of {total})" if subjects is None and total > 1 else ""
     return made.finished(f"Does the model describe each {level}?{of}", drawn)
@@ -80,25 +109,38 @@ def fits(
 
 def _drawn(known, data, x, outcome, ci_prob):
     """The numbers of the curves of subjects: their quantiles, those of new measurements, and PRED."""
+    x = data.time if x == TAD else x
     fine = moments.curves(known, data, x)
     smooth = prediction.predicted(known, fine, random_seed=0)
     f = panels.quantiles(smooth["posterior"][f"f_{outcome}"], ci_prob)
     wide = panels.new_measurements(known, fine, smooth, outcome, ci_prob)
     grid = storage.stored_dataset(smooth).observations
     grid = grid[grid["outcome"] == outcome].reset_index(drop=True)
-    own = {name: grid[name] for name in data.levels}
+    own = {name: grid[name] for name in data.levels} | (dict(since_dose_of(data, grid)) if x == data.time else {})
     typical = study_of(known, fine).at()[outcome]
     return panels.banded(grid[x], f, ci_prob, wide, **own).assign(pred=typical)
 
 
+def _after_doses(drawn, seen, level):
+    """Curves and measurements over the time after the last dose, of doses after which something was measured."""
+    seen = seen[seen["dose_number"] > 0]
+    known = pd.MultiIndex.from_frame(seen[[level, "dose_number"]])
+    kept = pd.MultiIndex.from_frame(drawn[[level, "dose_number"]]).isin(known)
+    return drawn[kept].assign(x=drawn[TAD][kept]).reset_index(drop=True), seen
+
+
 def _panel(axis, data, drawn, seen, x, ci_prob):
-    """Curves of one subject, one for each unit inside it where they are not followed in time."""
+    """Curves of one subject, one for each dose, or for each unit inside it where they are not followed in time."""
     followed = x == data.time
-    for _, part in [(None, drawn)] if followed else drawn.groupby(data.levels[-1], sort=False):
+    each = "dose_number" if x == TAD and "dose_number" in drawn else data.levels[-1]
+    for number, part in [(None, drawn)] if followed else drawn.groupby(each, sort=False):
         part = part.sort_values("x", kind="stable")
         f, wide = part[["eti_lb", "q25", "median", "q75", "eti_ub"]], part[["new_eti_lb", "new_eti_ub"]]
         wide = wide.to_numpy().T.repeat([4, 1], axis=0)  # the ends are the first and the last of five
         panels.bands(axis, part["x"], f.to_numpy().T, ci_prob, wide, "IPRED")
+        if x == TAD and drawn[each].nunique() > 1:
+            last = part.iloc[-1]
+            axis.annotate(f"{number}", (last["x"], last["median"]), color=BLUE, fontsize=panels.TEXT, ha="left")
         axis.plot(part["x"], part["pred"], color=RED, linestyle="-.", linewidth=1, label="PRED, typical individual")
     panels.points(axis, seen[x], seen["value"], "measured")
     inner = data.levels[-1]
@@ -113,25 +155,47 @@ def _panel(axis, data, drawn, seen, x, ci_prob):
 def hysteresis(
     tree: Tree, data: Data | None = None, *, x: Text = "conc", y: Text = "effect", subjects: Labels | None = None,
     columns: Count = 4, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """One predicted outcome over another as time goes on, by subject: a loop where one lags behind the other.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
     data : Dataset, optional
         By default that of the tree; its subjects and doses count, through its events.
     x, y : str
         Outcomes of the structure; both need not have been measured.
     subjects : sequence, optional
         Labels of the level that is followed in time; by default the first four.
+    columns : int
+        Panels in a row.
     ax : Axes, optional
         Axes to draw on, one for each subject.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Medians of the individual predictions, darker as time goes on, with an arrow; points where both were measured.
         Its ``numbers``: the medians by subject and time.
+
+    Raises
+    ------
+    ModelError
+        No such outcome or subject.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import EffectCompartment
+    >>> typical = {p.name: p.typical for p in EffectCompartment().parameters}
+    >>> typical["e0"] = 10.0
+    >>> tree = nb.population(EffectCompartment(), theta=typical, omega={"sd": {"cl": 0.3}},
+    ...                      sigma={"conc": {"a": 0.1}, "effect": {"a": 1.0}}, residual=nb.Additive())
+    >>> design = nb.Design([nb.Arm(2, [1, 2, 4, 8, 24], doses={"time": 0, "amt": 100})])
+    >>> nb.plot.hysteresis(tree, design.dataset(tree)).savefig("loops.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
@@ -174,26 +238,46 @@ def _loop(axis, x, y):
 def forecast(
     tree: Tree, times: list[Number] | None = None, *, x: Text | None = None, held_out: Data | None = None,
     outcome: Text | None = None, ci_prob: Share = CI_PROB, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """A forecast patient: samples, curve with bands, and (grey) what was expected before the samples.
 
     Parameters
     ----------
+    tree : DataTree
+        From `forecast`.
     times : array, optional
-        By default from the first record to twice as far as the last, and to the last held out. The curve goes
-        through records, doses, lags and ends of infusions among them too.
+        By default from the first record to the last one and beyond.
     x : str, optional
-        Column on the horizontal axis; by default time, or the structure's first input.
+        Column on the horizontal axis.
     held_out : Dataset, optional
-        Other samples of the patient, not used by the forecast, shown as open circles.
+        Later samples of the same patient, which were not used.
+    outcome : str, optional
+        By default the first.
     ci_prob : float
-        Probability of the outer bands.
+        Probability of the bands.
     ax : Axes, optional
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Its ``numbers``: what is drawn, a row for each place.
+
+    Raises
+    ------
+    ModelError
+        Not a forecast; no such outcome.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> nb.plot.forecast(forecast).savefig("ann.png")
     """
     if REPORT not in tree.attrs:
         raise ModelError("plot.forecast needs a tree from forecast; plot.fits shows those of a fit")
@@ -206,7 +290,7 @@ def forecast(
     times = _span(data, x, held_out) if times is None else np.array(times)
     times = moments.through(known, data, times) if x == data.time else times
     grid = data.over(**{x: times})
-    after, earlier = prediction.predicted(known, grid, random_seed=0), replace(known, tree=_before(tree))
+    after, earlier = prediction.predicted(known, grid, random_seed=0), known.before()
     before = prediction.predicted(earlier, grid, random_seed=0)
     made = panels.sheet(1, size=(6.4, 4.2), ax=ax)
     (axis,) = made.axes
@@ -241,10 +325,3 @@ def _span(data, x, held_out):
     first, last = records.min(), 2 * records.max() - records.min()
     last = last if held_out is None else max(last, held_out.observations[x].max())
     return np.linspace(first, last, 2 * panels.GRID)
-
-
-def _before(tree):
-    """The forecast's prior in the place of its posterior."""
-    found = tree.copy()
-    found["posterior"] = tree["prior"].copy()
-    return found

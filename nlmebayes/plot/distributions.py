@@ -5,6 +5,7 @@ import fnmatch
 import numpy as np
 import pandas as pd
 import pymc as pm
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Names, Share, Tree, checked
 from nlmebayes.criticism.sensitivity import values_of, within
@@ -29,17 +30,21 @@ LINE = 300  # points of a density
 def priors(
     tree: Tree, variables: Names | None = None, *, ci_prob: Share = CI_PROB, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """The prior of every population quantity, on its own scale, beside the posterior.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`.
     variables : sequence of str, optional
         Such as ``"theta_cl"``, ``"omega_*"`` or ``"theta_cl[log(wt/70)]"``; by default all that have a proper prior.
     ci_prob : float
         Probability of the intervals in the numbers.
     ax : Axes, optional
         Axes to draw on, one for each quantity.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -51,6 +56,20 @@ def priors(
     ------
     ModelError
         No such variable; a tree of one draw.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import LinearMixed
+    >>> model = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
+    >>> short = {"draws": 100, "tune": 100, "chains": 2, "random_seed": 1, "progressbar": False}
+    >>> tree = nb.fit(model, nb.datasets.dyestuff(), **short)
+    >>> figure = nb.plot.priors(tree)
+    >>> figure.numbers[["quantity", "prior"]]
+                  quantity                         prior
+    0  theta_mu[Intercept]  Normal(mu=1527.5, sigma=155)
+    1      omega_Batch[mu]          HalfNormal(sigma=62)
+    2        sigma_Yield_a          HalfNormal(sigma=62)
     """
     known = fitted(tree, model)
     posterior = known.posterior

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Name, Seed, Share, Tree, checked
 from nlmebayes.errors import ModelError
@@ -26,7 +27,7 @@ def effects(
     at: dict[Name, Values] | None = None, others: Others = "typical", data: Data | None = None, points: Points = GRID,
     draws: Count = 1000, ci_prob: Share = panels.CI_PROB, random_seed: Seed | None = None, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Predictions over x: a line with its band for each value of ``by``; for categories points with their intervals.
 
     Parameters
@@ -43,18 +44,31 @@ def effects(
     ------
     ModelError, FormulaError, DataError
         As `effects`; more values of ``by`` than lines can be told apart.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.plot.effects(tree, "wt", of="cl", at={"wt": [50, 60, 70, 80, 90]}).savefig("weight.png")
     """
     told = verbs.effects(
         tree, x, by=by, of=of, groups=groups, at=at, others=others, data=data, points=points, draws=draws,
         ci_prob=ci_prob, random_seed=random_seed, model=model,
     )  # fmt: skip
+    by = verbs.CATEGORY if by is None and verbs.CATEGORY in told else by
     parts = [(None, told)] if by is None else list(told.groupby(by, sort=False, observed=True))
+    if verbs.CATEGORY in told and by != verbs.CATEGORY:
+        raise ModelError(f"plot.effects: a line for each category leaves no room for by=; say at={{{by!r}: ...}}")
     if len(parts) > len(CYCLE):
         raise ModelError(
             f"plot.effects: {len(parts)} lines cannot be told apart; name up to {len(CYCLE)} values: at={{{by!r}: ...}}"
         )
     known, name = fitted(tree, model), told.attrs["of"]
-    names, share = labels_of(known), name in known.outcomes and known.model.residual_of(name).probability
+    names = labels_of(known)
+    share = by == verbs.CATEGORY or (name in known.outcomes and known.model.residual_of(name).probability)
     made = panels.sheet(1, size=(5.4, 3.4), ax=ax)
     (axis,) = made.axes
     categories = not pd.api.types.is_numeric_dtype(told[x])

@@ -1,6 +1,7 @@
 """Goodness of fit: what was observed beside what was predicted, and residuals beside everything."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -20,14 +21,18 @@ LIMIT = 1.96  # between which 95 % of standard normal values lie
 def gof(
     tree: Tree, data: Data | None = None, *, outcome: Text | None = None, replicates: Count = 1000,
     ci_prob: Share = CI_PROB, random_seed: Seed | None = 0, ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Goodness of fit: observed over PRED and over IPRED; CWRES and npde over time, time after dose and PRED, their
     distributions and their quantiles, with the bands in which those of a true model lie.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
     data, replicates, random_seed, model
         As in `residuals`, which has the numbers.
+    outcome : str, optional
+        By default the first.
     ci_prob : float
         Probability of the bands, pointwise.
     ax : Axes, optional
@@ -42,13 +47,26 @@ def gof(
     ------
     ModelError
         A time to an event, of which `vpc` has the survival.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.gof(tree).savefig("gof.png")
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
-    outcome = outcome_of(data, outcome)
+    options = {"replicates": replicates, "random_seed": random_seed, "model": model}
+    return goodness(known, data, outcome_of(data, outcome), lambda: residuals(tree, data, **options), ci_prob, ax)
+
+
+def goodness(known, data, outcome, table, ci_prob, ax=None):
+    """The picture of `gof` of the residuals that ``table()`` gives, of all outcomes."""
     if known.model.residual_of(outcome).folds:
         raise ModelError(f"plot.gof: {outcome} is a time to an event; plot.vpc has its survival")
-    table = residuals(tree, data, replicates=replicates, random_seed=random_seed, model=model)
+    table = table()
     table = table[table["outcome"] == outcome].reset_index(drop=True)
     names = labels_of(known, data)
     drawn = list(_panels(table, data, names, outcome, ci_prob))

@@ -1,6 +1,7 @@
 """Estimates of groups."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import stats
 
 from nlmebayes.arguments import Share, Text, Tree, checked
@@ -16,16 +17,35 @@ NAMED = 40  # groups up to which each has its name
 def shrinkage(
     tree: Tree, level: Text | None = None, effect: Text | None = None, *, outcome: Text | None = None,
     ci_prob: Share = 0.9, ax: Places | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Each group's effect as its own records say it (open circles), as the population says it (the band) and by the
     model, which has both: it draws a group towards the typical one the more, the fewer its records, by the percentage
     at the right. Crosses mark groups whose records and population contradict each other.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit`.
     level, effect, outcome, ci_prob
         As in `pooling`, which has the numbers.
     ax : Axes, optional
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: the table of `pooling`.
+
+    Raises
+    ------
+    ModelError
+        As `pooling`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.plot.shrinkage(tree).savefig("shrinkage.png")
     """
     table = pooling(tree, level, effect, outcome=outcome, ci_prob=ci_prob).sort_values("mean")
     place, reach = np.arange(len(table)), stats.norm.ppf((1 + ci_prob) / 2)

@@ -1,6 +1,7 @@
 """How far each group moves each estimate."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Tree, checked
 from nlmebayes.plot import panels
@@ -11,7 +12,7 @@ MARKED = 0.5  # standard errors, from which on a group is named
 
 
 @checked
-def influence(tree: Tree, *, ax: Places | None = None):
+def influence(tree: Tree, *, ax: Places | None = None) -> Figure:
     """How far each group moves each estimate of the population, in its standard errors; groups beyond half of one are
     named.
 
@@ -20,6 +21,22 @@ def influence(tree: Tree, *, ax: Places | None = None):
     tree : DataTree
         From `fit`; see `nlmebayes.influence`, which has the numbers.
     ax : Axes, optional
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ModelError
+        As `nlmebayes.influence`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.plot.influence(tree).savefig("influence.png")
     """
     table = table_of(tree)
     level, names = table.index.name, list(table.columns)

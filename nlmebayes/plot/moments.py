@@ -62,8 +62,10 @@ def _modelled(known, data):
     routes, found = known.model.structure.routes, []
     if not callable(routes):
         return found
-    every = routes(Named(**_parameters(known, data))).values()
-    for route in (route for each in every for route in (each if isinstance(each, tuple) else (each,))):
+    symbols = {p.name: pt.dvector(p.name) for p in known.model.structure.parameters}
+    if not any(_moves(route) for route in _each(routes(Named(**symbols)))):
+        return found  # before the parameters of this subject are computed
+    for route in _each(routes(Named(**_parameters(known, data)))):
         for dose in data.doses.to_dict("records"):
             lag, duration, rate = (_numbers(x) for x in (route.lag, route.duration, route.rate))
             lasts = duration if route.rate is None else dose["amount"] / rate
@@ -71,6 +73,16 @@ def _modelled(known, data):
             times = each_time(dose, data.time)[:, None]
             found += [(times + np.quantile(each, PLACES)).ravel() for each in late]
     return found
+
+
+def _each(routes):
+    """Every route into some state."""
+    return [route for each in routes.values() for route in (each if isinstance(each, tuple) else (each,))]
+
+
+def _moves(route):
+    """Whether doses start or end when parameters say so."""
+    return any(part is not None for part in (route.lag, route.duration, route.rate))
 
 
 def _numbers(expression):

@@ -112,6 +112,7 @@ def sheet(count, columns=1, size=(2.8, 2.3), ax=None, *, sharex=False, sharey=Fa
         return Sheet(ax[0].figure, np.array(ax, dtype=object)[None], count, own=False)
     rows = -(-count // columns)
     tall = rows if heights is None else sum(heights) / heights[0]
+    plt.draw_if_interactive()  # loads the backend: Jupyter's says that it is interactive, which the context would undo
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(
             rows, columns, figsize=(size[0] * columns, size[1] * tall + 0.5), sharex=sharex, sharey=sharey,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Seed, Share, Text, Tree, checked, instance
 from nlmebayes.criticism.predictive import axis_of, outcome_of
@@ -30,7 +31,7 @@ def design(
     columns: Count = 2,
     ci_prob: Share = CI_PROB, random_seed: Seed = 0, ax: Places | None = None,
     model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Samples and windows of each arm over the course that is expected of its subjects.
 
     Parameters
@@ -38,23 +39,42 @@ def design(
     tree : DataTree
         From `fit` or `population`.
     design : Design or Dataset
+        What is planned.
     outcome : str, optional
         By default the only one.
     sensitivity : DataFrame, optional
         ``outcome, time, gain``: what one more sample of everybody would add to a criterion, as `optimise_design` finds
         it; a second row of panels.
-    ci_prob : float
-        Probability of the outer band of individual courses, and of new measurements.
     columns : int
         Panels in a row; all arms stand in one where there is a second row below them.
+    ci_prob : float
+        Probability of the outer band of individual courses, and of new measurements.
+    random_seed : int
+        Of the courses.
     ax : Axes, optional
         Axes to draw on, one for each arm, and as many again for the sensitivity.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
     Figure
         Samples stand on the median course; doses are ticks at the foot. Its ``numbers``: what is drawn, a row for each
         arm and place.
+
+    Raises
+    ------
+    ModelError
+        A design that does not fit the model; no such outcome.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+    >>> nb.plot.design(tree, design).savefig("design.png")
     """
     known = fitted(tree, model)
     plan = design if isinstance(design, Design) else Design.from_dataset(design)

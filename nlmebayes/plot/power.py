@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Number, Share, Text, checked
 from nlmebayes.design.expectation import DesignInformation
@@ -19,7 +20,7 @@ ROOM, FAR = 1.4, 3.0  # beyond what is needed, or beyond the design where nothin
 def power(
     information: DesignInformation | dict[Text, DesignInformation], parameter: Name, *, wanted: Share = 0.8,
     null: Number = 0.0, alpha: Share = 0.05, studies: Studies | tuple[Studies, ...] = (), ax: Places | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Power of Wald's two-sided test that a parameter is ``null``, over the number of subjects.
 
     Parameters
@@ -41,6 +42,21 @@ def power(
     -------
     Figure
         Its ``numbers``: power by design, kind and number of subjects.
+
+    Raises
+    ------
+    ModelError
+        No such parameter in the table.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 4.0, "v": 50.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> design = nb.Design([nb.Arm(30, [1, 6, 24], doses={"time": 0, "amt": 100})])
+    >>> told = nb.information(tree, design)
+    >>> nb.plot.power(told, "cl", null=3.5).savefig("power.png")
     """
     each = information if isinstance(information, dict) else {"expected": information}
     studies = [studies] if isinstance(studies, Studies) else list(studies)

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from nlmebayes.arguments import Names, Share, Text, Tree, checked
@@ -25,13 +26,15 @@ SHOWN = 20  # of them whose points are drawn
 def etas(
     tree: Tree, level: Text | None = None, *, covariates: Names | None = None, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Random effects beside their law, in pairs, and over every covariate, with a smooth line and the correlation.
 
     Everything is taken from draws of the posterior, not from its means, which shrinkage makes alike.
 
     Parameters
     ----------
+    tree : DataTree
+        From `fit` or `forecast`.
     level : str, optional
         By default the innermost one with effects.
     covariates : sequence of str, optional
@@ -40,6 +43,8 @@ def etas(
         Probability of the intervals of correlations.
     ax : Axes, optional
         Axes to draw on, as many as the picture has panels.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
     Returns
     -------
@@ -51,6 +56,14 @@ def etas(
     ------
     ModelError
         An unknown level or covariate; a tree that knows no group.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.plot.etas(tree).savefig("etas.png")
     """
     known = fitted(tree, model)
     chosen = _level(known, level)

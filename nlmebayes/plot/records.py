@@ -1,6 +1,7 @@
 """The measurements themselves, before any model."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Name, Text, checked
 from nlmebayes.criticism.predictive import outcome_of
@@ -21,12 +22,14 @@ TELL = 40  # subjects up to which lines are well apart
 @checked
 def data(
     data: Data, *, outcome: Text | None = None, x: Text | None = None, by: Name | None = None, ax: Places | None = None
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """Every subject's measurements, on a linear and on a logarithmic axis, with doses marked below.
 
     Parameters
     ----------
     data : Dataset
+    outcome : str, optional
+        By default the first.
     x : str, optional
         Column on the horizontal axis; by default time, or the first input. ``"tad"``, the time after the last dose, and
         ``"dose_number"`` too: along tad a line is that of a subject after one dose, and records before the first dose
@@ -45,6 +48,13 @@ def data(
     ------
     ModelError
         A column that is not there.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> figure = nb.plot.data(nb.datasets.theophylline())
+    >>> len(figure.axes), len(figure.numbers)
+    (2, 132)
     """
     outcome, x = outcome_of(data, outcome), _axis(data, x)
     seen = data.observations[data.observations["outcome"] == outcome]

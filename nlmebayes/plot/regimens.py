@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked, instance
 from nlmebayes.dosing import recommendation
@@ -26,10 +27,38 @@ Table = Annotated[pd.DataFrame, instance("a table of recommend", pd.DataFrame)]
 
 
 @checked
-def regimens(table: Table, *, ax: Places | None = None):
+def regimens(table: Table, *, ax: Places | None = None) -> Figure:
     """Probability of being below, in and above the target by regimen, from the table of `recommend`: its ``numbers``.
 
     ``ax``: axes to draw on, one for each target.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `recommend`.
+    ax : Axes, optional
+        Axes to draw on, one for each target.
+
+    Returns
+    -------
+    Figure
+        Its ``numbers``: the table.
+
+    Raises
+    ------
+    ModelError
+        Not a table of `recommend`.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.recommend(forecast, nb.regimens([50, 100], every=12, doses=4, start=12), nb.Trough(0.5, 1.5))
+    >>> nb.plot.regimens(table).savefig("regimens.png")
     """
     if "target" not in table or not len(table):
         raise ModelError("plot.regimens: the table is not that of recommend; give nb.recommend(...)")
@@ -57,7 +86,7 @@ def doses(
     times: list[Number] | None = None, outcome: Text | None = None, history: History = FOLLOW,
     occasions: Occasions = NEW, covariates: Coming | None = None, columns: Count = 2, ci_prob: Share = CI_PROB,
     ax: Places | None = None, model: Model | None = None,
-):  # fmt: skip
+) -> Figure:  # fmt: skip
     """What each regimen does: bands of 50 % and ``ci_prob``, what is wanted of it, with what probability.
 
     Parameters
@@ -65,6 +94,7 @@ def doses(
     forecast : DataTree
         From `forecast`.
     regimens : Regimen, Plan or sequence of them
+        What may be given.
     targets : Target or sequence of Target
         Troughs, peaks and averages are bands, a threshold is a line; the time that a target is about is marked
         below. The title has the probability that all are met.
@@ -72,6 +102,10 @@ def doses(
         By default from the first record to the end of the last interval.
     outcome, history, occasions, covariates, model
         As in `recommend`.
+    columns : int
+        Panels in a row.
+    ci_prob : float
+        Probability of the outer band.
     ax : Axes, optional
         Axes to draw on, one for each regimen.
 
@@ -79,6 +113,22 @@ def doses(
     -------
     Figure
         Its ``numbers``: what is drawn, a row for each regimen and time.
+
+    Raises
+    ------
+    ModelError
+        As `recommend`.
+
+    Examples
+    --------
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> regimens = nb.regimens([50, 100], every=12, doses=4, start=12)
+    >>> nb.plot.doses(forecast, regimens, nb.Trough(0.5, 1.5)).savefig("doses.png")
     """
     plans = [regimens] if isinstance(regimens, Regimen | Plan) else list(regimens)
     targets = [targets] if isinstance(targets, Target) else list(targets)

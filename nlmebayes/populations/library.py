@@ -3,13 +3,16 @@
 import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nlmebayes.arguments import File, Text, arguments, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import nouns
 from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.populations.stated import population
+
+if TYPE_CHECKING:
+    from nlmebayes.arguments import Tree
 
 HOME = files("nlmebayes") / "populations"
 ABOUT = ("name", "citation", "doi", "note", "units", "assay", "dispensing")
@@ -18,10 +21,26 @@ KEYS = (*ABOUT, "structure", "options", "formulas", "residual", *STATED)
 
 
 @checked
-def published(name: Text, **changes):
+def published(name: Text, **changes: object) -> "Tree":
     """A published model of the library by name, as `population` gives it; `published_names` lists them.
 
     ``changes`` replace arguments of `population`, e.g. ``sigma=`` for another assay.
+
+    Parameters
+    ----------
+    name : str
+        As `published_names` gives it.
+    **changes
+        Replace arguments of `population`, e.g. ``sigma=`` for another assay.
+
+    Returns
+    -------
+    DataTree
+
+    Raises
+    ------
+    ModelError
+        Unknown name; lists those that exist. What `population` refuses.
 
     Examples
     --------
@@ -35,8 +54,19 @@ def published(name: Text, **changes):
 
 
 @checked
-def published_names():
-    """Names of the published models that come with the library."""
+def published_names() -> tuple[str, ...]:
+    """Names of the published models that come with the library.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> "vancomycin_goti_2018" in nb.published_names()
+    True
+    """
     return tuple(sorted(path.name.removesuffix(".toml") for path in HOME.iterdir() if path.name.endswith(".toml")))
 
 
@@ -86,15 +116,20 @@ def read_population(path: File, **changes):
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as TOML: {error}; name the file of a population") from None
+    return of_tables(said, path.name, **changes)
+
+
+def of_tables(said, source, **changes):
+    """The population of the tables of such a file; ``source`` is what messages call it."""
     for key in said:
         if key not in KEYS:
-            raise ModelError(f"{path.name}: no key {key!r}; there are {', '.join(KEYS)}")
+            raise ModelError(f"{source}: no key {key!r}; there are {', '.join(KEYS)}")
     try:
         Dispensing(**arguments(Dispensing, **said.get("dispensing", {})))
         return _population(**{key: value for key, value in said.items() if key not in ABOUT},
                            about={key: said[key] for key in ABOUT if key in said}, changes=changes)  # fmt: skip
     except ValueError as error:
-        raise type(error)(f"{path.name}: {error}") from None
+        raise type(error)(f"{source}: {error}") from None
 
 
 @checked

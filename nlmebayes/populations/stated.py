@@ -6,6 +6,7 @@ reference weight.
 """
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from nlmebayes.populations.reference import reference_data, reference_design
 from nlmebayes.structure.compartments import outcome_names
 from nlmebayes.structure.structure import Structure
 
+if TYPE_CHECKING:
+    from nlmebayes.arguments import Tree
+
 ABOUT = "nlmebayes_published"
 Place = Number | Text | tuple[Number, ...] | tuple[Text, ...]
 STEP = 1e-6  # relative, of the slope of a link
@@ -39,13 +43,15 @@ def population(
     domain: dict[Text, tuple[Number, ...] | tuple[Text, ...]] | None = None, about: dict | None = None,
     uncertainty: dict[Text, NotNegative | dict[Text, NotNegative]] | None = None,
     covariates: dict[Text, object] | None = None, draws: Count | None = None, random_seed: Seed | None = None,
-):  # fmt: skip
+) -> "Tree":  # fmt: skip
     """A population with stated parameters, such as a published model.
 
     Parameters
     ----------
     model : Model or Structure
         Of a structure, formulas that are not given follow from the names in ``theta`` and ``omega``.
+    *formulas : str
+        Of a structure, as of `Model`.
     theta : dict of parameter -> number, or dict of term -> number
         A number, or the term ``"Intercept"``, is the typical value on the parameter's natural scale (L/h, not its
         logarithm). Other terms are coefficients on the link scale, ``{"cl": {"Intercept": 4.5, "log(crcl/120)": 0.8}}``
@@ -81,6 +87,10 @@ def population(
     uncertainty : dict of parameter -> RSE %, or dict of term -> RSE %
         Standard errors of theta in percent of the value; the tree then holds ``draws`` (1000) populations, normal on
         the link scale and independent. Otherwise one.
+    draws : int
+        Number of populations, where there is an uncertainty.
+    random_seed : int, optional
+        Of these.
 
     Returns
     -------

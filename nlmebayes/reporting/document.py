@@ -2,8 +2,10 @@
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -18,11 +20,15 @@ from nlmebayes.files.errors import FileError
 from nlmebayes.model.model import Model
 from nlmebayes.populations.stated import ABOUT
 from nlmebayes.reporting import patient, sections
+from nlmebayes.reporting.blocks import Points, Section, Words
 from nlmebayes.reporting.provenance import source
+from nlmebayes.reporting.word import library
+from nlmebayes.reporting.word import written as in_word
 from nlmebayes.runtime import quiet
 
 NAME = "report.html"
-OWN = (NAME, "*.csv")  # of a folder
+WORD = ".docx"
+OWN = (NAME, "*.csv", f"report{WORD}")  # of a folder
 INTENDED = (
     "Intended use: research and teaching. This is no medical device: whoever treats the patient decides, and checks "
     "doses, units and times."
@@ -33,8 +39,9 @@ INTENDED = (
 def report(
     tree: Tree, path: File, *, others: dict[Text, Tree] | Comparison | None = None, diagnosis: Diagnosis | None = None,
     regimens: Frame | None = None, samples: Frame | None = None, warned: list[Text] = (), title: Text | None = None,
-    date: Text | None = None, ci_prob: Share = 0.9, force: Switch = True, model: Model | None = None,
-):  # fmt: skip
+    date: Text | None = None, word: Switch = False, ci_prob: Share = 0.9, force: Switch = True,
+    model: Model | None = None,
+) -> Path:  # fmt: skip
     """Write a report of a fit, or of a forecast, as one HTML file that loads nothing and prints to A4.
 
     Of a fit: data, model in mathematical notation, priors, diagnosis with its findings first, parameters, goodness of
@@ -47,7 +54,8 @@ def report(
     tree : DataTree
         From `fit` or `forecast`.
     path : str or Path
-        A file that ends in ``.html``, or a folder, which gets ``report.html`` and every table as CSV.
+        A file that ends in ``.html``, or a folder, which gets ``report.html`` and every table as CSV; or one that ends
+        in ``.docx``: the tables alone, with what is said of them.
     others : dict of name -> DataTree, or Comparison, optional
         Of a fit: others of the same data, with which `compare` compares it; or what it found, if it is at hand.
     diagnosis : Diagnosis, optional
@@ -59,6 +67,8 @@ def report(
     title : str, optional
     date : str, optional
         To be printed; without one there is none, so that the same tree gives the same file.
+    word : bool
+        Whether the tables are written as a Word document too, beside the HTML file and called as it is.
     ci_prob : float
         Probability of the intervals.
     force : bool
@@ -69,31 +79,57 @@ def report(
     Returns
     -------
     Path
-        Of the HTML file.
+        Of the HTML file, or of the Word document where there is only that.
 
     Raises
     ------
     ModelError
         A tree that is neither; arguments of the one for the other.
     FileError
-        Another ending, or the file cannot be written; what was there before is as it was.
+        Another ending, the extra ``word`` is not there, or the file cannot be written; what was there before is as it
+        was.
 
     Examples
     --------
-    >>> import nlmebayes as nb
-    >>> nb.report(tree, "theophylline.html", title="Theophylline")  # doctest: +SKIP
+    >>> import pandas as pd, nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": 3.0, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15})
+    >>> records = pd.DataFrame({"id": "ann", "time": [0, 2, 8], "amt": [100, 0, 0], "dv": [None, 2.1, 0.9]})
+    >>> forecast = nb.forecast(tree, nb.Dataset.from_nonmem(records, outcome="conc"), random_seed=1)
+    >>> table = nb.recommend(forecast, [nb.Regimen(50, start=12, every=12, doses=6)], nb.Trough(0.5, 1.5))
+    >>> nb.report(forecast, "ann.html", regimens=table, title="Ann").name
+    'ann.html'
     """
-    if path.suffix not in ("", ".html") or path.name == "":
-        raise FileError(f"{path.name}: a report is a file that ends in .html, or a folder")
+    if path.suffix not in ("", ".html", WORD) or path.name == "":
+        raise FileError(f"{path.name}: a report is a file that ends in .html, or a folder; its tables alone in {WORD}")
+    if word or path.suffix == WORD:
+        library()
     known = fitted(tree, model)
     _check(known, others, diagnosis, regimens, samples, warned)
     options = {"model": model, "ci_prob": ci_prob}
     with _collected() as doubts:
         if known.report is None:
-            text, tables = fit_report(known, options, others, diagnosis, doubts, title, date)
+            made = fit_report(known, options, others, diagnosis, doubts, title, date)
         else:
-            text, tables = forecast_report(known, options, regimens, samples, warned, doubts, title, date)
-    return _written(path, text, tables, force)
+            made = forecast_report(known, options, regimens, samples, warned, doubts, title, date)
+    return _written(path, made, word, force)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A report: its text as HTML, and its sections."""
+
+    title: str
+    date: str | None
+    text: str
+    sections: list
+
+    @property
+    def tables(self):
+        """Name -> frame."""
+        blocks = (block for section in self.sections for block in section.blocks)
+        return {block.name: block.frame for block in blocks if block.kind == "table"}
 
 
 def today():
@@ -116,26 +152,22 @@ def _check(known, others, diagnosis, regimens, samples, warned):
 
 
 def fit_report(known, options, others, diagnosis, doubts, title, date):
-    """The text of a fit's report, and its tables."""
+    """The report of a fit."""
     brief, parts = sections.of_fit(known, options, others, diagnosis, doubts)
     title = (
         title or f"{source(known.training_data)}: {type(known.model.structure).__name__} of {', '.join(known.outcomes)}"
     )
-    text = _rendered("fit.html.j2", title=title, date=date, brief=brief, sections=parts)
-    return text, _tables(block for section in parts for block in section.blocks)
+    return Made(title, date, _rendered("fit.html.j2", title=title, date=date, brief=brief, sections=parts), parts)
 
 
 def forecast_report(known, options, regimens, samples, warned, doubts, title, date):
-    """The text of a forecast's page, and its tables."""
+    """The page of a forecast."""
     page = patient.of_forecast(known, options, regimens, samples)
     title = title or f"Forecast of {known.data.subject} {known.data.observations[known.data.subject].iloc[0]}"
     said = tuple(dict.fromkeys([*warned, *page.doubts, *doubts]))
     text = _rendered("forecast.html.j2", title=title, date=date, page=page, doubts=said, intended=INTENDED)
-    return text, _tables(page.blocks)
-
-
-def _tables(blocks):
-    return {block.name: block.frame for block in blocks if block.kind == "table"}
+    blocks = (*([Points(said, alert=True)] if said else []), *page.blocks, Words(INTENDED))
+    return Made(title, date, text, [Section("patient", "Patient", blocks)])
 
 
 @cache
@@ -167,13 +199,23 @@ def _collected():
         yield found
 
 
-def _written(path, text, tables, force):
-    if path.suffix:
+def _written(path, made, word, force):
+    if not path.suffix:
+        return _folder(path, made, word, force)
+    if path.suffix != WORD:
         with whole.file(path, force=force) as file:
-            file.write_text(text, encoding="utf-8")
-        return path
+            file.write_text(made.text, encoding="utf-8")
+    if word or path.suffix == WORD:
+        with whole.file(path.with_suffix(WORD), force=force) as file:
+            in_word(file, made.title, made.date, made.sections)
+    return path
+
+
+def _folder(path, made, word, force):
     with whole.folder(path, OWN, force=force) as folder:
-        (folder / NAME).write_text(text, encoding="utf-8")
-        for name, frame in tables.items():
+        (folder / NAME).write_text(made.text, encoding="utf-8")
+        for name, frame in made.tables.items():
             frame.to_csv(folder / f"{name}.csv", index=False)
+        if word:
+            in_word((folder / NAME).with_suffix(WORD), made.title, made.date, made.sections)
     return path / NAME

@@ -142,8 +142,9 @@ def _measured(record):
     return interval(record["lower"], record["upper"], as_given)
 
 
-def _standing(known, ci_prob):
-    """Individual parameters beside those that were expected of him before the samples."""
+def standing(known, ci_prob):
+    """Individual parameters beside those that were expected of him before the samples, and how many people with his
+    covariates have less, in percent."""
     rows, edges = [], [tails(ci_prob)[0], 0.5, tails(ci_prob)[1]]
     for p in known.model.parameters:
         after, before = (known.tree[group][p.name].isel(unit=-1).to_numpy().ravel() for group in ("posterior", "prior"))
@@ -153,7 +154,11 @@ def _standing(known, ci_prob):
             "parameter": p.name, "unit": p.unit, "median": own[1], "eti_lb": own[0], "eti_ub": own[2],
             "expected": expected[1], "expected_lb": expected[0], "expected_ub": expected[2], "percentile": 100 * place,
         })  # fmt: skip
-    frame = pd.DataFrame(rows)
+    return pd.DataFrame(rows)
+
+
+def _standing(known, ci_prob):
+    frame = standing(known, ci_prob)
     between = map(interval, frame["expected_lb"], frame["expected_ub"])
     heads = {
         "parameter": "Parameter", "unit": "Unit", "median": "Patient", "eti_lb": "", "expected": "Expected before",

@@ -1,7 +1,11 @@
 """Sections of a report that are pictures of the fit."""
 
+from functools import cache
+
 from nlmebayes import plot
+from nlmebayes.criticism.residuals import residuals
 from nlmebayes.plot.curves import PAGE
+from nlmebayes.plot.goodness import goodness
 from nlmebayes.reporting.blocks import Section, Words
 from nlmebayes.reporting.figures import pictured
 from nlmebayes.reporting.tables import table
@@ -29,8 +33,9 @@ def _each(known, draw, caption):
 
 
 def _goodness(known, options):
+    table = cache(lambda: residuals(known.tree, model=options["model"]))  # of all outcomes at once
     blocks = _each(
-        known, lambda name: plot.gof(known.tree, outcome=name, **options),
+        known, lambda name: goodness(known, known.data, name, table, options["ci_prob"]),
         "Goodness of fit of {}: measured beside predicted, and residuals beside what they may not depend on.",
     )  # fmt: skip
     return Section("gof", "Goodness of fit", tuple(blocks))

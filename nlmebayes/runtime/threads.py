@@ -19,7 +19,7 @@ def no_others():
         os.environ.setdefault(name, "1")
 
 
-def in_turns(function):
+def in_turns[Function](function: Function) -> Function:
     """The same function, for one thread at a time."""
 
     @wraps(function)

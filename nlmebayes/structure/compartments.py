@@ -22,7 +22,27 @@ class Route:
 
     It enters at once, or as an infusion if the record gives a rate, or over a modelled ``duration`` (RATE=-2), or at a
     modelled ``rate`` (RATE=-1; one of the two at most). A modelled one holds for every dose of the route whose record
-    gives no rate. All but the state are parameters, (unit,) or (draw, unit); ``None`` is 1, no lag, a bolus.
+    gives no rate.
+
+    Parameters
+    ----------
+    state : str
+        Where it enters.
+    fraction : expression, optional
+        Which part; 1 by default.
+    lag, duration, rate : expression, optional
+        (unit,) or (draw, unit); no lag, and a bolus, by default.
+
+    Raises
+    ------
+    ValueError
+        A modelled duration beside a modelled rate.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Route("depot", fraction=0.7, duration=2.0).kind
+    'duration'
     """
 
     state: Name
@@ -36,7 +56,8 @@ class Route:
             raise ValueError(f"Route into {self.state}: give a modelled duration or a modelled rate, not both")
 
     @property
-    def kind(self):
+    def kind(self) -> str:
+        """``"duration"`` or ``"rate"`` where that is modelled, else ``"as given"``."""
         return "duration" if self.duration is not None else "rate" if self.rate is not None else "as given"
 
 

@@ -40,7 +40,22 @@ class LatentCovariate(Structure):
     outcome : str
         Name of the outcome of a structure that has only one.
 
-    Source: Carroll, Ruppert, Stefanski and Crainiceanu (2006), Measurement Error in Nonlinear Models, 2nd ed.
+    Raises
+    ------
+    ValueError
+        No such parameter, or one with another link; names that are there twice.
+
+    References
+    ----------
+    Carroll, Ruppert, Stefanski and Crainiceanu (2006), Measurement Error in Nonlinear Models, 2nd ed.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> structure = nb.LatentCovariate(OneCompartment(), "alb", on="cl", typical=40.0, spread=5.0, outcome="conc")
+    >>> [p.name for p in structure.parameters], structure.outcomes
+    (['cl', 'v', 'alb_true', 'cl_alb'], ('conc', 'alb'))
     """
 
     structure: Structure
@@ -62,7 +77,7 @@ class LatentCovariate(Structure):
         unambiguous(self)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[Parameter, ...]:
         """Those of the structure, the true covariate, and its coefficients."""
         true = Parameter(f"{self.covariate}_true", self.covariate, self.typical, self.spread, "identity")
         slopes = (
@@ -79,8 +94,26 @@ class LatentCovariate(Structure):
     def outcomes(self):
         return (*(outcome_names(self.structure) or (self.outcome,)), self.covariate)
 
-    def tighter(self, factor):
-        """The same with tolerances that are smaller by a factor."""
+    def tighter(self, factor: float) -> "LatentCovariate":
+        """The same with tolerances that are smaller by a factor.
+
+        Parameters
+        ----------
+        factor : float
+            Below 1.
+
+        Returns
+        -------
+        LatentCovariate
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MichaelisMenten
+        >>> whole = nb.LatentCovariate(MichaelisMenten(), "alb", on="v", typical=40.0, spread=5.0, outcome="conc")
+        >>> whole.tighter(0.01).structure.rtol
+        9.999999999999999e-05
+        """
         return replace(self, structure=self.structure.tighter(factor))
 
     def arrays(self, design):

@@ -2,19 +2,50 @@
 
 from abc import abstractmethod
 
+from pytensor.tensor import TensorVariable
+
 from nlmebayes.structure.structure import Named, Structure
 
 
 class Curve(Structure):
-    """f = curve(phi, x): no doses, no state, any inputs (time, a concentration, a temperature)."""
+    """f = curve(phi, x): no doses, no state, any inputs (time, a concentration, a temperature).
+
+    Examples
+    --------
+    >>> import numpy as np, nlmebayes as nb
+    >>> class Line(nb.Curve):
+    ...     parameters = (nb.Parameter("a", "mm", 10.0), nb.Parameter("b", "mm/day", 0.5))
+    ...     inputs = ("time",)
+    ...     def curve(self, p, x):
+    ...         return p.a + p.b * x.time
+    >>> Line().curve(nb.Named(a=10.0, b=0.5), nb.Named(time=np.array([0.0, 4.0]))).tolist()
+    [10.0, 12.0]
+    """
 
     recordwise = True
 
     @abstractmethod
-    def curve(self, p, x):
-        """Prediction from parameters ``p`` and inputs ``x``, each (record,) or (draw, record).
+    def curve(self, p: Named, x: Named) -> TensorVariable | dict[str, TensorVariable]:
+        """Prediction from parameters and inputs.
 
-        With several outcomes, a dict by name.
+        Parameters
+        ----------
+        p : Named
+            Individual parameters, (record,) or (draw, record) each.
+        x : Named
+            Inputs, (record,) each.
+
+        Returns
+        -------
+        tensor (record,) or (draw, record), or dict of outcome -> tensor
+            A dict of a structure with several outcomes.
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> from model_zoo import Emax
+        >>> Emax().curve(nb.Named(e0=0.0, emax=50.0, ec50=5.0), nb.Named(concentration=np.array([0.0, 5.0]))).tolist()
+        [0.0, 25.0]
         """
 
     def arrays(self, design):

@@ -3,12 +3,19 @@
 from abc import abstractmethod
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.parameter.units import SECONDS, time_of
 from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.structure import unambiguous
 from nlmebayes.structure.system import System
 from nlmebayes.structure.traits import passed_on
+
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
+    from nlmebayes.structure.structure import Named
 
 
 @passed_on("kinetics")
@@ -25,7 +32,29 @@ class Driven(System):
     Shapes, options and errors are those of `System`; whatever else the kinetics say of themselves (order, scales, break
     points, ...) holds; kinetics with initial states are a ValueError.
 
-    Source: Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
+    Parameters
+    ----------
+    kinetics : LinearSystem or System
+        With an outcome ``conc``; a subclass gives a default.
+    rtol, atol, solver, max_steps, min_steps
+        As of `System`.
+
+    Raises
+    ------
+    ValueError
+        Kinetics with initial states, or without an outcome ``conc``; names of states or parameters that are there
+        twice.
+
+    References
+    ----------
+    Dayneka, Garg and Jusko (1993), J. Pharmacokinet. Biopharm. 21, 457-478, doi:10.1007/BF01061691.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import IndirectResponse
+    >>> IndirectResponse().states
+    ('central', 'response')
     """
 
     kinetics: LinearSystem | System = None
@@ -36,28 +65,69 @@ class Driven(System):
 
     @property
     @abstractmethod
-    def responses(self):
+    def responses(self) -> tuple[str, ...]:
         """Names of the states beside those of the kinetics."""
 
     @property
     @abstractmethod
-    def own_parameters(self):
+    def own_parameters(self) -> "tuple[Parameter, ...]":
         """Parameters beside those of the kinetics."""
 
     @abstractmethod
-    def drive(self, t, y, p, conc):
-        """Slopes of the `responses`, a dict, under the concentration ``conc``."""
+    def drive(self, t: TensorVariable, y: "Named", p: "Named", conc: TensorVariable) -> dict[str, TensorVariable]:
+        """Slopes of the `responses` under a concentration.
+
+        Parameters
+        ----------
+        t : tensor
+            Time.
+        y : Named
+            States.
+        p : Named
+            Parameters.
+        conc : tensor
+            Concentration.
+
+        Returns
+        -------
+        dict of str -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import IndirectResponse
+        >>> IndirectResponse().drive(0.0, nb.Named(response=10.0), nb.Named(e0=10.0, kout=0.5, imax=1.0, ic50=2.0), 2.0)
+        {'response': -2.5}
+        """
 
     @abstractmethod
-    def effects(self, t, y, p):
-        """Predictions beside those of the kinetics, a dict by outcome; arguments as in `outcomes`."""
+    def effects(self, t: TensorVariable, y: "Named", p: "Named") -> dict[str, TensorVariable]:
+        """Predictions beside those of the kinetics.
+
+        Parameters
+        ----------
+        t, y, p
+            As in `outcomes`.
+
+        Returns
+        -------
+        dict of str -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import IndirectResponse
+        >>> IndirectResponse().effects(0.0, nb.Named(response=8.0), nb.Named())
+        {'effect': 8.0}
+        """
 
     @property
     def states(self):
         return (*self.kinetics.states, *self.responses)
 
     @property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
+        """Those of the kinetics, in the unit of time of the subclass, then ``own_parameters``."""
         unit = time_of(self.own_parameters)
         units = {"time": unit} if unit in SECONDS and time_of(self.kinetics.parameters) in SECONDS else {}
         return (*(p.in_units(**units) for p in self.kinetics.parameters), *self.own_parameters)

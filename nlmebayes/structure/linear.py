@@ -2,13 +2,18 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import checked
 from nlmebayes.solver.linear.op import Amounts
 from nlmebayes.structure.compartments import Compartments, stacked
 from nlmebayes.structure.stable import Expression
+
+if TYPE_CHECKING:
+    from nlmebayes.structure.structure import Named
 
 MODES = 3  # most compartments that the modal solver takes
 
@@ -16,7 +21,24 @@ MODES = 3  # most compartments that the modal solver takes
 @checked
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """A flow whose source loses nothing by it, as an effect compartment that follows the plasma."""
+    """A flow whose source loses nothing by it, as an effect compartment that follows the plasma.
+
+    Parameters
+    ----------
+    rate : expression
+        1/time.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Drive(0.5).rate
+    array(0.5)
+    """
 
     rate: Expression
 
@@ -36,7 +58,9 @@ class LinearSystem(Compartments):
     ``t`` and the amounts ``y.<state>`` in `outcomes` are (record,) or (draw, record), as the parameters are there; any
     consistent units will do. A state that does not exist is a ValueError that lists those that do.
 
-    Source: Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
+    References
+    ----------
+    Jacquez (1996), Compartmental Analysis in Biology and Medicine, 3rd ed., ch. 4.
 
     Examples
     --------
@@ -60,14 +84,50 @@ class LinearSystem(Compartments):
     nonnegative = True  # as the closed form has it
 
     @abstractmethod
-    def flows(self, p):
-        """Rates of the flows: (source, target) -> (unit,) or (draw, unit); the target is ``None`` outside.
+    def flows(self, p: "Named") -> dict[tuple[str, str | None], TensorVariable | Drive]:
+        """Rates of the flows. A rate wrapped in `Drive` takes nothing from its source.
 
-        A rate wrapped in `Drive` takes nothing from its source.
+        Parameters
+        ----------
+        p : Named
+            Parameters, (unit,) or (draw, unit) each.
+
+        Returns
+        -------
+        dict of (str, str or None) -> tensor or Drive
+            (source, target) -> (unit,) or (draw, unit); the target is ``None`` outside.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> OneCompartment().flows(nb.Named(cl=3.0, v=30.0))
+        {('central', None): array(0.1)}
         """
 
-    def rhs(self, t, y, p):
-        """Slopes of the states, a dict by name: the same law as a `System` would state it."""
+    def rhs(self, t: TensorVariable, y: "Named", p: "Named") -> dict[str, TensorVariable]:
+        """Slopes of the states, a dict by name: the same law as a `System` would state it.
+
+        Parameters
+        ----------
+        t : tensor
+            Time.
+        y : Named
+            Amounts by state.
+        p : Named
+            Parameters by name.
+
+        Returns
+        -------
+        dict of str -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> OneCompartment().rhs(0.0, nb.Named(central=100.0), nb.Named(cl=3.0, v=30.0))
+        {'central': np.float64(-10.0)}
+        """
         slopes = dict.fromkeys(self.states, 0.0)
         for (source, target), rate in self.flows(p).items():
             flow = (rate.rate if isinstance(rate, Drive) else rate) * getattr(y, source)

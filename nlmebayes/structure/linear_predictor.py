@@ -11,6 +11,13 @@ class LinearPredictor(Curve):
 
     ``nb.Model(structure)`` takes the formula that the class declares; one that is written out instead may say more.
     Where ``formulas`` is empty the default of `Model` is meant: ``mu ~ 1`` and an effect at every level of the data.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import RandomSlopes
+    >>> isinstance(RandomSlopes(), nb.LinearPredictor), RandomSlopes().formulas
+    (True, ('mu ~ 1 + condition + (1 + condition|donor)',))
     """
 
     parameters = (Parameter("mu", "outcome", typical=None, link="identity"),)

@@ -1,10 +1,11 @@
 """`Mammillary`: a central compartment, peripherals that exchange with it, any input, any fate."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytensor.tensor as pt
 
@@ -14,12 +15,38 @@ from nlmebayes.structure.linear import LinearSystem
 from nlmebayes.structure.mirror import mirrors
 from nlmebayes.structure.stable import Expression
 
+if TYPE_CHECKING:
+    from nlmebayes.parameter.parameter import Parameter
+    from nlmebayes.structure.structure import Named
+
 
 @checked
 @dataclass(frozen=True, eq=False)
 class Disposition:
-    """Volume of the central compartment, its elimination rate k10, (k1j, kj1) of each peripheral, and the slowest rate
-    that matters for flip-flop kinetics: k10 times the central share of the volume at steady state."""
+    """Where a drug goes once it is in the central compartment.
+
+    Parameters
+    ----------
+    volume : expression
+        Of the central compartment.
+    k10 : expression
+        Its elimination rate (1/time).
+    exchange : tuple of (expression, expression)
+        (k1j, kj1) of each peripheral (1/time).
+    slow : expression, optional
+        The slowest rate that matters for flip-flop kinetics: k10 times the central share of the volume at steady state.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> nb.Disposition(volume=30.0, k10=0.1, exchange=((0.2, 0.1),)).exchange
+    ((array(0.2), array(0.1)),)
+    """
 
     volume: Expression
     k10: Expression
@@ -35,7 +62,25 @@ class Mammillary(LinearSystem):
     ``urine`` (see `Elimination`). Outcomes: ``conc`` (central amount by volume), ``metabolite``, ``urine``. Units
     are those of the parameters: with L and L/h, amounts in mg give mg/L; others that fit together do as well.
 
-    Source: Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 2 and appendix B.
+    Attributes
+    ----------
+    absorption : {"bolus", "first-order", "zero-order", "constant-rate", "sequential", "mixed", "parallel", "transit"}
+    flip_flop : bool
+    parametrisation : {"clearance", "rates", "half-lives"}
+    lag, bioavailability, metabolite, urine : bool
+    transits : int
+        As of `Absorption` and `Elimination`; a soft barrier keeps ``ka`` above the slowest rate, unless ``flip_flop``.
+
+    References
+    ----------
+    Gibaldi and Perrier (1982), Pharmacokinetics, 2nd ed., ch. 2 and appendix B.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import TwoCompartment
+    >>> TwoCompartment("first-order", urine=True).states
+    ('depot', 'central', 'peripheral', 'urine')
     """
 
     absorption: Kind = "bolus"
@@ -51,20 +96,49 @@ class Mammillary(LinearSystem):
     canonical = False  # whether parameters are those that `mirrors` reads, in their order
 
     @abstractmethod
-    def disposition_parameters(self):
-        """Parameters of the disposition in each parametrisation, a dict."""
+    def disposition_parameters(self) -> "dict[str, tuple[Parameter, ...]]":
+        """Parameters of the disposition in each parametrisation, a dict.
+
+        Returns
+        -------
+        dict of str -> tuple of Parameter
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> [p.name for p in OneCompartment().disposition_parameters()["half-lives"]]
+        ['thalf', 'v']
+        """
 
     @abstractmethod
-    def disposition(self, p):
-        """The `Disposition` of individual parameters."""
+    def disposition(self, p: "Named") -> Disposition:
+        """The `Disposition` of individual parameters.
+
+        Parameters
+        ----------
+        p : Named
+            (unit,) or (draw, unit) each.
+
+        Returns
+        -------
+        Disposition
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> OneCompartment().disposition(nb.Named(cl=3.0, v=30.0)).k10
+        array(0.1)
+        """
 
     @cached_property
-    def input(self):
+    def input(self) -> Absorption:
         """How doses into the default state reach the central compartment."""
         return Absorption(self.absorption, self.lag, self.bioavailability, self.transits)
 
     @cached_property
-    def output(self):
+    def output(self) -> Elimination:
         """What becomes of the drug that leaves it."""
         return Elimination(self.metabolite, self.urine)
 
@@ -73,7 +147,8 @@ class Mammillary(LinearSystem):
         return (*self.input.states, "central", *self.peripherals, *self.output.states)
 
     @cached_property
-    def parameters(self):
+    def parameters(self) -> "tuple[Parameter, ...]":
+        """Those of the disposition, of the input and of what becomes of the drug."""
         own = self.disposition_parameters()[self.parametrisation]
         return (*own, *self.input.parameters, *self.output.parameters)
 
@@ -113,11 +188,36 @@ class Mammillary(LinearSystem):
         return partial(mirrors, self) if exchangeable else None
 
     @abstractmethod
-    def disposition_order(self):
-        """Order constraints among the parameters of the disposition; see `longer_half_lives`."""
+    def disposition_order(self) -> tuple[Callable, ...]:
+        """Order constraints among the parameters of the disposition; see `longer_half_lives`.
 
-    def longer_half_lives(self):
-        """Constraints that each half-life is longer than the one before it."""
+        Returns
+        -------
+        tuple of functions of the parameters
+            Each is to be positive.
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> OneCompartment().disposition_order()
+        ()
+        """
+
+    def longer_half_lives(self) -> tuple[Callable, ...]:
+        """Constraints that each half-life is longer than the one before it.
+
+        Returns
+        -------
+        tuple of functions of the parameters
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import ThreeCompartment
+        >>> [constraint.__name__ for constraint in ThreeCompartment().longer_half_lives()]
+        ['thalf_beta_above_thalf_alpha', 'thalf_gamma_above_thalf_beta']
+        """
         names = [p.name for p in self.disposition_parameters()["half-lives"] if p.name.startswith("thalf")]
         return tuple(_longer(a, b) for a, b in pairwise(names))
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Array, checked, instance
 
@@ -12,10 +13,30 @@ Expression = Annotated[Variable, instance("an expression of parameters", Variabl
 
 
 @checked
-def decay_ratio(x: Expression):
+def decay_ratio(x: Expression) -> TensorVariable:
     """(1 - exp(-x)) / x, which is 1 at x = 0.
 
     Below |x| = 1e-3 its Taylor series to x^4 is exact to rounding (the next term is x^5 / 720).
+
+    Parameters
+    ----------
+    x : expression
+        Of any sign.
+
+    Returns
+    -------
+    tensor
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.decay_ratio(0.0).eval())
+    1.0
     """
     small = pt.abs(x) < 1e-3
     safe = pt.switch(small, 1.0, x)
@@ -24,11 +45,36 @@ def decay_ratio(x: Expression):
 
 
 @checked
-def bateman(a: Expression, b: Expression, t: Expression):
+def bateman(a: Expression, b: Expression, t: Expression) -> TensorVariable:
     """(exp(-b t) - exp(-a t)) / (a - b) for rates a, b >= 0, which is t exp(-a t) at a = b.
 
-    Source: Bateman (1910), Proc. Camb. Phil. Soc. 15, 423-427. The smaller rate is taken out, so that nothing
+    Parameters
+    ----------
+    a, b : expression
+        Rates (1/time), not negative.
+    t : expression
+        Times, from 0.
+
+    Returns
+    -------
+    tensor
+        In the unit of time.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    References
+    ----------
+    Bateman (1910), Proc. Camb. Phil. Soc. 15, 423-427. The smaller rate is taken out, so that nothing
     overflows.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> float(nb.bateman(0.5, 0.5, 2.0).eval().round(4))
+    0.7358
     """
     gap = (a - b) * t
     slower = pt.switch(gap >= 0, b, a)

@@ -3,6 +3,9 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import checked, kind_of, read
 from nlmebayes.parameter.parameter import Parameter
@@ -11,7 +14,15 @@ from nlmebayes.structure.traits import NAMES, Traits
 
 @checked
 class Named(SimpleNamespace):
-    """Values by name; asking for a name that is not there lists those that are."""
+    """Values by name; asking for a name that is not there lists those that are.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> p = nb.Named(cl=3.0, v=30.0)
+    >>> p.cl / p.v
+    0.1
+    """
 
     def __init__(self, /, **values):
         super().__init__(**values)
@@ -40,6 +51,13 @@ class Structure(ABC):
         as soft barriers.
     formulas : tuple of str
         Formulas that the class declares of parameters that the model's statement gives none.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import Emax
+    >>> isinstance(Emax(), nb.Structure), [p.name for p in Emax().parameters]
+    (True, ['e0', 'emax', 'ec50'])
     """
 
     parameters: tuple[Parameter, ...]
@@ -64,23 +82,68 @@ class Structure(ABC):
             object.__setattr__(self, option.name, value)
 
     @abstractmethod
-    def arrays(self, design):
-        """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones)."""
+    def arrays(self, design: Any) -> dict[str, tuple]:
+        """NumPy arrays that `predict` needs, from the `Design`: name -> (array, dims, or None for unnamed ones).
+
+        Parameters
+        ----------
+        design : formula.design.Design
+            Of a dataset.
+
+        Returns
+        -------
+        dict of str -> (array, tuple of str or None)
+
+        Examples
+        --------
+        `build`, `predict` and all other verbs call it:
+
+        >>> import nlmebayes as nb
+        >>> from model_zoo import OneCompartment
+        >>> from nlmebayes.formula.design import resolve
+        >>> model = nb.Model(OneCompartment("first-order"))
+        >>> time, dims = model.structure.arrays(resolve(model, nb.datasets.theophylline()))["time_conc"]
+        >>> time.shape, dims
+        ((132,), ('conc_obs',))
+        """
 
     @abstractmethod
-    def predict(self, p, x, outcomes):
-        """Predictions of ``outcomes`` at their records, a dict by name: (record,) or (draw, record) each.
+    def predict(self, p: Named, x: Named, outcomes: tuple[str, ...]) -> dict[str, TensorVariable]:
+        """Predictions of ``outcomes`` at their records.
 
-        ``p`` holds the individual parameters by name, (unit,) or (draw, unit) each; ``x`` the tensors of `arrays`.
+        Parameters
+        ----------
+        p : Named
+            The individual parameters, (unit,) or (draw, unit) each.
+        x : Named
+            The tensors of `arrays`.
+        outcomes : tuple of str
+            Which are wanted.
+
+        Returns
+        -------
+        dict of str -> tensor (record,) or (draw, record)
+
+        Examples
+        --------
+        `build`, `predict` and all other verbs call it:
+
+        >>> import pytensor.tensor as pt, nlmebayes as nb
+        >>> from model_zoo import Gompertz
+        >>> from nlmebayes.formula.design import resolve
+        >>> model = nb.Model(Gompertz())
+        >>> arrays = model.structure.arrays(resolve(model, nb.datasets.orange()))
+        >>> sorted(arrays)
+        ['time_circumference', 'unit_circumference']
         """
 
     @property
-    def traits(self):
+    def traits(self) -> Traits:
         """What it is to others, as one record."""
         return Traits(**{name: getattr(self, name) for name in NAMES})
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Class name with the options that are not the default, e.g. ``OneCompartment(absorption='first-order')``."""
         fields = (
             dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
@@ -96,8 +159,25 @@ def _option(value):
 
 
 @checked
-def unambiguous(structure: Structure):
-    """Refuse a wrapper some of whose parameters or states have the names of others."""
+def unambiguous(structure: Structure) -> None:
+    """Refuse a wrapper some of whose parameters or states have the names of others.
+
+    Parameters
+    ----------
+    structure : Structure
+        A wrapper of others.
+
+    Raises
+    ------
+    ValueError
+        Names those that there are twice.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import EffectCompartment
+    >>> nb.unambiguous(EffectCompartment())
+    """
     for what in ("parameters", "states"):
         names = [getattr(each, "name", each) for each in getattr(structure, what)]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]

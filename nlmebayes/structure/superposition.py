@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.data.ties import same
 from nlmebayes.data.validate import DataError
@@ -17,6 +18,18 @@ class Superposition(Structure):
     compartments is a `LinearSystem`, whose cost grows with records plus doses instead of their product. Doses are
     boluses, with ADDL. A dose at the time of a sample counts if its record comes first. Individual parameters are
     constant within a subject.
+
+    Examples
+    --------
+    A dose that is absorbed after a gamma-distributed time:
+
+    >>> import numpy as np, pytensor.tensor as pt, nlmebayes as nb
+    >>> class GammaInput(nb.Superposition):
+    ...     parameters = (nb.Parameter("k", "1/h", 0.1), nb.Parameter("v", "L", 30.0))
+    ...     def response(self, p, t):
+    ...         return p.k * t * pt.exp(-p.k * t) / p.v
+    >>> GammaInput().response(nb.Named(k=0.1, v=30.0), np.array([0.0, 10.0])).eval().round(4).tolist()
+    [0.0, 0.0123]
     """
 
     doses, superposed, boluses = True, True, True
@@ -24,10 +37,29 @@ class Superposition(Structure):
     inputs = ("time",)
 
     @abstractmethod
-    def response(self, p, t):
-        """Response to a unit bolus at time ``t >= 0`` after it, e.g. concentration per amount (1/L).
+    def response(self, p: Named, t: TensorVariable) -> TensorVariable:
+        """Response to a unit bolus, e.g. concentration per amount (1/L).
 
-        ``p`` holds the parameters of each pair of record and dose, (pair,) or (draw, pair); ``t`` is (pair,).
+        Parameters
+        ----------
+        p : Named
+            The parameters of each pair of record and dose, (pair,) or (draw, pair).
+        t : tensor (pair,)
+            Time since the dose, from 0.
+
+        Returns
+        -------
+        tensor (pair,) or (draw, pair)
+
+        Examples
+        --------
+        >>> import numpy as np, nlmebayes as nb
+        >>> class Bolus(nb.Superposition):
+        ...     parameters = (nb.Parameter("k", "1/h", 0.1), nb.Parameter("v", "L", 30.0))
+        ...     def response(self, p, t):
+        ...         return np.exp(-p.k * t) / p.v
+        >>> Bolus().response(nb.Named(k=0.1, v=30.0), np.array([0.0])).round(3).tolist()
+        [0.033]
         """
 
     def arrays(self, design):

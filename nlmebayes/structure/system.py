@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.arguments import Count, Positive, Share
 from nlmebayes.runtime.threads import in_turns
@@ -41,6 +42,14 @@ class System(Compartments):
     read the time there is one where the class declares their ``period``. States that nothing depends on, such as urine,
     are collected from the dose record on.
 
+    Where a slope jumps or bends (a comparison, ``pt.switch``, ``maximum``, ``minimum``, ``abs``, ``sign``, ``clip``,
+    ``floor``, ``ceil`` or ``%`` of the time or of a state), a step ends, and gradients hold through it, unless
+    `seamless` says that it does not. ``breaks``, times or a method of ``p`` that gives them, end steps too: for what is
+    smooth and short.
+
+    ``t``, ``y`` and ``p`` in `outcomes` are (record,) or (draw, record), in `initial` and `routes` ``p`` is (unit,) or
+    (draw, unit); any consistent units will do.
+
     Parameters
     ----------
     rtol, atol : float
@@ -56,17 +65,16 @@ class System(Compartments):
     min_steps : int
         Least number of steps between two records or doses.
 
-    Where a slope jumps or bends (a comparison, ``pt.switch``, ``maximum``, ``minimum``, ``abs``, ``sign``, ``clip``,
-    ``floor``, ``ceil`` or ``%`` of the time or of a state), a step ends, and gradients hold through it, unless
-    `seamless` says that it does not. ``breaks``, times or a method of ``p`` that gives them, end steps too: for what is
-    smooth and short.
+    Raises
+    ------
+    ValueError
+        A slope that is missing, or a state that does not exist, with the states that there are; an expression that
+        cannot be compiled, with those that can.
 
-    ``t``, ``y`` and ``p`` in `outcomes` are (record,) or (draw, record), in `initial` and `routes` ``p`` is (unit,) or
-    (draw, unit); any consistent units will do. A slope that is missing, or a state that does not exist, is a ValueError
-    that lists the states; an expression that cannot be compiled is one that says which are.
-
-    Source: Tsitouras (2011), Comput. Math. Appl. 62, 770-775, doi:10.1016/j.camwa.2011.06.002; Steinebach (2023), BIT
-    Numer. Math. 63, 27, doi:10.1007/s10543-023-00967-x; Hairer and Wanner (1996), Solving ODEs II, ch. IV.7.
+    References
+    ----------
+    Tsitouras (2011), Comput. Math. Appl. 62, 770-775, doi:10.1016/j.camwa.2011.06.002; Steinebach (2023), BIT Numer.
+    Math. 63, 27, doi:10.1007/s10543-023-00967-x; Hairer and Wanner (1996), Solving ODEs II, ch. IV.7.
 
     Examples
     --------
@@ -106,14 +114,52 @@ class System(Compartments):
     def needs_doses(self):
         return self.initial is None
 
-    def tighter(self, factor):
-        """The same with tolerances that are smaller by a factor, and steps that see more of what happens between."""
+    def tighter(self, factor: float) -> "System":
+        """The same with tolerances that are smaller by a factor, and steps that see more of what happens between.
+
+        Parameters
+        ----------
+        factor : float
+            By which tolerances are multiplied, below 1.
+
+        Returns
+        -------
+        System
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import MichaelisMenten
+        >>> MichaelisMenten().tighter(0.01).rtol
+        9.999999999999999e-05
+        """
         steps = {"min_steps": CLOSER * self.min_steps, "max_steps": CLOSER * self.max_steps}
         return replace(self, rtol=self.rtol / factor, atol=self.atol / factor, **steps)
 
     @abstractmethod
-    def rhs(self, t, y, p):
-        """Slopes of the states, a dict by name, from the time, the states ``y`` and the parameters ``p``, numbers."""
+    def rhs(self, t: TensorVariable, y: Named, p: Named) -> dict[str, TensorVariable]:
+        """Slopes of the states.
+
+        Parameters
+        ----------
+        t : tensor
+            Time.
+        y : Named
+            States.
+        p : Named
+            Parameters.
+
+        Returns
+        -------
+        dict of str -> tensor
+
+        Examples
+        --------
+        >>> import nlmebayes as nb
+        >>> from model_zoo import TumourGrowth
+        >>> TumourGrowth("exponential").rhs(0.0, nb.Named(size=100.0), nb.Named(y0=100.0, r=0.1))
+        {'size': 10.0}
+        """
 
     def amounts(self, p, x, read):
         first = next(iter(vars(p).values()))

@@ -1,5 +1,6 @@
 """What a structure is to the rest of the library: one record, which those that wrap a structure pass on whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from nlmebayes.arguments import Text, checked
@@ -42,6 +43,13 @@ class Traits:
         A method of p: other values of some parameters, by name, with which the predictions are the same; or None.
     backends : tuple of str
         Samplers' backends that can take it.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> OneCompartment("first-order").traits.states
+    ('depot', 'central')
     """
 
     parameters: tuple[Parameter, ...]
@@ -74,8 +82,36 @@ NAMES = tuple(field.name for field in fields(Traits))
 
 
 @checked
-def passed_on(part: Text):
-    """A class whose traits are those of its attribute ``part``, but for those that the class itself gives."""
+def passed_on[Class: type](part: Text) -> Callable[[Class], Class]:
+    """A class whose traits are those of its attribute ``part``, but for those that the class itself gives.
+
+    Parameters
+    ----------
+    part : str
+        Name of an attribute that holds a `Structure`.
+
+    Returns
+    -------
+    function of a class
+        A decorator.
+
+    Raises
+    ------
+    ModelError
+        An argument of another kind: it is named, with what it may be.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from dataclasses import dataclass
+    >>> from model_zoo import OneCompartment
+    >>> @nb.passed_on("kinetics")
+    ... @dataclass(frozen=True)
+    ... class Wrapped:
+    ...     kinetics: nb.Structure
+    >>> Wrapped(OneCompartment()).states
+    ('central',)
+    """
 
     def decorate(cls):
         for name in NAMES:

@@ -5,6 +5,7 @@ columns only, by random effects of zero, of one new person, or averaged over the
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ def _callable(value):
 
 Of = Text | Annotated[Callable, Kind("a function of the parameters, such as lambda p: p.v / p.cl", _callable)]
 Points = Annotated[int, whole("a whole number from 2 to 1,000", 2, 1000)]
+CATEGORY = "category"  # the column of ordered ones
 STEP = 3e-3  # of the range of the data, by which a slope is taken
 CENTRAL, FORWARD = np.arange(-2, 3), np.arange(5)  # places of a slope, in steps
 BEND = (
@@ -64,7 +66,8 @@ def effects(
         A parameter (``"cl"``), an outcome (the first by default), a calculation from them and from covariates
         (``"log(2) * v / cl"``), or a function of the parameters. Of an outcome it is the individual prediction f, see
         its residual: the mean of a measurement, of `LogNormal` its median, of counts a proportion or rate, of
-        `OrderedLogistic` the logit, of times to an event the cumulative hazard.
+        `OrderedLogistic` the probability of each category (the logit is that of its parameter), of times to an event
+        the cumulative hazard. A calculation may name several outcomes (``"effect / conc"``).
     groups : {"none", "average", "new"}
         Whose random effects: of a typical person, who has none; the average over people, integrated over the
         population; or one new person per draw. Groups that x, by or at name keep theirs.
@@ -74,7 +77,8 @@ def effects(
         one, in groups that are named at those of the group.
     others : {"typical", "observed"}
         Whether covariates that are not stated stand there, or are those of everybody in the training data in turn (of
-        each record where they change), over which the prediction is averaged: standardisation, marginaleffects' avg_.
+        each record where they change), over which the prediction is averaged: standardisation, the ``avg_`` of
+        marginaleffects.
     data : Dataset, optional
         The doses and events of its first subject are everybody's; by default those of the training data.
     points : int
@@ -91,8 +95,9 @@ def effects(
     Returns
     -------
     DataFrame
-        x, by, ``mean, sd, median, eti_lb, eti_ub``, and a column for everything else that the prediction depends on,
-        with the value it had. ``attrs``: ``of``, ``unit``, ``x``, ``by``, ``groups``, ``ci_prob``, ``doses``.
+        x, by, ``category`` of an ordered outcome, ``mean, sd, median, eti_lb, eti_ub``, and a column for everything
+        else that the prediction depends on, with the value it had. ``attrs``: ``of``, ``unit``, ``x``, ``by``,
+        ``groups``, ``ci_prob``, ``doses``.
 
     Raises
     ------
@@ -101,11 +106,24 @@ def effects(
 
     Examples
     --------
-    >>> nb.effects(tree, "wt", of="cl")  # doctest: +SKIP
-    >>> nb.effects(tree, "time", by="sex", groups="average", at={"wt": 70})  # doctest: +SKIP
+    Clearance by weight, of a typical person:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.effects(tree, "wt", of="cl", at={"wt": [50, 90]})[["wt", "median", "eti_lb", "eti_ub"]].round(1)
+         wt  median  eti_lb  eti_ub
+    0  50.0     2.3     1.9     2.7
+    1  90.0     3.6     3.1     4.2
     """
     asked = question(with_draws(fitted(tree, model), (x, by, *(at or {}))), x, by, of, at, data, points, others)
-    drawn, cases = asked.draws(groups, draws, random_seed)
+    return _of_each(asked, random_seed, lambda one, seed: _effects(one, groups, draws, seed, ci_prob))
+
+
+def _effects(asked, groups, draws, seed, ci_prob):
+    drawn, cases = asked.draws(groups, draws, seed)
     return _told(table(drawn, cases, asked.values, ci_prob), asked, groups, ci_prob)
 
 
@@ -134,18 +152,35 @@ def slopes(
     ------
     ModelError, FormulaError, DataError
         As `effects`; x holds categories.
+
+    Examples
+    --------
+    Litres per hour that clearance grows by kilogram:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.slopes(tree, "wt", of="cl", at={"wt": [50, 90]})[["wt", "median", "eti_lb", "eti_ub"]].round(3)
+         wt  median  eti_lb  eti_ub
+    0  50.0   0.034   0.025   0.042
+    1  90.0   0.030   0.019   0.040
     """
     known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     asked = question(known, x, by, of, at, data, points, others)
     values = asked.values[x]
     if x in known.training_data.levels or people.is_factor(known, x) or any(isinstance(v, str) for v in values):
         raise ModelError(f"slopes: {x} holds categories, which have no slope; nb.contrast compares them")
-    middle, step = np.array(values, dtype=float), _step(known, x, values)
+    return _of_each(asked, random_seed, lambda one, seed: _slopes(one, x, groups, draws, seed, ci_prob))
+
+
+def _slopes(asked, x, groups, draws, seed, ci_prob):
+    values = asked.values[x]
+    middle, step = np.array(values, dtype=float), _step(asked.known, x, values)
     ahead = (middle - 2 * step < 0) & (middle >= 0)
     places = middle[:, None] + step * np.where(ahead[:, None], FORWARD, CENTRAL)
-    asked.values[x] = places.ravel().tolist()
-    drawn, cases = asked.draws(groups, draws, random_seed)
-    asked.values[x] = values
+    drawn, cases = replace(asked, values=asked.values | {x: places.ravel().tolist()}).draws(groups, draws, seed)
     each = drawn.reshape(*drawn.shape[:2], len(middle), len(CENTRAL))
     found, rough = (np.einsum("dbxk,xk->dbx", each, _weights(ahead, order)) / step for order in (4, 2))
     _agree(found, np.stack([found - rough, each @ BEND / step]), np.abs(drawn).max() * FLAT / step, x, values)
@@ -167,6 +202,7 @@ def contrast(
     pairs : {"each to first", "all"} or dict of value -> reference
         What is compared with what. A numeric x needs its values: ``at={"wt": [50, 90]}``.
     kind : {"difference", "ratio", "odds ratio"}
+        How.
     tree, x, by, of, groups, at, others, data, draws, ci_prob, random_seed, model
         As in `effects`; ``by="site"`` compares in each known site.
 
@@ -180,6 +216,18 @@ def contrast(
     ------
     ModelError, FormulaError, DataError
         As `effects`; fewer than two values of x; a ratio of what is not positive, odds of what is no probability.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> found = nb.contrast(tree, "wt", of="cl", at={"wt": [50, 90]}, kind="ratio")
+    >>> found[["wt", "reference", "median", "p_direction"]].round(2)
+         wt  reference  median  p_direction
+    0  90.0       50.0    1.55          1.0
     """
     known = with_draws(fitted(tree, model), (x, by, *(at or {})))
     wanted = _of_pairs(pairs)
@@ -191,7 +239,12 @@ def contrast(
         raise ModelError(f"contrast: {x} is numeric; say which of its values are compared: at={{{x!r}: [low, high]}}")
     if len(values) < 2:
         raise ModelError(f"contrast: compares two values of {x} or more; there is {values[0]!r} alone")
-    drawn, cases = asked.draws(groups, draws, random_seed)
+    return _of_each(asked, random_seed, lambda one, seed: _contrast(one, x, pairs, kind, groups, draws, seed, ci_prob))
+
+
+def _contrast(asked, x, pairs, kind, groups, draws, seed, ci_prob):
+    values = asked.values[x]
+    drawn, cases = asked.draws(groups, draws, seed)
     chosen = _positions(pairs, values)
     new, reference = (drawn[..., [pair[i] for pair in chosen]] for i in (0, 1))
     found = _compared(new, reference, kind, asked.target.name)
@@ -200,6 +253,19 @@ def contrast(
     told = table(found, cases, compared, ci_prob)
     told.insert(1, "reference", [values[j] for _, j in chosen] * found.shape[1])
     return _told(told, asked, groups, ci_prob, _direction(found, 0.0 if kind == "difference" else 1.0))
+
+
+def _of_each(asked, random_seed, answer):
+    """The table of an answer (question, seed); of ordered categories those of each, one below the other."""
+    each = asked.each
+    if each[0].target.category is None:
+        return answer(asked, random_seed)
+    seed = int(np.random.default_rng(random_seed).integers(2**31))  # one new person for all categories
+    tables = [answer(one, seed) for one in each]
+    told, parts = pd.concat(tables, ignore_index=True), [one.target.category for one in each]
+    told.insert(told.columns.get_loc("mean"), CATEGORY, np.repeat(parts, len(tables[0])))
+    told.attrs = tables[0].attrs
+    return told
 
 
 def _told(found, asked, groups, ci_prob, direction=None):

@@ -49,7 +49,14 @@ def hypothesis(tree: Tree, statements: Names, *, ci_prob: Share = 0.9, model: Mo
 
     Examples
     --------
-    >>> nb.hypothesis(tree, ["theta_cl[log(wt/70)] > 0", "cl between 2 and 4"])  # doctest: +SKIP
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> found = nb.hypothesis(tree, ["theta_cl[log(wt/70)] > 0.5", "log(2) * v / cl between 8 and 10"])
+    >>> found["probability"].round(2).tolist()
+    [0.96, 0.69]
     """
     if not statements:
         raise FormulaError(f"hypothesis: statements is empty; {EXAMPLE}")

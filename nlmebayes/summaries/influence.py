@@ -51,6 +51,16 @@ def influence(
     Notes
     -----
     Cook (1986), J. R. Stat. Soc. B 48, 133-169; for posteriors Giordano, Broderick and Jordan (2018), JMLR 19(51).
+
+    Examples
+    --------
+    How many standard errors batch A moves each estimate:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.influence(tree).loc["A"].round(1).to_dict()
+    {'mu': -0.2, 'omega_Batch mu': -0.3, 'sigma_Yield_a': 0.4}
     """
     known = fitted(tree, model)
     if ESTIMATES in tree.children:

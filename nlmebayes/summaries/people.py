@@ -100,18 +100,21 @@ def values_of(known, name, outcome, points, lines=False):
     return np.linspace(min(distinct[0], first), distinct[-1], points).tolist()
 
 
-def subject_like(data, outcome, records, predicted=True):
-    """The first subject of some data, whose doses and events are kept, with one record of an outcome for each of
+def subject_like(data, outcomes, records, predicted=True):
+    """The first subject of some data, whose doses and events are kept, with one record of each outcome for each of
     ``records``, dicts by column: for a prediction, or as the first one was measured."""
     one = data.sel(**{data.subject: data.observations[data.subject].iloc[0]})
-    seen = one.observations[one.observations["outcome"] == outcome]
-    first = (seen if len(seen) else one.observations).iloc[[0]].assign(outcome=outcome)
-    frame = first.loc[first.index.repeat(len(records))].reset_index(drop=True)
+    frames = []
+    for outcome in outcomes:
+        seen = one.observations[one.observations["outcome"] == outcome]
+        first = (seen if len(seen) else one.observations).iloc[[0]].assign(outcome=outcome)
+        frames.append(first.loc[first.index.repeat(len(records))])
+    frame = pd.concat(frames, ignore_index=True)
     frame = frame.assign(row=last_position(data) + 1 + np.arange(len(frame)))
     frame = frame.assign(value=np.nan, lower=np.nan, upper=np.nan) if predicted else frame
     for name in dict.fromkeys(name for record in records for name in record):
-        frame[name] = column_of(frame[name], [record[name] for record in records], name)
-    return replace(one, observations=frame, outcomes=(outcome,), excluded={})
+        frame[name] = column_of(frame[name], [record[name] for _ in outcomes for record in records], name)
+    return replace(one, observations=frame, outcomes=tuple(outcomes), excluded={})
 
 
 def column_of(like, values, name):

@@ -15,6 +15,7 @@ from scipy.stats import qmc
 
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.evaluator import FILLED, Draws, function, keep_known, predictor
+from nlmebayes.evaluation.measurement import probabilities
 from nlmebayes.evaluation.prediction import unsolved
 from nlmebayes.formula.design import Design
 from nlmebayes.individuals.rules import LOG_2PI, product
@@ -35,7 +36,8 @@ JITTER = 1e-14  # of the largest variance, without which a covariance of rank on
 class Predictions:
     """A target of a model on the design of some people, under population draws.
 
-    ``kept``: levels whose known groups keep their effects; those of all others are as ``groups`` says.
+    ``kept``: levels whose known groups keep their effects; those of all others are as ``groups`` says. ``place``: an
+    outcome with a record for each value of the target.
     """
 
     model: Model
@@ -44,11 +46,12 @@ class Predictions:
     target: Target
     kept: tuple[str, ...]
     columns: dict
+    place: str
 
     @property
     def observed(self):
-        """The records, which are of one outcome whatever is asked."""
-        return self.design.outcomes[0]
+        """The records of that outcome, whatever is asked."""
+        return self.design.outcome(self.place)
 
     def at(self, groups, rng):
         """Values (draw, record)."""
@@ -97,12 +100,18 @@ class Predictions:
         return self.target.values(phi, self._predicted(linear), self.columns)
 
     def _predicted(self, linear):
-        if self.target.outcome is None:
-            return None
+        """Predictions (draw, record) by outcome; of an ordered one the probability of a category."""
+        if not self.target.outcomes:
+            return {}
         f, _ = predictor(self.model, self.design)(linear)
         for line in unsolved(self.design, f):
             warn(line)
-        return self.observed.read(f[self.observed.name])
+        found = {name: self.design.outcome(name).read(f[name]) for name in self.target.outcomes}
+        if self.target.category is None:
+            return found
+        residual, scatter = self.model.residual_of(self.place), self.draws.sigma[self.place]
+        each = probabilities(residual, found[self.place], scatter, self.observed)
+        return {self.place: each[..., self.target.category - 1]}
 
     def _averaged(self, linear):
         names = [name for name, _ in self.model.scales]

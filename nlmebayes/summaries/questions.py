@@ -15,7 +15,7 @@ from nlmebayes.inference.estimation import drawn, drawn_population
 from nlmebayes.model.agreement import check_doses
 from nlmebayes.summaries import people
 from nlmebayes.summaries.predictions import Predictions
-from nlmebayes.summaries.targets import Target, target_of
+from nlmebayes.summaries.targets import Target, categories, target_of
 from nlmebayes.summaries.variation import intervals
 
 GROUPED = 400  # draws of the effects of groups about a maximum
@@ -42,14 +42,15 @@ class Question:
         persons, records = people.crossed(*own.items()), people.crossed(*recorded.items())
         every = [self._cases(person) for person in persons]
         cases = [case for each in every for case in each]
-        one = people.subject_like(self.template, self._outcome, records, self.target.outcome is not None)
+        outcomes = self.target.outcomes or (self._outcome,)
+        one = people.subject_like(self.template, outcomes, records, self.target.outcome is not None)
         data = people.copies(one, cases)
         design = self.known.design(data)
         if self.target.outcome is not None:
             check_doses(self.known.model, design)
         population, columns = self.known.draws_of(self.template.outcomes), self._columns(data)
         some = spread(population, min(many, population.size))
-        predictions = Predictions(self.known.model, design, some, self.target, self._kept(), columns)
+        predictions = Predictions(self.known.model, design, some, self.target, self._kept(), columns, self._outcome)
         found = predictions.at(groups, np.random.default_rng(random_seed))
         starts = np.cumsum([0, *map(len, every)])
         found = np.add.reduceat(found.reshape(len(found), len(cases), -1), starts[:-1], axis=1)
@@ -60,6 +61,11 @@ class Question:
     @property
     def _outcome(self):
         return self.target.outcome or self.known.outcomes[0]
+
+    @property
+    def each(self):
+        """A question for each category of an ordered outcome; else this one."""
+        return [replace(self, target=target) for target in categories(self.known, self.target)]
 
     def _apart(self):
         """What is varied of a person and from record to record, by name."""
@@ -132,7 +138,7 @@ class Question:
 
     def _columns(self, data):
         """Columns (record,) that the target reads."""
-        frame = data.observations
+        frame = data.observations[data.observations["outcome"] == self._outcome]
         read = [name for name in self._named if name in frame.columns]
         for name in read:
             if not pd.api.types.is_numeric_dtype(frame[name]):

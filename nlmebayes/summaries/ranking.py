@@ -47,6 +47,15 @@ def ranking(
     ------
     ModelError
         Draws that are not of one dimension of groups.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> batches = tree["posterior"]["eta_Batch"].sel(Batch_effect="mu")
+    >>> nb.ranking(batches)["mean"].round(0).to_dict()
+    {'E': 54.0, 'C': 27.0, 'B': 0.0, 'A': -17.0, 'D': -22.0, 'F': -42.0}
     """
     others = [d for d in draws.dims if d not in ("chain", "draw")]
     if len(others) != 1 or draws.ndim != 3:
@@ -116,6 +125,16 @@ def pooling(
     ------
     ModelError
         An unknown level or effect.
+
+    Examples
+    --------
+    The mean of each batch alone, and by the model, which draws it to the typical one:
+
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.pooling(tree)[["alone", "mean", "shrinkage_pct"]].round(0).to_dict("index")["A"]
+    {'alone': -22.0, 'mean': -17.0, 'shrinkage_pct': 26.0}
     """
     scenario = scenario_of(tree, None, outcome, 1000, new=False)
     levels = {each.name: each for each in scenario.design.levels}

@@ -4,6 +4,7 @@ A name is a population variable with its label in brackets, ``theta_cl[log(wt/70
 v]``, ``sigma_conc_b``, which needs none where it has one coordinate, or a parameter, ``cl``: its typical value.
 """
 
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -126,7 +127,8 @@ def coordinate(known, name):
         return _typical(known, parameters[variable], label)
     found = [v for v in posterior if v.startswith(("theta_", "omega_", "corr_", "sigma_"))]
     if variable not in found:
-        raise ModelError(f"hypothesis: no variable {variable!r}; there are {', '.join((*found, *parameters))}")
+        there = ", ".join((*found, *parameters))
+        raise ModelError(f"hypothesis: no variable {variable!r}; there are {there}{_meant(name, posterior)}")
     values = posterior[variable]
     dims = [d for d in values.dims if d not in ("chain", "draw")]
     labels = [str(x) for x in values[dims[0]].to_numpy()] if dims else []
@@ -142,6 +144,17 @@ def coordinate(known, name):
         said = f"{variable} has no {label!r}" if label is not None else f"which of {variable}? Write {variable}[...]"
         raise ModelError(f"hypothesis: {said}; there are {', '.join(labels) or 'no labels of it'}")
     return Coordinate(variable, own, values.sel({dims[0]: own}).to_numpy())
+
+
+def _meant(name, posterior):
+    """Coefficients whose term is the name, but for brackets and such: YEAR96 is that of YEAR[96]."""
+    terms = {v: posterior[f"{v.removeprefix('theta_')}_term"].to_numpy() for v in posterior if v.startswith("theta_")}
+    found = [f"{v}[{term}]" for v, every in terms.items() for term in every if _letters(term) == _letters(name)]
+    return f". A coefficient is written {' or '.join(found)}" if found else ""
+
+
+def _letters(text):
+    return re.sub(r"\W", "", str(text))
 
 
 def _typical(known, p, label):

@@ -18,11 +18,45 @@ from nlmebayes.runtime.threads import in_turns
 def summary(tree: Tree, *, ci_prob: Share = 0.9, model: Model | None = None) -> pd.DataFrame:
     """The population as a pharmacometrician reads it, with convergence diagnostics.
 
-    One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
-    posterior ``mean``, ``sd``, ``median`` and equal-tailed interval from ``eti_lb`` to ``eti_ub``, of probability
-    ``ci_prob``; ``rse_pct`` is the SD in % of the mean, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for log links. A
-    parameter that is known is there as ``v0 (fixed)``, without any. Of a tree of ``method="ml"`` the mean is the
-    estimate, ``sd`` its standard error, and the interval Wald's, on the log scale of what is positive.
+    Parameters
+    ----------
+    tree : DataTree
+        From `fit`, `forecast` or `population`.
+    ci_prob : float
+        Probability of the equal-tailed interval.
+    model : Model, optional
+        That of the tree, where its structure cannot be imported again; by default the one stored in it.
+
+    Returns
+    -------
+    DataFrame
+        One row per typical value (natural scale, at reference covariates), coefficient, omega, correlation and sigma:
+        posterior ``mean``, ``sd``, ``median`` and the interval from ``eti_lb`` to ``eti_ub``; ``rse_pct`` is the SD in
+        % of the mean, ``cv_pct`` is 100 sqrt(exp(omega^2) - 1) for log links. A parameter that is known is there as
+        ``v0 (fixed)``, without any. Of a tree of ``method="ml"`` the mean is the estimate, ``sd`` its standard error,
+        and the interval Wald's, on the log scale of what is positive.
+
+    Raises
+    ------
+    ModelError
+        The tree has no posterior.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> model = nb.Model(OneCompartment("first-order"), residual=nb.Combined())
+    >>> tree = nb.fit(model, nb.datasets.theophylline(), method="ml")
+    >>> nb.summary(tree)[["quantity", "unit", "mean", "rse_pct"]].round({"mean": 2, "rse_pct": 0})
+           quantity unit   mean  rse_pct
+    0            cl  L/h   2.76      8.0
+    1             v    L  31.70      5.0
+    2            ka  1/h   1.51     19.0
+    3   omega_id cl        0.26     23.0
+    4    omega_id v        0.13     32.0
+    5   omega_id ka        0.63     24.0
+    6  sigma_conc_a        0.25     22.0
+    7  sigma_conc_b        0.09     18.0
     """
     return summarised(fitted(tree, model), ci_prob)
 

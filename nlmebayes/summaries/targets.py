@@ -1,7 +1,8 @@
-"""What a question is about: an individual parameter, the prediction of an outcome, or a calculation from these."""
+"""What a question is about: an individual parameter, the prediction of an outcome, the probability of a category, or a
+calculation from these."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,14 +14,21 @@ from nlmebayes.structure.structure import Named
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """``calculation`` is of ``parameters``, of the ``outcome``'s prediction where it has one, and of columns."""
+    """``calculation`` is of ``parameters``, of the predictions of ``outcomes``, and of columns; ``category`` is the one
+    of an ordered outcome whose probability stands for its prediction."""
 
     name: str
     calculation: Calculation | None
     function: Callable | None
     parameters: tuple[str, ...]
-    outcome: str | None
+    outcomes: tuple[str, ...] = ()
     unit: str = ""
+    category: int | None = None
+
+    @property
+    def outcome(self):
+        """The first outcome, or None."""
+        return self.outcomes[0] if self.outcomes else None
 
     def values(self, phi, f, columns):
         """Values (draw, record), of parameters and predictions (draw, record) and columns (record,) by name.
@@ -31,7 +39,7 @@ class Target:
             A function of the user's own gave something else.
         """
         if self.function is None:
-            given = columns | phi | ({self.outcome: f} if self.outcome else {})
+            given = columns | phi | f
             found = self.calculation.of({name: given[name] for name in self.calculation.names})
         else:
             found = self.function(Named(**phi))
@@ -56,7 +64,7 @@ def target_of(known, of, at_records):
     of = known.outcomes[0] if of is None else of
     if not isinstance(of, str):
         name = getattr(of, "__name__", "function")
-        return Target("derived" if name == "<lambda>" else name, None, of, tuple(parameters), None)
+        return Target("derived" if name == "<lambda>" else name, None, of, tuple(parameters))
     if of in known.outcomes or of in parameters:
         names, unit = (of,), parameters.get(of) or known.training_data.unit_of.get(of, "")
         calculation = Calculation(of, names, column(of).node)
@@ -67,10 +75,19 @@ def target_of(known, of, at_records):
     for name in names:
         if name not in allowed:
             raise ModelError(f"of: there is no {name!r}; there are {', '.join(allowed)}")
-    outcomes = [name for name in names if name in known.outcomes]
-    if len(outcomes) > 1:
-        raise ModelError(f"of: {of!r} has several outcomes, {', '.join(outcomes)}; ask for one at a time")
+    outcomes = tuple(name for name in names if name in known.outcomes)
+    for name in outcomes if of not in known.outcomes else ():
+        if known.model.residual_of(name).categories:
+            raise ModelError(f"of: {name} has categories, with which nothing is calculated; ask of={name!r} alone")
     if not any(name in parameters for name in names) and not outcomes:
         raise ModelError(f"of: {of!r} has no parameter and no outcome; there are {', '.join(parameters)}")
     reads = tuple(parameters) if outcomes else tuple(name for name in names if name in parameters)
-    return Target(of, calculation, None, reads, outcomes[0] if outcomes else None, unit)
+    return Target(of, calculation, None, reads, outcomes, unit)
+
+
+def categories(known, target):
+    """A `Target` for each category of an ordered outcome; the one that is given of others."""
+    if target.outcome is None or not known.model.residual_of(target.outcome).categories:
+        return [target]
+    many = known.model.residual_of(target.outcome).categories
+    return [replace(target, category=k, unit="") for k in range(1, many + 1)]

@@ -55,6 +55,8 @@ def partition(
         simulation.
     draws : int
         At most so many draws, evenly spaced.
+    random_seed : int, optional
+        Of the simulation.
 
     Returns
     -------
@@ -72,10 +74,13 @@ def partition(
 
     Examples
     --------
+    How alike are two samples of one batch of a dye?
+
     >>> import nlmebayes as nb
-    >>> from model_zoo import NestedMixed
-    >>> tree = nb.fit(nb.Model(NestedMixed()), nb.datasets.pastes(), progressbar=False)  # doctest: +SKIP
-    >>> nb.intervals(nb.partition(tree)["icc"])  # doctest: +SKIP
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> float(nb.partition(tree)["icc"].sel(level="Batch").squeeze().round(2))
+    0.36
     """
     scenario = scenario_of(tree, data, outcome, draws, new=True)
     gradients = scenario.gradients()
@@ -127,6 +132,14 @@ def new_unit(
     ------
     ModelError
         As `partition`.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import VarianceComponents
+    >>> tree = nb.fit(nb.Model(VarianceComponents()), nb.datasets.dyestuff(), method="ml")
+    >>> nb.new_unit(tree)["share"].round(2).to_dict()
+    {'estimates': 0.0, 'Batch': 0.36, 'residual': 0.64, 'total': 1.0}
     """
     scenario = scenario_of(tree, data, outcome, draws, new=data is None)
     mean, variances = scenario.moments(method, scenario.gradients(), random_seed)
@@ -139,7 +152,35 @@ def new_unit(
 
 @checked
 def intervals(draws: Drawn, ci_prob: Share = 0.9) -> pd.DataFrame:
-    """Posterior mean, SD, median and equal-tailed interval of every element of a DataArray (chain, draw, ...)."""
+    """Posterior mean, SD, median and equal-tailed interval of every element of a DataArray (chain, draw, ...).
+
+    Parameters
+    ----------
+    draws : DataArray (chain, draw, ...)
+        A variable of a tree, or what was computed from one.
+    ci_prob : float
+        Probability of the interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per element: its coordinates, ``mean``, ``sd``, ``median``, ``eti_lb`` and ``eti_ub``.
+
+    Raises
+    ------
+    ModelError
+        What is no variable of a tree.
+
+    Examples
+    --------
+    >>> import nlmebayes as nb
+    >>> from model_zoo import OneCompartment
+    >>> tree = nb.population(OneCompartment(), theta={"cl": {"Intercept": 3.0, "log(wt/70)": 0.75}, "v": 40.0},
+    ...                      omega={"sd": {"cl": 0.3, "v": 0.2}}, sigma={"b": 0.15}, random_seed=1,
+    ...                      uncertainty={"cl": {"Intercept": 10.0, "log(wt/70)": 20.0}, "v": 5.0}, draws=200)
+    >>> nb.intervals(tree["posterior"]["theta_cl"]).loc["Intercept"].round(2).to_dict()
+    {'mean': 1.08, 'sd': 0.09, 'median': 1.09, 'eti_lb': 0.94, 'eti_ub': 1.23}
+    """
     sample, (low, high) = ("chain", "draw"), tails(ci_prob)
     shares = {"median": 0.5, "eti_lb": low, "eti_ub": high}
     columns = {"mean": draws.mean(sample), "sd": draws.std(sample)}

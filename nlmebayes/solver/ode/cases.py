@@ -10,6 +10,7 @@ from collections import namedtuple
 import pytensor.tensor as pt
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
+from pytensor.tensor import TensorVariable
 
 from nlmebayes.solver.ode.expressions import ExpressionError, operation
 
@@ -20,10 +21,27 @@ PERIODIC = ("Sin", "Cos", "Tan")
 Case = namedtuple("Case", "z kind margin natural")
 
 
-def seamless(expression):
+def seamless(expression: TensorVariable) -> TensorVariable:
     """The expression, said to have neither jump nor kink although it is a comparison or an absolute value.
 
     For formulas that are written in cases to keep their digits: ``pt.switch(seamless(b >= 0), one, other)``.
+
+    Parameters
+    ----------
+    expression : tensor
+        A comparison, or an absolute value.
+
+    Returns
+    -------
+    tensor
+        The same one.
+
+    Examples
+    --------
+    >>> import pytensor.tensor as pt, nlmebayes as nb
+    >>> b = pt.dscalar("b")
+    >>> float(pt.switch(nb.seamless(b >= 0), b, -b).eval({b: -2.0}))
+    2.0
     """
     expression.tag.seamless = True
     return expression

@@ -6,15 +6,14 @@ import warnings
 
 import numpy as np
 
-import nlmebayes as nb
-from nlmebayes.app.statement import refused
-from nlmebayes.app.words import StatementError, assignments, chosen, number
+from nlmebayes.dosing.targets import AUC, AverageConcentration, DailyAUC, Peak, TimeAbove, Trough
+from nlmebayes.words import StatementError, assignments, chosen, number, refused
 
 TARGETS = {
-    "trough": nb.Trough, "cmin": nb.Trough, "peak": nb.Peak, "cmax": nb.Peak, "auc": nb.AUC, "auc24": nb.DailyAUC,
-    "average": nb.AverageConcentration, "cavg": nb.AverageConcentration, "t>mic": nb.TimeAbove,
+    "trough": Trough, "cmin": Trough, "peak": Peak, "cmax": Peak, "auc": AUC, "auc24": DailyAUC,
+    "average": AverageConcentration, "cavg": AverageConcentration, "t>mic": TimeAbove,
 }  # fmt: skip
-AREAS = (nb.AUC, nb.DailyAUC)
+AREAS = (AUC, DailyAUC)
 MOST = 10_000  # values of a list that is given as first, last and step
 OPTIONS = {"mic": "mic", "free": "free", "weight": "weight", "at": "time", "from": "start", "to": "end", "dose": "dose"}
 CONCENTRATION = {  # in mg/L
@@ -44,14 +43,14 @@ def target(text, unit=None):
         raise StatementError(f"target {text!r}: say what, and its range: {EXAMPLES}")
     word, _, over = words[0].lower().partition("/")
     kind = TARGETS[chosen(word, TARGETS, "exposure", f" in the target {text!r}")]
-    ratio = over == "mic" or kind is nb.TimeAbove
+    ratio = over == "mic" or kind is TimeAbove
     words = re.sub(r"^(\S+ [0-9.eE+]+) to (?=[0-9.eE+]+( |$))", r"\1-", " ".join(words)).split()  # 400 to 600
     low, high, rest = _range(words[1:], text)
     said, factor = _options(rest, text, kind in AREAS and not ratio, unit)
     if ratio != ("mic" in said):
         raise StatementError(f"target {text!r}: {words[0]} needs the MIC, e.g. 'mic 1'" if ratio else
                              f"target {text!r}: an MIC belongs to {words[0]}/mic")  # fmt: skip
-    if "%" in text and kind is not nb.TimeAbove:
+    if "%" in text and kind is not TimeAbove:
         raise StatementError(f"target {text!r}: {words[0]} is no percentage; write {EXAMPLES}")
     if ratio:  # percent and ratios have no unit; what stands there is that of the MIC
         said["mic"], factor = said["mic"] * factor, 1.0

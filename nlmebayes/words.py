@@ -2,6 +2,7 @@
 
 import ast
 import re
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin
@@ -12,6 +13,15 @@ SWITCH = {"true": True, "false": False}
 
 class StatementError(ValueError):
     """A command line or a TOML file that cannot be read, or that names something that does not exist."""
+
+
+@contextmanager
+def refused():
+    """What the library refuses while a statement is read, a plain ValueError included, is an error of the statement."""
+    try:
+        yield
+    except ValueError as error:
+        raise StatementError(str(error)) from error
 
 
 def hyphenated(name):
