@@ -9,6 +9,7 @@ import typer
 import nlmebayes as nb
 from nlmebayes import app as jobs
 from nlmebayes.app import options
+from nlmebayes.runtime import threads
 from nlmebayes.words import StatementError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ def main(
     ] = False,
 ):
     """Bayesian nonlinear mixed-effects models."""
+    threads.no_others()
 
 
 @app.command()

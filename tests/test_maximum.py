@@ -280,6 +280,24 @@ def test_a_compartment_that_is_not_there_is_said_to_be_open():
     assert any("the data leave it open" in line for line in nb.check(tree).findings)
 
 
+def test_a_search_over_drawn_nodes_ends():
+    """Five effects, whose nodes are drawn: drawn anew in every round they moved the estimates to and fro for ever."""
+    times, truth = [0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0, 48.0], np.array([4.0, 70.0, 4.0, 40.0, 1.0])
+    model = nb.Model(TwoCompartment(absorption="first-order"), residual=nb.Proportional())
+    names = [p.name for p in model.parameters]
+    rows = [(i, t, 100.0 * (t == 0), int(t == 0)) for i in range(30) for t in (0.0, *times)]
+    frame = pd.DataFrame(rows, columns=["ID", "TIME", "AMT", "EVID"]).assign(DV=1.0)
+    values = {f"theta_{name}": [np.log(x)] for name, x in zip(names, truth, strict=True)}
+    values |= {"omega_id": [0.3] * 5, "sigma_dv_b": 0.1}
+    drawn = nb.simulate(model, nb.Dataset.from_nonmem(frame), draws=1, values=values, random_seed=1)
+    measured = drawn["prior_predictive"]["dv"].to_numpy().ravel()
+    frame.loc[frame["EVID"] == 0, "DV"] = measured
+    tree = nb.fit(model, nb.Dataset.from_nonmem(frame), method="ml", random_seed=1)
+    assert about(tree)["integral"] == "importance" and about(tree)["converged"] and about(tree)["rounds"] < 15
+    table = nb.summary(tree).set_index("quantity").loc[names]
+    assert (np.abs(np.log(table["mean"] / truth)) < 4 * table["sd"] / table["mean"]).all()
+
+
 def test_draws_of_a_model_without_scales_are_those_of_each():
     """A logistic model, whose residual has no part: many draws over nodes of one."""
     model = nb.Model(HospitalProfile(), "risk ~ 1 + (1|herd)", residual=nb.Binomial("size"))

@@ -1,5 +1,6 @@
 """Verbs in several threads of one process give what they give alone."""
 
+import os
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pymc as pm
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
+from nlmebayes.runtime import threads
 from nlmebayes.runtime.quiet import UNHEEDED, quietly
 
 
@@ -79,3 +81,11 @@ def test_drawing_from_priors_shows_no_warning_that_the_user_can_do_nothing_about
         warnings.simplefilter("always")
         nb.simulate(calls.model(), calls.data(), draws=2, random_seed=0)
     assert [str(each.message) for each in shown] == ["of the user"]
+
+
+def test_a_command_takes_one_thread_of_blas_unless_it_is_told_otherwise(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")  # which is as it was afterwards
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    threads.no_others()
+    assert [os.environ[name] for name in threads.BLAS] == ["1", "3"]

@@ -156,15 +156,14 @@ def log_density(residual, f, s, observed, positive=False):
         return _together(_density(residual, shapes_of(parts), True, False), limits, f, parts, observed)[0]
     special = (observed.censored | positive) & (not residual.folds)  # tails cost much more than a density
     f = f[..., : observed.nodes.time.shape[1]] if residual.folds else f
-    if not special.any():
-        return _density(residual, shapes_of(parts), False, positive)(*(x[None] for x in limits), f, *parts.values())
     found = np.empty(f.shape[:2])
     for censored, here in ((False, ~special), (True, special)):
         if not here.any():
             continue
         compute = _density(residual, shapes_of(parts), censored, positive)
-        step = max(1, CHUNK // 20 // here.sum()) if censored else len(f)
-        for i in range(0, len(f), max(1, step)):
+        here = here if special.any() else slice(None)
+        step = max(1, CHUNK // 20 // max(1, len(special)))  # arrays of a size that the cache of a processor holds
+        for i in range(0, len(f), step):
             rows = slice(i, i + step)
             given = (x[None, here] for x in limits)
             found[rows, here] = compute(*given, f[rows, here], *_cut(parts, rows, here))
@@ -217,31 +216,41 @@ def slopes(residual, f, s, observed, positive=False):
     """
     if residual.correlated:
         every = np.atleast_2d(f)
-        value, slope = gradients(residual, every, _one(s), observed)
+        value, slope = gradients(residual, every, one(s), observed)
         _, _, curvature = slopes(residual.alone, every, s, observed)
         return np.stack([value, slope, curvature]).reshape(3, *np.shape(f))
     limits = [x[None] for x in censoring.limits(observed.values, observed.lower, observed.upper)]
     special = observed.censored | positive
     every = np.atleast_2d(f)
     draws, found = len(every), np.zeros((3, *every.shape))
-    parts = parts_at(residual, _one(s), observed)
+    parts = parts_at(residual, one(s), observed)
     for censored, here in ((False, ~special), (True, special)):
         if here.any():
             compute, at = _slopes(residual, shapes_of(parts), censored, positive), every[:, here].reshape(1, -1)
             given, own = [np.tile(x[:, here], draws) for x in limits], _cut(parts, slice(None), here)
             own = [np.tile(x, draws) if x.shape[1] > 1 else x for x in own]
-            value, slope, curvature = compute(*given, at, *own)
-            if not (censored or _expects(residual)):
-                named = dict(zip(parts, own, strict=True))
-                scatter = np.exp(-precisions(residual, at, named)) / np.sqrt(2 * np.pi)
-                apart = np.exp(scatter / at) if residual.positive else None
-                pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
-                curvature = sum(compute(y, *given[1:], at, *own)[2] for y in pair) / 2
+            if censored or _expects(residual):
+                value, slope, curvature = compute(*given, at, *own)
+            else:
+                value, slope, curvature = _spread(residual, compute, given, at, dict(zip(parts, own, strict=True)))
             found[:, :, here] = np.reshape([value, slope, np.maximum(-curvature, 0.0)], (3, draws, -1))
     return found.reshape(3, *np.shape(f))
 
 
-def _one(s):
+def _spread(residual, compute, given, at, parts):
+    """Log-densities and slopes of measurements, with the mean curvature at one scatter above and below predictions; all
+    in one evaluation, for most of its time is none of arithmetic."""
+    scatter = np.exp(-precisions(residual, at, parts)) / np.sqrt(2 * np.pi)
+    apart = np.exp(scatter / at) if residual.positive else None
+    pair = (at * apart, at / apart) if residual.positive else (at + scatter, at - scatter)
+    limits = [np.concatenate([given[0], *pair], axis=1), *(np.tile(x, 3) for x in given[1:])]
+    own = [np.tile(x, 3) if x.shape[1] > 1 else x for x in parts.values()]
+    each = [x.reshape(3, -1) for x in compute(*limits, np.tile(at, 3), *own)]
+    value, slope, (_, above, below) = each[0][0], each[1][0], each[2]
+    return value, slope, (above + below) / 2
+
+
+def one(s):
     """Parts of one sample, (1,) or (1, term)."""
     return {part: np.asarray(values, dtype=float)[None] for part, values in s.items()}
 
@@ -255,7 +264,7 @@ def _expects(residual):
 
 def log_precisions(residual, f, s, observed=None):
     """How closely measurements tell predictions ``f``, (record,), see `Residual.log_precision`, by the mean record."""
-    parts = parts_at(residual, _one(s), observed)
+    parts = parts_at(residual, one(s), observed)
     mean = {part: x.mean(axis=1, keepdims=True) for part, x in parts.items()}
     # of a part with a formula the mean is that on the formula's scale
     mean |= {k: np.exp(np.log(parts[k]).mean(axis=1, keepdims=True)) for k, x in s.items() if np.ndim(x)}
@@ -288,7 +297,7 @@ def distances(residual, f, s, observed, positive=False):
     ratio = np.log(np.divide(y, at, out=np.ones_like(y), where=both))
     share = (NODES[:, None] + 1) / 2
     x = np.where(both, at * np.exp(share * ratio), at + share * (y - at))
-    parts = parts_at(residual, _one(s), observed)
+    parts = parts_at(residual, one(s), observed)
     each = np.exp(precisions(residual, x, dict(zip(parts, _cut(parts, slice(None), here), strict=True))))
     found[here] = WEIGHTS / 2 @ (np.sqrt(2 * np.pi) * each * np.where(both, x * ratio, y - at))
     return found

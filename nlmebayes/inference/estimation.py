@@ -57,7 +57,7 @@ def estimated(model, data, method, *, random_seed=None):
         search.added = Penalty(laws, search.coordinates, design)
     if method == "reml":
         x, value, covariance, boundary = Restricted(search, x, found.eta).maximum()
-        best, here = search.finished(x, found.eta, 1, converged=True), ~boundary
+        best, here = search.finished(search.ended(x, found.eta), found.eta, 1, converged=True), ~boundary
         hessian = np.zeros_like(covariance)
         hessian[np.ix_(here, here)] = np.linalg.inv(covariance[np.ix_(here, here)])
         best, more = replace(best, hessian=hessian, boundary=boundary), more | {"minus2reml": -2 * value}

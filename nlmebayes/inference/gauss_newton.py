@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from nlmebayes.evaluation.evaluator import predictor
-from nlmebayes.evaluation.measurement import distances, slopes
+from nlmebayes.evaluation.measurement import distances, log_density, one, slopes
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
 
 LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a step
@@ -104,6 +104,13 @@ class GaussNewton:
                 self.model.residual_of(observed.name), f, sigma[observed.name], observed, self.design.positive
             )
 
+    def densities(self, observed, f, sigma):
+        """Log-densities alone, (draw, record)."""
+        with np.errstate(all="ignore"):
+            return log_density(
+                self.model.residual_of(observed.name), f, one(sigma[observed.name]), observed, self.design.positive
+            )
+
     def distance(self, observed, f, sigma):
         with np.errstate(all="ignore"):
             return distances(
@@ -115,11 +122,12 @@ class GaussNewton:
         f, order = self.predict(np.ascontiguousarray(self.linear(x, factor).transpose(0, 2, 1)))
         quadratic = -0.5 * self.precision * (x - self.mean) ** 2
         found = np.zeros((len(x), self.count))
+        dense = {o.name: self.densities(o, f[o.name], sigma) for o in self.design.outcomes}
         for d in range(len(x)):
             found[d] += np.bincount(self.subject, order[d], self.count)
             found[d] += np.bincount(self.of_column[self.own], quadratic[d, self.own], self.count)
             for o in self.design.outcomes:
-                found[d] += np.bincount(self.subject[o.unit], self.density(o, f[o.name][d], sigma)[0], self.count)
+                found[d] += np.bincount(self.subject[o.unit], dense[o.name][d], self.count)
         return np.where(np.isnan(found), -np.inf, found), quadratic[:, ~self.own].sum(axis=1)
 
     def derivatives(self, x, factor, sigma, *, drawn=True):

@@ -7,14 +7,15 @@ from the modes before it keeps false ones, and the nodes are finer.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import optimize
 
 from nlmebayes.errors import ModelError
-from nlmebayes.individuals.judging import alone, judged
+from nlmebayes.individuals.integral import Integral
+from nlmebayes.individuals.judging import Judged, alone, judged
 from nlmebayes.individuals.placing import ROWS, SCATTERED, Place, Population, populated
 from nlmebayes.individuals.several import Several
 from nlmebayes.model.hierarchy import centre, scale_of_data, variation
@@ -25,6 +26,9 @@ ROUNDS = 30  # at most
 COARSE, DRAWN = 400, 256  # rows of the first rounds, and quasi-random nodes of them
 SLOW, PATIENCE = 1e-3, 4  # gain of a round, and rounds of it: parameters drift, the likelihood does not
 ROUGH, CLOSE = 5e-3, 5e-5  # last gain in log-likelihood, half the square of a step in standard errors
+NOISE, STILL = 0.5, 0.02  # gain where nodes are drawn: of coarse ones, and of fine ones, that others give as well
+INSIDE = 0.99  # of the width, up to which it does not hold back
+SETTLED = 0.05  # gain since integrals were judged, up to which they stay so
 LEAST = 1e-3  # of the width of a round
 SMALLEST = 1e-3  # of an SD of effects, in scales of its default prior: below it is 0
 TINY = 1e-2  # covariances beside an SD at 0 that are none
@@ -94,6 +98,17 @@ class Maximum:
         return float(values.max() / values.min())
 
 
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """Where a search ends: coordinates x, those at a ``boundary``, nodes at their place, and integrals judged there."""
+
+    x: np.ndarray
+    boundary: np.ndarray
+    place: Place
+    integral: Integral
+    judged: Judged
+
+
 class Search:
     """A search of the likeliest population of a model on a design; ``errors`` (fixed effect,) are about theirs."""
 
@@ -121,27 +136,35 @@ class Search:
 
         Nodes are judged where the search ends; with the groups that need nodes of their own it goes on.
         """
-        stages, trust, searched, slow = [COARSE, ROWS], 1.0, False, 0
+        stages, trust, searched, slow, kept = [COARSE, ROWS], 1.0, False, 0, False
+        end, since = None, 0.0
         for rounds in range(1, ROUNDS + 1):
-            place = self.population.place(x, None if len(stages) == 1 and not searched else start)
-            searched |= len(stages) == 1
-            integral = self.integral(x, place, stages[0])
+            if not kept:
+                place = self.population.place(x, None if len(stages) == 1 and not searched else start)
+                searched |= len(stages) == 1
+                integral = self.integral(x, place, stages[0])
             if self._exact_at_place(integral):
                 return self._directly(x, start)
-            found, weighed, gain, trust = self.climbed(integral, x, trust)
+            found, weighed, gain, missed, trust = self.climbed(integral, x, trust)
             start = weighed.means()
             log.info("ml: round %d, -2LL %.3f, gain %.3g", rounds, -2 * weighed.value.sum(), gain)
-            x = found
+            x, since = found, since + gain
             slow = slow + 1 if len(stages) == 1 and gain < SLOW else 0
-            if gain < (CLOSE if len(stages) == 1 else ROUGH) or slow == PATIENCE:
+            kept = len(stages) == 1 and not integral.gauss and gain < STILL  # nodes drawn anew would move x for ever
+            rough = ROUGH if integral.gauss else NOISE
+            left = missed if kept else gain
+            if left < (CLOSE if len(stages) == 1 else rough) or slow == PATIENCE:
                 if len(stages) > 1 and place.target.size:
                     stages = stages[1:]
                     continue
-                ready = self.finished(x, start, rounds, converged=True)
-                if set(ready.hard) <= set(self.hard):
-                    return ready
-                self.hard = sorted({*self.hard, *ready.hard})
-        return self.finished(x, start, rounds, converged=False)
+                if kept and end is not None and since < SETTLED and not end.boundary.any():
+                    end = replace(end, x=x, place=place, integral=integral)
+                    return self.finished(end, start, rounds, converged=True)
+                end, since = self.ended(x, start), 0.0
+                if set(end.judged.hard) <= set(self.hard):
+                    return self.finished(end, start, rounds, converged=True)
+                self.hard, kept = sorted({*self.hard, *end.judged.hard}), False
+        return self.finished(self.ended(x, start), start, rounds, converged=False)
 
     def _exact_at_place(self, integral):
         """Whether nodes are exact at their own place alone, and say little of any other."""
@@ -160,7 +183,8 @@ class Search:
             negative, np.zeros_like(x), jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxiter": 300, "ftol": 1e-11, "gtol": 1e-4, "maxcor": 30},
         )  # fmt: skip
-        return self.finished(x + self.scales * end.x, start, end.nit, converged=bool(end.success))
+        found = self.ended(x + self.scales * end.x, start)
+        return self.finished(found, start, end.nit, converged=bool(end.success))
 
     def _anew(self, x, start):
         """What is maximised and its slopes, with nodes placed at x."""
@@ -177,8 +201,8 @@ class Search:
         return Several(found, np.array(self.hard), own)
 
     def climbed(self, integral, x, trust):
-        """The likeliest coordinates near x, the nodes weighed there, the gain in log-likelihood, and how much of its
-        width the next round may go."""
+        """The likeliest coordinates near x, the nodes weighed there, the gain in log-likelihood, how much the expected
+        one missed it by (infinitely, where the width held it back), and how much of its width the next round may go."""
         local = integral.local(x, self.steps)
         local = local.held(integral.weighed(x, local.value).joint)
         before = self._valued(integral, x, local.value)[0]
@@ -192,8 +216,10 @@ class Search:
                 break
             trust /= 4
         if not gain > -CLOSE:
-            return x, integral.weighed(x, local.value), 0.0, trust
-        return found, weighed, gain, min(1.0, 2 * trust) if gain > 0.75 * expected else trust
+            return x, integral.weighed(x, local.value), 0.0, 0.0, trust
+        held = (np.abs(found - x) > INSIDE * trust * self._width(integral, x)).any()
+        missed = np.inf if held else abs(gain - expected)
+        return found, weighed, gain, missed, min(1.0, 2 * trust) if gain > 0.75 * expected else trust
 
     def _climbed(self, integral, local, x, width):
         """The likeliest coordinates no farther than ``width`` from x by what is `Local`, and the expected gain."""
@@ -235,19 +261,23 @@ class Search:
             found[len(c.theta) + n] = 0.7 if i == j else 0.7 * sd[name][i]
         return np.maximum(found, 1e-6)
 
-    def finished(self, x, start, rounds, converged):
-        """The `Maximum`, with what its nodes miss and the curvature there."""
+    def ended(self, x, start):
+        """`Ended` at x, or where SDs that cost nothing at 0 are 0."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
         integral = self.integral(x, place, ROWS)
+        known = getattr(integral, "whole", integral)
+        return Ended(x, boundary, place, integral, judged(self.population, self.data, x, place, SEED, known=known))
+
+    def finished(self, end, start, rounds, converged):
+        """The `Maximum`, with what its nodes miss and the curvature there."""
+        x, integral, ready = end.x, end.integral, end.judged
         local = integral.local(x, self.steps)
-        weighed = integral.weighed(x, local.value)
-        scores = weighed.scores(local.slope)
-        hessian = self._hessian(integral, local, x, start)
-        ready = judged(self.population, self.data, x, place, SEED, known=getattr(integral, "whole", integral))
+        scores = integral.weighed(x, local.value).scores(local.slope)
         return Maximum(
-            self.population, x, ready.log_likelihood(x), ready.error, ready.khat, hessian, scores, boundary,
-            place, ready.method, tuple(map(int, ready.hard)), rounds, converged,
+            self.population, x, ready.log_likelihood(x), ready.error, ready.khat,
+            self._hessian(integral, local, x, start), scores, end.boundary, end.place, ready.method,
+            tuple(map(int, ready.hard)), rounds, converged,
         )  # fmt: skip
 
     def _at_boundary(self, x, start):
