@@ -128,3 +128,9 @@ def test_only_the_mean_follows_a_shift_of_the_data():
     one, moved = priors_of(PAIRS), priors_of(PAIRS.assign(y=PAIRS["y"] + 10_000))
     assert moved["theta_mu", "Intercept"][0] == 10_003.5
     assert [moved[key][-1] for key in SCALED] == [one[key][-1] for key in SCALED]
+
+
+def test_a_formula_of_the_outcome_is_told_what_it_is_of():
+    """As in lme4 and brms, where it stands on the left."""
+    with pytest.raises(ValueError, match=r"no parameter 'y' in LinearMixed; .* mu\. An outcome is named"):
+        Model(LinearMixed(), "y ~ 1 + x + (1|id)")

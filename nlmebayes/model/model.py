@@ -120,7 +120,8 @@ class Model:
         stated = [parse(text).parameter for text in self.formulas if not is_scale(text)]
         for name in (*stated, *self.typical):
             if name not in names:
-                raise FormulaError(f"no parameter {name!r} in {where}")
+                mend = ". An outcome is named with the data, and has no formula" if len(names) == 1 else ""
+                raise FormulaError(f"no parameter {name!r} in {where}{mend}")
             if stated.count(name) > 1:
                 raise FormulaError(f"parameter {name!r} has two formulas, or is fixed beside one")
         for name in self.inputs:
