@@ -16,6 +16,7 @@ from nlmebayes.data.dataset import Dataset
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.formula.design import resolve
 from nlmebayes.model.model import Model
+from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import Parameter
 from nlmebayes.structure.stable import bateman
 from nlmebayes.structure.structure import Named
@@ -108,7 +109,7 @@ def predicted(structure, times, doses, *, outcome="y", **phi):
     them, which become the first axis.
     """
     data = dosed(times, doses, outcome)
-    model = Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters))
+    model = Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters), residual=Additive())
     theta = {p.name: np.atleast_2d(p.scale.forward(np.asarray(phi[p.name]))).T for p in structure.parameters}
     found = evaluator(model, resolve(model, data))(theta, {})[1][outcome]
     return found if np.ndim(next(iter(phi.values()))) else found[0]
@@ -141,7 +142,9 @@ def extrapolated_slope(function, x, relative=1e-3):
 
 def dosed_slopes(structure, times, doses, outcome, **phi):
     """Of the sum of the predictions in the log of each parameter: the gradient, and differences."""
-    design = resolve(Model(structure, *(f"{name} ~ 1" for name in phi)), dosed(times, doses, outcome))
+    design = resolve(
+        Model(structure, *(f"{name} ~ 1" for name in phi), residual=Additive()), dosed(times, doses, outcome)
+    )
     x = Named(**{name: value for name, (value, _) in structure.arrays(design).items()})
     p = {name: pt.dvector(name) for name in phi}
     total = structure.predict(Named(**p), x, (outcome,))[outcome].sum()

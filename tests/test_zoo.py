@@ -11,6 +11,7 @@ import pytest
 from laws import parameter_names
 
 import model_zoo
+from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import Link
@@ -140,3 +141,15 @@ def test_structures_without_a_law_cannot_be_made(abstract):
 def test_a_name_that_is_not_there_lists_those_that_are():
     with pytest.raises(AttributeError, match="no 'clearance' here; there are cl, v"):
         _ = Named(cl=1.0, v=2.0).clearance
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CountGLMM", "Poisson"), ("HospitalProfile", "Binomial"), ("TreatmentHeterogeneity", "Bernoulli"),
+        ("ParametricSurvival", "TimeToEvent"), ("JointModel", "TimeToEvent"),
+    ],
+)  # fmt: skip
+def test_what_is_no_mean_of_measurements_needs_a_residual(name, said):
+    with pytest.raises(ModelError, match=rf"{name}\(.*\) needs residual=: .*{said}\("):
+        Model(getattr(model_zoo, name)())
