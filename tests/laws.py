@@ -208,7 +208,10 @@ def records(structure, law):
     frame = pd.DataFrame({"id": np.repeat(["u", "w"], 3), "y": 1.0} | inputs)
     data = Dataset.from_frame(frame, outcome="y", levels="id", inputs=structure.inputs)
     model = Model(
-        structure, *(f"{p.name} ~ 0 + id" for p in structure.parameters), inputs={n: n for n in structure.inputs}
+        structure,
+        *(f"{p.name} ~ 0 + id" for p in structure.parameters),
+        inputs={n: n for n in structure.inputs},
+        residual=Additive(),
     )
     at = {name: value for name, value in random_point(structure, 6, 2).items() if name in parameter_names(structure)}
     theta = {p.name: np.atleast_2d(p.scale.forward(at[p.name])) for p in structure.parameters}
