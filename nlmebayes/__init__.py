@@ -4,10 +4,11 @@ Names load on first use, so that ``import nlmebayes`` and the command line start
 """
 
 from nlmebayes import structure  # a public name as it stands: all that authors of structures need
-from nlmebayes.runtime import caches
+from nlmebayes.runtime import caches, quiet
 from nlmebayes.runtime.imports import imported
 
 caches.provide()
+quiet.ignore_no_blas()
 
 _HOME = {
     "outcomes.aggregate": ("Aggregate",),

@@ -6,7 +6,7 @@
 #     asks: "Which regimen shrinks the tumour, how surely, and for how long?"
 #     data: "simulated with stated truth"
 #     answer: >-
-#       Within the limits 120 mg/kg every two days: half the size in some four mice of five, about 17 days below the
+#       Within the limits 120 mg/kg every two days: half the size in some three mice of four, about 16 days below the
 #       first size; 60 mg/kg daily is hardly worse
 #   jupytext:
 #     text_representation:

@@ -17,7 +17,6 @@ from pytensor.compile.mode import get_mode
 from nlmebayes.errors import ModelError
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import BARRIER, barrier
-from nlmebayes.runtime.quiet import quietly
 from nlmebayes.runtime.threads import in_turns, remembered
 from nlmebayes.structure.structure import Named
 
@@ -255,8 +254,7 @@ def _differentiated(structure, links, own, names):
 
 def function(inputs, outputs, mode, trust=False):
     """A graph as a function for one thread at a time; ``trust`` where arguments are arrays of its kinds."""
-    with quietly():  # rewriting asks for a BLAS, which FAST_COMPILE has no use for
-        compute = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+    compute = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
     compute.trust_input = trust
     return in_turns(compute)
 

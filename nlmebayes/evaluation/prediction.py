@@ -25,7 +25,6 @@ from nlmebayes.evaluation.measurement import log_density, measure
 from nlmebayes.model.agreement import check_doses, check_names
 from nlmebayes.model.build import assemble, coordinates, designed
 from nlmebayes.model.model import Data, Model
-from nlmebayes.runtime.quiet import quietly
 from nlmebayes.runtime.threads import in_turns
 
 Frame = Annotated[pd.DataFrame, instance("a DataFrame with the columns of the training data", pd.DataFrame)]
@@ -248,8 +247,7 @@ def simulate(
     proper = [n for n in names if n not in stated]
     given = {built[n]: pt.constant(value) for n, value in stated.items() if built[n] in built.free_RVs}
     asked = clone_replace([built[n] for n in proper], given)  # coefficients of a smooth are drawn given its omega
-    with quietly():  # correlations are drawn in C
-        drawn = pm.draw(asked, draws=draws, random_seed=seed, mode=UNCOMPILED) if proper else []
+    drawn = pm.draw(asked, draws=draws, random_seed=seed, mode=UNCOMPILED) if proper else []
     drawn = {n: np.reshape(x, (draws, *np.shape(x)[draws > 1 :])) for n, x in zip(proper, drawn, strict=True)}
     drawn |= {n: np.broadcast_to(value, (draws, *value.shape)).copy() for n, value in stated.items()}
     coords = {k: v for k, v in coordinates(design).items() if not k.endswith("_obs")}

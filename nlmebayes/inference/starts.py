@@ -20,7 +20,6 @@ from nlmebayes.model.build import assemble, independent
 from nlmebayes.model.hierarchy import location_of
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Combined
-from nlmebayes.runtime.quiet import quietly
 
 log = logging.getLogger("nlmebayes")
 
@@ -122,10 +121,9 @@ def _turn(built, name, n):
 def _unconstrained(built, given):
     """Values of the free variables on their unconstrained scale; those that are not ``given`` by name at the middle of
     their prior."""
-    with quietly():
-        point = pm.initial_point.make_initial_point_fn(
-            model=built, overrides=given, jitter_rvs=set(), default_strategy="support_point", return_transformed=True
-        )(None)
+    point = pm.initial_point.make_initial_point_fn(
+        model=built, overrides=given, jitter_rvs=set(), default_strategy="support_point", return_transformed=True
+    )(None)
     return [point[built.rvs_to_values[rv].name] for rv in built.free_RVs]
 
 

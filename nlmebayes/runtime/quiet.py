@@ -3,12 +3,19 @@
 import threading
 import warnings
 
+# Of its C code, which evaluates the transform of a correlation matrix and no more.
+NO_BLAS = "PyTensor could not link to a BLAS"
 UNHEEDED = (  # warnings
-    "PyTensor could not link to a BLAS",  # its C code evaluates the transform of a correlation matrix once, no more
+    NO_BLAS,
     "Skipping Assert",  # JAX checks no shapes; those of a model follow from its design
     "Found dimension named 'sample'",  # which a level may be called
     "Found chain dimension to be longer",  # few draws are the user's wish
 )
+
+
+def ignore_no_blas():
+    """Add a filter for the whole process: whichever graph is rewritten first makes PyTensor look for a BLAS."""
+    warnings.filterwarnings("ignore", message=NO_BLAS)
 
 
 def ignore():
