@@ -150,12 +150,15 @@ def test_a_name_that_is_not_there_lists_those_that_are():
     ("name", "said"),
     [
         ("CountGLMM", "Poisson"), ("HospitalProfile", "Binomial"), ("TreatmentHeterogeneity", "Bernoulli"),
-        ("ParametricSurvival", "TimeToEvent"), ("JointModel", "TimeToEvent"),
+        ("ParametricSurvival", "TimeToEvent"), ("JointModel", "TimeToEvent"), ("TrajectoryPredictor", "Bernoulli"),
     ],
 )  # fmt: skip
 def test_what_is_no_mean_of_measurements_needs_a_residual(name, said):
     with pytest.raises(ModelError, match=rf"{name}\(.*\) needs residual=: .*{said}\("):
         Model(getattr(model_zoo, name)())
+    with pytest.raises(ModelError, match=r"needs residual=: .*'outcome': Bernoulli\("):
+        Model(model_zoo.LatentConstructs(link="logit"))
+    assert Model(model_zoo.LatentConstructs()).residual == Additive()
 
 
 def test_the_residual_that_is_assumed_of_one_structure_is_not_that_of_another():

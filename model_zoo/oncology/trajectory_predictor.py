@@ -51,6 +51,7 @@ class TrajectoryPredictor(Curve):
 
     inputs = ("time",)
     outcomes = ("feature", "response")
+    scattered = '{"feature": Additive(), "response": Bernoulli()}, or another for the feature'
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
