@@ -9,7 +9,7 @@ import typer
 import nlmebayes as nb
 from nlmebayes import app as jobs
 from nlmebayes.app import options
-from nlmebayes.runtime import threads
+from nlmebayes.runtime import garbage, threads
 from nlmebayes.words import StatementError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def main(
 ):
     """Bayesian nonlinear mixed-effects models."""
     threads.no_others()
+    garbage.left_at_the_end()
 
 
 @app.command()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import nlmebayes as nb
+
 PAGES = Path(__file__).parent.parent / "docs" / "coming_from"
 PARTS = re.compile(r"```python\n(.*?)```|^\| ([^\n]*) \|$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(-?[\d.]+)(?: ± ([\d.]+))?")
@@ -36,3 +38,9 @@ def test_each_row_gives_the_number_of_the_other_program(page):
 
 def test_every_page_is_tested():
     assert {path.stem for path in PAGES.glob("*.md")} == {*ROWS}
+
+
+def test_names_on_the_pages_exist():
+    texts = {path.stem: path.read_text("utf-8") for path in PAGES.glob("*.md")}
+    named = {(page, name) for page, text in texts.items() for name in re.findall(r"\bnb\.(\w+)", text)}
+    assert {(page, name) for page, name in named if name not in nb.__all__} == set()

@@ -363,3 +363,12 @@ def test_fits_over_the_time_after_each_dose():
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2"]
     (points,) = (line for line in figure.axes[0].lines if line.get_label() == "measured")
     assert points.get_xdata().tolist() == [1.0, 8.0, 1.0, 6.0]
+
+
+@pytest.mark.parametrize("name", ["tad", "dose_number"])
+def test_fits_over_the_time_after_each_dose_need_its_names(name):
+    frame = pd.DataFrame({"id": 1, "time": [1.0, 8.0], "conc": [4.0, 2.0], name: [1.0, 1.0]})
+    doses = pd.DataFrame({"id": 1, "time": [0.0], "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", levels="id", time="time", doses=doses, inputs=name)
+    with pytest.raises(nb.ModelError, match=rf"the data have a column '{name}'; read it under another name"):
+        nb.plot.fits(stated(nb.Model(OneCompartment()), data, draws=4), x="tad")

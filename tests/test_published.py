@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
-from model_zoo import OneCompartment
+from model_zoo import CountGLMM, OneCompartment
 
 STATED = {"theta": {"cl": 3.0, "v": 40.0}, "omega": {"sd": {"cl": 0.3, "v": 0.2}}, "sigma": {"b": 0.15}}
 
@@ -63,6 +63,12 @@ def test_omega_in_every_way_that_papers_state_it(stated, omega):
 def test_what_is_not_said_is_not_guessed(changed, message):
     with pytest.raises(nb.ModelError, match=message):
         nb.population(OneCompartment(), **STATED | changed)
+
+
+@pytest.mark.parametrize("sigma", [{}, {"a": 1.0}])
+def test_a_population_of_rates_needs_a_residual_that_takes_them(sigma):
+    with pytest.raises(nb.ModelError, match=r"CountGLMM\(\) needs residual=: Poisson"):
+        nb.population(CountGLMM(), theta={"rate": 2.0}, omega={"sd": {"rate": 0.3}}, sigma=sigma)
 
 
 def test_a_typical_value_is_on_the_natural_scale_and_covariates_on_that_of_the_link():

@@ -270,6 +270,9 @@ def test_columns_that_stand_twice_or_have_no_text_for_a_name_are_refused():
         Dataset.from_frame(frame, outcome="y", levels="id")
     with pytest.raises(DataError, match="the name of a column is text; rename 7"):
         Dataset.from_frame(frame.set_axis(["id", "y", 7], axis=1), outcome="y", levels="id")
+    events = pd.DataFrame({"ID": [1, 1], "TIME": [0, 1], "AMT": [9, 0], "DV": [0, 2.0], 7: ["a", "."]})
+    with pytest.raises(DataError, match="the name of a column is text; rename 7"):
+        Dataset.from_nonmem(events)
 
 
 # --- occasions of a tidy frame ---------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ import pytest
 from laws import parameter_names
 
 import model_zoo
+from nlmebayes.app import statement
 from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Model
+from nlmebayes.outcomes.counts import Poisson
 from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import Link
 from nlmebayes.structure.curve import Curve
@@ -21,6 +23,7 @@ from nlmebayes.structure.mammillary import Mammillary
 from nlmebayes.structure.structure import Named, Structure
 from nlmebayes.structure.superposition import Superposition
 from nlmebayes.structure.system import System
+from nlmebayes.words import StatementError
 
 ZOO = [getattr(model_zoo, name) for name in model_zoo.__all__]
 EACH = pytest.mark.parametrize("cls", ZOO, ids=lambda cls: cls.__name__)
@@ -147,9 +150,21 @@ def test_a_name_that_is_not_there_lists_those_that_are():
     ("name", "said"),
     [
         ("CountGLMM", "Poisson"), ("HospitalProfile", "Binomial"), ("TreatmentHeterogeneity", "Bernoulli"),
-        ("ParametricSurvival", "TimeToEvent"), ("JointModel", "TimeToEvent"),
+        ("ParametricSurvival", "TimeToEvent"), ("JointModel", "TimeToEvent"), ("TrajectoryPredictor", "Bernoulli"),
     ],
 )  # fmt: skip
 def test_what_is_no_mean_of_measurements_needs_a_residual(name, said):
     with pytest.raises(ModelError, match=rf"{name}\(.*\) needs residual=: .*{said}\("):
         Model(getattr(model_zoo, name)())
+    with pytest.raises(ModelError, match=r"needs residual=: .*'outcome': Bernoulli\("):
+        Model(model_zoo.LatentConstructs(link="logit"))
+    assert Model(model_zoo.LatentConstructs()).residual == Additive()
+
+
+def test_the_residual_that_is_assumed_of_one_structure_is_not_that_of_another():
+    assert Model(model_zoo.LinearMixed()).but(structure=model_zoo.Emax()).residual == Additive()
+    with pytest.raises(ModelError, match=r"CountGLMM.* needs residual=: Poisson"):
+        Model(model_zoo.LinearMixed()).but(structure=model_zoo.CountGLMM())
+    with pytest.raises(StatementError, match=r"CountGLMM.* needs residual=: Poisson"):
+        statement.model({"name": "count-glmm"})
+    assert statement.model({"name": "count-glmm", "residual": "poisson"}).residual == Poisson()

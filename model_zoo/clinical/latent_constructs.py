@@ -93,6 +93,11 @@ class LatentConstructs(Curve):
         return (*(item for items in self.items.values() for item in items), self.outcome)
 
     @property
+    def scattered(self):
+        some = f"{self.outcomes[0]!r}: Additive(), ..., {self.outcome!r}: Bernoulli()"
+        return f"{{{some}}}, or others for items" if self.link == "logit" else ""
+
+    @property
     def products(self) -> tuple[tuple[str, str], ...]:
         """Pairs of constructs that act by their product."""
         return tuple(combinations(self.items, 2)) if self.joint else ()

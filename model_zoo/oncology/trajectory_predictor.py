@@ -51,6 +51,7 @@ class TrajectoryPredictor(Curve):
 
     inputs = ("time",)
     outcomes = ("feature", "response")
+    scattered = '{"feature": Additive(), "response": Bernoulli()}, or another for the feature'
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -203,7 +204,8 @@ class TrajectoryPredictor(Curve):
         >>> frame["feature"] += frame["time"] * np.repeat(slopes, 2)
         >>> frame["response"] = np.ravel([(np.nan, each) for each in response])
         >>> data = nb.Dataset.from_frame(frame, outcome=["feature", "response"], time="time", levels="id")
-        >>> nb.Model(structure).structure.cross_validated(nb.Model(structure), data, folds=9)
+        >>> model = nb.Model(structure, residual={"feature": nb.Additive(), "response": nb.Bernoulli()})
+        >>> structure.cross_validated(model, data, folds=9)
         Traceback (most recent call last):
             ...
         ValueError: cross_validated: 9 folds must be 2 or more, and each needs both responses

@@ -166,7 +166,7 @@ def model(said):
     with refused():
         return nb.Model(
             structure(said["name"], tables["options"]), *_listed(said.get("formulas", ())),
-            residual=_residual(said.get("residual", "additive")), inputs=tables["inputs"], typical=typical,
+            residual=_residual(said.get("residual")), inputs=tables["inputs"], typical=typical,
             fixed=tables["fixed"], links=tables["links"], units=tables["units"],
             priors={name: prior(text, name) for name, text in tables["priors"].items()},
             parametrisation=said.get("parametrisation", "auto"),
@@ -208,7 +208,10 @@ def _made(kind):
 
 
 def _residual(said):
+    """The residual, or those of outcomes; None of a statement that leaves it to the structure."""
     known = residuals()
+    if said is None:
+        return None
     if isinstance(said, dict):
         return {outcome: known[chosen(word, known, "residual")] for outcome, word in said.items()}
     return known[chosen(said, known, "residual")]

@@ -15,6 +15,7 @@ PARTS = dict(zip(DATES, ("mdy", "dmy", "ymd", "ydm"), strict=True))
 SPELLED = {"m": "month", "d": "day", "y": "year"}
 CLOCK = re.compile(r"(-?)(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 BY_DAY = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})\b(.*)")  # 31.12.2026 14:30, 12/31/2026
+POINTED = re.compile(r"(\d{1,2})(\.)(\d{1,2})\.(?:\d{4}|\d{1,2})")  # 31.12.2026, 31.12.26
 ORDERS = {"dmy": (0, 1), "mdy": (1, 0)}  # places of the day and of the month
 MOMENT = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
 LAST20 = 50  # NM-TRAN's default: the last two-digit year of this century
@@ -144,14 +145,18 @@ def _year_first(frame, column, dates, source):
     })  # fmt: skip
 
 
-def _ending_in_the_year(text):
+def _ending_in_the_year(text, form=BY_DAY):
     """Different cells that are dates with the year last -> their parts."""
-    found = {cell: BY_DAY.fullmatch(cell) for cell in text.unique()}
+    found = {cell: form.fullmatch(cell) for cell in text.unique()}
     return {cell: match for cell, match in found.items() if match}
 
 
 def _shown_order(frame, text, column, found, source):
     """Whether the day or the month is first, as numbers that are no month show."""
+    signs = text.map({cell: match[2] for cell, match in found.items()}).dropna()
+    problem = "{} is written otherwise than others; write all dates alike, or say which, dates='dmy' or dates='mdy'"
+    other = text.index.isin(signs.index[signs != signs.iloc[0]])
+    validate.refuse(frame.assign(**{column: text}), other, column, problem, source)
     beyond = [max(int(match[place]) for match in found.values()) > 12 for place in (1, 3)]
     if beyond[0] != beyond[1]:
         return "dmy" if beyond[0] else "mdy"
@@ -231,8 +236,12 @@ def _order(frame, text, name, dates, source):
     """The parts of the dates of a column in their order: as its name says, as DATE does not where points part them."""
     if name in LAST_YEAR and dates:
         return dates
-    pointed = {cell: match for cell, match in _ending_in_the_year(text).items() if match[2] == "."}
-    return _shown_order(frame, text, name, pointed, source) if name == "DATE" and pointed else PARTS[name]
+    pointed = _ending_in_the_year(text, POINTED) if name == "DATE" else {}
+    if not pointed:
+        return PARTS[name]
+    problem = "{!r} has no points, as others have; write all dates alike, or say which, dates='dmy' or dates='mdy'"
+    validate.refuse(frame.assign(**{name: text}), ~text.isin(list(pointed)).to_numpy(), name, problem, source)
+    return _shown_order(frame, text, name, pointed, source)
 
 
 def _other_order(bad):

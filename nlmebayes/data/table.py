@@ -42,10 +42,6 @@ class Table:
 def read_table(data, name, *, is_label, is_number=lambda column: False, events=False, reading=PLAIN):
     """The `Table` of a frame (called ``name``) or a path; the rest is as in `layout.read_text`."""
     frame, name, spelled, decimal, units, notes = _held(data, name, is_label, is_number, events, reading)
-    if not events:
-        odd = [column for column in frame.columns if not isinstance(column, str)]
-        if odd:
-            raise DataError(f"{name}: the name of a column is text; rename {odd[0]!r}")
     frame, named = _named(_whole(frame, name), name, reading)
     frame, notes = frame.reset_index(drop=True), (*notes, *named)
     labels = [column for column in frame.columns if is_label(column)]
@@ -120,6 +116,9 @@ def _named(frame, source, reading):
 
 def _of_text(frame, source):
     """A frame in which ``.`` is missing, as in a file, and no cell is of bytes, or what pandas makes of SAS's 0."""
+    odd = [column for column in frame.columns if not isinstance(column, str)]
+    if odd:
+        raise DataError(f"{source}: the name of a column is text; rename {odd[0]!r}")
     changed = {}
     for column in frame.columns[[dtype.kind == "f" for dtype in frame.dtypes]]:
         rough = (frame[column] == ZERO).to_numpy(bool)

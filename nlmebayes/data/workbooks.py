@@ -71,18 +71,28 @@ def _calendar(unit):
 
 
 def _of_the_day(seconds):
-    """Seconds since midnight as hh:mm:ss."""
-    clock = [f"{s // 3600:02.0f}:{s % 3600 // 60:02.0f}:{s % 60:02.0f}" if s == s else None for s in seconds]
-    return pd.Series(clock, index=seconds.index, dtype=object)
+    """Seconds since midnight, or until it, as hh:mm:ss."""
+    return pd.Series([None if s != s else _clock(round(s, 6)) for s in seconds], index=seconds.index, dtype=object)
+
+
+def _clock(seconds):
+    minutes, rest = divmod(abs(seconds), 60)
+    return f"{'-' * (seconds < 0)}{minutes // 60:02.0f}:{minutes % 60:02.0f}:{rest:09.6f}"
 
 
 CARD = 80  # bytes
 MEMBER = b"HEADER RECORD*******MEMBER  HEADER RECORD"
 ZERO = 2.0**-260  # as which pandas reads the 0 of such a file, the least number that it may hold
 SAS = "1960-01-01"
-DAYS = ("DATE", "DDMMYY", "MMDDYY", "YYMMDD", "E8601DA", "IS8601DA", "DDMMYYP", "DDMMYYD", "YYMMDDD", "WORDDATE")
-FORMATS = dict.fromkeys(DAYS, _calendar("D")) | dict.fromkeys(("DATETIME", "E8601DT", "IS8601DT"), _calendar("s"))
-FORMATS |= dict.fromkeys(("TIME", "HHMM", "TOD", "E8601TM", "IS8601TM"), _of_the_day)  # by their names in SAS
+SEPARATORS = ("", *"BCDNPS")  # last letter of the formats of days: which sign parts them
+DAYS = ("DATE", "WORDDATE", "WORDDATX", "WEEKDATE", "WEEKDATX", "NLDATE", "EURDFDD", "EURDFDE", "E8601DA", "B8601DA")
+DAYS += ("IS8601DA", *(f"{order}{sign}" for order in ("DDMMYY", "MMDDYY", "YYMMDD") for sign in SEPARATORS))
+MOMENTS = ("DATETIME", "DATEAMPM", "MDYAMPM", "NLDATM", "NLDATMS", "EURDFDT", "IS8601DT")
+MOMENTS += tuple(f"{form}8601D{zone}" for form in "EB" for zone in "TZN")
+CLOCKS = ("TIME", "TIMEAMPM", "HHMM", "HOUR", "MMSS", "TOD", "NLTIME", "NLTIMAP", "IS8601TM")
+CLOCKS += tuple(f"{form}8601T{zone}" for form in "EB" for zone in "MZ")
+FORMATS = dict.fromkeys(DAYS, _calendar("D")) | dict.fromkeys(MOMENTS, _calendar("s"))
+FORMATS |= dict.fromkeys(CLOCKS, _of_the_day)  # by their names in SAS
 READERS = dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), _sheet) | {
     ".parquet": lambda path, _: pd.read_parquet(path), ".xpt": _transport,
 }  # fmt: skip

@@ -191,6 +191,8 @@ class Model:
         if "formulas" not in changes:
             fixed = changes.get("fixed", {})
             stated["formulas"] = tuple(text for text in self.formulas if parse(text).parameter not in fixed)
+        if "structure" in changes and "residual" not in changes and self.residual == Additive():
+            stated["residual"] = None  # what the class is assumed to have is not that of another
         if "structure" in changes and "formulas" not in changes:  # those of the class are not those of another
             stated["formulas"] = tuple(text for text in stated["formulas"] if text not in self.structure.formulas)
         found = Model(stated.pop("structure"), *stated.pop("formulas"), **stated)

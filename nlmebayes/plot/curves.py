@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from nlmebayes.arguments import Count, Number, Share, Text, Tree, checked
 from nlmebayes.criticism.predictive import axis_of, outcome_of
 from nlmebayes.criticism.replicates import study_of
-from nlmebayes.criticism.tad import since_dose_of
+from nlmebayes.criticism.tad import NAMES, since_dose_of
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import prediction, storage
 from nlmebayes.evaluation.fitted import REPORT, fitted
@@ -79,6 +79,7 @@ def fits(
     """
     known = fitted(tree, model)
     data = known.data if data is None else data
+    _free(data, x)
     made_of_time = (TAD,) if data.time and len(data.doses) else ()
     outcome, x, level = outcome_of(data, outcome), axis_of(known.model, data, x, made_of_time), data.subject
     seen = data.observations[data.observations["outcome"] == outcome]
@@ -105,6 +106,14 @@ def fits(
     total = -(-len(every) // PAGE)
     of = f" (page {page} of {total})" if subjects is None and total > 1 else ""
     return made.finished(f"Does the model describe each {level}?{of}", drawn)
+
+
+def _free(data, x):
+    """The names of what is drawn over the time after a dose are those of no columns."""
+    for name in NAMES if x == TAD else ():
+        if name in data.observations:
+            raise ModelError(f"plot.fits: x={TAD!r} is made of times and doses, and the data have a column {name!r}; "
+                             f"read it under another name, columns={{{name!r}: ...}}")  # fmt: skip
 
 
 def _drawn(known, data, x, outcome, ci_prob):

@@ -218,7 +218,9 @@ def _stated(model, formulas, theta, omega, sigma, scatter, outcomes):
             block = "|p|" if p.name in together[level] else "|"
             parts += [f"(1{block}{level})"] if p.name in effects else []
         written.setdefault(p.name, f"{p.name} ~ {' + '.join(parts)}")
-    return Model(model, *written.values(), residual=scatter or _simple(sigma, outcomes))
+    if scatter is None and not model.scattered:  # whose model refuses to be without one
+        scatter = _simple(sigma, outcomes)
+    return Model(model, *written.values(), residual=scatter)
 
 
 def _simple(sigma, outcomes):

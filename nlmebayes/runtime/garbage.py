@@ -6,8 +6,11 @@ from functools import wraps
 
 SELDOM = 50_000  # allocations between two rounds; a graph makes millions
 
-# When a process ends, Python looks through all that is left, which takes a second for the libraries beneath.
-atexit.register(gc.freeze)
+
+def left_at_the_end():
+    """A process of our own ends without a last round, which takes a second for the libraries beneath. In a user's it
+    closes what he left open: without it, files that something in a cycle holds lose their last bytes."""
+    atexit.register(gc.freeze)
 
 
 def collected_seldom[Function](function: Function) -> Function:
