@@ -150,6 +150,10 @@ def plain(value):
         return [plain(each) for each in value]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        if value.bit_length() > 3 * LONGEST:
+            raise DataError(f"case: a whole number of {value.bit_length()} bits; no case has one that large")
+        return str(value)
     if isinstance(value, Real):
         return f"{value:.15g}"
     return str(value).strip() if isinstance(value, str | date | time) else value
