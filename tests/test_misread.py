@@ -37,3 +37,19 @@ def test_whole_numbers_of_a_file_keep_their_digits_or_are_refused():
     for digits in (b"9" * 400, b"0x" + b"f" * 9000):
         with pytest.raises(nb.DataError, match="a whole number of"):
             file.of_bytes(b"models = ['a']\nseed = " + digits)
+
+
+def test_a_clock_over_midnight_needs_its_day():
+    doses = tuple({"time": time, "amount": "1 g", "duration": "1 h"} for time in ("08:00", "20:00", "08:00"))
+    samples = ({"time": "day 2, 19:00", "value": "12"}, {"time": "07:30", "value": "9"})
+    found = stopping(doses=doses, samples=samples)
+    assert "goes back from day 1, 20:00 to day 1, 08:00; write day 2, 08:00" in found["doses.2.time"]
+    assert "write day 3, 07:30" in found["samples.1.time"]
+    days = ("08:00", "20:00", "day 2, 08:00")
+    doses = tuple(dose | {"time": time} for dose, time in zip(doses, days, strict=True))
+    assert not stopping(doses=doses, samples=samples[:1])
+
+
+@pytest.mark.parametrize("time", ["0830", "08.30", "08,30"])
+def test_a_clock_without_its_colon_is_no_number_of_hours(time):
+    assert "write 08:30" in stopping(doses=(DOSES[0] | {"time": time},))["doses.0.time"]

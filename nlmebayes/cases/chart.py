@@ -1,5 +1,6 @@
 """The doses and samples of a case as a `Dataset`, and which field each of its rows comes from."""
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ SPELLED = {
     "date": "dates with the hour, such as 2024-12-06 08:30",
 }  # fmt: skip
 EXACT = 9  # decimals of an hour that a date in hours since 1970 has, and a microsecond needs
+CLOCKLIKE = re.compile(r"\s*(\d{1,2})[.,]?(\d\d)\s*")  # 0830 and 08.30, which are no numbers as people write them
 YES = ("yes", "true", "1")
 
 
@@ -42,6 +44,10 @@ class Times:
 
 
 def _instant(text, kind=None):
+    if text.startswith("0") and (parts := CLOCKLIKE.fullmatch(text)) and len(parts[1]) == 2:
+        raise Unclear(
+            f"{text!r} can be read in two ways; write {parts[1]}:{parts[2]}, or the hours without the first 0"
+        )
     found = clock.instant(text)
     if found is None and ":" not in text:
         found = "hours", quantity(text, "h")
@@ -65,10 +71,21 @@ def times(case, notes):
             continue
         with notes.at(place):
             each = _instant(texts[place], kind)
-            kind, found[place] = each[0], each[1]
+            _check_forward(texts[place], place, each, found)
+            kind, found[place] = each
     kind = kind or "hours"
     zero = min(found.values(), default=0.0) if kind != "hours" else 0.0
     return Times(kind, zero, {place: round(value - zero, EXACT) for place, value in found.items()})
+
+
+def _check_forward(text, place, each, found):
+    """Refuse a time of a clock that goes back from the row before it: over midnight, its day must be said."""
+    name, number, _ = place.split(".")
+    before, (kind, hours) = found.get(f"{name}.{int(number) - 1}.time", -np.inf), each
+    if kind == "clock" and "day" not in text and hours < before:
+        earlier, later = (clock.moment((kind, 0.0), time) for time in (before, hours))
+        raise Unclear(f"the clock goes back from {earlier} to {later}; write day {int((before - hours) // 24) + 2}, "
+                      f"{text.strip()}, or the rows in their order")  # fmt: skip
 
 
 def positive(text, unit, *, zero=False):
