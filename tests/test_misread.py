@@ -53,3 +53,19 @@ def test_a_clock_over_midnight_needs_its_day():
 @pytest.mark.parametrize("time", ["0830", "08.30", "08,30"])
 def test_a_clock_without_its_colon_is_no_number_of_hours(time):
     assert "write 08:30" in stopping(doses=(DOSES[0] | {"time": time},))["doses.0.time"]
+
+
+def test_a_steady_state_is_yes_or_no():
+    doses = (DOSES[0] | {"steady": "Y"},)
+    assert stopping(doses=doses)["doses.0.steady"] == "'Y' is neither yes nor no"
+    found = stopping(regimens=({"amount": "1 g", "every": "12", "doses": "3", "steady": "ss"},))
+    assert found["regimens.0.steady"] == "'ss' is neither yes nor no"
+    assert "how many doses" in stopping(regimens=({"amount": "1", "every": "12", "steady": "no"},))["regimens.0.doses"]
+
+
+def test_times_of_the_next_sample_are_parted_as_they_are_written():
+    assert "can be read in two ways" in stopping(next_sample="60,5")["next_sample"]
+    assert read(replace(CASE, next_sample="60; 66, 71.5")).sampled == (60.0, 66.0, 71.5)
+    doses, samples = (DOSES[0] | {"time": "08:00"},), ({"time": "day 2, 07:00", "value": "12 mg/L"},)
+    found = read(replace(CASE, doses=doses, samples=samples, next_sample="day 2, 08:00, day 2,20:00"))
+    assert found.sampled == (24.0, 36.0)

@@ -17,7 +17,7 @@ SPELLED = {
 }  # fmt: skip
 EXACT = 9  # decimals of an hour that a date in hours since 1970 has, and a microsecond needs
 CLOCKLIKE = re.compile(r"\s*(\d{1,2})[.,]?(\d\d)\s*")  # 0830 and 08.30, which are no numbers as people write them
-YES = ("yes", "true", "1")
+WHETHER = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,13 @@ def positive(text, unit, *, zero=False):
     return value
 
 
+def whether(text):
+    """What yes and no say, and nothing, which is no."""
+    if text.strip().lower() not in WHETHER:
+        raise Unclear(f"{text!r} is neither yes nor no")
+    return WHETHER[text.strip().lower()]
+
+
 def count(text):
     """A number of doses."""
     value = quantity(text)
@@ -125,7 +132,9 @@ def dose(row, place, amount_unit, notes):
 
 
 def _repeated(row, place, notes):
-    found, steady = {}, row.get("steady", "").lower() in YES
+    found, steady = {}, False
+    with notes.at(f"{place}.steady"):
+        steady = whether(row.get("steady", ""))
     if row.get("every"):
         with notes.at(f"{place}.every"):
             found["II"] = positive(row["every"], "h")

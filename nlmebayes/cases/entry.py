@@ -3,6 +3,7 @@
 Fields are named by their place: ``patient.weight``, ``doses.0.amount``, ``samples.2.time``, ``now``.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from nlmebayes.parameter.units import TIMES
 from nlmebayes.runtime.threads import in_turns
 
 UNITS = "mg", "mg/L"  # of amounts and samples, where there is no model to say it
+COMMA = re.compile(r"\d,\d")  # 60,5 is one time or two
+DAY = re.compile(r"day (\d+), *")  # whose comma parts no times
 MISSING = ("refuse", "impute")
 USUAL = (12.0, 24.0)  # hours between doses, where neither the case nor its chart says
 
@@ -178,14 +181,15 @@ def _candidates(case, unit, when, notes):
         readers = {
             "every": lambda text: chart.positive(text, "h"), "doses": chart.count, "start": when.of,
             "duration": lambda text: chart.positive(text, "h", zero=True),
-            "amount": lambda text: chart.positive(text, unit),
+            "amount": lambda text: chart.positive(text, unit), "steady": chart.whether,
         }  # fmt: skip
         for name, reader in readers.items():
             if row.get(name):
                 with notes.at(f"{place}.{name}"):
                     said[name] = reader(row[name])
-        steady = row.get("steady", "").lower() in chart.YES
-        if steady or ("every" in said and "doses" not in said):
+        if "every" in said and "doses" not in said:
+            if said.get("steady") is False:
+                notes.say(f"{place}.doses", "how many doses? write their number, or leave no steady state out")
             said["steady"] = True
         with notes.at(place):
             found.append(Candidate(Regimen(**{"amount": 1.0} | said), "amount" not in said))
@@ -236,7 +240,10 @@ def _check_start(plan, patient, now):
 
 def _sampled(case, when, notes):
     with notes.at("next_sample"):
-        return tuple(when.of(text) for text in filter(None, map(str.strip, case.next_sample.split(","))))
+        texts = DAY.sub(r"day \1 ", case.next_sample)
+        if COMMA.search(texts):
+            raise Unclear(f"{case.next_sample!r} can be read in two ways; write a semicolon or a space between times")
+        return tuple(when.of(text) for text in filter(None, map(str.strip, texts.replace(";", ",").split(","))))
     return ()
 
 
