@@ -1,5 +1,6 @@
 """What a case or a chart says must not be read as something else without a word."""
 
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import nlmebayes as nb
 from nlmebayes.cases import file
 from nlmebayes.cases.entry import read
+from nlmebayes.populations import library
 
 PATIENT = {"weight": "70 kg", "crcl": "65 mL/min", "dial": "no"}
 DOSES = ({"time": "0", "amount": "2 g", "duration": "2 h"},)
@@ -69,3 +71,34 @@ def test_times_of_the_next_sample_are_parted_as_they_are_written():
     doses, samples = (DOSES[0] | {"time": "08:00"},), ({"time": "day 2, 07:00", "value": "12 mg/L"},)
     found = read(replace(CASE, doses=doses, samples=samples, next_sample="day 2, 08:00, day 2,20:00"))
     assert found.sampled == (24.0, 36.0)
+
+
+def test_a_clearance_that_was_entered_does_not_outlast_its_creatinine():
+    later = {"time": "12", "creatinine": "3 mg/dL"}
+    assert "enter crcl here too" in stopping(later=(later,))["later.0.crcl"]
+    assert not stopping(later=(later | {"crcl": "20"},))
+
+
+def test_a_weight_that_was_entered_twice_is_one_or_refused():
+    assert "40 was entered, and it is 70 kg from weight" in stopping(patient=PATIENT | {"wt": "40"})["patient.wt"]
+    assert not stopping(patient=PATIENT | {"wt": "70"})
+
+
+def test_a_model_may_call_its_covariates_as_they_are_asked_for():
+    stated = tomllib.loads((library.HOME / "vancomycin_buelga_2005.toml").read_text())
+    stated |= {
+        "formulas": ["cl ~ 1 + offset(-log(creatinine)) + (1|id)", "v ~ 1 + offset(log(weight / 1000)) + (1|id)"]
+    }
+    stated |= {"reference": {"creatinine": 1.0, "weight": 65000.0}}
+    stated["units"] |= {"creatinine": "mg/dL", "weight": "g"}
+    patient = {"weight": "70 kg", "creatinine": "88.4017 umol/L"}
+    found = read(replace(CASE, models=("own",), population={"own": stated}, patient=patient))
+    assert not found.stopping and found.shown["patient.weight"] == "70 kg"
+    assert found.patient.observations[["creatinine", "weight"]].iloc[0].tolist() == pytest.approx([1.0, 70000.0])
+
+
+def test_what_stands_twice_or_lies_behind_is_refused():
+    targets = ("auc24 400-600 mg*h/L", "auc24 400-600")
+    assert "stands twice" in stopping(targets=targets)["targets.1"]
+    assert "lies before the last sample, 23 h" in stopping(next_sample="30, 5")["next_sample"]
+    assert "lies before now, 40 h" in stopping(next_sample="30", now="40")["next_sample"]

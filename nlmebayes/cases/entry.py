@@ -95,7 +95,7 @@ def read(case: Case):
     now = _time(case.now, "now", when, notes)
     amount, outcome = (ready[0].unit("amount"), ready[0].unit(ready[0].outcomes[0])) if ready else UNITS
     targets, candidates = _targets(case, outcome, notes), _candidates(case, amount, when, notes)
-    sampled = _sampled(case, when, notes)
+    sampled = _sampled(case, when, now, notes)
     missing, seed = _missing(case, notes), _seed(case, notes)
     _in_order(case, when, now, notes)
     patient, words = None, {}
@@ -169,8 +169,11 @@ def _targets(case, unit, notes):
     found = []
     for i, text in enumerate(case.targets):
         with notes.at(f"targets.{i}"):
-            found.append(wanted.target(text, unit))
-            notes.shown[f"targets.{i}"] = str(found[-1])
+            target = wanted.target(text, unit)
+            notes.shown[f"targets.{i}"] = str(target)
+            if str(target) in map(str, found):
+                raise Unclear(f"{target} stands twice; leave one out")
+            found.append(target)
     return tuple(found)
 
 
@@ -238,12 +241,19 @@ def _check_start(plan, patient, now):
         raise Unclear(f"starts at {plan.start:g} h, before now, {now:g} h; let it start later")
 
 
-def _sampled(case, when, notes):
+def _sampled(case, when, now, notes):
     with notes.at("next_sample"):
         texts = DAY.sub(r"day \1 ", case.next_sample)
         if COMMA.search(texts):
             raise Unclear(f"{case.next_sample!r} can be read in two ways; write a semicolon or a space between times")
-        return tuple(when.of(text) for text in filter(None, map(str.strip, texts.replace(";", ",").split(","))))
+        times = tuple(when.of(text) for text in filter(None, map(str.strip, texts.replace(";", ",").split(","))))
+        seen = [time for place, time in when.hours.items() if place.startswith("samples")]
+        last = max([-np.inf, *seen]) if now is None else now
+        for time in times:
+            if time < last:
+                what = "the last sample" if now is None else "now"
+                raise Unclear(f"{when.worded(time)} lies before {what}, {when.worded(last)}; write times to come")
+        return times
     return ()
 
 
@@ -302,6 +312,7 @@ def _chart(case, ready, when, missing, notes):
     found = covariates.columns_of(columns, known, case.equation, notes, "patient", impute)
     course = [(-np.inf, {name: value for name, (value, _) in found.items()})]
     for i in sorted(range(len(case.later)), key=lambda i: when.hours.get(f"later.{i}.time", 0.0)):
+        covariates.check_changed(case.later[i], columns, known, notes, f"later.{i}")
         known = known | covariates.values(case.later[i], columns, notes, f"later.{i}")
         found = covariates.columns_of(columns, known, case.equation, notes, f"later.{i}", impute)
         course.append((when.hours.get(f"later.{i}.time", 0.0), {name: value for name, (value, _) in found.items()}))
