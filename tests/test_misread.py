@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import nlmebayes as nb
+from nlmebayes.bedside import pasted
 from nlmebayes.cases import file
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
@@ -102,3 +103,16 @@ def test_what_stands_twice_or_lies_behind_is_refused():
     assert "stands twice" in stopping(targets=targets)["targets.1"]
     assert "lies before the last sample, 23 h" in stopping(next_sample="30, 5")["next_sample"]
     assert "lies before now, 40 h" in stopping(next_sample="30", now="40")["next_sample"]
+
+
+def test_values_of_a_pasted_chart_hold_from_their_times_on():
+    lines = "48, , , 2.0", "0, 1000, 1, ", "24, , , 1.0"
+    text = "\n".join(["time, amount (mg), duration (h), creatinine (mg/dL)", *lines])
+    found = pasted.rows(text)
+    assert found["patient"] == {"creatinine": "1.0 mg/dL"}
+    assert found["later"] == [{"time": "48", "creatinine": "2.0 mg/dL"}]
+
+
+def test_a_pasted_clock_over_midnight_needs_its_day():
+    with pytest.raises(nb.DataError, match=r"line 3 of the chart: the clock goes back .* write day 2, 07:30"):
+        pasted.rows("time, amount, conc\n20:00, 1000,\n07:30, , 12")

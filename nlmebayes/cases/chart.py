@@ -36,14 +36,21 @@ class Times:
         Unclear
             It is no time, or one of another kind.
         """
-        return round(_instant(text, self.kind)[1] - self.zero, EXACT)
+        return round(instant(text, self.kind)[1] - self.zero, EXACT)
 
     def worded(self, hours):
         """As it is entered: hours, or the date or the clock."""
         return f"{hours:g} h" if self.kind == "hours" else clock.moment((self.kind, self.zero), hours)
 
 
-def _instant(text, kind=None):
+def instant(text, kind=None):
+    """(kind, hours) of a time as it is entered, of the ``kind`` that is wanted.
+
+    Raises
+    ------
+    Unclear
+        It is no time, or one of another kind.
+    """
     if text.startswith("0") and (parts := CLOCKLIKE.fullmatch(text)) and len(parts[1]) == 2:
         raise Unclear(
             f"{text!r} can be read in two ways; write {parts[1]}:{parts[2]}, or the hours without the first 0"
@@ -70,7 +77,7 @@ def times(case, notes):
             notes.say(place, "a time is missing; write " + (SPELLED[kind] if kind else ", or ".join(SPELLED.values())))
             continue
         with notes.at(place):
-            each = _instant(texts[place], kind)
+            each = instant(texts[place], kind)
             _check_forward(texts[place], place, each, found)
             kind, found[place] = each
     kind = kind or "hours"
@@ -79,9 +86,26 @@ def times(case, notes):
 
 
 def _check_forward(text, place, each, found):
-    """Refuse a time of a clock that goes back from the row before it: over midnight, its day must be said."""
     name, number, _ = place.split(".")
-    before, (kind, hours) = found.get(f"{name}.{int(number) - 1}.time", -np.inf), each
+    check_forward(text, each, found.get(f"{name}.{int(number) - 1}.time", -np.inf))
+
+
+def check_forward(text, each, before):
+    """Refuse a time of a clock that goes back from the row before it: over midnight, its day must be said.
+
+    Parameters
+    ----------
+    text : str
+    each : (kind, float)
+        What it says, by `instant`.
+    before : float
+        Hours of the row before.
+
+    Raises
+    ------
+    Unclear
+    """
+    kind, hours = each
     if kind == "clock" and "day" not in text and hours < before:
         earlier, later = (clock.moment((kind, 0.0), time) for time in (before, hours))
         raise Unclear(f"the clock goes back from {earlier} to {later}; write day {int((before - hours) // 24) + 2}, "
