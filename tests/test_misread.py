@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 import nlmebayes as nb
-from nlmebayes.bedside import pasted
+from nlmebayes.bedside import consultation, form, pasted
 from nlmebayes.cases import file
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
@@ -116,3 +116,22 @@ def test_values_of_a_pasted_chart_hold_from_their_times_on():
 def test_a_pasted_clock_over_midnight_needs_its_day():
     with pytest.raises(nb.DataError, match=r"line 3 of the chart: the clock goes back .* write day 2, 07:30"):
         pasted.rows("time, amount, conc\n20:00, 1000,\n07:30, , 12")
+
+
+def test_capitals_of_a_covariate_are_kept():
+    found = form.tables([("later.0.time", "12"), ("later.0.HCT", "0.3")])
+    assert found == {"later": [{"time": "12", "HCT": "0.3"}]}
+    assert pasted.rows("time, conc, hct\n12, 9, 0.3", ("HCT",))["patient"] == {"HCT": "0.3"}
+
+
+def test_a_table_with_a_mark_that_does_not_close_is_refused():
+    for text in ('time, conc\n12, "9\n13, 8', "time, conc\n12, " + "9" * 150_000):
+        with pytest.raises(nb.DataError, match="the chart is no table"):
+            pasted.rows(text)
+
+
+def test_a_pasted_chart_leaves_no_later_values_of_somebody_before():
+    texts = [("models", "vancomycin_goti_2018"), ("later.0.time", "20"), ("later.0.creatinine", "5 mg/dL")]
+    chart = "time, dose, creatinine (mg/dL)\n0, 1000, 1"
+    sheet = consultation.consulted(consultation.Said([*texts, ("do", "paste"), ("chart", chart)]))
+    assert "later" not in sheet.tables and sheet.tables["patient"] == {"creatinine": "1 mg/dL"}

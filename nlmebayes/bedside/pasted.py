@@ -49,7 +49,10 @@ def rows(text, covariates=()):
     if len(lines) < 2:
         raise DataError("a pasted chart begins with a line of names, such as 'time, amount (mg), concentration (mg/L)'")
     sign = max("\t;,", key=lines[0].count)
-    table = list(csv.reader(lines, delimiter=sign, skipinitialspace=True))
+    try:
+        table = list(csv.reader(lines, delimiter=sign, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise DataError(f"the chart is no table: {error}") from None
     heads = [_head(cell, covariates) for cell in table[0]]
     keys = [key for key, _ in heads]
     if "time" not in keys or len(set(keys)) < len(keys):
@@ -95,8 +98,9 @@ def _head(cell, covariates):
     for key, words in WORDS.items():
         if word.lower().replace("_", " ") in words:
             return key, unit or ""
-    if word.lower() in covariates:
-        return word.lower(), unit or ""
+    for name in covariates:
+        if word.lower() == name.lower():
+            return name, unit or ""
     known = ", ".join([*WORDS, *covariates])
     raise DataError(f"the chart's column {cell[:40]!r} is not known; its columns may be {known}")
 
