@@ -135,3 +135,8 @@ def test_a_pasted_chart_leaves_no_later_values_of_somebody_before():
     chart = "time, dose, creatinine (mg/dL)\n0, 1000, 1"
     sheet = consultation.consulted(consultation.Said([*texts, ("do", "paste"), ("chart", chart)]))
     assert "later" not in sheet.tables and sheet.tables["patient"] == {"creatinine": "1 mg/dL"}
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "@SUM(1)", "+1", "-1", "\tA", "<b>"])
+def test_the_name_of_a_stated_model_is_no_formula_of_a_spreadsheet(name):
+    assert "a model cannot be called" in stopping(models=(name,), population={name: {}})["models.0"]
