@@ -7,7 +7,7 @@ import pytest
 
 import nlmebayes as nb
 from nlmebayes.bedside import consultation, form, pasted
-from nlmebayes.cases import file
+from nlmebayes.cases import courses, file
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
 
@@ -137,6 +137,24 @@ def test_a_pasted_chart_leaves_no_later_values_of_somebody_before():
     assert "later" not in sheet.tables and sheet.tables["patient"] == {"creatinine": "1 mg/dL"}
 
 
-@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "@SUM(1)", "+1", "-1", "\tA", "<b>"])
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "@SUM(1)", "+1", "-1", "<b>"])
 def test_the_name_of_a_stated_model_is_no_formula_of_a_spreadsheet(name):
     assert "a model cannot be called" in stopping(models=(name,), population={name: {}})["models.0"]
+
+
+@pytest.mark.parametrize("label", ["a\\u001b[2J", "a\\nb", "\\u0000"])
+def test_a_text_commands_no_terminal(label):
+    with pytest.raises(nb.DataError, match="without control characters"):
+        file.of_bytes(f'models = ["a"]\nlabel = "{label}"'.encode())
+
+
+def test_one_dose_is_drawn_as_one():
+    once, steady = nb.Regimen(1000, start=24, every=12), nb.Regimen(1000, start=24, every=12, steady=True)
+    assert courses.repeated(once, 48.0) is once
+    assert courses.repeated(steady, 48.0).times.tolist() == [24, 36, 48, 60]
+
+
+def test_a_best_regimen_that_reaches_nothing_is_doubted():
+    regimens = ({"amount": "1 g", "every": "12 h"},)
+    found = nb.answer(replace(CASE, targets=("trough 1-2 mg/L",), regimens=regimens))
+    assert "no regimen is likely to reach the targets: the best, 1000 over 2" in found.warnings[0]

@@ -1,5 +1,6 @@
 """`Case`: one patient as he was entered, every value a text with its unit; what the texts say is read by `entry`."""
 
+import unicodedata
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, time
 from numbers import Real
@@ -177,3 +178,5 @@ def _check_length(value, where):
         _check_length(part, f"{where}, {key if isinstance(key, str) else key + 1}")
     if isinstance(value, str) and len(value) > LONGEST:
         raise DataError(f"case, {where[:80]}: a text of {len(value)} characters; at most {LONGEST} are read")
+    if isinstance(value, str) and any(unicodedata.category(sign) == "Cc" for sign in value):
+        raise DataError(f"case, {where[:80]!r}: a text in one line, without control characters, is read")
