@@ -4,9 +4,10 @@ import tomllib
 from dataclasses import replace
 
 import pytest
+from starlette.datastructures import Headers
 
 import nlmebayes as nb
-from nlmebayes.bedside import consultation, form, pasted
+from nlmebayes.bedside import consultation, form, guard, pasted
 from nlmebayes.cases import courses, file
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
@@ -158,3 +159,10 @@ def test_a_best_regimen_that_reaches_nothing_is_doubted():
     regimens = ({"amount": "1 g", "every": "12 h"},)
     found = nb.answer(replace(CASE, targets=("trough 1-2 mg/L",), regimens=regimens))
     assert "no regimen is likely to reach the targets: the best, 1000 over 2" in found.warnings[0]
+
+
+@pytest.mark.parametrize("origins", [["http://["], ["null"], ["http://here", "http://evil"], ["http://x@here"]])
+def test_an_origin_that_is_no_address_or_one_of_two_is_foreign(origins):
+    own = [(b"host", b"here"), *((b"origin", origin.encode()) for origin in origins)]
+    assert guard.foreign(Headers(raw=own), "POST")
+    assert not guard.foreign(Headers(raw=[(b"host", b"here"), (b"origin", b"http://here")]), "POST")
