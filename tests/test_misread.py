@@ -1,13 +1,16 @@
 """What a case or a chart says must not be read as something else without a word."""
 
+import asyncio
 import tomllib
 from dataclasses import replace
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 import nlmebayes as nb
-from nlmebayes.bedside import consultation, form, guard, pasted
+from nlmebayes.bedside import consultation, form, guard, pasted, server, view
 from nlmebayes.cases import courses, file
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
@@ -166,3 +169,17 @@ def test_an_origin_that_is_no_address_or_one_of_two_is_foreign(origins):
     own = [(b"host", b"here"), *((b"origin", origin.encode()) for origin in origins)]
     assert guard.foreign(Headers(raw=own), "POST")
     assert not guard.foreign(Headers(raw=[(b"host", b"here"), (b"origin", b"http://here")]), "POST")
+
+
+def test_a_stated_model_of_another_shape_is_told_on_the_page():
+    text = b"models = ['a']\n[population.a]\nstructure = 'OneCompartment'\nunits = 3\nreference = 7"
+    sheet = consultation.consulted(consultation.Said([("do", "open")], upload=("case.toml", text)))
+    assert sheet.refusal or sheet.problems
+    assert view.of(sheet)["stated"] == ["a"]
+
+
+def test_a_page_without_a_case_has_none_to_save():
+    bedside = server.Bedside(guard.Keys(1), "127.0.0.1")
+    name = bedside.sheets.put(consultation.Sheet())
+    with pytest.raises(HTTPException, match="no case on this page yet"):
+        asyncio.run(bedside.saved(Request({"type": "http", "path_params": {"name": name}})))
