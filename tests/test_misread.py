@@ -54,7 +54,8 @@ def test_a_clock_over_midnight_needs_its_day():
     assert "write day 3, 07:30" in found["samples.1.time"]
     days = ("08:00", "20:00", "day 2, 08:00")
     doses = tuple(dose | {"time": time} for dose, time in zip(doses, days, strict=True))
-    assert not stopping(doses=doses, samples=samples[:1])
+    found = read(replace(CASE, doses=doses, samples=samples[:1]))
+    assert not found.stopping and found.shown["doses.1.time"] == "day 1, 20:00"
 
 
 @pytest.mark.parametrize("time", ["0830", "08.30", "08,30"])

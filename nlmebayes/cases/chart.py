@@ -82,6 +82,8 @@ def times(case, notes):
             kind, found[place] = each
     kind = kind or "hours"
     zero = min(found.values(), default=0.0) if kind != "hours" else 0.0
+    if kind == "clock":
+        notes.shown |= {place: clock.moment((kind, 0.0), hours) for place, hours in found.items()}
     return Times(kind, zero, {place: round(value - zero, EXACT) for place, value in found.items()})
 
 
