@@ -184,3 +184,12 @@ def test_a_page_without_a_case_has_none_to_save():
     name = bedside.sheets.put(consultation.Sheet())
     with pytest.raises(HTTPException, match="no case on this page yet"):
         asyncio.run(bedside.saved(Request({"type": "http", "path_params": {"name": name}})))
+
+
+def test_repeated_doses_after_now_are_to_come_and_those_before_a_sample_are_counted():
+    repeated = DOSES[0] | {"every": "12", "doses": "10"}
+    assert "the last of these doses is at 108 h" in stopping(doses=(repeated,), now="24")["doses.0.doses"]
+    steady = DOSES[0] | {"every": "12", "steady": "yes"}
+    found = read(replace(CASE, doses=(steady,)))
+    assert "none is recorded in the 23 h to a sample" in {p.field: p.message for p in found.problems}["doses.0.doses"]
+    assert not found.stopping and not read(replace(CASE, doses=(steady | {"doses": "2"},))).problems

@@ -104,6 +104,7 @@ def read(case: Case):
         patient = _patient(made, case, ready, when, notes)
     assumed = ()
     if patient is not None:
+        doubts.given_by(now, patient, made.fields, notes)
         candidates, assumed = _complete(candidates, targets, ready[0], patient, now, notes)
         plans = [each.plan for each in candidates if not each.sought]
         doubts.look(ready, patient, case.patient, made.fields, plans, missing, notes)
