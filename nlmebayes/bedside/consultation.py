@@ -119,10 +119,14 @@ def _opened(said, tables):
 
 
 def _joined(tables, text):
-    """The tables with the rows of a pasted chart in the place of those that were entered."""
+    """The tables with the rows of a pasted chart in the place of those that were entered.
+
+    Later values of somebody before do not stay where the chart says what the patient is like.
+    """
     found = pasted.rows(text, tuple(needed(tables.get("models", ()), tables.get("population", {}))))
-    patient = tables.get("patient", {}) | found.pop("patient")
-    return tables | {name: rows for name, rows in found.items() if rows} | {"patient": patient}
+    fresh = found.pop("patient")
+    kept = {name: value for name, value in tables.items() if name != "later" or not fresh}
+    return kept | {name: rows for name, rows in found.items() if rows} | {"patient": tables.get("patient", {}) | fresh}
 
 
 def _case(tables):

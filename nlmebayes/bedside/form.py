@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nlmebayes.cases.case import MOST, ROWS
 from nlmebayes.data.validate import DataError
 
-PLACE = re.compile(r"([a-z_]+)\.(\d{1,4})(?:\.([a-z_0-9]+))?")
+PLACE = re.compile(r"([a-z_]+)\.(\d{1,4})(?:\.(\w+))?")
 SINGLE = ("label", "now", "equation", "missing", "next_sample", "late")
 LISTS = ("models", "targets")
 WORDS = {"crcl": "Measured clearance", "dial": "On dialysis", "weight": "Weight", "creatinine": "Serum creatinine"}

@@ -16,7 +16,7 @@ import secrets
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -171,10 +171,10 @@ def foreign(headers: Headers, method):
         return True
     if method in SAFE:
         return False
-    origin = headers.get("origin")
-    if origin is None:
+    origins = headers.getlist("origin")
+    if not origins:
         return site != "same-origin"
-    return urlsplit(origin).netloc != headers.get("host")
+    return any(origin.partition("://")[2] != headers.get("host") for origin in origins)
 
 
 class Attempts:

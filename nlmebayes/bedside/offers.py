@@ -44,9 +44,9 @@ def _offer(entry):
 
 
 def _needs(said):
-    """The covariates of a model's table, with their units."""
-    units = said.get("units", {})
-    return {column: units.get(column, "") for column in said.get("reference", {})}
+    """The covariates of a model's table, with their units; none of one that cannot be read."""
+    units, columns = (found if isinstance(found := said.get(key), dict) else {} for key in ("units", "reference"))
+    return {column: str(units.get(column, "")) for column in columns}
 
 
 def drugs():

@@ -8,6 +8,10 @@ covariates hold from their time on.
 import csv
 import re
 
+import numpy as np
+
+from nlmebayes.cases import chart
+from nlmebayes.cases.quantities import Unclear
 from nlmebayes.data.validate import DataError
 
 LONGEST = 200_000  # characters
@@ -45,22 +49,47 @@ def rows(text, covariates=()):
     if len(lines) < 2:
         raise DataError("a pasted chart begins with a line of names, such as 'time, amount (mg), concentration (mg/L)'")
     sign = max("\t;,", key=lines[0].count)
-    table = list(csv.reader(lines, delimiter=sign, skipinitialspace=True))
+    try:
+        table = list(csv.reader(lines, delimiter=sign, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise DataError(f"the chart is no table: {error}") from None
     heads = [_head(cell, covariates) for cell in table[0]]
     keys = [key for key, _ in heads]
     if "time" not in keys or len(set(keys)) < len(keys):
         raise DataError(f"the chart's columns are {', '.join(keys)}; it needs one time, and no column twice")
     found = {"doses": [], "samples": [], "later": [], "patient": {}}
-    before, labels = {}, set()
+    before, labels, lines = {}, set(), []
     for number, cells in enumerate(table[1:], start=2):
         if len(cells) != len(heads):
             raise DataError(f"line {number} of the chart has {len(cells)} cells, and {len(heads)} columns are named")
         said = {key: _said(cell, unit) for (key, unit), cell in zip(heads, cells, strict=True)}
         labels.add(said.pop("label", ""))
+        lines.append((number, said))
+    for number, said in _in_time(lines):
         _sorted_in(said, number, found, before)
     if len(labels) > 1:
         raise DataError(f"the chart holds {len(labels)} patients, {', '.join(sorted(labels)[:5])}; give one")
     return found | ({"label": labels.pop()} if labels != {""} else {})
+
+
+def _in_time(lines):
+    """(number, values) of lines in the order of their times, in which values hold; of a clock they must be in it.
+
+    Times that cannot be read are told with the fields.
+    """
+    try:
+        times = [chart.instant(said["time"]) for _, said in lines]
+    except Unclear:
+        return lines
+    before = -np.inf
+    for (number, said), each in zip(lines, times, strict=True):
+        try:
+            chart.check_forward(said["time"], each, before)
+        except Unclear as error:
+            raise DataError(f"line {number} of the chart: {error}") from None
+        before = each[1]
+    order = sorted(range(len(lines)), key=lambda i: times[i][1])
+    return [lines[i] for i in order]
 
 
 def _head(cell, covariates):
@@ -69,8 +98,9 @@ def _head(cell, covariates):
     for key, words in WORDS.items():
         if word.lower().replace("_", " ") in words:
             return key, unit or ""
-    if word.lower() in covariates:
-        return word.lower(), unit or ""
+    for name in covariates:
+        if word.lower() == name.lower():
+            return name, unit or ""
     known = ", ".join([*WORDS, *covariates])
     raise DataError(f"the chart's column {cell[:40]!r} is not known; its columns may be {known}")
 

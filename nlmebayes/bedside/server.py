@@ -104,8 +104,10 @@ class Bedside:
 
     async def saved(self, request):
         """The case of a sheet as a file."""
-        text = file.written(self.found(request).case)
-        return Response(text, media_type="application/toml", headers=attached("case.toml"))
+        case = self.found(request).case
+        if case is None:
+            raise HTTPException(404, "There is no case on this page yet; compute it first.")
+        return Response(file.written(case), media_type="application/toml", headers=attached("case.toml"))
 
     async def report(self, request):
         """The one-page report of a sheet, to be printed or saved."""

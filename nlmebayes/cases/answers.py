@@ -30,6 +30,7 @@ from nlmebayes.runtime.threads import in_turns
 CI_PROB = 0.9
 SPAN = 48.0  # hours of a regimen that are drawn, and three intervals at least
 REPLICATES = 200  # simulated samples at each time: errors of a hundredth of the SD
+LITTLE = 0.05  # probability of the targets below which the best regimen is no good one
 FAR = 2.0  # times the largest dose of the chart
 SAMPLES = 5  # times at which the next sample may be taken, within the first interval
 ABOUT = ("name", "citation", "doi", "note", "units", "domain")
@@ -176,6 +177,7 @@ def _answered(entry, warned):
     by_model = _compared(forecasts, plans, entry.targets, entry.now)
     table = ranked(mixture(by_model, weights)) if by_model else pd.DataFrame()
     best = _best(table, plans)
+    _doubt_best(table)
     coming = None if best is None else courses.repeated(best, max(SPAN, 3 * (best.every or 0.0)))
     changes = {} if coming is None else courses.changes(coming, entry.late)
     samples, sampled = _next(entry, forecasts[max(weights, key=weights.get)], coming)
@@ -222,6 +224,14 @@ def _doubt(plans, entry):
                 f"the best amount of the regimen {plan} is {fold:.2g} times the largest that was given; enter the "
                 "amounts that may be given"
             )
+
+
+def _doubt_best(table):
+    """Warn where even the best regimen hardly reaches the targets: it only misses them by less than others."""
+    if len(table) and table["p_all"].iloc[0] < LITTLE:
+        best = table.iloc[0]
+        warn(f"no regimen is likely to reach the targets: the best, {best['regimen']}, does so with probability "
+             f"{best['p_all']:.2g}; enter other targets or regimens")  # fmt: skip
 
 
 def _key(plan):

@@ -1,5 +1,6 @@
 """`Case`: one patient as he was entered, every value a text with its unit; what the texts say is read by `entry`."""
 
+import unicodedata
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, time
 from numbers import Real
@@ -150,6 +151,10 @@ def plain(value):
         return [plain(each) for each in value]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        if value.bit_length() > 3 * LONGEST:
+            raise DataError(f"case: a whole number of {value.bit_length()} bits; no case has one that large")
+        return str(value)
     if isinstance(value, Real):
         return f"{value:.15g}"
     return str(value).strip() if isinstance(value, str | date | time) else value
@@ -173,3 +178,5 @@ def _check_length(value, where):
         _check_length(part, f"{where}, {key if isinstance(key, str) else key + 1}")
     if isinstance(value, str) and len(value) > LONGEST:
         raise DataError(f"case, {where[:80]}: a text of {len(value)} characters; at most {LONGEST} are read")
+    if isinstance(value, str) and any(unicodedata.category(sign) == "Cc" for sign in value):
+        raise DataError(f"case, {where[:80]!r}: a text in one line, without control characters, is read")

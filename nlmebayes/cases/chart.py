@@ -1,5 +1,6 @@
 """The doses and samples of a case as a `Dataset`, and which field each of its rows comes from."""
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,8 @@ SPELLED = {
     "date": "dates with the hour, such as 2024-12-06 08:30",
 }  # fmt: skip
 EXACT = 9  # decimals of an hour that a date in hours since 1970 has, and a microsecond needs
-YES = ("yes", "true", "1")
+CLOCKLIKE = re.compile(r"\s*(\d{1,2})[.,]?(\d\d)\s*")  # 0830 and 08.30, which are no numbers as people write them
+WHETHER = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,25 @@ class Times:
         Unclear
             It is no time, or one of another kind.
         """
-        return round(_instant(text, self.kind)[1] - self.zero, EXACT)
+        return round(instant(text, self.kind)[1] - self.zero, EXACT)
 
     def worded(self, hours):
         """As it is entered: hours, or the date or the clock."""
         return f"{hours:g} h" if self.kind == "hours" else clock.moment((self.kind, self.zero), hours)
 
 
-def _instant(text, kind=None):
+def instant(text, kind=None):
+    """(kind, hours) of a time as it is entered, of the ``kind`` that is wanted.
+
+    Raises
+    ------
+    Unclear
+        It is no time, or one of another kind.
+    """
+    if text.startswith("0") and (parts := CLOCKLIKE.fullmatch(text)) and len(parts[1]) == 2:
+        raise Unclear(
+            f"{text!r} can be read in two ways; write {parts[1]}:{parts[2]}, or the hours without the first 0"
+        )
     found = clock.instant(text)
     if found is None and ":" not in text:
         found = "hours", quantity(text, "h")
@@ -64,11 +77,41 @@ def times(case, notes):
             notes.say(place, "a time is missing; write " + (SPELLED[kind] if kind else ", or ".join(SPELLED.values())))
             continue
         with notes.at(place):
-            each = _instant(texts[place], kind)
-            kind, found[place] = each[0], each[1]
+            each = instant(texts[place], kind)
+            _check_forward(texts[place], place, each, found)
+            kind, found[place] = each
     kind = kind or "hours"
     zero = min(found.values(), default=0.0) if kind != "hours" else 0.0
+    if kind == "clock":
+        notes.shown |= {place: clock.moment((kind, 0.0), hours) for place, hours in found.items()}
     return Times(kind, zero, {place: round(value - zero, EXACT) for place, value in found.items()})
+
+
+def _check_forward(text, place, each, found):
+    name, number, _ = place.split(".")
+    check_forward(text, each, found.get(f"{name}.{int(number) - 1}.time", -np.inf))
+
+
+def check_forward(text, each, before):
+    """Refuse a time of a clock that goes back from the row before it: over midnight, its day must be said.
+
+    Parameters
+    ----------
+    text : str
+    each : (kind, float)
+        What it says, by `instant`.
+    before : float
+        Hours of the row before.
+
+    Raises
+    ------
+    Unclear
+    """
+    kind, hours = each
+    if kind == "clock" and "day" not in text and hours < before:
+        earlier, later = (clock.moment((kind, 0.0), time) for time in (before, hours))
+        raise Unclear(f"the clock goes back from {earlier} to {later}; write day {int((before - hours) // 24) + 2}, "
+                      f"{text.strip()}, or the rows in their order")  # fmt: skip
 
 
 def positive(text, unit, *, zero=False):
@@ -77,6 +120,13 @@ def positive(text, unit, *, zero=False):
     if value < 0 or (value == 0 and not zero):
         raise Unclear(f"{text!r} is not above 0; write a positive number" if not zero else f"{text!r} is below 0")
     return value
+
+
+def whether(text):
+    """What yes and no say, and nothing, which is no."""
+    if text.strip().lower() not in WHETHER:
+        raise Unclear(f"{text!r} is neither yes nor no")
+    return WHETHER[text.strip().lower()]
 
 
 def count(text):
@@ -108,7 +158,9 @@ def dose(row, place, amount_unit, notes):
 
 
 def _repeated(row, place, notes):
-    found, steady = {}, row.get("steady", "").lower() in YES
+    found, steady = {}, False
+    with notes.at(f"{place}.steady"):
+        steady = whether(row.get("steady", ""))
     if row.get("every"):
         with notes.at(f"{place}.every"):
             found["II"] = positive(row["every"], "h")

@@ -48,11 +48,11 @@ def bands(curves, weights, ci_prob, prefix=""):
 
 
 def repeated(plan, span):
-    """A plan at a steady state, or of one dose, as doses one after the other over a ``span`` of time at least."""
+    """A plan at a steady state as doses one after the other over a ``span`` of time at least."""
     *first, last = plan.parts
-    if not last.every:
+    if not last.steady:
         return plan
-    doses = max(last.doses, int(np.ceil(span / last.every)) if last.steady or last.doses == 1 else 1)
+    doses = max(last.doses, int(np.ceil(span / last.every)))
     last = replace(last, steady=False, doses=doses)
     return Plan(*first, last) if first else last
 

@@ -8,6 +8,7 @@ from nlmebayes.cases.quantities import Unclear, factor, quantity
 from nlmebayes.physiology.kidney import MOLAR
 
 GROWN = 18.0  # years
+ALIKE = 0.01  # relative difference of two values that say the same
 DEFAULT = "cockcroft-gault"  # of adults; of children schwartz
 SEXES = {"female": "female", "f": "female", "woman": "female", "male": "male", "m": "male", "man": "male"}
 FLAGS = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
@@ -47,9 +48,12 @@ class Derived:
 
 
 DERIVED = {
+    **{
+        name: Derived(measure.unit, (name,), lambda **own: next(iter(own.values())))
+        for name, measure in MEASURES.items()
+    },
     "wt": Derived("kg", ("weight",), lambda weight: weight),
     "ht": Derived("cm", ("height",), lambda height: height),
-    "age": Derived("years", ("age",), lambda age: age),
     "male": Derived("", ("sex",), lambda sex: float(sex == "male")),
     "female": Derived("", ("sex",), lambda sex: float(sex == "female")),
     "bmi": Derived("", ("weight", "height"), physiology.body_mass_index),
@@ -117,7 +121,7 @@ def values(texts, columns, notes, place):
             continue
         with notes.at(f"{place}.{name}"):
             found[name] = _value(name, text, columns)
-            unit = columns[name].unit if name in columns else MEASURES[name].unit if name in MEASURES else ""
+            unit = MEASURES[name].unit if name in MEASURES else columns[name].unit if name in columns else ""
             notes.shown[f"{place}.{name}"] = _shown(found[name], unit)
     return found
 
@@ -147,6 +151,7 @@ def columns_of(columns, known, equation, notes, place, impute):
             continue
         if name in known and name not in MEASURES:
             found[name] = known[name], f"{_shown(known[name], column.unit)}, as entered"
+            _check_alike(column, known, notes, place)
         elif name == CLEARANCE and not (impute and column.drawn and "creatinine" not in known):
             found |= _cleared(column, known, equation, notes, place)
         elif name in DERIVED:
@@ -155,6 +160,30 @@ def columns_of(columns, known, equation, notes, place, impute):
             more = "; without it, ask for it to be imputed" if column.drawn else ""
             notes.ask(f"{place}.{name}", f"{_readers(column)} {column.shown}: enter it{more}")
     return found
+
+
+def _check_alike(column, known, notes, place):
+    """Refuse a covariate that says the same as a measure, and another value of it."""
+    follows = _follows(column.name)
+    if column.name == CLEARANCE or len(follows) != 1 or follows[0] not in known:
+        return
+    value, words = _derived(column, known, notes, place).get(column.name, (known[column.name], ""))
+    if abs(value - known[column.name]) > ALIKE * abs(value):
+        notes.say(f"{place}.{column.name}", f"{known[column.name]:g} was entered, and it is {words}; leave one out")
+
+
+def check_changed(row, columns, known, notes, place):
+    """Refuse a covariate that stays as it was entered where what it follows from changes with a ``row``."""
+    for name in columns:
+        changed = [need for need in _follows(name) if row.get(need)]
+        if changed and name in known and name not in MEASURES and not row.get(name):
+            message = f"{' and '.join(changed)} changes, and {name} was entered before: enter {name} here too"
+            notes.say(f"{place}.{name}", f"{message}, or leave it out everywhere")
+
+
+def _follows(name):
+    """The measures that a covariate follows from."""
+    return ("creatinine",) if name == CLEARANCE else DERIVED[name].needs if name in DERIVED else ()
 
 
 def _readers(column):
@@ -174,7 +203,8 @@ def _derived(column, known, notes, place):
         return {}
     with notes.at(f"{place}.{rule.needs[0]}"):
         value = rule.value(**{name: known[name] for name in rule.needs})
-        value *= factor(rule.unit, column.unit) if rule.unit and column.unit else 1.0
+        molar = MEASURES[column.name].molar if column.name in MEASURES else None
+        value *= factor(rule.unit, column.unit, molar) if rule.unit and column.unit else 1.0
         return {column.name: (value, f"{_shown(value, column.unit)} from {', '.join(rule.needs)}")}
     return {}
 

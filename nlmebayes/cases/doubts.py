@@ -11,6 +11,7 @@ from nlmebayes.populations.stated import outside
 ROW = re.compile(r"^.*?, row (\d+)(?:, column (\w+))?: ")
 COLUMNS = {"amount": "amount", "rate": "duration", "time": "time"}  # of a record -> the field
 ADVICE = re.compile(r'\. If it is right, forecast with unusual="warn"$')  # to programmers
+OVERDUE = 1.5  # intervals after which a repeated dose that is not recorded was rather given
 FAR = 10.0  # times less than the least that can be given: another unit
 
 
@@ -39,6 +40,7 @@ def look(models, patient, entered, fields, plans, missing, notes):
         notes.say(place or "regimens", text, stops=False)
     _least(models[0], patient, fields, notes)
     _twice(patient, fields, notes)
+    _overdue(patient, fields, notes)
 
 
 def _least(model, patient, fields, notes):
@@ -58,6 +60,32 @@ def _twice(patient, fields, notes):
             number = int(first.split(".")[1]) + 1
             notes.say(f"{fields[int(row) - 1]}.time", f"dose number {number} was given at this time too; if it is the "
                       "same one, leave one out", stops=False)  # fmt: skip
+
+
+def given_by(now, patient, fields, notes):
+    """Repeated doses were given by now: the others are to come, and belong to a regimen."""
+    for record, last in _lasts(patient):
+        if now is not None and record["addl"] and last > now:
+            message = f"the last of these doses is at {last:g} h, after now, {now:g} h; write how many were given"
+            notes.say(f"{fields[int(record['row']) - 1]}.doses", message)
+
+
+def _overdue(patient, fields, notes):
+    """A sample long after a dose that is repeated, without another: the number of doses may be missing."""
+    seen, lasts = patient.observations[patient.time].to_numpy(float), list(_lasts(patient))
+    for record, last in lasts:
+        following = min((each[patient.time] for each, _ in lasts if each[patient.time] > last), default=float("inf"))
+        late = seen[(seen > last + OVERDUE * record["ii"]) & (seen <= following)] if record["ii"] else seen[:0]
+        if late.size:
+            message = f"given every {record['ii']:g} h, and none is recorded in the {late.max() - last:g} h to a sample"
+            place = f"{fields[int(record['row']) - 1]}.doses"
+            notes.say(place, f"{message}; write how many doses were given", stops=False)
+
+
+def _lasts(patient):
+    """Each dose record, and when the last of its doses is."""
+    for record in patient.doses.to_dict("records"):
+        yield record, record[patient.time] + record["addl"] * record["ii"]
 
 
 def _source(column, entered):

@@ -3,6 +3,7 @@
 Fields are named by their place: ``patient.weight``, ``doses.0.amount``, ``samples.2.time``, ``now``.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from nlmebayes.parameter.units import TIMES
 from nlmebayes.runtime.threads import in_turns
 
 UNITS = "mg", "mg/L"  # of amounts and samples, where there is no model to say it
+COMMA = re.compile(r"\d,\d")  # 60,5 is one time or two
+DAY = re.compile(r"day (\d+), *")  # whose comma parts no times
 MISSING = ("refuse", "impute")
 USUAL = (12.0, 24.0)  # hours between doses, where neither the case nor its chart says
 
@@ -92,7 +95,7 @@ def read(case: Case):
     now = _time(case.now, "now", when, notes)
     amount, outcome = (ready[0].unit("amount"), ready[0].unit(ready[0].outcomes[0])) if ready else UNITS
     targets, candidates = _targets(case, outcome, notes), _candidates(case, amount, when, notes)
-    sampled = _sampled(case, when, notes)
+    sampled = _sampled(case, when, now, notes)
     missing, seed = _missing(case, notes), _seed(case, notes)
     _in_order(case, when, now, notes)
     patient, words = None, {}
@@ -101,6 +104,7 @@ def read(case: Case):
         patient = _patient(made, case, ready, when, notes)
     assumed = ()
     if patient is not None:
+        doubts.given_by(now, patient, made.fields, notes)
         candidates, assumed = _complete(candidates, targets, ready[0], patient, now, notes)
         plans = [each.plan for each in candidates if not each.sought]
         doubts.look(ready, patient, case.patient, made.fields, plans, missing, notes)
@@ -166,8 +170,11 @@ def _targets(case, unit, notes):
     found = []
     for i, text in enumerate(case.targets):
         with notes.at(f"targets.{i}"):
-            found.append(wanted.target(text, unit))
-            notes.shown[f"targets.{i}"] = str(found[-1])
+            target = wanted.target(text, unit)
+            notes.shown[f"targets.{i}"] = str(target)
+            if str(target) in map(str, found):
+                raise Unclear(f"{target} stands twice; leave one out")
+            found.append(target)
     return tuple(found)
 
 
@@ -178,14 +185,15 @@ def _candidates(case, unit, when, notes):
         readers = {
             "every": lambda text: chart.positive(text, "h"), "doses": chart.count, "start": when.of,
             "duration": lambda text: chart.positive(text, "h", zero=True),
-            "amount": lambda text: chart.positive(text, unit),
+            "amount": lambda text: chart.positive(text, unit), "steady": chart.whether,
         }  # fmt: skip
         for name, reader in readers.items():
             if row.get(name):
                 with notes.at(f"{place}.{name}"):
                     said[name] = reader(row[name])
-        steady = row.get("steady", "").lower() in chart.YES
-        if steady or ("every" in said and "doses" not in said):
+        if "every" in said and "doses" not in said:
+            if said.get("steady") is False:
+                notes.say(f"{place}.doses", "how many doses? write their number, or leave no steady state out")
             said["steady"] = True
         with notes.at(place):
             found.append(Candidate(Regimen(**{"amount": 1.0} | said), "amount" not in said))
@@ -234,9 +242,19 @@ def _check_start(plan, patient, now):
         raise Unclear(f"starts at {plan.start:g} h, before now, {now:g} h; let it start later")
 
 
-def _sampled(case, when, notes):
+def _sampled(case, when, now, notes):
     with notes.at("next_sample"):
-        return tuple(when.of(text) for text in filter(None, map(str.strip, case.next_sample.split(","))))
+        texts = DAY.sub(r"day \1 ", case.next_sample)
+        if COMMA.search(texts):
+            raise Unclear(f"{case.next_sample!r} can be read in two ways; write a semicolon or a space between times")
+        times = tuple(when.of(text) for text in filter(None, map(str.strip, texts.replace(";", ",").split(","))))
+        seen = [time for place, time in when.hours.items() if place.startswith("samples")]
+        last = max([-np.inf, *seen]) if now is None else now
+        for time in times:
+            if time < last:
+                what = "the last sample" if now is None else "now"
+                raise Unclear(f"{when.worded(time)} lies before {what}, {when.worded(last)}; write times to come")
+        return times
     return ()
 
 
@@ -295,6 +313,7 @@ def _chart(case, ready, when, missing, notes):
     found = covariates.columns_of(columns, known, case.equation, notes, "patient", impute)
     course = [(-np.inf, {name: value for name, (value, _) in found.items()})]
     for i in sorted(range(len(case.later)), key=lambda i: when.hours.get(f"later.{i}.time", 0.0)):
+        covariates.check_changed(case.later[i], columns, known, notes, f"later.{i}")
         known = known | covariates.values(case.later[i], columns, notes, f"later.{i}")
         found = covariates.columns_of(columns, known, case.equation, notes, f"later.{i}", impute)
         course.append((when.hours.get(f"later.{i}.time", 0.0), {name: value for name, (value, _) in found.items()}))

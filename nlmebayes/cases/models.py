@@ -1,6 +1,7 @@
 """The models of a case: published ones, or stated in the case, read once and kept ready for the next answer."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from nlmebayes.populations.dispensing import Dispensing
 from nlmebayes.populations.stated import ABOUT
 
 KEPT = 32  # models that are kept ready
+NAME = re.compile(r"\w[\w .-]*")  # of a stated model: it stands in tables, where a spreadsheet runs what begins with =
 MOST = 100  # compartments and the like that an option of a stated model may ask for; each takes memory and time
 
 
@@ -89,6 +91,8 @@ def ready(name, population):
 
 def _check(name, stated):
     """Refuse what is no table, and options that would fill the memory."""
+    if not NAME.fullmatch(name):
+        raise ModelError(f"a model cannot be called {name[:40]!r}; write letters, digits, _, - and points")
     options = stated.get("options", {}) if isinstance(stated, dict) else None
     if not isinstance(options, dict):
         raise ModelError(f"{name}: a model is a table, [population.{name}], and so are its options")

@@ -1,5 +1,6 @@
 """Quantities as people write them, ``"154 lb"``, ``"5 ft 10 in"``, ``"<0.5 mg/L"``, in a unit that is wanted."""
 
+import math
 import re
 
 from nlmebayes.parameter.units import KINDS, TIMES
@@ -57,7 +58,10 @@ def quantity(text, unit="", *, needed=False, molar=None):
         raise Unclear(f"a number is missing{_such_as(unit)}")
     if needed and not parts[0][1]:
         raise Unclear(f"{text!r} has no unit; write one, such as {text.strip()} {unit}")
-    return sum(value * (factor(said, unit, molar) if said and said != unit else 1.0) for value, said in parts)
+    found = sum(value * (factor(said, unit, molar) if said and said != unit else 1.0) for value, said in parts)
+    if not math.isfinite(found):
+        raise Unclear(f"{text!r} is larger than any number that can be meant{_such_as(unit)}")
+    return found
 
 
 def _such_as(unit):
