@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 import nlmebayes as nb
 from nlmebayes.bedside import consultation, form, guard, pasted, server, view
-from nlmebayes.cases import courses, file
+from nlmebayes.cases import courses, file, quantities
 from nlmebayes.cases.entry import read
 from nlmebayes.populations import library
 
@@ -193,3 +193,9 @@ def test_repeated_doses_after_now_are_to_come_and_those_before_a_sample_are_coun
     found = read(replace(CASE, doses=(steady,)))
     assert "none is recorded in the 23 h to a sample" in {p.field: p.message for p in found.problems}["doses.0.doses"]
     assert not found.stopping and not read(replace(CASE, doses=(steady | {"doses": "2"},))).problems
+
+
+@pytest.mark.parametrize("text", ["12 mg/L 3 mg/L", "3 in 5 ft", "1 g 1 g"])
+def test_numbers_that_do_not_follow_in_smaller_units_do_not_add_up(text):
+    with pytest.raises(quantities.Unclear, match=r"has several numbers; write one"):
+        quantities.quantity(text, text.rpartition(" ")[2])

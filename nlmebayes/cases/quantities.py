@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 from nlmebayes.parameter.units import KINDS, TIMES
 
@@ -34,7 +35,7 @@ def quantity(text, unit="", *, needed=False, molar=None):
     Parameters
     ----------
     text : str
-        A number with a unit, or without one, or several with units that add up: ``"5 ft 10 in"``.
+        A number with a unit, or without one, or several, each in a smaller unit, that add up: ``"5 ft 10 in"``.
     unit : str
         What is wanted, and what is meant by a number alone; empty of numbers without a unit.
     needed : bool
@@ -58,7 +59,10 @@ def quantity(text, unit="", *, needed=False, molar=None):
         raise Unclear(f"a number is missing{_such_as(unit)}")
     if needed and not parts[0][1]:
         raise Unclear(f"{text!r} has no unit; write one, such as {text.strip()} {unit}")
-    found = sum(value * (factor(said, unit, molar) if said and said != unit else 1.0) for value, said in parts)
+    sizes = [factor(said, unit, molar) if said and said != unit else 1.0 for _, said in parts]
+    if any(after >= before for before, after in pairwise(sizes)):
+        raise Unclear(f"{text!r} has several numbers; write one{_such_as(unit)}")
+    found = sum(value * size for (value, _), size in zip(parts, sizes, strict=True))
     if not math.isfinite(found):
         raise Unclear(f"{text!r} is larger than any number that can be meant{_such_as(unit)}")
     return found
