@@ -5,9 +5,11 @@
 
 import dataclasses
 import doctest
+import importlib
 import inspect
 import re
 from functools import cached_property
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -155,6 +157,24 @@ def test_examples_run_as_they_are_printed(name, shared):
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
     assert not said, "".join(said)
     assert not any(each.options.get(doctest.SKIP) for each in example.examples), "an example that does not run"
+
+
+def within():
+    """(name, example) of what is not public, which runs among the names of its module."""
+    texts = {inspect.cleandoc(value.__doc__ or "") for value, _ in THINGS.values()}
+    for path in sorted(Path(nb.__file__).parent.rglob("*.py")):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            name = ".".join(("nlmebayes", *path.relative_to(Path(nb.__file__).parent).with_suffix("").parts))
+            found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name), name)
+            yield from (each for each in found if each.examples and inspect.cleandoc(each.docstring) not in texts)
+
+
+def test_examples_of_what_is_not_public_run(shared):
+    said, found = [], {each.name: each for each in within()}
+    for example in found.values():
+        doctest.DocTestRunner().run(example, out=said.append)
+    assert not said, "".join(said)
+    assert "nlmebayes.data.clock.moment" in found
 
 
 if __name__ == "__main__":
