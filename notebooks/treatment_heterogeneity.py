@@ -50,11 +50,12 @@ design = nb.Dataset.from_frame(frame, outcome="event", levels="centre", inputs=[
 # %% [markdown]
 # ## Model
 #
-# The risk without treatment depends on the score and on the centre; the hazard ratio on nothing.
+# The risk without treatment depends on the score and on the centre; the hazard ratio on nothing. Fractions of many
+# patients scatter about it by a few hundredths, which `Additive` says; of single patients it would be `Bernoulli`.
 
 # %%
 structure = TreatmentHeterogeneity(constant="hazard")
-model = nb.Model(structure, "risk ~ 1 + score + (1|centre)", "ratio ~ 1")
+model = nb.Model(structure, "risk ~ 1 + score + (1|centre)", "ratio ~ 1", residual=nb.Additive())
 truth = {"theta_risk": [-1.5, 0.7], "theta_ratio": [np.log(0.75)], "omega_centre": [0.3], "sigma_event_a": 0.025}
 study = nb.simulate(model, design, values=truth, draws=1, random_seed=3)
 data = design.with_values(event=study["prior_predictive"]["event"].to_numpy().ravel())
