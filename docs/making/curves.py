@@ -48,7 +48,14 @@ def population(structure, outcomes, spread):
     formulas = [f"{name} ~ 1" + " + (1|id)" * (name in varying) for name in centre]
     sigma = {"a": 1.0} if len(outcomes) == 1 else {name: {"a": 1.0} for name in outcomes}
     return nb.population(
-        structure, *formulas, theta=centre, omega={"sd": varying}, sigma=sigma, outcome=outcomes[0], levels="id"
+        structure,
+        *formulas,
+        theta=centre,
+        omega={"sd": varying},
+        sigma=sigma,
+        residual=nb.Additive(),
+        outcome=outcomes[0],
+        levels="id",
     )
 
 
