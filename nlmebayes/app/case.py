@@ -19,15 +19,15 @@ def run(path, out, say, *, force=False, report=True):
         raise StatementError(f"forecast {path}: give DATA too, the CSV file of one patient, or a case file, CASE.toml")
     case = read_case(path)
     found = answer(case)
+    said = found.said()
     with whole.folder(out, OWN, force=force) as folder:
         (folder / "case.toml").write_text(written(case), encoding="utf-8")
-        (folder / "forecast.json").write_text(json.dumps(found.said(), indent=2) + "\n", encoding="utf-8")
+        (folder / "forecast.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
         trees.save(found.forecasts[found.leading], folder / "forecast.nc")
         for name, table in found.tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
         if report:
             found.report(folder / "report.html", date=today())
-    said = found.said()
     say("\n".join([*_patient(found, said), *_regimens(found, said), *_doubts(said)]))
     say(f"Written to {out}: " + ", ".join(sorted(each.name for each in out.iterdir())))
 
