@@ -4,12 +4,15 @@ Run ``python docs/make_questions.py`` after a header has changed.
 """
 
 import ast
+import sys
 from pathlib import Path
 
-import jupytext
+sys.path.insert(0, str(Path(__file__).parent))
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "questions.md"
+from making import notebooks
+from making.files import DOCS
+
+PAGE = DOCS / "questions.md"
 INTRODUCTION = """\
 # Questions
 
@@ -19,29 +22,25 @@ The page is made from the headers of the notebooks by `python docs/make_question
 """
 
 
-def header(path):
-    """What a notebook says of itself: a dict with field, question, asks, data and answer."""
-    return jupytext.read(path).metadata["gallery"]
-
-
-def classes(path):
+def classes(notebook):
     """Names of the zoo classes that a notebook imports."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    nodes = ast.walk(ast.parse(notebook.text))
     imports = (node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "model_zoo")
     return [alias.name for node in imports for alias in node.names]
 
 
-def row(path, said):
-    cells = said["asks"], ", ".join(f"`{name}`" for name in classes(path)), said["data"], said["answer"]
-    return f"| {' | '.join(cells)} | [{path.stem}](gallery/{path.stem}.ipynb) |"
+def row(notebook):
+    """A line of the table."""
+    said, named = notebook.header, ", ".join(f"`{name}`" for name in classes(notebook))
+    cells = said["asks"], named, said["data"], said["answer"]
+    return f"| {' | '.join(cells)} | [{notebook.name}](gallery/{notebook.name}.ipynb) |"
 
 
-def page(folder=ROOT / "notebooks"):
+def page():
     """The text of the page, by field, in the order of the alphabet."""
-    said = {path: header(path) for path in sorted(folder.glob("*.py"))}
-    parts = [INTRODUCTION]
-    for field in sorted({each["field"] for each in said.values()}):
-        rows = [row(path, each) for path, each in said.items() if each["field"] == field]
+    every, parts = notebooks.found(), [INTRODUCTION]
+    for field in sorted({each.header["field"] for each in every}):
+        rows = [row(each) for each in every if each.header["field"] == field]
         head = "| question | class | data | answer | page |\n|---|---|---|---|---|"
         parts.append(f"## {field}\n\n{head}\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)

@@ -35,8 +35,8 @@ def test_most_bundled_tables_answer_a_question_of_a_notebook():
 
 
 def test_headers_name_the_tables_and_have_an_answer(maker):
-    for path in NOTEBOOKS:
-        said = maker["header"](path)
+    for notebook in maker["notebooks"].found():
+        path, said = notebook.path, notebook.header
         real = said["data"].split(";")[0].removeprefix("real: ") if said["data"].startswith("real: ") else ""
         assert set(filter(None, real.split(", "))) == tables(path), path.stem
         assert 20 < len(said["answer"]) < 200, path.stem

@@ -80,17 +80,14 @@ def shown(output):
 
 
 def run(notebook, short):
-    """Run it, unless that was done."""
-    file = notebook.run_file(short)
-    if file.exists():
-        return
+    """Run it, and keep the run."""
     executed = notebook.plain(short)
     NotebookClient(executed, timeout=None, startup_timeout=600, extra_arguments=QUIET, resources=PLACE).execute()
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
             cell.outputs = [output for output in cell.outputs if shown(output)]
-    kept(file, nbformat.writes(executed).encode())
+    kept(notebook.run_file(short), nbformat.writes(executed).encode())
 
 
 def with_outputs(plain, executed):
