@@ -19,7 +19,7 @@ help:
 	@echo "make lint           ruff, check and format"
 	@echo "make types          mypy on the public names"
 	@echo "make docs           the site, into docs/_build/html; each notebook is run once (hours). SHORT=1: on short chains"
-	@echo "make bench          the benchmarks; docs/benchmarks.md anew. Peers: SAMPLING='--stan PYTHON --numpyro PYTHON'"
+	@echo "make bench          the benchmarks; docs/benchmarks.md and docs/validation.md anew. Peers: SAMPLING='--stan PYTHON --numpyro PYTHON'"
 
 install: $(READY)
 
@@ -74,7 +74,9 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/theophylline.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/sampling.py $(SAMPLING)
+	$(BIN)/python docs/make_validation.py
 
 clean:
 	rm -rf $(VENV) demo docs/_build docs/_cache .pytest_cache .ruff_cache

@@ -7,6 +7,7 @@ log parameter. Run: python benchmarks/agreement.py
 
 import numpy as np
 import pandas as pd
+import results
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
@@ -28,17 +29,18 @@ OTHERS = {
 
 def main():
     data = nb.datasets.theophylline()
-    priors = {"default priors": {}}
-    priors["omega ~ HalfNormal(0.1)"] = {"omega_id": nb.Prior("HalfNormal", sigma=0.1)}
-    columns = {}
+    priors = {"default": {}, "narrow": {"omega_id": nb.Prior("HalfNormal", sigma=0.1)}}
+    columns, quality = {}, {}
     for name, chosen in priors.items():
         model = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Additive(), priors=chosen)
         table = nb.summary(nb.fit(model, data, random_seed=1, progressbar=False)).set_index("quantity")
-        columns[f"mean, {name}"] = table.loc[list(QUANTITIES), "mean"]
-        columns[f"SD, {name}"] = table.loc[list(QUANTITIES), "sd"]
-        print(f"{name}: R-hat <= {table['rhat'].max():.4f}, bulk ESS >= {table['ess_bulk'].min():.0f}")
+        columns |= {f"{what}, {name} priors": table.loc[list(QUANTITIES), what] for what in ("mean", "sd")}
+        quality[name] = {"rhat": float(table["rhat"].max()), "ess_bulk": float(table["ess_bulk"].min())}
+        print(f"{name} priors: R-hat <= {quality[name]['rhat']:.4f}, bulk ESS >= {quality[name]['ess_bulk']:.0f}")
     found = pd.DataFrame(columns | {k: pd.Series(v, index=QUANTITIES) for k, v in OTHERS.items()})
     print(found.to_string(float_format=lambda x: f"{x:.3f}", na_rep=""))
+    rows = found.astype(object).where(found.notna(), None).to_dict("index")
+    results.keep("theophylline", rows=rows, quality=quality)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import results
 
 import nlmebayes as nb
 from model_zoo import OneCompartment
@@ -119,6 +120,7 @@ def main():
     table = pd.DataFrame(timed(densities, where[0], given.rounds)).T
     table["ratio"] = table["median ms"] / table["median ms"].iloc[0]
     print(table.to_string(float_format=lambda x: f"{x:.3f}"))
+    results.keep("closed_form", rounds=given.rounds, rows=table.to_dict("index"))
     if not given.no_ours:
         best = table.iloc[1:]["median ms"].min()
         print(f"fastest Stan program / ours: {best / table['median ms'].iloc[0]:.2f}")

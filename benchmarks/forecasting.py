@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import results
 from scipy import optimize
 
 import nlmebayes as nb
@@ -96,6 +97,7 @@ def report(name, tree, chart, nuts):
     for what, milliseconds in rows.items():
         print(f"{name:12s} {what:34s} {milliseconds:9.1f} ms")
     print(f"{name:12s} mode: ours {modes(central).value[0]:.9f}, SciPy {-by_scipy(central).fun:.9f}")
+    return rows
 
 
 def batch(tree, n=500):
@@ -105,16 +107,18 @@ def batch(tree, n=500):
     frame = pd.DataFrame({"id": np.repeat(ids, 2), "time": times, "conc": values} | covariates)
     doses = pd.DataFrame({"id": np.repeat(ids, 2), "time": np.tile([0.0, 24.2], n), "amt": 1500.0, "duration": 2.0})
     data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses)
-    print(f"batch        {n / best(lambda: nb.forecast_each(tree, data), 3) * 1e3:.0f} patients a second, map")
+    rate = n / best(lambda: nb.forecast_each(tree, data), 3) * 1e3
+    print(f"batch        {rate:.0f} patients a second, map")
+    return rate
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--nuts", action="store_true")
     nuts = parser.parse_args().nuts
-    report("closed form", *closed_form(), nuts)
-    report("equations", *equations(), nuts)
-    batch(closed_form()[0])
+    cases = {"closed form": closed_form(), "equations": equations()}
+    rows = {name: report(name, *case, nuts) for name, case in cases.items()}
+    results.keep("forecasting", rows=rows, rate=batch(cases["closed form"][0]))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import results
 from sampling import drawn
 
 import nlmebayes as nb
@@ -35,12 +36,15 @@ def measure(subjects, store):
         disk = {"store": Path(folder) / "fit"} if store else {}
         tree = sampler.sample(draws=500, tune=500, chains=2, cores=2, random_seed=1, progressbar=False, **disk)
         done = time.perf_counter()
-        report(subjects, tree, ready - began, done - ready)
+        report(subjects, store, tree, ready - began, done - ready)
 
 
-def report(subjects, tree, ready, sampled):
+def report(subjects, store, tree, ready, sampled):
     table, steps = nb.summary(tree), float(tree["sample_stats"]["n_steps"].mean())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    measured = {"ready s": ready, "sampled s": sampled, "steps a draw": steps, "GiB": peak}
+    quality = {"ess_bulk": float(table["ess_bulk"].min()), "rhat": float(table["rhat"].max())}
+    results.keep(f"large_{subjects}_{'disk' if store else 'memory'}", **measured, **quality)
     print(
         f"{subjects} subjects: ready {ready:.0f} s, sampled {sampled:.0f} s, {steps:.1f} steps a draw, "
         f"min bulk ESS {table['ess_bulk'].min():.0f}, max R-hat {table['rhat'].max():.3f}, {peak:.1f} GiB",

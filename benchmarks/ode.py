@@ -23,10 +23,12 @@ import resource
 import subprocess
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+import results
 from scipy.integrate import solve_ivp
 
 import nlmebayes as nb
@@ -187,7 +189,7 @@ def main():
 
     each = parameters()
     log_p, truth = np.ascontiguousarray(np.log(each).T), exact(Saturable(), each)
-    medians, ours = {}, {}
+    medians, ours, kept = {}, {}, {"rows": {}, "peers": {}, "stiff": {}, "larger": {}}
     for rtol in (1e-6, 2e-6, 1e-7):
         start = time.perf_counter()
         compute = density(Saturable(rtol=rtol, atol=rtol / 100), timeline(100, TIMES), 1.1 * truth.ravel())
@@ -198,10 +200,12 @@ def main():
         print(f"ours, rtol {rtol:g}: value and gradient {median:.2f} ms (least {least:.2f}), largest relative error "
               f"{error:.1e}, compiled in {took:.0f} s")  # fmt: skip
         medians[rtol] = median
+        kept["rows"][f"rtol {rtol:g}"] = {"ms": median, "least": least, "error": error}
     plain = medians[1e-6]
     for python, program in given.peer:
         found = subprocess.run([python, program], capture_output=True, text=True, check=False)
         print(f"peer {program}: {found.stdout.strip() or found.stderr.strip()[-300:]}")
+        kept["peers"][Path(program).stem] = found.stdout.strip()
 
     if given.jax:
         jax_rows(each, 10)
@@ -213,12 +217,14 @@ def main():
         (median, least), (beside, _) = together([compute, ours[1e-6]], log_p, given.rounds)
         print(f"stiff, {structure.ratio:g}: {median:.2f} ms (least {least:.2f}), {median / beside:.2f} times the "
               f"non-stiff one; largest relative error {error:.1e} against Radau")  # fmt: skip
+        kept["stiff"][f"{structure.ratio:g}"] = {"ms": median, "ratio": median / beside, "error": error}
 
     for subjects, doses in ((1000, 1), (100, 10)):
         times = TIMES if doses == 1 else np.concatenate([24.0 * k + TIMES for k in range(doses)])
         many = np.ascontiguousarray(np.log(parameters(subjects)).T)
         compute = density(Saturable(), timeline(subjects, times, doses), np.ones(subjects * len(times)))
         median, _ = timed(compute, many, max(10, given.rounds // 10))
+        kept["larger"][f"{subjects} subjects, {doses} doses"] = {"ms": median, "ratio": median / plain}
         print(f"{subjects} subjects, {doses} doses with 10 samples each: {median:.2f} ms, {median / plain:.1f} times")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     times = np.linspace(1, 24, 20)
@@ -226,6 +232,7 @@ def main():
     density(Saturable(), timeline(1000, times), np.ones(20_000))(many)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"1,000 subjects, 20 samples: {after - before:.0f} MiB more than before (peak {after:.0f} MiB)")
+    results.keep("ode", **kept, mib=after - before)
 
 
 if __name__ == "__main__":

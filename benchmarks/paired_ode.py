@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import ode
+import results
 
 OWN = Path(__file__).resolve().parent.parent
 ROUNDS_OF = {"non-stiff": 1.0, "stiff, 1e4": 0.4, "ten doses": 0.25}  # share of the rounds
@@ -72,6 +73,7 @@ def main():
         work()
         return
     before, after, rng = worker(given.other.resolve()), worker(OWN), np.random.default_rng(1)
+    rows = {}
     for name, share in ROUNDS_OF.items():
         times = []
         for i in range(int(share * given.rounds)):
@@ -80,8 +82,10 @@ def main():
         times = np.array(times)
         ratio = times[:, 1] / times[:, 0]
         bound = np.quantile([np.median(rng.choice(ratio, len(ratio))) for _ in range(2000)], 0.9)
+        rows[name] = {"ratio": float(np.median(ratio)), "bound": float(bound), "pairs": len(ratio)}
         print(f"{name}: {np.median(times[:, 0]):.2f} ms before, {np.median(times[:, 1]):.2f} ms after; ratio "
               f"{np.median(ratio):.3f}, upper 90 % bound {bound:.3f} ({len(ratio)} pairs)", flush=True)  # fmt: skip
+    results.keep("paired_ode", rows=rows)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ from nlmebayes.inference.sampler import UNEVEN
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NEXT = "## Forecasting"  # what follows on the page, which stays
 KINDS = ("auto", "centred", "noncentred")
 
 
@@ -230,8 +229,7 @@ def main():
                     file.write(json.dumps(row) + "\n")
             rows.append(row)
             print(", ".join(f"{key} {text(value)}" for key, value in row.items()), flush=True)
-    rest = PAGE.read_text(encoding="utf-8").partition(NEXT)[2]
-    PAGE.write_text(page(pd.DataFrame(rows), given) + (f"\n{NEXT}{rest}" if rest else ""), encoding="utf-8")
+    PAGE.write_text(page(pd.DataFrame(rows), given), encoding="utf-8")
 
 
 def jobs(name, given):

@@ -5,10 +5,10 @@ additive residual, diagonal Omega, non-centred, 4 chains x (1000 + 1000).
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
+
+import results
 
 CODE = """
 import json, time
@@ -36,11 +36,13 @@ print(json.dumps({
 
 
 def main():
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(results.machine())
+    rows = {}
     for run in ("first", "second"):
         found = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
-        values = json.loads(found.stdout.splitlines()[-1])
+        values = rows[run] = json.loads(found.stdout.splitlines()[-1])
         print(f"{run} process: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
+    results.keep("first_fit", rows=rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nlmebayes import __version__
 
 project, author, release = "nlmebayes", "the authors of nlmebayes", __version__
-project_copyright = "Apache-2.0"
+project_copyright = "the authors of nlmebayes, licence Apache-2.0"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",

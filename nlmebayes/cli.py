@@ -67,7 +67,7 @@ def demo(
 def zoo(name: Annotated[str | None, typer.Argument(help="One model in any spelling: equations, all of it.")] = None):
     """List the models with their parameters, units and typical values, or tell all about one."""
     with _errors():
-        typer.echo("\n".join(jobs.zoo.lines() if name is None else jobs.zoo.told(name)))
+        typer.echo("\n".join(jobs.listing.lines() if name is None else jobs.listing.told(name)))
 
 
 @app.command()

@@ -4,10 +4,11 @@
 #     field: Pharmacokinetics
 #     question: How does it work?
 #     asks: "What do size, age, kidney and genotype say of clearance?"
+#     picture: 2
 #     data: "real: phenobarbital, quinidine; simulated with stated truth"
 #     answer: >-
-#       Poor metabolisers and carriers of the variant need another dose almost surely; what protein binding does to
-#       quinidine is seen, what causes it is not
+#       Poor metabolisers need 44 mg in place of 100, carriers of the variant 61, almost surely another dose; what
+#       protein binding does to quinidine is seen, what causes it is not
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -88,6 +89,7 @@ first = pd.DataFrame({"id": patients["id"], "time": 0.0, "amt": 100.0, "state": 
 oral = first.assign(time=24.0, state="depot", ii=24.0, addl=2)
 doses = pd.concat([first.assign(ii=0.0, addl=0), oral])
 roles = dict(outcome="conc", time="time", levels="id", doses=doses, sort=True, interpolation="nocb")
+roles |= dict(units={"conc": "mg/L", "crcl": "mL/min", "wt": "kg", "fat": "%"})
 design = nb.Dataset.from_frame(frame.assign(conc=1.0), **roles)
 print(design)
 
@@ -223,7 +225,8 @@ print(f"NONMEM at 1.3 kg: cl {0.0046956 * 1.3:.4f} L/h, v {0.98426 * 1.3:.3f} L"
 # %% [markdown]
 # ### Everything at once
 #
-# The report of the full model, and the coefficients beside the truth.
+# The report of the full model, and the coefficients beside the truth. Of 540 records the few with a large Pareto k are
+# samples on which the clearance or the volume of one person rests.
 
 # %%
 print(nb.check(tree))
@@ -245,9 +248,10 @@ print(pd.DataFrame(rows).round(3).to_string(index=False))
 
 # %% [markdown]
 # The intercept of clearance and both genotype effects are off to opposite sides. That is one accident, not three,
-# and it shows what a reference level is: the 23 extensive metabolisers happened to be drawn with a clearance 8 %
-# too low (below), the others were not, and everything is compared with the extensive metabolisers. An analysis of
-# real data cannot know this; the intervals allow for it, and one truth in ten lies outside of a 90 % interval.
+# and it shows what a reference level is: the extensive metabolisers happened to be drawn with too low a clearance
+# (below, on the log scale), the others were not, and everything is compared with the extensive metabolisers. An
+# analysis of real data cannot know this; the intervals allow for it, and one truth in ten lies outside of a 90 %
+# interval.
 
 # %%
 deviation = pd.Series(drawn["prior"]["eta_id"].sel(id_effect="cl").to_numpy().ravel()[:-1])
@@ -336,10 +340,10 @@ for axis in axes:
 # ### A label and a reason
 #
 # With sex alone, women seem to have a larger volume per weight. With body fat in the model, the effect of sex
-# shrinks towards 0 and its interval widens, because women are also those with more fat: the two coefficients are
-# negatively correlated in the posterior. The data cannot be asked which is the cause; that fat explains what sex
-# does, and the scatter that sex leaves, speaks for fat. A man with much fat is where the two models differ in
-# practice.
+# shrinks towards 0, and its interval is no narrower though less scatter is left, because women are also those with
+# more fat: the two coefficients are negatively correlated in the posterior. The data cannot be asked which is the
+# cause; that fat explains what sex does, and the scatter that sex leaves, speaks for fat. A man with much fat is where
+# the two models differ in practice.
 
 # %%
 alone, beside = coefficients(tree_of_label, "v"), coefficients(tree, "v")
@@ -356,7 +360,7 @@ axes[0].hist(alone[of_sex], bins=40, density=True, alpha=0.6, label="sex alone")
 axes[0].hist(beside[of_sex], bins=40, density=True, alpha=0.6, label="sex beside fat")
 axes[0].axvline(0, color="black")
 axes[0].set(xlabel="effect of sex on log v", yticks=[])
-axes[0].legend(frameon=False)
+axes[0].legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 axes[1].plot(beside[of_fat], beside[of_sex], ".", markersize=2, alpha=0.4)
 axes[1].plot(0.02, 0.0, "o", color="black", label="truth")
 axes[1].set(xlabel="effect of 1 % of fat on log v", ylabel="effect of sex on log v")
@@ -465,7 +469,6 @@ early = [6.0, 23.5]
 forecast = nb.forecast(tree, person.sel(time=early), random_seed=1)
 held_out = person.drop_sel(time=early)
 figure = nb.plot.forecast(forecast, times=np.linspace(0.5, 96, 192), held_out=held_out)
-figure.axes[0].set(xlabel="time (h)", ylabel="concentration (mg/L)")
 
 # %%
 later = held_out.observations

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   gallery:
+#     picture: 3
 #     field: Clinical trials
 #     question: How many samples, how many people?
 #     asks: "What will a study tell, before it is run, and when should samples be taken?"
@@ -53,7 +54,7 @@ warfarin = nb.population(
 )
 dose = {"time": 0, "amt": 70}
 rich = nb.Design([nb.Arm(32, [0.5, 1, 2, 6, 24, 36, 72, 120], doses=dose)])
-print(rich.table)
+print(rich.table.drop(columns="doses").to_string())
 
 # %% [markdown]
 # ## Model
@@ -165,8 +166,8 @@ print(compared.T)
 # ### A crossover: does the treatment work differently in the second period?
 #
 # With the sequences AB and BA the treatment is compared within people. Whether it differs between the periods is the
-# same as a difference between the two sequences of people, and needs thirty times as many. Four periods bring that
-# question back within people.
+# same as a difference between the two sequences of people, and needs some thirty-five times as many (below). Four
+# periods bring that question back within people.
 
 
 # %%
@@ -254,7 +255,8 @@ figure = nb.plot.power({name: each[name] for name in ("eight samples", "four, th
 # %% [markdown]
 # ## Forecast
 #
-# The subject who was put aside, from its first two samples.
+# The subject who was put aside, from the samples of the first seven hours. (The best plan has two at the same time,
+# which is how it says that one more there tells most.)
 
 # %%
 subject = study.sel(id=new)

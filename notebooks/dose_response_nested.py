@@ -1,13 +1,14 @@
 # ---
 # jupyter:
 #   gallery:
+#     picture: 2
 #     field: Oncology
 #     question: Does it work, and for whom?
 #     asks: "Whose tumour is sensitive, when plates of the same line disagree?"
 #     data: "real: dnase; simulated with stated truth"
 #     answer: >-
-#       Sensitive patients with ranks and intervals; runs of an assay differ so much that a common calibration errs
-#       by a tenth
+#       The most sensitive of 19 patients has rank 1 to 10, for plates and lines of one patient disagree; a common
+#       calibration of an assay errs by a tenth
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -52,7 +53,10 @@ for patient in range(1, 21):
         records += [(f"P{patient:02d}", line, plate, dose) for plate in range(rng.integers(1, 4)) for dose in doses]
 frame = pd.DataFrame(records, columns=["patient", "line", "plate", "dose"]).assign(viability=1.0)
 levels = ("patient", "patient/line", "patient/line/plate")
-design = nb.Dataset.from_frame(frame, outcome="viability", levels=levels, inputs=["dose"], subject="patient")
+units = {"viability": "of control", "dose": "umol/L"}
+design = nb.Dataset.from_frame(
+    frame, outcome="viability", levels=levels, inputs=["dose"], subject="patient", units=units
+)
 
 # %% [markdown]
 # ## Model
@@ -91,9 +95,14 @@ tree = nb.fit(model, training, **settings)
 
 # %% [markdown]
 # ## Check
+#
+# Records with a large Pareto k are of plates: nine doses carry a level and an EC50 of their own. The truth: EC50 0.4,
+# log SDs of 0.8 among patients, 0.3 among lines and 0.25 among plates.
 
 # %%
 print(nb.check(tree))
+own = np.log(0.4) + study["prior"]["eta_patient"].sel(patient_effect="ec50").to_numpy().ravel()[:-1]
+print(f"of the patients that were drawn: EC50 {np.exp(own.mean()):.2f}, log SD {own.std(ddof=1):.2f}")
 
 # %% [markdown]
 # The variance of a viability depends on the dose: near the EC50 it is that of the EC50 of the patient, at high doses
@@ -125,11 +134,12 @@ low, median, high = ec50.to_numpy()
 figure, axis = plt.subplots(figsize=(4.8, 4.2), layout="constrained")
 place = np.arange(len(ranks))
 axis.hlines(place, low, high)
-axis.plot(median, place, "o", label="posterior")
+axis.plot(median, place, "o", label="median, 90 % interval")
 axis.plot(actual, place, "x", color="black", label="truth")
 axis.set_yticks(place, ranks.index)
 axis.set(xlabel="EC50 (umol/L)", xscale="log")
-legend = axis.legend(frameon=False)
+axis.set_xticks([0.1, 0.2, 0.5, 1], ["0.1", "0.2", "0.5", "1"])
+legend = axis.legend(frameon=False, loc="lower right")
 
 # %%
 figure = nb.plot.fits(tree, x="dose")
@@ -194,6 +204,24 @@ later = held_out.observations
 predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["viability"]
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
+
+seen = data.sel(patient=new, dose=early).observations
+plates = later["plate"].unique()
+figure, axes = plt.subplots(1, len(plates), figsize=(2.2 + 2.2 * len(plates), 3.2), sharey=True, layout="constrained")
+for axis, plate in zip(np.atleast_1d(axes), plates, strict=True):
+    of_plate, known = (later["plate"] == plate).to_numpy(), seen[seen["plate"] == plate]
+    axis.errorbar(
+        later["dose"][of_plate], median[of_plate], [(median - low)[of_plate], (high - median)[of_plate]], fmt="_",
+        color="#3b6ea5", label="forecast, 90 % interval",
+    )  # fmt: skip
+    axis.plot(known["dose"], known["value"], "o", color="black", label="known")
+    kept = later[of_plate]
+    axis.plot(kept["dose"], kept["value"], "o", color="black", fillstyle="none", label="kept back")
+    axis.set(xlabel="dose (umol/L)", title=f"plate {plate}", xlim=(-0.002, 60))
+    axis.set_xscale("symlog", linthresh=0.01)
+np.atleast_1d(axes)[0].set_ylabel("viability (of control)")
+handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 
 # %% [markdown]
 # ## What could be wrong

@@ -67,6 +67,8 @@ print(nb.priors(model, training).to_string(index=False))
 
 # %% [markdown]
 # ## Prior check
+#
+# The default prior calls hospitals possible in which nearly nobody or nearly everybody comes back.
 
 # %%
 prior = nb.simulate(model, training, draws=200, random_seed=1)["prior"]["risk"]
@@ -95,14 +97,16 @@ print(nb.check(tree))
 
 # %%
 draws = tree["posterior"]["risk"].stack(sample=("chain", "draw")).to_numpy()
-total = frame[frame["hospital"] > 0].groupby("hospital")[["readmitted", "n"]].sum()
+total = frame[frame["hospital"] > 0].groupby("hospital")[["readmitted", "n"]].sum().rename(index=str)
+total = total.loc[tree["posterior"]["unit"].to_numpy()]
 raw, middle = total["readmitted"] / total["n"], draws.mean()
 figure, axis = plt.subplots()
 axis.scatter(total["n"], raw, facecolors="none", edgecolors="black", label="raw")
 axis.scatter(total["n"], draws.mean(axis=1), label="estimated")
 patients = np.geomspace(total["n"].min(), total["n"].max(), 100)
-for sign in (-1.96, 1.96):
-    axis.plot(patients, middle + sign * np.sqrt(middle * (1 - middle) / patients), color="grey", linestyle="--")
+chance = 1.645 * np.sqrt(middle * (1 - middle) / patients)
+for limit, label in ((middle - chance, "90 % of raw rates, if all were alike"), (middle + chance, None)):
+    axis.plot(patients, limit, color="grey", linestyle="--", label=label)
 axis.set(xscale="log", xlabel="patients", ylabel="readmission rate")
 legend = axis.legend(frameon=False)
 
@@ -112,7 +116,7 @@ legend = axis.legend(frameon=False)
 
 # %%
 table = nb.ranking(tree["posterior"]["risk"])
-table = table.assign(n=total["n"].to_numpy(), raw=raw.to_numpy(), truth=truth[1:])
+table = table.assign(n=total["n"], raw=raw, truth=pd.Series(truth).rename(index=str))
 print(table.sort_values("p_above").tail(10).round(3).to_string())
 
 # %%
@@ -120,7 +124,7 @@ figure, axis = plt.subplots()
 table = table.sort_values("rank")
 axis.hlines(np.arange(len(table)), table["rank_eti_lb"], table["rank_eti_ub"])
 axis.plot(table["rank"], np.arange(len(table)), "o")
-label = axis.set(xlabel="rank (90 % interval)", ylabel="hospital")
+label = axis.set(xlabel="rank, 1 for the highest rate (90 % interval)", ylabel="hospitals in that order", yticks=[])
 
 # %% [markdown]
 # ### On measured data: herds
@@ -162,14 +166,16 @@ axis.axvline(1, color="grey", linewidth=0.8)
 axis.hlines(place, worse["eti_lb"], worse["eti_ub"])
 axis.plot(worse["odds"], place, "o")
 axis.set_yticks(place, worse.index)
-axis.set(xlabel="odds of a new case, by the average herd's", xscale="log")
+axis.set(xlabel="odds of a new case, by the average herd's (90 % interval)", xscale="log")
 axis.set_xticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
 axis.minorticks_off()
 
 # %% [markdown]
 # ## Forecast
 #
-# Hospital 0 joins: its first four quarters are known, what will the next four bring?
+# Hospital 0 joins: its first four quarters are known, what will the next four bring? Its first quarter happened to be
+# by far the worst (its true risk stands below), and a forecast from four quarters leans on it: more were expected to
+# be readmitted than were.
 
 # %%
 early = data.sel(hospital="0").drop_sel(quarter=[4, 5, 6, 7])
@@ -177,6 +183,10 @@ forecast = nb.forecast(tree, early, random_seed=1)
 later = data.sel(hospital="0", quarter=[4, 5, 6, 7])
 predicted = nb.predict(forecast, later, random_seed=1)["posterior_predictive"]["readmitted"]
 low, high = predicted.quantile([0.05, 0.95], dim=("chain", "draw")).to_numpy()
+records = pd.concat([early.observations, later.observations.assign(eti_lb=low, eti_ub=high)])
+print(records[["quarter", "n", "value", "eti_lb", "eti_ub"]].to_string(index=False, na_rep=""))
+risk = forecast["posterior"]["risk"].quantile([0.05, 0.5, 0.95]).to_numpy()
+print("risk: {1:.3f} ({0:.3f} to {2:.3f})".format(*risk) + f"; truth {truth[0]:.3f}")
 inside = later.observations["value"].between(low, high)
 print(f"{inside.sum()} of {len(inside)} quarters lie in their 90 % interval")
 

@@ -6,7 +6,8 @@
 #     asks: "Which concentration of warfarin halves the making of clotting factors, and how fast do they turn over?"
 #     data: "simulated with stated truth"
 #     answer: >-
-#       A drug that stops production and an effect that is merely late are told apart by the records left out
+#       1.06 mg/L (0.81 to 1.32) halve the making of factors, which turn over with a half-life of 13.5 h (12.5 to 14.5);
+#       an effect that is merely late predicts records left out worse
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -55,8 +56,8 @@ early = frame["time"].isin([1, 6])
 frame["conc"] = np.where(early | frame["time"].isin([24, 48, 96, 144]), 1.0, np.nan)  # to be simulated
 frame["effect"] = np.where(early, np.nan, 1.0)
 doses = pd.DataFrame({"id": people, "time": 0.0, "amt": np.where(people % 2 == 0, 25.0, 100.0)})
-names = ["conc", "effect"]
-design = nb.Dataset.from_frame(frame, outcome=names, time="time", levels="id", doses=doses)
+names, units = ["conc", "effect"], {"conc": "mg/L", "effect": "% of normal"}
+design = nb.Dataset.from_frame(frame, outcome=names, time="time", levels="id", doses=doses, units=units)
 
 # %% [markdown]
 # ## Model
@@ -146,6 +147,9 @@ tree_of_delay = nb.fit(delay, lacking, **settings)
 
 # %% [markdown]
 # ## Check
+#
+# Six concentrations of a person tell two effects, so that some have a large Pareto k when they are left out. Of the
+# twelve numbers beside the truth one, the spread of volumes, lies outside of its interval of 90 %, as one in ten does.
 
 # %%
 report = nb.check(tree)

@@ -4,9 +4,11 @@
 #     field: Hospitals and public health
 #     question: Does it work, and for whom?
 #     asks: "Do fidelity to a programme and its adaptation help patients, and do they help each other?"
+#     picture: 2
 #     data: "simulated with stated truth"
 #     answer: >-
-#       Fidelity helps, adaptation helps the faithful alone; averages of items would have drawn both towards nothing
+#       Fidelity helps (0.39 per SD, 0.26 to 0.52), adaptation helps the faithful alone; averages of items draw all
+#       effects towards zero, by a tenth here
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -133,7 +135,8 @@ table = nb.intervals(structure.effects(tree)).assign(truth=pd.Series(expected), 
 print(table.round(2).to_string())
 
 # %% [markdown]
-# The expected outcome over both constructs. At low fidelity adaptation does nothing or harm; at high fidelity it helps.
+# The expected outcome over both constructs. At low fidelity adaptation does nothing or harm; at high fidelity it helps
+# (bands: 90 %). So a clinic is to be brought to fidelity first.
 
 # %%
 grid = np.linspace(-2, 2, 41)

@@ -4,10 +4,11 @@
 #     field: Ecology and growth
 #     question: How does it work?
 #     asks: "How fast does litter decay, and does it differ more among sites or among plots?"
+#     picture: 4
 #     data: "simulated with stated truth"
 #     answer: >-
-#       Decay is faster by about two thirds with ten degrees, and faster in moist sites; climate explains about half
-#       of the variance among sites
+#       Sites differ more than plots (log SD 0.24 against 0.14, climate apart); decay is 1.67 times as fast with ten
+#       degrees more (1.39 to 2.01), and climate explains 60 % of the variance of sites (23 to 80)
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -60,7 +61,8 @@ climate = pd.DataFrame({"site": frame["site"].unique()})
 climate["celsius"] = weather.uniform(2, 22, len(climate)).round(1)
 climate["moisture"] = weather.uniform(0.3, 1.3, len(climate)).round(2)
 frame = frame.merge(climate, on="site")
-design = nb.Dataset.from_frame(frame, outcome="mass", time="year", levels=("site", "site/plot"))
+roles = dict(outcome="mass", time="year", levels=("site", "site/plot"), units={"mass": "fraction left"})
+design = nb.Dataset.from_frame(frame, **roles)
 
 # %% [markdown]
 # ## Model
@@ -157,7 +159,7 @@ figure = nb.plot.fits(tree)
 shares = {}
 for year in (0.5, 2.0, 5.0):
     bag = pd.DataFrame({"site": ["any"], "plot": [1], "year": [year], "celsius": 10.0, "moisture": 1.0, "mass": np.nan})
-    bag = nb.Dataset.from_frame(bag, outcome="mass", time="year", levels=data.levels, unmeasured="predict")
+    bag = nb.Dataset.from_frame(bag, **roles, unmeasured="predict")
     shares[year] = nb.intervals(nb.partition(tree, bag, draws=100, random_seed=1)["share"])["mean"]
 print(pd.DataFrame(shares).rename_axis(columns="years").round(3).to_string())
 
@@ -232,10 +234,7 @@ forecast = nb.forecast(tree, data.sel(plot=new, year=early), random_seed=1)
 held_out = data.sel(plot=new).drop_sel(year=early)
 
 later = held_out.observations
-figure = nb.plot.forecast(forecast, times=np.linspace(0, 5, 51))
-figure.axes[0].plot(later["year"], later["value"], "o", color="black", fillstyle="none", label="kept back")
-figure.axes[0].set(xlabel="time (years)", ylabel="fraction of mass remaining")
-legend = figure.axes[0].legend(frameon=False)
+figure = nb.plot.forecast(forecast, times=np.linspace(0, 5, 51), held_out=held_out)
 
 # %%
 predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"]["mass"]

@@ -62,7 +62,8 @@ days = [7, 14, 28]
 frame = pd.DataFrame({"id": np.repeat(people, 3), "time": np.tile(days, len(people)) * DAY})
 extra = pd.DataFrame({"id": 17, "time": np.array([21, 35]) * DAY})
 frame = pd.concat([frame, extra]).sort_values(["id", "time"])
-design = nb.Dataset.from_frame(frame.assign(conc=1.0), outcome="conc", time="time", levels="id", doses=doses)
+roles = dict(outcome="conc", time="time", levels="id", units={"conc": "mg/L"})
+design = nb.Dataset.from_frame(frame.assign(conc=1.0), doses=doses, **roles)
 
 # %% [markdown]
 # ## Model
@@ -98,6 +99,7 @@ print(training)
 # ## Prior check
 #
 # The prior allows a capacity below the dose rate, with concentrations that rise without end, and one far above it.
+# Below 0 is the residual, whose size it leaves open.
 
 # %%
 prior = nb.simulate(model, training, random_seed=1)
@@ -113,6 +115,9 @@ tree = nb.fit(model, training, **settings)
 
 # %% [markdown]
 # ## Check
+#
+# Records with a large Pareto k: three samples of a patient carry two effects, and leaving out one of them is no good
+# test.
 
 # %%
 print(nb.check(tree))
@@ -142,12 +147,14 @@ figure, (axis, curve) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained
 axis.scatter(vmax, km, s=4, alpha=0.3)
 axis.plot(17.3, 5.7, "k*", markersize=12, label="truth")
 axis.set(xlabel="vmax (mg/h)", ylabel="km (mg/L)", title="typical patient")
-axis.legend()
+legend = axis.legend(frameon=False)
 c = np.linspace(0, 40, 81)
 rates = np.quantile(vmax[:, None] * c / (km[:, None] + c), [0.05, 0.5, 0.95], axis=0) * DAY
-curve.fill_between(c, rates[0], rates[2], alpha=0.3)
-curve.plot(c, rates[1], c, 17.3 * DAY * c / (5.7 + c), "k--")
-curve.set(xlabel="concentration (mg/L)", ylabel="mg a day", title="elimination; dashed: truth")
+curve.fill_between(c, rates[0], rates[2], alpha=0.3, linewidth=0, label="band of 90 %")
+curve.plot(c, rates[1], label="median")
+curve.plot(c, 17.3 * DAY * c / (5.7 + c), "k--", label="truth")
+curve.set(xlabel="concentration (mg/L)", ylabel="elimination (mg a day)", title="its elimination")
+legend = curve.legend(frameon=False)
 
 # %% [markdown]
 # What a dose needs is the curve on the right, and where the samples lie it is known better than either number.

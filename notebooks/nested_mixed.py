@@ -4,10 +4,11 @@
 #     field: Biology and behaviour
 #     question: How many samples, how many people?
 #     asks: "How many mice, neurons and trials are needed?"
+#     picture: 2
 #     data: "real: pastes, ratpupweight; simulated with stated truth"
 #     answer: >-
-#       Few independent ones: more animals rather than more trials; 322 pups in litters are worth 56 to 71 for the
-#       effect of a dose
+#       One or two neurons in each mouse, some ten trials of each, and all else into more mice; 322 pups in litters are
+#       worth 56 to 71 for the effect of a dose
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -50,7 +51,9 @@ for mouse in range(1, 15):
     for neuron in range(1, rng.integers(2, 7) + 1):
         records += [(f"M{mouse:02d}", neuron, float(trial)) for trial in range(1, rng.integers(3, 9) + 1)]
 frame = pd.DataFrame(records, columns=["mouse", "neuron", "trial"]).assign(rate=12.0)
-design = nb.Dataset.from_frame(frame, outcome="rate", levels=("mouse", "mouse/neuron"), subject="mouse")
+design = nb.Dataset.from_frame(
+    frame, outcome="rate", levels=("mouse", "mouse/neuron"), subject="mouse", units={"rate": "Hz"}
+)
 
 # %% [markdown]
 # ## Model
@@ -101,7 +104,7 @@ print(f"{len(training.observations)} trials, worth as many independent ones as i
 # %%
 share = split["share"].stack(sample=("chain", "draw")).transpose("source", "sample").to_numpy()
 figure, axis = plt.subplots(figsize=(4.6, 3.0), layout="constrained")
-axis.violinplot(list(share), orientation="horizontal", showextrema=False)
+axis.violinplot(list(share), orientation="horizontal", showextrema=False, showmedians=True)
 axis.set_yticks([1, 2, 3], split["source"].to_numpy())
 axis.set(xlabel="share of the variance", xlim=(0, 1))
 
@@ -110,7 +113,9 @@ figure = nb.plot.shrinkage(tree, "mouse")
 
 # %% [markdown]
 # Where does the money go? A mouse costs 200, a neuron in it 40, a trial 1. The best numbers inside each mouse and each
-# neuron follow from the variances, and are as uncertain as they are.
+# neuron follow from the variances, and are as uncertain as they are. The line `mouse` is the number of neurons in a
+# mouse, the line `neuron` that of trials of a neuron: the next hour goes into trials of the neurons at hand until there
+# are some ten of each, then into another mouse, and hardly ever into a third neuron.
 
 # %%
 print(nb.intervals(structure.allocation(tree, 200, 40, 1)).round(1).to_string())
@@ -171,9 +176,11 @@ predicted = nb.predict(forecast, held_out, random_seed=1)["posterior_predictive"
 low, median, high = predicted.quantile([0.05, 0.5, 0.95], dim=("chain", "draw")).to_numpy()
 later = held_out.observations
 figure, axis = plt.subplots(figsize=(5.2, 3.0), layout="constrained")
-axis.errorbar(np.arange(len(later)), median, yerr=[median - low, high - median], fmt="none", alpha=0.5)
-axis.plot(np.arange(len(later)), later["value"], "o", color="black", fillstyle="none")
+place = np.arange(1, len(later) + 1)
+axis.vlines(place, low, high, alpha=0.5, label="forecast, interval of 90 %")
+axis.plot(place, later["value"], "o", color="black", fillstyle="none", label="measured")
 axis.set(xlabel="trial that was kept back", ylabel="rate (Hz)")
+legend = figure.legend(loc="outside upper center", ncols=2, frameon=False)
 print(f"{later['value'].between(low, high).sum()} of {len(later)} measurements lie in their 90 % interval")
 
 # %% [markdown]

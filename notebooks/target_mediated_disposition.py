@@ -54,7 +54,7 @@ people = np.arange(1, 18)
 amounts = np.append(np.tile([30.0, 100.0, 300.0, 1000.0], 4), 300.0)
 doses = pd.DataFrame({"id": people, "time": 0.0, "amt": amounts})
 frame = pd.DataFrame({"id": np.repeat(people, len(times)), "time": np.tile(times, len(people))})
-roles = dict(outcome="conc", time="time", levels="id", doses=doses)
+roles = dict(outcome="conc", time="time", levels="id", doses=doses, units={"conc": "nmol/L"})
 design = nb.Dataset.from_frame(frame.assign(conc=1.0), **roles)  # to be simulated
 
 varying = ("cl ~ 1 + (1|id)", "v ~ 1 + (1|id)", "ksyn ~ 1 + (1|id)", "kdeg ~ 1", "kint ~ 1")
@@ -125,11 +125,12 @@ logs = pd.DataFrame({name: posterior[f"theta_{name}"].to_numpy().ravel() for nam
 print(logs.corr().round(2).assign(sd=logs.std().round(2), prior_sd=1.0).to_string())
 
 # %%
+units = {parameter.name: parameter.unit for parameter in model.parameters}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for axis, (x, y) in zip(axes, (("ksyn", "kdeg"), ("kint", "kdeg"), ("kint", "kss")), strict=True):
     axis.scatter(np.exp(logs[x]), np.exp(logs[y]), s=4, alpha=0.3)
     axis.plot(values[x], true[y], "k*", markersize=12)
-    axis.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
+    axis.set(xlabel=f"{x} ({units[x]})", ylabel=f"{y} ({units[y]})", xscale="log", yscale="log")
 
 # %% [markdown]
 # One person of each dose. The curve is straight on the log scale while the target is full, and falls off where the

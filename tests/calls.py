@@ -279,7 +279,7 @@ CALLS = {
     },
     "fit": lambda: {
         "model": model(), "data": data(), "draws": 10, "tune": 20, "chains": 2, "cores": 1, "random_seed": 3,
-        "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8,
+        "progressbar": False, "target_accept": 0.9, "backend": "numba", "method": "nuts", "maxdepth": 8, "client": None,
     },
     "sampler": lambda: {"model": model(), "data": data(), "backend": "numba"},
     "predict": lambda: {
@@ -359,14 +359,15 @@ CALLS = {
         "now": 30.0, "unusual": "error",
     },
     "forecast_each": lambda: {
-        "model": None, "tree": tree(), "data": patient(), "method": "map", "random_seed": 3, "flatten": 1.5
+        "model": None, "tree": tree(), "data": patient(), "method": "map", "random_seed": 3, "flatten": 1.5,
+        "progressbar": False, "client": None,
     },
     "update": lambda: {
         "tree": forecast(), "patient": later(), "draws": 20, "proposals": 100, "rounds": 0, "random_seed": 3
     },
     "compare": lambda: {
         "trees": {"a": tree(), "b": tree()}, "by": "id", "draws": 30, "match": False, "refit": False, "maximum": False,
-        "random_seed": 3,
+        "random_seed": 3, "client": None,
     },
     "average": lambda: {
         "trees": {"a": tree(), "b": tree()}, "patient": patient(), "prior": {"a": 0.7, "b": 0.3},
@@ -374,7 +375,7 @@ CALLS = {
     },
     "retrospect": lambda: {
         "model": None, "tree": tree(), "data": patient(), "visit": "time", "most": 1, "draws": 20, "proposals": 100,
-        "rounds": 0, "random_seed": 3, "ci_prob": 0.8, "method": "laplace",
+        "rounds": 0, "random_seed": 3, "ci_prob": 0.8, "method": "laplace", "progressbar": False, "client": None,
     },
     # doses
     "regimens": lambda: {
@@ -398,6 +399,7 @@ CALLS = {
     "simulate_studies": lambda: {
         "tree": tree(), "design": design(), "n": 2, "fit": lambda data: tree(), "draws": True, "without": None,
         "lloq": None, "uloq": None, "ci_prob": 0.8, "random_seed": 3, "file": None, "progressbar": False, "model": None,
+        "client": None,
     },
     # pictures
     "plot.comparison": lambda: {"found": comparison(), "ci_prob": 0.8, "ax": None},

@@ -29,6 +29,16 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
+@pytest.fixture
+def uncompiled_loops():
+    """For graphs with correlations: the inside of their loops takes a C compiler half a second an operation."""
+    # here, since the process that hands out tests needs no PyTensor
+    from nlmebayes.runtime.uncompiled import uncompiled  # noqa: PLC0415
+
+    with uncompiled():
+        yield
+
+
 @pytest.fixture(scope="session")
 def external(request):
     folder = request.config.getoption("--external-data")

@@ -7,9 +7,12 @@ import sys
 import numpy as np
 import pymc as pm
 import pytest
+from numba.core import event
 from pytensor.raise_op import Assert
 from scipy.stats import norm
 
+import nlmebayes as nb
+from model_zoo import OneCompartment
 from nlmebayes.inference.compilation import compiled, density, expanded
 
 
@@ -50,6 +53,28 @@ def test_a_failure_is_minus_infinity(small, x):
     value, slopes = density(small)(np.array(x))
     assert value == -np.inf
     assert np.isfinite(slopes).all()
+
+
+def test_slopes_of_a_population_with_inputs_are_those_of_differences():
+    """136 patients, most sampled long after a dose; a sampler with other slopes only looks slow."""
+    model = nb.Model(OneCompartment("first-order"), "cl ~ 1 + (1|id)", "v ~ 1", "ka ~ 1", residual=nb.Proportional())
+    ready = nb.sampler(model, nb.datasets.quinidine())
+    evaluate, rng = density(ready.compiled), np.random.default_rng(1)
+    for _ in range(3):
+        x = np.asarray(ready.start(1)) + 0.05 * rng.standard_normal(ready.compiled.n_dim)
+        step = 1e-6 * rng.standard_normal(len(x))
+        change = (evaluate(x + step)[0] - evaluate(x - step)[0]) / 2
+        assert evaluate(x)[1] @ step == pytest.approx(change, rel=1e-4, abs=1e-9)
+
+
+def test_a_graph_is_compiled_once():
+    """PyTensor compiles a function that calls that of the graph beside it."""
+    with pm.Model() as built:
+        pm.Normal("m", 0.0, np.random.default_rng().uniform(1.0, 2.0))  # no file on disk has it
+    with event.install_recorder("numba:compile") as recorder:
+        compiled(built, "numba", ["m"])
+    names = [each.data["dispatcher"].__name__ for _, each in recorder.buffer if each.is_start]
+    assert names.count("numba_funcified_fgraph") == 2  # the log-density, and what is stored
 
 
 def test_draws_are_the_same_from_code_just_compiled_and_from_a_cache(tmp_path):

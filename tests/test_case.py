@@ -226,6 +226,7 @@ def test_all_problems_are_found_at_once_each_at_its_field():
         ({"samples": ({"time": "13", "value": "12000 mg/L"},)}, "samples.0.value", "times what the population expects"),
         ({"doses": ({"time": "0", "amount": "2 mg", "duration": "2"},)}, "doses.0.amount", "far below the least"),
         ({"patient": PATIENT | {"crcl": "400"}}, "patient.crcl", "crcl 400.0 is outside 1 to 150 mL/min"),
+        ({"patient": PATIENT | {"age": "6 years"}}, "patient.age", "age 6.0 is outside 18 to 120 years, the range of"),
         ({"doses": ({"time": "0", "amount": "2 g", "duration": "2", "rate": "1"},)}, "doses.0.rate", "say the same"),
         ({"doses": ({"time": "0", "amount": "2 g", "occasion": "1"},)}, "doses.0.occasion", "leave it out"),
         ({"doses": ()}, "samples.0.time", "no dose was entered"),

@@ -1,6 +1,9 @@
 import functools
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -389,3 +392,19 @@ def test_grids():
     for times, grid in (("0", "0:1:2"), (None, "0:1"), (None, "0:1:0"), ("a", None)):
         with pytest.raises(words.StatementError):
             predict.grid_of(times, grid)
+
+
+def test_the_zoo_is_told_again_without_a_library_that_compiles(tmp_path):
+    """In another process nothing heavy is imported."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from nlmebayes.cli import app; "
+        "found = [CliRunner().invoke(app, said).output for said in (['zoo'], ['zoo', 'emax'])]; "
+        "print(found, [name for name in ('pymc', 'pytensor', 'numba', 'arviz', 'pandas') if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert "'pymc'" in first and second.strip().endswith("[]") and "emax" in second
+    assert first.rsplit("[", 1)[0] == second.rsplit("[", 1)[0]

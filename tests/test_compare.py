@@ -232,6 +232,15 @@ def test_parameters_are_counted_by_what_they_are_of():
     assert criteria.counted(known, designed(known, data), data.outcomes).typical_fixed == 0
 
 
+@pytest.mark.parametrize("term", ["1 + sex", "0 + sex", "C(sex, Sum)", "sex + center(x)"])
+def test_the_coding_of_a_factor_changes_no_count(term):
+    frame = FRAME.assign(id=range(6), sex=list("FMFMFM"), x=np.arange(6.0))
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    model = nb.Model(LinearMixed(), f"mu ~ {term} + (1|id)")
+    slopes = 2 if "x)" in term else 1
+    assert criteria.counted(model, designed(model, data), data.outcomes) == criteria.Counted(1, slopes, 0, 0, 1, 1)
+
+
 def test_a_search_that_did_not_end_at_a_maximum_has_no_criteria(sites, monkeypatch):
     monkeypatch.setattr(model_comparison, "said", lambda *_: {"method": "ml", "converged": False, "minus2ll": 1.0})
     found = nb.compare(sites[0], match=False)

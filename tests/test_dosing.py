@@ -386,6 +386,16 @@ def test_what_can_be_given():
     )
 
 
+def test_nothing_is_given_beyond_where_to_look():
+    """Of a largest dose of 210, 250 was said to be best: the wanted amounts are larger."""
+    regimen, target = nb.Regimen(200.0, start=0.0, every=12.0, steady=True), nb.DailyAUC(150, 300)
+    for given, amounts in ((50, [200.0]), ([150, 180, 250], [180.0]), (None, [])):
+        table = nb.optimise(bolus(), regimen, target, history="none", between=(100, 210), given=given)
+        assert table["amount"].tolist() == [*amounts, pytest.approx(210.0, rel=1e-3)]
+    with pytest.raises(nb.ModelError, match="given= holds no value between 100 and 210"):
+        nb.optimise(bolus(), regimen, target, history="none", between=(100, 210), given=[50, 250])
+
+
 def test_infusions_longer_than_the_interval_are_no_choice():
     found = nb.regimens([500], every=(6, 12), duration=(1, 8))
     assert [(r.every, r.duration) for r in found] == [(6, 1), (12, 1), (12, 8)]

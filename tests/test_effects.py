@@ -298,7 +298,10 @@ def test_the_average_of_a_parameter_is_that_of_a_log_normal_law(kinetics):
 
 
 def test_an_average_at_a_site_that_is_known_is_over_its_people():
-    tree = sites(LINEAR.but(links={"mu": "log"}, typical={"mu": 2.0}, formulas=("mu ~ 1 + (1|site) + (1|id)",)))
+    model = LINEAR.but(
+        links={"mu": "log"}, typical={"mu": 2.0}, residual=nb.Additive(), formulas=("mu ~ 1 + (1|site) + (1|id)",)
+    )
+    tree = sites(model)
     found = nb.effects(tree, "site", of="mu", groups="average", at={"site": ["b", "d"]})
     post = tree["posterior"]
     middle = post["theta_mu"].values[..., 0] + post["omega_id"].values[..., 0] ** 2 / 2

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from trees import stated
 
 import nlmebayes as nb
-from model_zoo import OneCompartment
+from model_zoo import LinearMixed, OneCompartment
 from nlmebayes.evaluation import storage
 from nlmebayes.files import trees, versions, whole
 from nlmebayes.runtime import caches
@@ -160,6 +162,32 @@ def test_a_tree_without_its_variables_is_one_sentence(tmp_path, tree):
         other["dataset"] = xr.DataTree(other["dataset"].to_dataset().assign_attrs(attrs))
         with pytest.raises((nb.ModelError, nb.FileError)):
             nb.predict(other)
+
+
+@pytest.mark.parametrize("dim", ["cl_term", "id_effect"])
+def test_draws_in_another_order_are_no_other_numbers(dim):
+    """xarray sorts what it merges: coefficients were read by their places, one for another."""
+    cl = {"Intercept": 3.0, "log(wt/70)": 0.75, "crcl": 0.1}
+    omega = {"sd": {"v": 0.2, "cl": 0.3}}
+    tree = nb.population(OneCompartment(), theta={"cl": cl, "v": 40.0}, omega=omega, sigma={"b": 0.2})
+    told = tree["posterior"].to_dataset()
+    tree["posterior"] = told.isel({dim: slice(None, None, -1)})
+    with pytest.raises(nb.ModelError, match=f"the tree is damaged: number 1 of its {dim} is .*; load it again"):
+        nb.summary(tree)
+    tree["posterior"] = tree["posterior"].to_dataset().isel({dim: slice(None, None, -1)})
+    assert len(nb.summary(tree)) == 7
+
+
+def test_effects_of_groups_in_another_order_are_those_of_no_others():
+    """`pooling` gave the effect of one group to another."""
+    frame = pd.DataFrame({"id": np.repeat(["z", "b", "a"], 3), "y": np.arange(9.0)})
+    data = nb.Dataset.from_frame(frame, outcome="y", levels="id")
+    tree = stated(nb.Model(LinearMixed(), "mu ~ 1 + (1|id)"), data, draws=20)
+    told = tree["posterior"].to_dataset()
+    for other in (told.sortby("id"), told.assign(eta_id=told["eta_id"].transpose("chain", "draw", "id_effect", "id"))):
+        tree["posterior"] = other
+        with pytest.raises(nb.ModelError, match=r"the tree is damaged: (number 1 of its id is a|eta_id has another)"):
+            nb.pooling(tree)
 
 
 def test_flipped_and_missing_bytes_are_one_sentence(tmp_path, tree):

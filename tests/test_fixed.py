@@ -99,7 +99,22 @@ def test_a_link_of_a_zoo_class_is_replaced():
 
 def test_a_link_needs_to_know_where_the_parameter_is():
     with pytest.raises(nb.ModelError, match=r"links: say where mu is on its new scale, typical=\{'mu': value\}"):
-        nb.Model(LinearMixed(), links={"mu": "log"})
+        nb.Model(LinearMixed(), links={"mu": "log"}, residual=nb.Poisson())
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "log", nb.Logit(0, 100)])
+def test_a_prediction_on_another_link_needs_a_residual(link):
+    """It was `Additive` without a word, of a probability and of a rate."""
+    stated = {"links": {"mu": link}, "typical": {"mu": 0.3}}
+    said = "LinearMixed.. with mu on its .* link predicts what may be a probability or a rate: say residual="
+    for asked in (lambda: nb.Model(LinearMixed(), **stated), lambda: nb.Model(LinearMixed()).but(**stated)):
+        with pytest.raises(nb.ModelError, match=said):
+            asked()
+    wrapped = nb.LatentCovariate(LinearMixed(), "age", ("mu",), 50.0, 10.0)
+    assert wrapped.direct == ("mu",) and nb.Model(wrapped).residual == nb.Additive()
+    model = nb.Model(LinearMixed(), residual=nb.Additive(), **stated)
+    assert "residual=nb.Additive()" in nb.code(model) and model.but(parametrisation="centred").residual == nb.Additive()
+    assert "residual" not in nb.code(nb.Model(LinearMixed(), links={"mu": "identity"}))
 
 
 def test_a_link_in_a_structure_that_wraps_another():

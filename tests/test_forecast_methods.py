@@ -1,7 +1,6 @@
 """Methods of forecasting against each other and against exact answers; charts; many patients; many models."""
 
 import json
-import pickle
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client
 from scipy import optimize, stats
 
 import nlmebayes as nb
@@ -312,30 +310,6 @@ def test_one_failure_stops_no_other(tree):
     for method in ("map", "importance"):
         found = nb.forecast_each(ill, broken, method=method, random_seed=1)
         assert list(found.failures) == ["p2"] and set(found.table["id"]) == {"p0", "p1", "p3", "p4"}
-
-
-class Elsewhere:
-    """What dask's client does with work: it is sent as bytes."""
-
-    def map(self, work, *parts):
-        sent = pickle.loads(pickle.dumps(work))
-        return [sent(*each) for each in zip(*parts, strict=True)]
-
-    def gather(self, futures):
-        return futures
-
-
-def test_the_work_can_be_sent_elsewhere(tree):
-    data = simulated(5, tree, np.random.default_rng(2))
-    here, there = (nb.forecast_each(tree, data, client=client) for client in (None, Elsewhere()))
-    pd.testing.assert_frame_equal(here.table, there.table)
-
-
-def test_a_dask_cluster_gives_the_same(tree):
-    data = simulated(5, tree, np.random.default_rng(2))
-    with Client(processes=False, n_workers=1, dashboard_address=None) as client:
-        there = nb.forecast_each(tree, data, client=client)
-    pd.testing.assert_frame_equal(nb.forecast_each(tree, data).table, there.table)
 
 
 def test_the_next_visit_is_all_visits_at_once(tree):

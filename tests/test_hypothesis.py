@@ -153,6 +153,24 @@ def test_a_correlation_has_the_marginal_law_of_lkj(tree):
     assert nb.hypothesis(found, "corr_id[cl, v] = 0")["savage_dickey"].item() == pytest.approx(dense, rel=0.05)
 
 
+def test_a_posterior_that_is_not_normal_has_its_own_density():
+    """A narrow mode between two others, and the end of a half-normal law, where one wide kernel would blur both."""
+    tree, *_ = conjugate()
+    rng = np.random.default_rng(3)
+    ends, middle = stats.norm([-1.0, 1.0], 0.3), stats.norm(0.0, 0.1)
+    z = np.concatenate([ends.ppf(rng.random((DRAWS // 2 - 500, 2))).ravel(), middle.ppf(rng.random(1000))])
+    modes = posterior_of(tree, theta_mu=np.stack([np.zeros(DRAWS), rng.permutation(z)], axis=1))
+    found = nb.hypothesis(modes, "theta_mu[x] = 0")["savage_dickey"].item()
+    dense = 0.375 * ends.pdf(0.0).sum() + 0.25 * middle.pdf(0.0)
+    assert found == pytest.approx(dense / stats.norm(0.5, 1.0).pdf(0.0), rel=0.3)
+    half = stats.halfnorm(scale=0.3)
+    sharp = posterior_of(tree, sigma_y_a=rng.permutation(half.ppf((np.arange(DRAWS) + 0.5) / DRAWS)))
+    law = next(x for x in storage.laws_of(sharp, fitted(sharp).model, None) if x.variable == "sigma_y_a")
+    x, prior = 0.84, stats.halfnorm(scale=law.prior.parameters["sigma"])
+    found = nb.hypothesis(sharp, f"sigma_y_a = {x}")["savage_dickey"].item()
+    assert found == pytest.approx(half.pdf(x) / prior.pdf(x), rel=0.3)
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ("cl = v", "is known only of sums of coordinates with Normal priors; .* log.cl. with log.v."),
     ("omega_id[cl] = omega_id[v]", "is known only of sums"),

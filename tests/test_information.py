@@ -102,6 +102,15 @@ def test_records_that_are_expected_below_the_limit_tell_nothing(lloq, det, expec
     assert any("1 of 4 records" in text for text in found.sentences) == (lloq is not None)
 
 
+def test_records_that_are_often_below_the_limit_are_told():
+    """To first order those expected above it are taken for measured: an error is that without a limit."""
+    tree = nb.population(LinearMixed(), "mu ~ 1", theta={"mu": 5.0}, omega={}, sigma={"a": 0.5})
+    low, none = (nb.information(tree, nb.Design([nb.Arm(100, [1.0], lloq=at)])) for at in (4.8, 3.5))
+    assert low.table["se"]["mu"] == none.table["se"]["mu"] == pytest.approx(0.05)
+    told = [text for text in low.sentences if "1 of 1 records lie beyond" in text and "method='exact'" in text]
+    assert len(told) == 1 and not any("lie beyond" in text for text in none.sentences)
+
+
 def test_a_robust_criterion_averages_over_draws():
     """Log-normal fixed effects of CV 10 %, by 5 nodes of Gauss and Hermite each; PopED prints 55.413 and 55.420."""
     x, w = np.polynomial.hermite_e.hermegauss(5)

@@ -18,8 +18,8 @@ from test_system_events import predictions
 import nlmebayes as nb
 from model_zoo import OneCompartment
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.formula.design import resolve
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.solver.ode import expressions, numbers, traced
 
 OWN = (

@@ -1,22 +1,21 @@
 """Every zoo class has its notebook, and a notebook may be about a topic instead.
 
-Each has the sections, runs on short chains and ends in a forecast.
+Each has the sections, runs on short chains and ends in a forecast. Its run is kept: the site is built from these runs
+where none in full is there.
 """
 
 import ast
 import re
-import sys
-import types
 from pathlib import Path
 
 import jupytext
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
 import model_zoo
 import nlmebayes as nb
+from making import notebooks
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
@@ -32,20 +31,12 @@ SECTIONS = [
 ]
 FULL = "settings = dict(draws=1000, tune=1000, chains=4, random_seed=1)\n"
 MAXIMUM = 'nb.fit(model, training, method="ml")'  # of a notebook that samples nothing
-SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)\n"
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def read(path):
     return path.read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def no_figures():
-    plt.close("all")
-    yield
-    plt.close("all")
 
 
 def test_every_zoo_class_has_its_notebook():
@@ -79,22 +70,19 @@ def test_uses_public_names_only(path):
     assert used <= set(nb.__all__)
 
 
-def runs_to_a_forecast(path, capsys, monkeypatch):
-    """The notebook on short chains, as a module of its own; figures are closed by the caller."""
+def runs_to_a_forecast(path):
+    """The notebook on short chains, as the site shows it; the run is kept for the site."""
     text = read(path)
     assert text.count(FULL) == (0 if MAXIMUM in text else 1)
-    module = types.ModuleType("notebook")
-    monkeypatch.setitem(sys.modules, "notebook", module)  # as __main__ is: classes of the notebook are found there
-    notebook = vars(module)
-    exec(compile(text.replace(FULL, SHORT), path.name, "exec"), notebook)
-    assert isinstance(notebook["forecast"], xr.DataTree)
-    posterior = notebook["forecast"]["posterior"]
+    executed, names = notebooks.run(notebooks.Notebook(path), short=True)
+    assert isinstance(names["forecast"], xr.DataTree)
+    posterior = names["forecast"]["posterior"]
     assert all(np.isfinite(values).all() for values in posterior.data_vars.values())
-    assert len(plt.get_fignums()) >= 3
-    assert re.search(r"^\d+ of \d+ .* lie in their 90 % interval$", capsys.readouterr().out, re.MULTILINE)
+    assert len(notebooks.pictures(executed)) >= 3
+    assert re.search(r"^\d+ of \d+ .* lie in their 90 % interval$", notebooks.printed(executed), re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[::2], ids=lambda path: path.stem)  # the others: test_other_notebooks
 @pytest.mark.filterwarnings("ignore:.*rare in this population")
-def test_runs_on_short_chains_to_a_forecast(path, no_figures, capsys, monkeypatch):
-    runs_to_a_forecast(path, capsys, monkeypatch)
+def test_runs_on_short_chains_to_a_forecast(path):
+    runs_to_a_forecast(path)

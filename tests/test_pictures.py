@@ -9,10 +9,11 @@ from scipy import stats
 from trees import stated
 
 import nlmebayes as nb
-from model_zoo import EffectCompartment, LinearMixed, OneCompartment
+from model_zoo import EffectCompartment, LinearMixed, OneCompartment, TumourGrowth
 from nlmebayes.design.performance import Studies
 from nlmebayes.parameter.units import time_of
-from nlmebayes.plot import trends
+from nlmebayes.plot import moments, trends
+from nlmebayes.plot.labels import labelled
 
 UNITS = {"time": "h", "conc": "mg/L", "wt": "kg"}
 CL, V = 3.0, 30.0
@@ -337,6 +338,14 @@ def test_time_is_in_the_unit_of_the_parameters():
     assert time_of((nb.Parameter("a", "1/days"), nb.Parameter("b", "mg/h"))) == ""
 
 
+@pytest.mark.parametrize(("name", "label"), [("day", "day"), ("hours", "hours"), ("time", "time (day)")])
+def test_a_time_that_is_named_after_its_unit_has_it_once(name, label):
+    frame = pd.DataFrame({"id": 1, name: [0.0, 1.0], "size": [30.0, 40.0]})
+    data = nb.Dataset.from_frame(frame, outcome="size", time=name, levels="id", units={"size": "mm³"})
+    names = labelled(nb.Model(TumourGrowth(), residual=nb.Proportional()), data)
+    assert (names(name), names("size")) == (label, "size (mm³)")
+
+
 def test_a_published_model_brings_its_units():
     tree = nb.published("vancomycin_goti_2018", draws=20, random_seed=1)
     reads = {"wt": 70.0, "crcl": 90.0, "dial": 0}
@@ -372,3 +381,39 @@ def test_fits_over_the_time_after_each_dose_need_its_names(name):
     data = nb.Dataset.from_frame(frame, outcome="conc", levels="id", time="time", doses=doses, inputs=name)
     with pytest.raises(nb.ModelError, match=rf"the data have a column '{name}'; read it under another name"):
         nb.plot.fits(stated(nb.Model(OneCompartment()), data, draws=4), x="tad")
+
+
+def test_axes_from_nothing_have_room_for_logarithms(kinetics):
+    figure = nb.plot.fits(kinetics, subjects=["1"])
+    (axis,) = figure.axes
+    low, high = axis.get_ylim()
+    assert low == 0.0
+    axis.set_yscale("log")
+    assert 0.5 * figure.numbers["new_eti_lb"].min() < axis.get_ylim()[0] < axis.get_ylim()[1] < 2 * high
+
+
+def test_what_is_censored_stands_apart_at_its_limit():
+    frame = pd.DataFrame({"id": "1", "time": [1.0, 5.0, 9.0], "conc": [3.0, 1.9, 0.1]})
+    doses = pd.DataFrame({"id": ["1"], "time": 0.0, "amt": 100.0})
+    data = nb.Dataset.from_frame(frame, outcome="conc", time="time", levels="id", doses=doses, lloq=0.5)
+    tree = stated(nb.Model(OneCompartment(), residual=nb.Proportional()), data, draws=5,
+                  theta_cl=[np.log(CL)], theta_v=[np.log(V)], sigma_conc_b=0.1)  # fmt: skip
+    for figure in (nb.plot.fits(tree), nb.plot.data(data)):
+        lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
+        assert lines["measured"] == [[1.0, 3.0], [5.0, 1.9]]
+        assert lines["measured, censored, at its limit"] == [[9.0, 0.5]]
+
+
+def test_regimens_say_the_units_of_their_names(forecast):
+    table = nb.recommend(forecast, plans(), [nb.Trough(1, 5), nb.Peak(2, 9)])
+    assert table.attrs["units"] == {"times": "h", "conc": "mg/L"}
+    figure = nb.plot.regimens(table[["amount", "regimen", "target", "p_below", "p_in", "p_above"]])
+    assert figure.get_suptitle() == "Which regimen reaches the target? (times in h, conc in mg/L)"
+
+
+@pytest.mark.parametrize("places", [[0.0, 0.01, 0.1, 1.0, 30.0], [3.0], list(range(500))])
+def test_curves_part_the_gaps_between_neighbouring_places(places):
+    found = moments.fine(places, 60)
+    assert np.isin(places, found).all() and found.min() == places[0] and found.max() == places[-1]
+    parted = np.histogram(found, places)[0][:-1] if len(places) > 2 else [8]
+    assert min(parted) >= (8 if len(places) < 10 else 1) and len(found) <= 60 + 8 * len(places)

@@ -16,6 +16,7 @@ from nlmebayes.evaluation.prediction import evaluator
 from nlmebayes.formula.design import resolve
 
 MODE = "FAST_COMPILE"
+pytestmark = pytest.mark.usefixtures("uncompiled_loops")
 
 
 @pytest.fixture(scope="module")

@@ -100,6 +100,18 @@ def test_what_a_balanced_group_says_is_that_of_the_textbook():
     assert (table["omega"] == tau).all() and {"mean", "sd", "median", "eti_lb", "eti_ub"} <= set(table)
 
 
+def test_what_a_balanced_group_says_has_the_scatter_of_the_groups_inside_it():
+    """Batches of 3 casks with 2 records: SE² tau_cask²/3 + sigma²/6, shrinkage SE² / (SE² + tau_batch²)."""
+    model = nb.Model(LinearMixed(), "mu ~ 1 + (1|batch/cask)")
+    values = {"theta_mu": [60.0], "omega_batch": [1.3], "omega_cask": [2.9], "sigma_strength_a": 0.8}
+    table = nb.pooling(stated(model, nb.datasets.pastes(), draws=20, **values), "batch")
+    square = 2.9**2 / 3 + 0.8**2 / 6
+    assert table["alone_se"].to_numpy() == pytest.approx(np.sqrt(square), rel=1e-6)
+    assert table["shrinkage_pct"].to_numpy() == pytest.approx(100 * square / (square + 1.3**2), rel=1e-6)
+    expected = 2 * stats.norm.cdf(-np.abs(table["alone"]) / np.sqrt(square + 1.3**2))
+    assert table["p_conflict"].to_numpy() == pytest.approx(expected, rel=1e-6)
+
+
 def test_who_is_not_of_the_population_is_marked():
     frame = nb.datasets.table("dyestuff")
     frame.loc[frame["Batch"] == "A", "Yield"] += 400.0

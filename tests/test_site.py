@@ -27,28 +27,37 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.anchors, self.links, self.loaded, self.formulas = {""}, [], [], 0
+        self.anchors, self.links, self.loaded, self.formulas, self.place = {""}, [], [], 0, ""
+        self.under = {}  # anchor of a section -> links in it
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
         self.formulas += tag == "math"
         self.anchors |= {given.get("id"), given.get("name")}
+        if tag == "section":
+            self.place = given.get("id")
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
+            self.under.setdefault(self.place, []).append(given["href"])
         elif tag in ("img", "script", "link", "iframe", "source"):
             self.loaded += [given[key] for key in ("src", "href") if given.get(key)]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The site of what is there: no notebook is run."""
+def built(tmp_path_factory):
+    """The folder of the site of what is there: no notebook is run."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "docs/build.py", "--as-is", "--into", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""}
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
-    return {path.relative_to(folder / "html"): Page(path) for path in (folder / "html").rglob("*.html")}
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def site(built):
+    return {path.relative_to(built): Page(path) for path in built.rglob("*.html")}
 
 
 def targets(path, href):
@@ -92,13 +101,13 @@ def test_the_first_picture_leaves_a_backend_interactive_so_that_jupyter_shows_th
     assert found.stdout == "True\n"
 
 
-def test_no_link_within_the_site_is_dead(site):
+def test_no_link_within_the_site_is_dead(built, site):
     dead = [
         (str(path), str(file), anchor)
         for path, file, anchor in internal(site)
         if file in site and anchor not in site[file].anchors
     ]
-    missing = [(str(p), str(file)) for p, file, _ in internal(site) if file.suffix == ".html" and file not in site]
+    missing = [(str(path), str(file)) for path, file, _ in internal(site) if not (built / file).exists()]
     assert dead + missing == []
 
 
@@ -170,7 +179,42 @@ def clicks(site):
     return away
 
 
-def test_questions_are_answered_in_three_clicks(site):
-    asked = ("vancomycin_dosing", "hospital_profile", "design_of_a_study", "write_your_own_model")
-    assert max(clicks(site)[Path(f"gallery/{name}.html")] for name in asked) <= 3
-    assert max(clicks(site)[Path(f"zoo/{name}.html")] for name in model_zoo.__all__) <= 3
+def test_a_run_keeps_its_pictures_whatever_backend_the_shell_asks_for(making, monkeypatch, tmp_path):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    runs = making("notebooks")
+    monkeypatch.setattr(runs, "CACHE", tmp_path)
+    (tmp_path / "line.py").write_text("# %%\nimport matplotlib.pyplot as plt\n\nplt.plot([0, 1])\n")
+    line = runs.Notebook(tmp_path / "line.py")
+    runs.run(line, short=True)
+    (cell,) = runs.best(line)[0].cells
+    assert [list(output.data) for output in cell.outputs] == [["image/png"]]  # and no [<matplotlib...>]
+
+
+def followed(site, path, href):
+    """The links of the section that a link leads to, as (page, link)."""
+    file, anchor = targets(path, href)
+    return [(file, each) for each in site[file].under[anchor]]
+
+
+ASKED = {
+    "which-dose": "vancomycin_dosing",
+    "which-hospital-which-site": "hospital_profile",
+    "how-many-samples-how-many-people": "design_of_a_study",
+    "my-own-equation": "write_your_own_model",
+}
+
+
+@pytest.mark.parametrize("question", ASKED)
+def test_a_question_of_the_start_page_is_answered_in_two_clicks_and_its_script_is_the_third(site, question):
+    start = Path("index.html")
+    (asked,) = {href for href in site[start].links if urlsplit(href).fragment == question}
+    found = {targets(*each)[0]: each for each in followed(site, start, asked)}
+    answer = Path(f"gallery/{ASKED[question]}.html")
+    assert answer in found
+    assert f"{ASKED[question]}.py" in {Path(urlsplit(href).path).name for href in site[answer].links}
+
+
+def test_every_page_is_found_in_three_clicks(site):
+    away = clicks(site)
+    made = {path for path in site if path.parts[0] != "_static"} - {Path("search.html"), Path("genindex.html")}
+    assert {str(path) for path in made if away.get(path, 9) > 3} == set()

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pytensor.link.c.op import COp
 
 import nlmebayes as nb
 from model_zoo import LinearMixed, OneCompartment
@@ -36,7 +37,7 @@ def test_chains_start_where_a_bounded_prior_excludes_the_pilot():
     assert found.theta["mu"][0] < 1560.0
     design, information, _ = parametrisation.settle(model, design, found)
     built, _ = assemble(model, design, information)
-    density = built.compile_logp()
+    density = built.compile_logp(mode="FAST_COMPILE")
     start = initial_points(built, design, found)(1)
     assert np.isfinite(start).all()
     names = [v.name for v in built.value_vars]
@@ -44,6 +45,24 @@ def test_chains_start_where_a_bounded_prior_excludes_the_pilot():
     parts = np.split(start, np.cumsum([int(np.prod(shape)) for shape in sizes])[:-1])
     point = {n: np.reshape(part, shape) for n, part, shape in zip(names, parts, sizes, strict=True)}
     assert np.isfinite(density(point))
+
+
+def test_no_c_compiler_is_asked_for_the_loops_of_correlations(monkeypatch):
+    """Of the transform to correlations, where chains start and where the prior is drawn from."""
+
+    def asked(*args, **kwargs):
+        raise AssertionError("an operation is compiled by a C compiler")
+
+    monkeypatch.setattr(COp, "make_c_thunk", asked)
+    model = nb.Model(LinearMixed(), "mu ~ 1 + Days + (1 + Days|Subject)")
+    data = nb.datasets.sleepstudy()
+    design = resolve(model, data)
+    found = pilot(model, design)
+    design, information, _ = parametrisation.settle(model, design, found)
+    built, _ = assemble(model, design, information)
+    assert np.isfinite(initial_points(built, design, found)(1)).all()
+    drawn = nb.simulate(model, data, draws=2, random_seed=1)["prior"]["corr_Subject"].to_numpy()
+    assert (abs(drawn[..., 0, 1]) < 1).all()
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e3, 1e-3])

@@ -19,6 +19,12 @@ MODEL = nb.Model(LinearMixed(), "mu ~ 1 + (1|Batch)")
 SETTINGS = {"draws": 30, "tune": 200, "chains": 2, "random_seed": 4, "progressbar": False}
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A fit has deleted what it leaves behind when it ends, however busy the machine is."""
+    monkeypatch.setattr(streaming, "PATIENCE", 600.0)
+
+
 @pytest.fixture(scope="module")
 def ready():
     return nb.sampler(MODEL, nb.datasets.dyestuff())

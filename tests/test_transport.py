@@ -96,6 +96,7 @@ def test_compiled_graphs_say_the_same(op, mode):
 # --- in a model ------------------------------------------------------------------------------------------------------
 
 MODE = "FAST_COMPILE"
+pytestmark = pytest.mark.usefixtures("uncompiled_loops")
 FORMULAS = {
     "one level": "mu ~ 1 + sex + x + (1|subject)",
     "nested": "mu ~ 1 + sex + (1|site/subject)",

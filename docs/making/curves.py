@@ -1,4 +1,4 @@
-"""A picture of a zoo class: what it predicts at typical values, and where ninety people in a hundred are.
+"""A picture of a zoo class: what it predicts at typical values, and where ninety individuals in a hundred are.
 
 A picture is drawn once and kept until the class or this file changes.
 """
@@ -99,7 +99,7 @@ def draw(structure, outcomes, last):
     )
     for axis, name in zip(axes[0], outcomes, strict=True):
         low, high = np.quantile(people[name], [0.05, 0.95], axis=0)
-        axis.fill_between(grid, low, high, color=BLUE, alpha=0.2, linewidth=0, label="90 % of people")
+        axis.fill_between(grid, low, high, color=BLUE, alpha=0.2, linewidth=0, label="90 % of individuals")
         axis.plot(grid, typical[name][0], color=BLUE, label="typical")
         axis.set(xlabel=over(structure), ylabel="outcome" if name == "y" else name)
         if high.max() > WIDE * typical[name].max():

@@ -86,8 +86,7 @@ def pages():
     found, made, pictured = notebooks.found(), {}, set()
     for notebook in found:
         cells, length = notebooks.best(notebook)
-        if pictures := notebooks.pictures(cells):
-            chosen = pictures[notebook.header.get("picture", 0) - 1]  # counted from 1; by default the last one
+        if chosen := notebooks.chosen(notebook, cells):
             made[f"files/{notebook.name}.jpg"] = thumbnail(chosen)
             pictured.add(notebook)
         made[f"{notebook.name}.ipynb"] = page(notebook, cells, length)

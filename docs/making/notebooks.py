@@ -1,26 +1,28 @@
 """The notebooks, run once and kept: a run is a file named after its code, so that a build goes on where it stopped.
 
 A run depends on the code of a notebook, the length of its chains and the version of the library. Short chains are those
-of the tests. What was run in full is never replaced by a short run.
+of the tests, which keep their runs here too. What was run in full is never replaced by a short run.
 """
 
 import hashlib
+import multiprocessing
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 
+from making import cells
 from making.files import CACHE, DOCS, kept
 from nlmebayes import __version__
 
 FOLDER = DOCS.parent / "notebooks"
 FULL = re.compile(r"settings = dict\(draws=1000, tune=1000, chains=4, random_seed=1\)")
-PLACE = {"metadata": {"path": str(FOLDER)}}
-QUIET = ["--log-level=ERROR"]
+TEXT = "text/plain"
+ARTIST = re.compile(r"[\[({]?(<matplotlib|Text\()")  # what Matplotlib returns, beside the figure
 SHORT = "settings = dict(draws=50, tune=100, chains=2, random_seed=1)"
 
 
@@ -70,32 +72,29 @@ def runnable():
     return [START, *found()]
 
 
-def shown(output):
-    """Whether an output is a text, a result or a picture; bars of progress are left out."""
-    return (
-        output.get("name") == "stdout"
-        or output.output_type == "execute_result"
-        or "image/png" in output.get("data", {})
-    )
-
-
 def run(notebook, short):
-    """Run it, and keep the run."""
+    """Run it in this process, and keep the run. Returns its cells with outputs, and the names that they define."""
     executed = notebook.plain(short)
-    NotebookClient(executed, timeout=None, startup_timeout=600, extra_arguments=QUIET, resources=PLACE).execute()
-    for cell in executed.cells:
-        if cell.cell_type == "code":
-            cell.metadata.pop("execution", None)
-            cell.outputs = [output for output in cell.outputs if shown(output)]
+    names = cells.run(executed.cells)
     kept(notebook.run_file(short), nbformat.writes(executed).encode())
+    return executed, names
+
+
+def run_apart(notebook, short):
+    """Run it in a process of its own, and keep the run."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(notebook, short))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"{notebook.path.name} ended with an error; it stands above")
 
 
 def with_outputs(plain, executed):
     """The cells as they are written now, with the outputs of a run: its code is the same, its texts may be older."""
-    outputs = iter([cell.outputs for cell in executed.cells if cell.cell_type == "code"])
+    made = iter([cell.outputs for cell in executed.cells if cell.cell_type == "code"])
     for cell in plain.cells:
         if cell.cell_type == "code":
-            cell.outputs = next(outputs)
+            cell.outputs = [output for output in next(made) if not ARTIST.match(output.get("data", {}).get(TEXT, ""))]
     return plain
 
 
@@ -108,7 +107,21 @@ def best(notebook):
     return notebook.plain(), "none"
 
 
-def pictures(cells):
+def outputs(executed):
+    return [output for cell in executed.cells for output in cell.get("outputs", ())]
+
+
+def pictures(executed):
     """The pictures of a notebook, in order, as PNG files in base64."""
-    outputs = (output for cell in cells.cells for output in cell.get("outputs", ()))
-    return [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    return [each["data"]["image/png"] for each in outputs(executed) if "image/png" in each.get("data", {})]
+
+
+def chosen(notebook, executed):
+    """The picture that stands for a notebook: that of its header, counted from 1, or the last one; None without any."""
+    found = pictures(executed)
+    return found[notebook.header.get("picture", 0) - 1] if found else None
+
+
+def printed(executed):
+    """All that a notebook printed."""
+    return "".join(each["text"] for each in outputs(executed) if each.get("name") == "stdout")

@@ -25,10 +25,7 @@ PAGE = """# {name}
 
 {parameters}
 
-## What it reads and predicts
-
-{facts}
-## Where it is used and tested
+{facts}## Where it is used and tested
 
 - Notebook: [{title}](../gallery/{module}.ipynb)
 - {files}
@@ -41,7 +38,7 @@ FIGURE = """:::{{figure}} {file}
 :::
 """
 DRAWN = (
-    "At typical values, and where 90 % of people are when each parameter on a log or logit scale has an SD of "
+    "At typical values, and where 90 % of individuals are when each parameter on a log or logit scale has an SD of "
     f"{curves.SPREAD} between them."
 )
 
@@ -53,24 +50,25 @@ def parameters(kind):
 
 
 def facts(kind):
-    return "\n".join(f"{what}\n: `{each}`\n" for what, each in zoo.facts(kind))
+    """A part of the page, where there is anything to say."""
+    said = "\n".join(f"{what}\n: `{each}`\n" for what, each in zoo.facts(kind))
+    return f"## What it reads and predicts\n\n{said}\n" if said else ""
 
 
 def pictured(kind, notebook, draw):
-    """(file name, content, caption) of its picture: its curve, or else the last picture of its notebook, or none."""
+    """(file name, content, caption) of its picture: its curve, or else the picture of its notebook, or none."""
     name = kind.__name__
     if content := curves.picture(kind, draw):
         return f"pictures/{name}.png", content, DRAWN
-    found = notebooks.pictures(notebooks.best(notebook)[0])
-    if found:
-        return f"pictures/{name}.jpg", gallery.thumbnail(found[-1], 700), f"From its notebook, {notebook.title!r}."
+    if found := notebooks.chosen(notebook, notebooks.best(notebook)[0]):
+        return f"pictures/{name}.jpg", gallery.thumbnail(found, 700), f"From its notebook, {notebook.title!r}."
     return None
 
 
 def page(kind, notebook, picture):
     """The page of a class: picture, formula and text of its docstring, parameters, where it is used and tested."""
     name, module = kind.__name__, notebook.name
-    figure = FIGURE.format(file=picture[0], alt=f"Curve of {name}", caption=picture[2]) if picture else ""
+    figure = FIGURE.format(file=picture[0], alt=f"{name}: {picture[2]}", caption=picture[2]) if picture else ""
     files = "\n- ".join(f"{what}: `{path}`" for what, path in zoo.files(kind) if what != "Notebook")
     return PAGE.format(
         name=name, picture=figure, parameters=parameters(kind), facts=facts(kind),
@@ -79,7 +77,7 @@ def page(kind, notebook, picture):
 
 
 def card(kind, picture):
-    image = f":img-top: /zoo/{picture[0]}\n:img-alt: Curve of {kind.__name__}\n" if picture else ""
+    image = f":img-top: /zoo/{picture[0]}\n:img-alt: {kind.__name__}: {picture[2]}\n" if picture else ""
     return CARD.format(name=kind.__name__, about=zoo.about(kind), image=image)
 
 

@@ -51,14 +51,14 @@ class LatentConstructs(Curve):
 
     Examples
     --------
-    The items and the outcome of an average provider:
+    The items and the outcome of a provider who is one above the average in fidelity:
 
     >>> import numpy as np, nlmebayes as nb
     >>> from model_zoo import LatentConstructs
     >>> structure = LatentConstructs()
-    >>> p = nb.Named(**{each.name: each.typical or 0.0 for each in structure.parameters})
-    >>> list(structure.curve(p, nb.Named()))
-    ['f1', 'f2', 'f3', 'a1', 'a2', 'a3', 'outcome']
+    >>> typical = {each.name: each.typical or 0.0 for each in structure.parameters}
+    >>> structure.curve(nb.Named(**typical | {"fidelity": 1.0, "effect_fidelity": 0.4}), nb.Named())
+    {'f1': 1.0, 'f2': 1.0, 'f3': 1.0, 'a1': 0.0, 'a2': 0.0, 'a3': 0.0, 'outcome': 0.4}
     """
 
     constructs: tuple[str, ...] = ("fidelity =~ f1 + f2 + f3", "adaptation =~ a1 + a2 + a3")

@@ -37,10 +37,19 @@ class Crossover(LinearPredictor):
 
     Examples
     --------
-    >>> import nlmebayes as nb
+    Means of two people, A then B and B then A, where B takes half a unit off, and the second period adds a tenth:
+
+    >>> import pandas as pd, nlmebayes as nb
     >>> from model_zoo import Crossover
     >>> Crossover(sequence="sequence").formulas
     ('mu ~ 1 + sequence + C(period) + treatment + (1|subject)',)
+    >>> structure = Crossover(sequence="")
+    >>> frame = pd.DataFrame({"subject": [1, 1, 2, 2], "period": [1, 2, 1, 2], "treatment": list("ABBA"), "y": 0.0})
+    >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="subject")
+    >>> known = {"theta_mu": [2.0, 0.1, -0.5], "omega_subject": 0.0, "sigma_y_a": 1.0}
+    >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+    >>> tree["prior"]["f_y"].to_numpy().ravel().round(2).tolist()
+    [2.0, 1.6, 1.5, 2.1]
     """
 
     subject: str = "subject"

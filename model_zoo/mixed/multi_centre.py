@@ -28,10 +28,19 @@ class MultiCentre(LinearPredictor):
 
     Examples
     --------
-    >>> import nlmebayes as nb
+    Means of two sites whose effects of treatment, one on average, differ with an SD of a half:
+
+    >>> import pandas as pd, nlmebayes as nb
     >>> from model_zoo import MultiCentre
-    >>> MultiCentre(site="site", treatment="arm").formulas
+    >>> structure = MultiCentre(site="site", treatment="arm")
+    >>> structure.formulas
     ('mu ~ 1 + arm + (1 + arm|site)',)
+    >>> frame = pd.DataFrame({"site": list("aabb"), "arm": [0, 1, 0, 1], "y": 0.0})
+    >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="site")
+    >>> known = {"theta_mu": [2.0, 1.0], "omega_site": [0.0, 0.5], "sigma_y_a": 1.0}
+    >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+    >>> tree["prior"]["f_y"].to_numpy().ravel().round(2).tolist()
+    [2.0, 3.13, 2.0, 3.5]
     """
 
     site: str = "site"

@@ -49,6 +49,10 @@ class ReliabilityICC(Curve):
     def outcomes(self):
         return self.features
 
+    @property
+    def direct(self):
+        return tuple(p.name for p in self.parameters)
+
     def curve(self, p, x):
         return {f: vars(p)[f"mu_{f}"] for f in self.features}
 

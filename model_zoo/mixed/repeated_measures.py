@@ -34,10 +34,19 @@ class RepeatedMeasures(LinearPredictor):
 
     Examples
     --------
-    >>> import nlmebayes as nb
+    Means at two hours, without and with a drug that adds one at the first and three at the second:
+
+    >>> import pandas as pd, nlmebayes as nb
     >>> from model_zoo import RepeatedMeasures
-    >>> RepeatedMeasures(treatment="drug").formulas
+    >>> structure = RepeatedMeasures(treatment="drug")
+    >>> structure.formulas
     ('mu ~ 1 + C(hour) + C(hour):drug + (1|subject)',)
+    >>> frame = pd.DataFrame({"subject": [1, 1, 2, 2], "hour": [0, 4, 0, 4], "drug": [0, 0, 1, 1], "y": 0.0})
+    >>> data = nb.Dataset.from_frame(frame, outcome="y", levels="subject")
+    >>> known = {"theta_mu": [5.0, -0.5, 1.0, 3.0], "omega_subject": 0.0, "sigma_y_a": 1.0}
+    >>> tree = nb.simulate(nb.Model(structure), data, draws=1, values=known, random_seed=1)
+    >>> tree["prior"]["f_y"].to_numpy().ravel().round(2).tolist()
+    [5.0, 4.5, 6.0, 7.5]
     """
 
     subject: str = "subject"

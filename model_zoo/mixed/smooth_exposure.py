@@ -32,10 +32,16 @@ class SmoothExposure(LinearPredictor):
 
     Examples
     --------
+    A curve that the prior holds possible, at the least, middle and largest age of a boy, in cm:
+
     >>> import nlmebayes as nb
     >>> from model_zoo import SmoothExposure
     >>> SmoothExposure(exposure="distance", area="area").formulas
     ('mu ~ 1 + s(distance, k=10) + (1|area)',)
+    >>> structure = SmoothExposure(exposure="age", area="Subject", k=4)
+    >>> tree = nb.simulate(nb.Model(structure), nb.datasets.oxboys(), draws=1, random_seed=1)
+    >>> tree["prior"]["f_height"].squeeze()[[0, 4, 8]].to_numpy().round().tolist()
+    [91.0, 143.0, 224.0]
     """
 
     exposure: str = "distance"

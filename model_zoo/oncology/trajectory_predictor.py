@@ -7,7 +7,8 @@ import pandas as pd
 import pytensor.tensor as pt
 from scipy import optimize, special, stats
 
-from nlmebayes import Curve, Dataset, Model, Parameter, fit, forecast_each
+import nlmebayes as nb
+from nlmebayes import Curve, Dataset, Model, Parameter
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class TrajectoryPredictor(Curve):
             table.loc[held, "two_stage"] = special.expit(x.loc[held] @ coefficients)
         for held in parts:
             of = {data.subject: held}
-            tree = fit(model, data.drop_sel(**of), random_seed=random_seed, **settings)
+            tree = nb.fit(model, data.drop_sel(**of), random_seed=random_seed, **settings)
             table.loc[held, "one_stage"] = _forecast(tree, data.sel(**of), random_seed)
         return table.reindex(x.index[x.index.isin(table.index)])
 
@@ -299,7 +300,7 @@ def _forecast(tree, data, seed):
     hidden = data.with_values(response=np.full((data.observations["outcome"] == "response").sum(), np.nan))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rare in this population")  # of many patients, one is
-        found = forecast_each(tree, hidden, method="importance", unusual="warn", random_seed=seed)
+        found = nb.forecast_each(tree, hidden, method="importance", unusual="warn", random_seed=seed)
     for patient, why in found.failures.items():
         warnings.warn(f"one_stage: {data.subject} {patient} has no forecast: {why}", stacklevel=3)
     return pd.Series({k: float(v["posterior"]["f_response"].mean()) for k, v in found.trees.items()}, dtype=float)

@@ -3,8 +3,8 @@
 from nlmebayes.runtime.imports import imported
 
 _JOBS = (
-    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "models", "predict", "report",
-    "statement", "zoo",
+    "arguments", "bedside", "case", "compare", "demo", "design", "fit", "forecast", "listing", "models", "predict",
+    "report", "statement", "zoo",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import get_type_hints
 import nlmebayes as nb
 from nlmebayes.app import zoo
 from nlmebayes.evaluation import nouns
-from nlmebayes.inference.fit import Method
+from nlmebayes.inference.methods import Method
 from nlmebayes.words import StatementError, call, chosen, converted, hyphenated, number, refused, values_of
 
 NOT_SAID = ("self", "cls", "data", "frame", "source")  # arguments of the readers that are no key of [data]

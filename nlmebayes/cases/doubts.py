@@ -3,7 +3,7 @@
 import re
 import warnings
 
-from nlmebayes.cases.covariates import CLEARANCE, DERIVED
+from nlmebayes.cases.covariates import CLEARANCE, DERIVED, MEASURES
 from nlmebayes.dosing import plausibility
 from nlmebayes.forecasting.options import Options
 from nlmebayes.populations.stated import outside
@@ -22,13 +22,14 @@ def look(models, patient, entered, fields, plans, missing, notes):
     ----------
     models : sequence of Ready
     patient : Dataset
-    entered : sequence of str
-        Names of the patient's values.
+    entered : dict of name -> str
+        The patient's values as texts.
     fields : list of str
         Of each row of the patient's table.
     """
+    known = {name: MEASURES[name].read(text) for name, text in entered.items() if name in MEASURES and text}
     for model in models:
-        for line in outside(model.tree, patient):
+        for line in outside(model.tree, patient, known):
             notes.say(_source(line.split()[0], entered), f"{line}, the range of {model.name}; it extrapolates",
                       stops=False)  # fmt: skip
     options = Options(unusual="warn", missing=missing)

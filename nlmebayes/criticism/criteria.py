@@ -47,8 +47,9 @@ def counted(model, design, outcomes):
     varying = {effect.parameter for level in design.levels for effect in level.effects}
     number = {(varies, first): 0 for varies in (True, False) for first in (True, False)}
     for name, matrix in design.fixed.items():
-        for term in matrix.terms:
-            number[name in varying, term == "Intercept"] += 1
+        level = int(_holds_level(matrix.values))  # of the same model, whatever the coding of its factors
+        number[name in varying, True] += level
+        number[name in varying, False] += len(matrix.terms) - level
     spreads = sum(len(level.effects) for level in design.levels)
     blocks = [len(b.effects) for level in design.levels for b in level.blocks if b.name]
     parts = [(outcome, part) for outcome in outcomes for part in model.residual_of(outcome).priors(1.0)]
@@ -57,6 +58,12 @@ def counted(model, design, outcomes):
         spreads + sum(n * (n - 1) // 2 for n in blocks),
         sum(len(design.scales[key].terms) if key in design.scales else 1 for key in parts),
     )  # fmt: skip
+
+
+def _holds_level(columns):
+    """Whether columns (unit, term) add up to a constant: an intercept, or the indicators of a factor."""
+    constant = np.ones(len(columns))
+    return np.allclose(columns @ np.linalg.lstsq(columns, constant)[0], constant, atol=1e-8)
 
 
 def criteria(minus2ll, count, subjects, records):

@@ -1,10 +1,9 @@
 """Marginal log-likelihoods at stated draws of the population of a fit."""
 
-import warnings
-
 import numpy as np
 from xarray import DataTree
 
+from nlmebayes.errors import unheard
 from nlmebayes.individuals.likelihood import MARGINAL, log_likelihood
 
 POPULATION = ("theta_", "omega_", "corr_", "sigma_")
@@ -32,8 +31,7 @@ def at_draws(known, drawn, data, seed):
     groups = {name: group.to_dataset() for name, group in known.tree.children.items() if name != "posterior"}
     tree = DataTree.from_dict(groups | {"posterior": drawn})
     tree.attrs = known.tree.attrs
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="log_likelihood: ")  # of errors, which whoever asks tells
+    with unheard("log_likelihood: "):  # of errors, which whoever asks tells
         told = log_likelihood(tree, data, draws=drawn.sizes["draw"], random_seed=seed, model=known.model)
     values = told["log_likelihood"][MARGINAL][0]
     (dim,) = (d for d in values.dims if d != "draw")

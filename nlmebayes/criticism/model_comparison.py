@@ -23,6 +23,7 @@ from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.fitted import fitted, said
 from nlmebayes.individuals.likelihood import UNSURE
 from nlmebayes.inference.fit import fit
+from nlmebayes.runtime.spread import Client
 
 FIT = "nlmebayes_fit"  # attribute of a tree of maximum likelihood: what was found, as JSON
 RECORD = "record"
@@ -77,7 +78,8 @@ class Comparison:
         Parameters
         ----------
         kind : {"stacking", "pseudo_bma"}
-            Of predictive distributions, or Akaike's of the elpd: Yao et al. (2018), Bayesian Anal. 13, 917-1007.
+            Of predictive distributions, or Akaike's of the elpd: Yao, Vehtari, Simpson and Gelman (2018), Bayesian
+            Anal. 13, 917-1007, doi:10.1214/17-BA1091.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class Comparison:
 @checked
 def compare(
     trees: dict[Text, Tree], *, by: Name | None = None, draws: Count = 400, match: Switch = True, refit: Switch = False,
-    maximum: Switch = False, random_seed: Seed | None = 0,
+    maximum: Switch = False, random_seed: Seed | None = 0, client: Client | None = None,
 ) -> Comparison:  # fmt: skip
     """Compare models of the same measurements.
 
@@ -146,6 +148,8 @@ def compare(
     maximum : bool
         Run maximum likelihood for trees that are none of it, for the criteria that need a maximum.
     random_seed : int, optional
+    client : distributed.Client, optional
+        Whose workers fit again, after ``pip install "nlmebayes[dask]"``: the same refits as in this process.
 
     Returns
     -------
@@ -179,7 +183,7 @@ def compare(
         raise ModelError(f"compare: by={level!r} is no level of the data; these are {', '.join(data.levels)}")
     notes = list(same_records.other_covariates(known))
     kinds = {"": level} | ({"outer_": data.levels[0]} if data.levels[0] != level else {})
-    found = {(name, kind): _left_out(name, each, of, draws, match, refit, random_seed, notes)
+    found = {(name, kind): _left_out(name, each, of, draws, match, refit, random_seed, notes, client)
              for name, each in known.items() for kind, of in kinds.items()}  # fmt: skip
     found |= {(name, "record_"): _records(each) for name, each in known.items()}
     found = {key: each for key, each in found.items() if each is not None}
@@ -200,7 +204,7 @@ def _draws(known):
     return known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
 
 
-def _left_out(name, known, level, draws, match, refit, seed, notes):
+def _left_out(name, known, level, draws, match, refit, seed, notes, client):
     """`LeftOut` of the groups of a level of one tree; None of too few draws, or where none can be left out."""
     if _draws(known) < FEWEST:
         return None
@@ -215,7 +219,7 @@ def _left_out(name, known, level, draws, match, refit, seed, notes):
         notes.append(f"{name}: integrals of {len(bad)} groups of {level} may be off by more than {UNSURE:g}: {groups}")
     left = leave_out.left_out(level, found.groups, found.values)
     left = matched(known, found, left) if match else left
-    return refitted(known, found, left, seed) if refit else left
+    return refitted(known, found, left, seed, client) if refit else left
 
 
 def _records(known):

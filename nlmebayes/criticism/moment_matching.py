@@ -17,8 +17,8 @@ from arviz_stats import loo, loo_moment_match
 
 from nlmebayes.criticism.leave_out import MATCHED, bearable
 from nlmebayes.evaluation import log_priors, storage
-from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.parameter.laws import Between
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 ITERATIONS = 10
 SAMPLE = "chain", "draw"

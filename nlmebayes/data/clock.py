@@ -236,6 +236,11 @@ def _order(frame, text, name, dates, source):
     """The parts of the dates of a column in their order: as its name says, as DATE does not where points part them."""
     if name in LAST_YEAR and dates:
         return dates
+    if dates:
+        short = ~text.str.match(r"\d{4}\D|[^-/.]*$").to_numpy()  # neither with its whole year first nor a number
+        problem = f"{{}} is {'/'.join(SPELLED[p] for p in PARTS[name])} in a column {name}, and dates={dates!r} says "
+        problem += "that the year is last; name the column DATE, or leave dates= out"
+        validate.refuse(frame.assign(**{name: text}), short, name, problem, source)
     pointed = _ending_in_the_year(text, POINTED) if name == "DATE" else {}
     if not pointed:
         return PARTS[name]

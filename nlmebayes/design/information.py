@@ -24,6 +24,8 @@ from nlmebayes.inference.parting import unparted
 from nlmebayes.model.model import Model
 
 SHOWN = 6  # times that are written out
+REPLICATES = 400  # studies of which it is counted how many records lie beyond their limits
+OFTEN = 0.1  # share of them that is told
 PLACES = 100  # effects that are drawn to linearise at
 Method = Literal["fo", "full", "foce", "exact"]
 Variances = Switch | Literal["omega", "sigma"]
@@ -220,20 +222,35 @@ class Asked:
         return table.assign(sd=100 * (1 - np.sqrt(1 - table["variance"] / 100)))[["sd", "variance"]]
 
     def remarks(self, x):
-        """What else is done: records that tell nothing."""
+        """What else is done: records that tell nothing, or are taken for measured and often are not."""
         (here,) = self.first_order.records(x, x[None, : len(self.coordinates.theta)], self._nowhere)
         informative = self.first_order.informative(here)
-        if informative.all():
-            return ()
-        lost, times = (
-            np.flatnonzero(~informative),
-            np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes]),
-        )
-        at = ", ".join(f"{t:g}" for t in np.unique(times[lost])[:SHOWN])
-        return (
-            f"{len(lost)} of {len(informative)} records are expected beyond their limits of quantification, or without "
-            f"scatter, and tell nothing to first order: at {at}",
-        )
+        often = informative & (self._beyond(x) > OFTEN)
+        return tuple(
+            f"{which.sum()} of {len(informative)} records {words}: at {self._at(which)}"
+            for which, words in (
+                (~informative, "are expected beyond their limits of quantification, or without scatter, and tell "
+                 "nothing to first order"),
+                (often, f"lie beyond their limits of quantification in more than {100 * OFTEN:g} % of subjects, and "
+                 "are taken for measured to first order: errors come out too small; method='exact' counts them"),
+            ) if which.any()
+        )  # fmt: skip
+
+    def _at(self, which):
+        """Times of some records in words."""
+        times = np.concatenate([o.inputs.get("time", o.row) for o in self.design.outcomes])
+        return ", ".join(f"{t:g}" for t in np.unique(times[which])[:SHOWN])
+
+    def _beyond(self, x):
+        """Share of simulated measurements of each record that lie beyond its limits, (record,)."""
+        low, high = self.first_order.low, self.first_order.high
+        if not (np.isfinite(low) | np.isfinite(high)).any():
+            return np.zeros(len(low))
+        one = replace(self.coordinates.population(x[None]), eta={}, groups={})
+        study = Study(self.known.model, self.data[0], self.design, one)
+        y = study.replicated(REPLICATES, np.random.default_rng(self.seed))
+        y = np.concatenate([y[o.name] for o in self.design.outcomes], axis=1)
+        return ((y < low) | (y > high)).mean(axis=0)
 
     @property
     def _nowhere(self):

@@ -25,6 +25,7 @@ from nlmebayes.evaluation.refusals import why
 from nlmebayes.inference.estimation import refuse_smooths
 from nlmebayes.inference.parting import unparted
 from nlmebayes.model.model import Data, Model
+from nlmebayes.runtime.spread import Client, Lost, Work, each
 
 
 def _callable(value):
@@ -42,7 +43,7 @@ def simulate_studies(
     tree: Tree, design: Design | Data, n: Count = 100, *, fit: Literal["ml", "map", "laplace", "nuts"] | Fitting = "ml",
     draws: Switch = False, without: dict[Text, Model] | None = None, lloq: Limits = None, uloq: Limits = None,
     ci_prob: Share = 0.9, random_seed: Seed = 0, file: File | None = None, progressbar: Switch = True,
-    model: Model | None = None,
+    client: Client | None = None, model: Model | None = None,
 ) -> Studies:  # fmt: skip
     """Draw ``n`` studies from a population, fit each, and compare what was estimated with what was true.
 
@@ -73,6 +74,9 @@ def simulate_studies(
     file : path, optional
         Gets a line for each study that is done; another call with the same arguments goes on from there.
     progressbar : bool
+    client : distributed.Client, optional
+        Whose workers simulate and fit, after ``pip install "nlmebayes[dask]"``: the same studies as in this process.
+        One whose worker is lost is done again; one at which workers die again and again is a failure, not in the file.
     model : Model, optional
         That of the tree, where its structure cannot be imported again; by default the one stored in it.
 
@@ -98,17 +102,20 @@ def simulate_studies(
     Studies(4 of 4 studies fitted; .table, .power(quantity), .failed, .reasons)
     """
     known = fitted(tree, model)
-    plan = plan_of(known, design, lloq, uloq)
-    study = _Simulation(known, plan, fit, draws, without or {}, ci_prob, random_seed)
+    given = design, lloq, uloq, fit, draws, without or {}, ci_prob, random_seed
+    study = _simulation(tree, known.model, *given)
     for doubt in study.doubts():
         warn(f"simulate_studies: {doubt}")
     ledger = Ledger(file, study.stamp)
     entries = {entry["study"]: entry for entry in ledger.begun()}
+    left = [i for i in range(n) if i not in entries]
+    done = each(Work(_simulation, (tree, known.model, *given), _entry), left, client, ready=study)
     try:
-        for i in track(range(n), "Studies", disable=not progressbar):
-            if i not in entries:
-                entries[i] = study.entry(i)
-                ledger.add(entries[i])
+        for k, entry in track(done, "Studies", n, completed=n - len(left), disable=not progressbar):
+            i = left[k]
+            entries[i] = _lost(i, entry) if isinstance(entry, Lost) else entry
+            if not isinstance(entry, Lost):
+                ledger.add(entry)
     except KeyboardInterrupt:
         warn(f"simulate_studies: interrupted; {len(entries)} of {n} studies are done")
     found = Studies.of([entries[i] for i in sorted(entries) if i < n], study.subjects, ci_prob)
@@ -119,6 +126,21 @@ def simulate_studies(
             f"in the table; {count} of them: {reason}"
         )
     return found
+
+
+def _simulation(tree, model, design, lloq, uloq, *settings):
+    """Of the arguments of `simulate_studies`."""
+    known = fitted(tree, model)
+    return _Simulation(known, plan_of(known, design, lloq, uloq), *settings)
+
+
+def _entry(study, i):
+    return study.entry(i)
+
+
+def _lost(i, error):
+    """An entry of a study at which workers died."""
+    return {"study": i, "seconds": 0.0, "failure": why(error)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.forecasting.plausibility import not_yet
 from nlmebayes.model.model import Model
+from nlmebayes.parameter.units import time_of
 from nlmebayes.populations.stated import outside
 
 
@@ -172,7 +173,16 @@ def recommend(
         doubt = plausibility.other_unit(target, [np.median(x) for x in column])
         if doubt:
             warn(doubt)
-    return ranked(tabled(plans, targets, each, loss or Loss(), case.size, ci_prob), loss)
+    found = ranked(tabled(plans, targets, each, loss or Loss(), case.size, ci_prob), loss)
+    found.attrs["units"] = units_of(case)
+    return found
+
+
+def units_of(case):
+    """The units of the numbers in the names of regimens and targets, where they are known."""
+    stated, time = case.known.training_data.unit_of | case.patient.unit_of, case.patient.time
+    found = {"amounts": stated.get("amount"), "times": stated.get(time) or time_of(case.model.parameters)}
+    return {name: unit for name, unit in (found | {case.outcome: stated.get(case.outcome)}).items() if unit}
 
 
 def completed(case, plans, now=None):

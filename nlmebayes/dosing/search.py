@@ -53,7 +53,7 @@ def optimise(
     vary : {"amount", "every", "duration", "rate"}
         What is searched for.
     between : (float, float), optional
-        Where to look. Of amounts, by default as far as they change anything.
+        Where to look; nothing beyond is given. Of amounts, by default as far as they change anything.
     given : float or sequence of float, optional
         Values that can be given: all multiples of a number, or a list such as ``range(250, 3001, 250)`` or `tablets`.
         By default, of amounts of a published model that states them, the multiples of its step.
@@ -99,7 +99,7 @@ def optimise(
     search = Search(case, regimen, aim, vary, between)
     best = search.best()
     step = case.dispensing.step if vary == "amount" else None
-    values = [best, *_neighbours(best, step if given is None else given)]
+    values = [best, *_neighbours(best, step if given is None else given, between, stated=given is not None)]
     plans = [varied(regimen, vary, value) for value in values]
     doubted(case, plans)
     each = [exposures for _, exposures in evaluated(case, plans, targets)]
@@ -110,15 +110,17 @@ def optimise(
     return table.iloc[order].reset_index(drop=True)
 
 
-def _neighbours(best, given):
-    """The values next to the best one that can be given."""
+def _neighbours(best, given, between, *, stated):
+    """The values next to the best one that can be given, and lie where to look; ``stated`` by the user."""
     if given is None:
         return []
-    if isinstance(given, float):
-        return list(Dispensing(given, source="given=").nearest(best))
-    known = np.unique(np.asarray(list(given), dtype=float))
-    if not known.size:
-        raise ModelError("optimise: given= holds no value")
+    low, high = between or (0.0, np.inf)
+    each = Dispensing(given, source="given=").nearest(best) if isinstance(given, float) else given
+    known = np.unique(np.asarray(list(each), dtype=float))
+    known = known[(known >= low) & (known <= high)]
+    if not known.size and stated:
+        where = f" between {low:g} and {high:g}" if between else ""
+        raise ModelError(f"optimise: given= holds no value{where}")
     place = np.searchsorted(known, best)
     return list(known[max(0, place - 1) : place + 1])
 

@@ -18,9 +18,9 @@ from nlmebayes.errors import ModelError
 from nlmebayes.model import hierarchy
 from nlmebayes.model.build import BARRIER, barrier
 from nlmebayes.runtime.threads import in_turns, remembered
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
-UNCOMPILED = "FAST_COMPILE"
 FILLED = get_mode(UNCOMPILED).including("local_second_to_alloc")  # without it zeros_like loops in Python
 UNCHECKED = get_mode(UNCOMPILED).including("local_remove_check_parameter")
 DRIFT = "nlmebayes_drift"  # attribute of a group: `Draws.drift`

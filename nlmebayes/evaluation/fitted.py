@@ -143,7 +143,7 @@ def _check_whole(found):
     """A posterior has every variable of its population, and of the residuals of the outcomes of its own data, in its
     shape; these and the effects are finite."""
     posterior, model, design = found.posterior, found.model, found.training
-    sizes = {name: len(labels) for name, labels in coordinates(design).items()}
+    labels = {name: list(map(str, each)) for name, each in coordinates(design).items()}
     wanted = {f"theta_{name}": (f"{name}_term",) for name, matrix in design.fixed.items() if matrix.terms}
     wanted |= {f"omega_{level.name}": (f"{level.name}_effect",) for level in design.levels}
     for outcome in found.data.outcomes:
@@ -154,12 +154,23 @@ def _check_whole(found):
         if name not in posterior:
             raise ModelError(f"the tree is damaged: its posterior has no {name}; load it again, or fit anew")
         draws = {dim: posterior.sizes[dim] for dim in ("chain", "draw")}
-        if dict(posterior[name].sizes) != draws | {dim: sizes[dim] for dim in dims}:
+        if dict(posterior[name].sizes) != draws | {dim: len(labels[dim]) for dim in dims}:
             raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
-    effects = {f"eta_{level.name}": {level.name, f"{level.name}_effect"} for level in design.levels}
-    each = effects | {p.name: {"unit"} for p in model.structure.parameters}
+    others = {f"{level.name}_effect_other" for level in design.levels}
+    groups = () if storage.TRAINING in found.tree.children else ("unit", *(level.name for level in design.levels))
+    for dim in sorted(others.union(groups, *wanted.values()) & {*posterior.coords}):  # draws are read by their places
+        here = list(map(str, posterior[dim].to_numpy()))
+        if here != labels[dim] and (dim not in groups or sorted(here) == sorted(labels[dim])):
+            at = next((i for i, (a, b) in enumerate(zip(here, labels[dim], strict=False)) if a != b), 0)
+            raise ModelError(
+                f"the tree is damaged: number {at + 1} of its {dim} is {here[at]}, and its model's is "
+                f"{labels[dim][at]}; load it again, or fit anew"
+            )
+    effects = {f"eta_{level.name}": (level.name, f"{level.name}_effect") for level in design.levels}
+    each = effects | {p.name: ("unit",) for p in model.structure.parameters}
     for name in each.keys() & posterior.keys():
-        if set(posterior[name].dims) != each[name] | {"chain", "draw"}:
+        dims = posterior[name].dims
+        if {"chain", "draw"} - {*dims} or tuple(dim for dim in dims if dim not in ("chain", "draw")) != each[name]:
             raise ModelError(f"the tree is damaged: {name} has another shape; load it again, or fit anew")
     for name in (*wanted, *(name for name in each if name in posterior)):
         if not np.isfinite(posterior[name].to_numpy()).all():

@@ -4,8 +4,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from nlmebayes.evaluation.evaluator import UNCOMPILED, function
+from nlmebayes.evaluation.evaluator import function
 from nlmebayes.parameter.laws import IMPROPER, alike
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 
 def within(laws, posterior):

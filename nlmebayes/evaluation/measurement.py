@@ -12,11 +12,12 @@ from scipy import special
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import series
-from nlmebayes.evaluation.evaluator import CHUNK, FILLED, UNCHECKED, UNCOMPILED, function
+from nlmebayes.evaluation.evaluator import CHUNK, FILLED, UNCHECKED, function
 from nlmebayes.formula.sigma import link_of, values_of
 from nlmebayes.outcomes import censoring, runs
 from nlmebayes.outcomes.autocorrelation import RUN, Series
 from nlmebayes.runtime.threads import in_turns, remembered
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)

@@ -18,7 +18,7 @@ from pytensor.graph.replace import clone_replace
 from nlmebayes.arguments import Array, Count, Seed, Switch, Text, Tree, checked, instance
 from nlmebayes.errors import ModelError, warn
 from nlmebayes.evaluation import storage
-from nlmebayes.evaluation.evaluator import DRIFT, UNCOMPILED, Draws, draws_of, effects, evaluator, improper, no_effects
+from nlmebayes.evaluation.evaluator import DRIFT, Draws, draws_of, effects, evaluator, improper, no_effects
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.frames import as_dataset
 from nlmebayes.evaluation.measurement import log_density, measure
@@ -26,6 +26,7 @@ from nlmebayes.model.agreement import check_doses, check_names
 from nlmebayes.model.build import assemble, coordinates, designed
 from nlmebayes.model.model import Data, Model
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 Frame = Annotated[pd.DataFrame, instance("a DataFrame with the columns of the training data", pd.DataFrame)]
 Groups = Literal["all", "none"]

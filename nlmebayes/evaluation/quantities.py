@@ -3,8 +3,8 @@
 import numpy as np
 import pytensor.tensor as pt
 
-from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.parameter.parameter import Log
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 
 def quantities(model, design, posterior):

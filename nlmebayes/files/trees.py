@@ -12,6 +12,7 @@ from nlmebayes.arguments import File, Switch, Tree
 from nlmebayes.files import containers, versions, whole
 from nlmebayes.files.errors import FileError
 from nlmebayes.files.text import read_json
+from nlmebayes.runtime.spread import here
 
 MARK = b"\nnlmebayes sha256 "  # after the end of the HDF5 data, which HDF5 passes over
 TRAILER = len(MARK) + 64 + 1
@@ -53,7 +54,7 @@ def save(tree: Tree, path: File, *, force: Switch = True) -> None:
     """
     # HDF5 ends the process where the disk is full while it writes: it writes to memory, and Python to the disk.
     with whole.file(path, force=force) as beside:
-        with versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, beside.open("wb") as file:
+        with here(), versions.stamped(tree).to_netcdf(engine="h5netcdf") as image, beside.open("wb") as file:
             file.write(image)
             file.write(MARK + sha256(image).hexdigest().encode() + b"\n")
         _check_same(tree, _read(beside, path.name), path.name)

@@ -2,36 +2,29 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from rich.progress import track
 
-from nlmebayes.arguments import Kind, Seed, Tree, checked
+from nlmebayes.arguments import Seed, Switch, Tree, checked
 from nlmebayes.errors import warn
 from nlmebayes.evaluation.evaluator import evaluator
 from nlmebayes.evaluation.refusals import REFUSED, why
 from nlmebayes.forecasting import plausibility
-from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster
+from nlmebayes.forecasting.forecaster import ELSEWHERE, forecaster, forecaster_of
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.individuals.modes import climbed_soon, climbed_well, elsewhere
 from nlmebayes.model.model import Data, Model
 from nlmebayes.populations import stated
+from nlmebayes.runtime.spread import Client, Lost, Work, each
 
 TOGETHER = 100  # patients whose modes are climbed to at once
 OTHERS = "other_modes"  # column of the probability of other modes
 NAMED = 5  # patients that a warning names
 LOOKED_AT = plausibility.FOLD / 10  # times off the typical prediction, at which a sample is compared with the range
-
-
-def _client(value):
-    """What has dask's ``map`` and ``gather``."""
-    if callable(value.map) and callable(value.gather):
-        return value
-    raise TypeError
-
-
-Client = Annotated[object, Kind("a client with map and gather, such as distributed.Client()", _client)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +65,8 @@ NONE = Forecasts(pd.DataFrame(), {}, {})
 
 @checked
 def forecast_each(
-    tree: Tree, data: Data, *, method: Method = "map", client: Client | None = None, random_seed: Seed | None = None,
-    model: Model | None = None, **options: Annotated[Any, Options],
+    tree: Tree, data: Data, *, method: Method = "map", random_seed: Seed | None = None, progressbar: Switch = False,
+    client: Client | None = None, model: Model | None = None, **options: Annotated[Any, Options],
 ) -> Forecasts:  # fmt: skip
     """Forecast every patient of a dataset.
 
@@ -86,11 +79,12 @@ def forecast_each(
     method : str
         As in `forecast`. Modes ("map") are climbed to for a hundred patients at once; other methods, and "map" where a
         hundred fail together, take one patient at a time.
-    client : optional
-        Runs the parts elsewhere: anything with dask's ``map`` and ``gather``, such as ``distributed.Client()`` after
-        ``pip install "nlmebayes[dask]"``.
     random_seed : int, optional
         Of the first patient; the others count from it.
+    progressbar : bool
+    client : distributed.Client, optional
+        Whose workers do the work, after ``pip install "nlmebayes[dask]"``; the same is found as in this process. A
+        part whose worker is lost is done again; patients at whom workers die again and again are in ``failures``.
     **options
         Further arguments of `forecast`; modes take no draws.
 
@@ -121,26 +115,37 @@ def forecast_each(
     """
     options, ready = Options(**options), forecaster(tree, model=model)
     labels = list(dict.fromkeys(data.observations[data.subject]))
-    size = TOGETHER if method == "map" else 1 if client is None else max(1, len(labels) // 64)
+    size = TOGETHER if method == "map" else 1
     parts = [labels[i : i + size] for i in range(0, len(labels), size)]
     seeds = [None if random_seed is None else random_seed + i * size for i in range(len(parts))]
-    if client is None:
-        found = [_some(ready, data, method, options, part, seed) for part, seed in zip(parts, seeds, strict=True)]
-    else:
-        pieces = [data.sel(**{data.subject: part}) for part in parts]
-        found = client.gather(client.map(partial(_sent, ready.model, tree, method, options), pieces, parts, seeds))
+    work = Work(forecaster_of, (tree, ready.model), partial(_some, method, options))
+    pieces = [data] * len(parts) if client is None else pieces_of(data, parts)
+    items = zip(pieces, parts, seeds, strict=True)
+    found = track(each(work, items, client, ready=ready), "Patients", len(parts), disable=not progressbar)
+    found = [_lost(parts[i], one) if isinstance(one, Lost) else one for i, one in sorted(found, key=itemgetter(0))]
     found = _joined(found)
     _tell_of_others(found.table, data.subject)
     return found
 
 
-def _sent(model, tree, method, options, data, labels, seed):
-    """`_some` in another process, to which a `Forecaster` cannot be sent."""
-    return _some(forecaster(tree, model=model), data, method, options, labels, seed)
+def pieces_of(data, parts):
+    """The data of each of some parts of the patients, lists of labels: of a million patients not each is looked for
+    among all."""
+    for start in range(0, len(parts), TOGETHER):
+        some = parts[start : start + TOGETHER]
+        block = data.sel(**{data.subject: [label for part in some for label in part]})
+        for part in some:
+            yield block.sel(**{data.subject: part})
 
 
-def _some(ready, data, method, options, labels, seed):
-    """`Forecasts` of some patients."""
+def _lost(labels, error):
+    """Of patients at whom workers died."""
+    return replace(NONE, failures=dict.fromkeys(labels, why(error)))
+
+
+def _some(method, options, ready, item):
+    """`Forecasts` of some patients: of data with at least these, their labels, and the seed of the first."""
+    data, labels, seed = item
     if method == "map":
         return _modes(ready, data, options, labels)
     tables, trees, failures = [], {}, {}

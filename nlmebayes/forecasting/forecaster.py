@@ -9,8 +9,6 @@ count for more. The density is in the room of `individuals`, with its modes and 
 
 import json
 import logging
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from nlmebayes.arguments import Seed, Switch, Tree, checked
-from nlmebayes.errors import ModelError, warn
+from nlmebayes.errors import ModelError, unheard, warn
 from nlmebayes.evaluation import imputation, prediction, storage
 from nlmebayes.evaluation.evaluator import Draws, middle
 from nlmebayes.evaluation.fitted import REPORT, Fitted, fitted, said
@@ -147,12 +145,9 @@ def forecast(
     return forecaster(tree, model=model).forecast(patient, method=method, random_seed=random_seed, **options)
 
 
-@contextmanager
 def rare_allowed():
-    """Without the warning of a patient who is rare in a population."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=f".*{RARE}")
-        yield
+    """Without the warning of a patient who is rare in a population, a context."""
+    return unheard(RARE)
 
 
 @checked
@@ -187,6 +182,11 @@ def forecaster(tree: Tree, *, model: Model | None = None) -> "Forecaster":
     >>> ready.forecast(patient, random_seed=1)["posterior"].sizes["draw"]
     2000
     """
+    return forecaster_of(tree, model)
+
+
+def forecaster_of(tree, model=None):
+    """The same, as work that is spread over many processes has it."""
     known = fitted(tree, model)
     return Forecaster(known, storage.stored(known.training_data), known.draws_of(known.outcomes))
 

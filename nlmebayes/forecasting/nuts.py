@@ -25,7 +25,7 @@ from pytensor.graph.traversal import ancestors
 
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
-from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, Effects
+from nlmebayes.evaluation.evaluator import Draws, Effects
 from nlmebayes.evaluation.weights import KHAT
 from nlmebayes.individuals.coordinates import inside, range_link
 from nlmebayes.individuals.particles import Particles
@@ -35,6 +35,7 @@ from nlmebayes.model.build import barrier
 from nlmebayes.outcomes import censoring
 from nlmebayes.runtime.garbage import collected_seldom
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
 CHAINS, TUNE = 4, 500

@@ -1,17 +1,21 @@
 """`retrospect`: how well a population would have forecast the samples of past patients, visit by visit."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from rich.progress import track
 
-from nlmebayes.arguments import Count, Seed, Share, Text, Tree, Whole, checked
+from nlmebayes.arguments import Count, Seed, Share, Switch, Text, Tree, Whole, checked
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation.refusals import why
-from nlmebayes.forecasting.forecaster import forecaster, rare_allowed
+from nlmebayes.forecasting.batches import pieces_of
+from nlmebayes.forecasting.forecaster import forecaster, forecaster_of, rare_allowed
 from nlmebayes.forecasting.options import Method, Options
 from nlmebayes.model.model import Data, Model
+from nlmebayes.runtime.spread import Client, Lost, Work, each
 
 NEAR = 0.2  # relative, of a prediction that pharmacists call right
 
@@ -118,8 +122,8 @@ class Retrospect:
 @checked
 def retrospect(
     tree: Tree, data: Data, *, visit: Text | None = None, most: Whole | None = None, method: Method = "importance",
-    draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, model: Model | None = None,
-    **options: Annotated[Any, Options],
+    draws: Count = 1000, ci_prob: Share = 0.9, random_seed: Seed | None = None, progressbar: Switch = False,
+    client: Client | None = None, model: Model | None = None, **options: Annotated[Any, Options],
 ) -> Retrospect:  # fmt: skip
     """Forecast every visit of every patient from the visits before it.
 
@@ -137,6 +141,8 @@ def retrospect(
         Probability of the intervals.
     method, draws, random_seed, **options
         Of `forecast`.
+    progressbar, client
+        As in `forecast_each`.
 
     Returns
     -------
@@ -166,20 +172,32 @@ def retrospect(
     if column not in data.observations.columns:
         raise ModelError(f"retrospect: no column {column!r} in the data, to tell visits apart")
     ready, rows, failures = forecaster(tree, model=model), [], {}
+    labels = list(dict.fromkeys(data.observations[data.subject]))
     options = {"method": method, "draws": draws} | options
-    for number, label in enumerate(dict.fromkeys(data.observations[data.subject])):
-        patient = data.sel(**{data.subject: label})
-        visits = list(dict.fromkeys(patient.observations.sort_values(data.time, kind="stable")[column]))
-        try:
-            for used in range(len(visits) if most is None else min(most + 1, len(visits))):
-                seed = None if random_seed is None else random_seed + 1000 * number + used
-                known, judged = visits[:used], visits[used]
-                with rare_allowed():  # what is rare shows in the table, and in a thousand one is
-                    found = ready.forecast(_known(patient, column, known), random_seed=seed, **options)
-                rows += _judged(found, patient, column, judged, label, used, ci_prob)
-        except Exception as error:  # whatever it is, the next patient is forecast
-            failures[label] = why(error)
+    work = Work(forecaster_of, (tree, ready.model), partial(_visited, column, most, ci_prob, random_seed, options))
+    items = zip(range(len(labels)), labels, pieces_of(data, [[label] for label in labels]), strict=True)
+    done = track(each(work, items, client, ready=ready), "Patients", len(labels), disable=not progressbar)
+    for i, found in sorted(done, key=lambda pair: pair[0]):
+        own, failure = ([], why(found)) if isinstance(found, Lost) else found
+        rows += own
+        failures |= {} if failure is None else {labels[i]: failure}
     return Retrospect(pd.DataFrame(rows), failures)
+
+
+def _visited(column, most, ci_prob, seed, options, ready, item):
+    """Rows of the visits of one patient, and why there are no more of them, or None."""
+    number, label, patient = item
+    visits, rows = list(dict.fromkeys(patient.observations.sort_values(patient.time, kind="stable")[column])), []
+    try:
+        for used in range(len(visits) if most is None else min(most + 1, len(visits))):
+            own = None if seed is None else seed + 1000 * number + used
+            known, judged = visits[:used], visits[used]
+            with rare_allowed():  # what is rare shows in the table, and in a thousand one is
+                found = ready.forecast(_known(patient, column, known), random_seed=own, **options)
+            rows += _judged(found, patient, column, judged, label, used, ci_prob)
+    except Exception as error:  # whatever it is, the next patient is forecast
+        return rows, why(error)
+    return rows, None
 
 
 def _known(patient, column, visits):

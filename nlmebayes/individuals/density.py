@@ -139,6 +139,14 @@ class Density:
         return found
 
     @cached_property
+    def moves(self):
+        """By level, what each number in z does: group, effect, subject, column of every group that it moves."""
+        found = {level.name: [] for level, _ in self.unknown}
+        for level, g, j, subject, column in self.columns:
+            found[level.name] += [(h, j, subject, column) for h in self._moved(level, g)]
+        return {name: np.array(each, dtype=int).reshape(-1, 4).T for name, each in found.items()}
+
+    @cached_property
     def size(self):
         """Most columns of a subject."""
         return int(max((column + 1 for *_, column in self.columns), default=0))
@@ -176,12 +184,13 @@ class Density:
         found = np.zeros((*self.base.shape, self.size))
         chol = {level.name: self.population.cholesky(level.name) for level, _ in self.unknown}
         members = {level.name: _members(level) for level, _ in self.unknown}
-        for level, g, j, subject, column in self.columns:
-            units = np.concatenate([members[level.name][h] for h in self._moved(level, g)])
-            units = units[self.of_unit[units] == subject]
+        for level, _ in self.unknown:
+            groups, j, _, column = self.moves[level.name]
+            units = np.concatenate([np.zeros(0, dtype=int), *(members[level.name][g] for g in groups)])
+            j, column = (np.repeat(x, [len(members[level.name][g]) for g in groups]) for x in (j, column))
             for k, effect in enumerate(level.effects):
-                factor = chol[level.name][:, k, j]
-                found[:, names.index(effect.parameter), units, column] += factor[:, None] * level.z[units, k]
+                moved = chol[level.name][:, k, j] * level.z[units, k]
+                found[:, names.index(effect.parameter), units, column] += moved
         return found
 
     @cached_property
@@ -298,10 +307,11 @@ class Density:
             for g, label in enumerate(level.labels):
                 if label in place:
                     value[:, g] = self.population.eta[level.name][which, place[label]]
-        chol = {level.name: self.population.cholesky(level.name)[which] for level, _ in self.unknown}
-        for level, g, j, subject, column in self.columns:
-            for moved in self._moved(level, g):
-                found[level.name][:, moved] += chol[level.name][:, :, j] * z[:, subject, column, None]
+        for level, _ in self.unknown:
+            groups, j, subject, column = self.moves[level.name]
+            own = np.zeros_like(found[level.name])
+            np.add.at(own, (slice(None), groups, j), z[:, subject, column])
+            found[level.name] += own @ self.population.cholesky(level.name)[which].swapaxes(1, 2)
         return found
 
     def steps(self, level, g):

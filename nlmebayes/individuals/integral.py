@@ -81,8 +81,8 @@ class Local:
         if not len(self.own):
             return self.value, self.slope
         step = (x - self.origin)[self.own]
-        bent = self.curvature @ step
-        return self.value + self.slope @ step + 0.5 * bent @ step, self.slope + bent
+        bent = (self.curvature.reshape(-1, len(step)) @ step).reshape(self.slope.shape)
+        return self.value + (self.slope + 0.5 * bent) @ step, self.slope + bent
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Integral:
     """Nodes of all groups, and what is known there.
 
     ``linear`` (row, parameter, unit) of the rows, outer nodes times nodes, ``shape`` their numbers; ``effects`` by
-    level: (group, outer node, effect) of the outer one, (group, outer node, node, effect) of others; ``log_weight``
+    level: (group, effect, outer node) of the outer one, (group, effect, outer node, node) of others; ``log_weight``
     (part, outer node, node) and ``outer_weight`` (group, outer node).
     """
 
@@ -204,17 +204,16 @@ class Integral:
         return value, np.where(np.isfinite(slope), slope, 0.0), (moves, up, down)
 
     def _normal(self, name, factor, x):
-        """Standardised effects u at the nodes and their log-densities."""
-        effects, inverse = self.effects[name], np.linalg.inv(factor)
-        shift = sum(
-            (step * each.shift for step, each in zip((x - self.origin), self.absorbed, strict=False)
-             if each.level == name), np.zeros((len(effects), factor.shape[0])),
-        )  # fmt: skip
-        u = effects @ inverse.T
-        if shift.any():
-            u = u - (shift @ inverse.T).reshape(len(shift), *(1,) * (u.ndim - 2), -1)
-        log_density = -0.5 * np.einsum("...k,...k->...", u, u) - np.linalg.slogdet(factor)[1]
-        return u, log_density - 0.5 * u.shape[-1] * LOG_2PI
+        """Standardised effects u (group, effect, node) and their log-densities (group, node), at each node of a part
+        and outer node."""
+        inverse = np.linalg.inv(factor)
+        u = inverse @ self.effects[name].reshape(-1, len(factor), np.prod(self.effects[name].shape[2:]))
+        moved = [step * each.shift for step, each in zip(x - self.origin, self.absorbed, strict=False)
+                 if each.level == name and step]  # fmt: skip
+        if moved:
+            u -= (sum(moved) @ inverse.T)[..., None]
+        constant = np.linalg.slogdet(factor)[1] + 0.5 * len(factor) * LOG_2PI
+        return u, -0.5 * np.einsum("gkn,gkn->gn", u, u) - constant
 
     def weighed(self, x, dense):
         """`Weighed` at coordinates x, of log-densities of records there."""
@@ -222,8 +221,8 @@ class Integral:
         total, u = dense + self.log_weight, {}
         for name, part, sums in self.moving:
             u[name], log_density = self._normal(name, factors[name], x)
-            total = total + (log_density if len(part) == len(total) and (part == np.arange(len(part))).all() else
-                             (sums @ log_density.reshape(len(part), -1)).reshape(total.shape))  # fmt: skip
+            alone = len(part) == len(total) and (part == np.arange(len(part))).all()
+            total = total + (log_density if alone else sums @ log_density).reshape(total.shape)
         inner, share = _normalised(total)
         outer = self.outer_weight + (self.of_parent @ inner)
         if self.nest.outer is not None:
@@ -263,7 +262,7 @@ class Weighed:
         return np.sqrt(np.maximum((share**2).sum(axis=1) - 1 / share.shape[1], 0.0))
 
     def _by_group(self):
-        """Of every level its name, its standardised effects u (group, node, effect), the probabilities of the nodes
+        """Of every level its name, its standardised effects u (group, effect, node), the probabilities of the nodes
         (group, node), and the outermost group of each group."""
         parts = {name: part for name, part, _ in self.integral.moving}
         for name, u in self.u.items():
@@ -272,7 +271,7 @@ class Weighed:
                 weight, parent = self.joint[part].reshape(len(part), -1), self.integral.nest.parent[part]
             else:
                 weight, parent = self.above, np.arange(len(self.value))
-            yield name, u.reshape(len(weight), -1, u.shape[-1]), weight, parent
+            yield name, u, weight, parent
 
     def scores(self, slope):
         """Slopes of the log-likelihood of every group in all coordinates, (group, coordinate); ``slope``: those of the
@@ -289,13 +288,13 @@ class Weighed:
     def _add(self, found, name, u, weight, parent):
         """Add what the law of a level's effects says."""
         integral, c = self.integral, self.integral.coordinates
-        scaled = u * weight[..., None]
-        mean, square = scaled.sum(axis=1), u.transpose(0, 2, 1) @ scaled
+        scaled = u * weight[:, None]
+        mean, square = scaled.sum(axis=2), scaled @ u.transpose(0, 2, 1)
         inverse = np.linalg.inv(self.factors[name])
         for i, each in enumerate(integral.absorbed):
             if each.level == name:
                 np.add.at(found[:, i], parent, ((each.shift @ inverse.T) * mean).sum(axis=1))
-        change = inverse.T @ (square - np.eye(u.shape[-1]))
+        change = inverse.T @ (square - np.eye(len(inverse)))
         for n, (level, i, j) in enumerate(c.factor):
             if level == name:
                 each = change[:, i, j] * (self.factors[name][i, i] if i == j else 1.0)
@@ -307,13 +306,13 @@ class Weighed:
         chosen = (edges < rng.random((len(edges), 1)) * edges[:, -1:]).sum(axis=1)
         found = {}
         for name, part, _ in self.integral.moving:
-            u = self.u[name][np.arange(len(part)), 0, chosen[part]]
+            u = self.u[name][np.arange(len(part)), :, chosen[part]]
             found[name] = u @ self.factors[name].T
         return found
 
     def means(self):
         """Conditional means of the effects by level, (group, effect)."""
-        return {name: (weight[..., None] * u).sum(axis=1) @ self.factors[name].T
+        return {name: (u @ weight[..., None])[..., 0] @ self.factors[name].T
                 for name, u, weight, _ in self._by_group()}  # fmt: skip
 
 

@@ -59,16 +59,20 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
     """`Judged` integrals at a `Place` under the population of coordinates x; ``data`` are those of the design.
     ``known``: the `Integral` of most nodes, where it was made already."""
     orders = population.orders(ROWS)
-    rng = np.random.default_rng(seed)
     if not place.target.size:
         whole = population.quadrature(x, place, (1, 1))
         none = np.zeros(len(population.nest.labels))
         return Judged(whole, none[:0].astype(int), (), none, none)
-    whole = None if orders else population.rule(x, place, ROWS, 2 * SCATTERED, seed)
+    if orders:
+        whole = None
+    elif known is None:
+        whole = population.rule(x, place, ROWS, 2 * SCATTERED, seed)
+    else:
+        whole = known if known.gauss else population.scattered(x, place, 2 * SCATTERED, seed)
     if whole is not None and whole.gauss:  # exact, whatever a judge in so many dimensions says
         none = np.zeros(len(population.nest.labels))
         return Judged(whole, np.zeros(0, dtype=int), (), none, np.full(len(none), np.nan))
-    value, spread, khat = _judge(population, x, place, rng)
+    value, spread, khat = _judge(population, x, place, seed)
     rough = None
     if orders:
         whole = population.quadrature(x, place, orders[0]) if known is None else known
@@ -99,9 +103,9 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
     return Judged(whole, np.array(hard, dtype=int), tuple(own), error, khat, rough)
 
 
-def _judge(population, x, place, rng):
+def _judge(population, x, place, seed):
     """Log-likelihoods of independent nodes with their standard errors, and the k-hat of their weights, (group,)."""
-    integral = population.scattered(x, place, JUDGES, rng)
+    integral = population.scattered(x, place, JUDGES, seed)
     found = integral.weighed(x, integral.records(x))
     with np.errstate(divide="ignore"):
         khat = np.array([smoothed(np.maximum(each, each.max() - 700))[1] for each in np.log(found.share[:, 0])])

@@ -1,7 +1,7 @@
 """Where the nodes of an `Integral` stand: at the modes of all groups under one population."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from nlmebayes.individuals.coordinates import Coordinates, coordinates
 from nlmebayes.individuals.integral import Integral
 from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, elsewhere, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
-from nlmebayes.individuals.rules import cubature, product, scattered
+from nlmebayes.individuals.rules import cubature, points, product, scattered
 from nlmebayes.individuals.starts import REACH
 from nlmebayes.model.model import Model
 
@@ -110,19 +110,27 @@ class Population:
             share = found.weighed(x, found.records(x)).share[:, 0] * 2 * real.sum(axis=1, keepdims=True)
             if np.abs(share - 1)[np.isfinite(weight.T)].max() < NORMAL:
                 return found
-        return self.scattered(x, place, n, np.random.default_rng(seed))
+        return self.scattered(x, place, n, seed)
 
-    def scattered(self, x, place, n, rng):
+    @cached_property
+    def _points(self):
+        """Points of nodes by their number and seed, the same at every place: to draw them takes as long as to predict
+        at them."""
+        return {}
+
+    def scattered(self, x, place, n, seed):
         """`Integral` with n quasi-random nodes for all effects of a group together."""
         together = Population(self.model, self.design, self.nest.together, self.coordinates)
-        z, log_weight = scattered(place.z, place.factor, place.target.real, n, rng)
+        if (n, seed) not in self._points:
+            self._points[n, seed] = points(place.target.real, n, np.random.default_rng(seed))
+        z, log_weight = scattered(place.z, place.factor, place.target.real, self._points[n, seed])
         return together.joint(x, place.target, z, log_weight)
 
     def joint(self, x, target, z, log_weight):
         """`Integral` of nodes z (node, group, column) and weights (node, group) of all effects together."""
         n = len(z)
         eta = target.effects(z, np.zeros(n, dtype=int))
-        effects = {level.name: eta[level.name].transpose(1, 0, 2)[:, None] for level in self.nest.inner}
+        effects = {level.name: _by_effect(eta[level.name])[:, :, None] for level in self.nest.inner}
         size = self._log_size(x, self.nest.inner, self.nest)
         shape, linear = (1, n), target.linear(z, np.zeros(n, dtype=int))
         weight = (log_weight.T + size[:, None])[:, None]
@@ -186,10 +194,10 @@ class _Nodes:
         which = np.zeros(m * k, dtype=int)
         eta, effects = target.effects(rows, which), {}
         for level in nest.inner:
-            effects[level.name] = eta[level.name].reshape(m, k, *eta[level.name].shape[1:]).transpose(2, 0, 1, 3)
+            each = _by_effect(eta[level.name])
+            effects[level.name] = each.reshape(*each.shape[:2], m, k)
         if self.outer:
-            each = eta[nest.outer.name].reshape(m, k, *eta[nest.outer.name].shape[1:])[:, 0]
-            effects[nest.outer.name] = each.transpose(1, 0, 2)
+            effects[nest.outer.name] = _by_effect(eta[nest.outer.name][::k])
         return Integral(
             target, nest, self.population.coordinates, self.x, target.linear(rows, which), (m, k), effects,
             log_inner[:, None], log_outer, gauss=True,
@@ -201,6 +209,11 @@ class _Nodes:
             factor = self.population.coordinates.factors(self.x[None])[self.nest.outer.name][0]
             return np.full(len(self.nest.labels), np.linalg.slogdet(factor)[1])
         return self.population._log_size(self.x, levels, self.nest)
+
+
+def _by_effect(eta):
+    """Effects (node, group, effect) as (group, effect, node), with what is summed over side by side."""
+    return np.ascontiguousarray(eta.transpose(1, 2, 0))
 
 
 def _root(hessian):

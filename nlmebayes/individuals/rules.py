@@ -45,22 +45,33 @@ def cubature(real):
     return np.concatenate([each, -each], axis=1).swapaxes(0, 1), np.concatenate([here, here], axis=1).T
 
 
-def scattered(mode, factor, real, n, rng):
-    """Quasi-random nodes z (node, group, column) of a mixture about the modes (group, column), and the logs of their
-    weights (node, group); ``factor`` (group, column, column), ``real`` (group, column) as of `Density`."""
-    groups, size = mode.shape
-    many = real.sum(axis=1)
+def points(real, n, rng):
+    """Quasi-random points x (node, group, column) of a standard normal law, how far a t law stretches each, and which
+    are the population's, (node, group, 1) each; ``real`` (group, column) as of `Density`."""
+    groups, size = real.shape
     base = qmc.Sobol(size + 2, seed=rng).random(n)
     u = (base[:, None] + rng.random((groups, size + 2))) % 1.0
     x = special.ndtri(np.clip(u[..., 2:], 1e-12, 1 - 1e-12)) * real
-    tail = np.maximum(TAIL, many)
+    tail = np.maximum(TAIL, real.sum(axis=1))
     stretch = WIDER / np.sqrt(2 * special.gammaincinv(tail / 2, np.clip(u[..., 1], 1e-12, 1 - 1e-12)) / tail)
-    moved = mode + np.einsum("gij,ngj->ngi", factor, x * stretch[..., None])
-    z = np.where(u[..., :1] < PRIOR, x, moved)
-    back = np.einsum("gij,ngj->ngi", np.linalg.inv(factor), (z - mode) / WIDER) * real
+    return x, stretch[..., None], u[..., :1] < PRIOR
+
+
+def scattered(mode, factor, real, drawn):
+    """Nodes z (node, group, column) of a mixture about the modes (group, column) at ``drawn`` `points`, and the logs of
+    their weights (node, group); ``factor`` (group, column, column)."""
+    (x, stretch, own), many, n = drawn, real.sum(axis=1), len(drawn[0])
+    tail = np.maximum(TAIL, many)
+    z = np.where(own, x, mode + _each(factor, x * stretch))
+    back = _each(np.linalg.inv(factor), (z - mode) / WIDER) * real
     constant = special.gammaln((tail + many) / 2) - special.gammaln(tail / 2) - 0.5 * many * np.log(tail * np.pi)
     constant = constant - np.linalg.slogdet(factor)[1] - many * np.log(WIDER)
     student = constant - 0.5 * (tail + many) * np.log1p((back**2).sum(axis=2) / tail)
     prior = -0.5 * (z**2 + LOG_2PI * real).sum(axis=2)
     dense = np.logaddexp(np.log(PRIOR) + prior, np.log(1 - PRIOR) + student)
     return z, -dense - np.log(n)
+
+
+def _each(factor, x):
+    """Products of a matrix of each group with its nodes (node, group, column)."""
+    return (x.swapaxes(0, 1) @ factor.swapaxes(1, 2)).swapaxes(0, 1)

@@ -7,8 +7,9 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from nlmebayes.evaluation.evaluator import UNCOMPILED, draws_of, evaluator
+from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.evaluation.measurement import log_density
+from nlmebayes.runtime.uncompiled import UNCOMPILED, uncompiled
 
 SOLVER = "nlmebayes_solver"  # attribute of a tree
 TIGHTER = 100.0  # tolerances of the comparison
@@ -17,6 +18,7 @@ MATTERS = 0.1  # change of the log-likelihood from draw to draw that is reported
 SHARED = 1.0  # change of all draws alike that is reported: it moves none against another, but the law is not this
 
 
+@uncompiled()
 def failures(built, design, stats):
     """Proposals without a solution, from the divergences of a sampler, as JSON for the tree.
 

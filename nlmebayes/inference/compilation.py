@@ -8,10 +8,7 @@ import threading
 from dataclasses import replace
 
 import numpy as np
-import nutpie
 from numba import cfunc
-from nutpie import compile_pymc
-from nutpie._lib import PyNutsSettings
 from pymc.initial_point import make_initial_point_fn
 from pytensor import config
 from pytensor.compile.builders import OpFromGraph
@@ -23,7 +20,8 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import NUMBA_CACHE_PATH
 
 from nlmebayes.errors import ModelError
-from nlmebayes.inference import callback
+from nlmebayes.inference import callback, linker
+from nlmebayes.inference.nuts import PyNutsSettings, compile_pymc, nutpie
 from nlmebayes.runtime import caches
 from nlmebayes.runtime.quiet import quietly
 from nlmebayes.runtime.threads import in_turns
@@ -80,7 +78,7 @@ def _by_numba(built, kept):
     """
     initial = make_initial_point_fn(model=built, jitter_rvs=set(), return_transformed=True)
     n_dim, n_expanded, density, expansion, initial, about, transformed = compile_pymc._make_functions(
-        built, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=_one_by_one(initial),
+        built, mode=linker.mode(), compute_grad=True, join_expanded=True, pymc_initial_point_fn=_one_by_one(initial),
         var_names=kept,
     )  # fmt: skip
     variables = dict.fromkeys([*density.get_shared(), *expansion.get_shared()])
@@ -145,7 +143,11 @@ def sampled(model, most=None, **options):
     With ``most``, None where all draws were made and more than that have diverged.
     """
     with quietly():
-        found = nutpie.sample(model, **options)
+        return judged(nutpie.sample(model, **options), most)
+
+
+def judged(found, most):
+    """What was sampled, or None where all draws were made and more than so ``most``, if that is given, diverged."""
     if most is None:
         return found
     stats = found["sample_stats"]

@@ -168,7 +168,7 @@ def drawn(known, chains=4, draws=100, seed=0):
     population, rng, n = populated(model, design), np.random.default_rng(seed), chains * draws
     x, points = _points(known, population, n, rng)
     place = population.place(x)
-    integral = population.scattered(x, place, NODES, rng)
+    integral = population.scattered(x, place, NODES, seed)
     eta = {level.name: np.empty((n, len(level.labels), len(level.effects))) for level in design.levels}
     for i, point in enumerate(points):
         weighed = integral.weighed(point, integral.records(point))

@@ -1,14 +1,12 @@
 """`fit`: a pilot, the parametrisation that follows from it, then compiled NUTS (nutpie, Numba or JAX backend)."""
 
-from typing import Literal
-
 from nlmebayes.arguments import Count, File, Seed, Share, Switch, Tree, checked
-from nlmebayes.inference import compilation, resuming, streaming
+from nlmebayes.errors import ModelError
 from nlmebayes.inference.estimation import estimated
-from nlmebayes.inference.sampler import Backend, check_approximable, sampler
+from nlmebayes.inference.methods import MAXIMA, Backend, Method, check_approximable
 from nlmebayes.model.model import Data, Model
-
-Method = Literal["nuts", "map", "laplace", "pathfinder", "ml", "reml"]
+from nlmebayes.runtime.imports import imported
+from nlmebayes.runtime.spread import Client
 
 
 @checked
@@ -16,7 +14,7 @@ def fit(
     model: Model, data: Data, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
     random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
     backend: Backend = "numba", method: Method = "nuts", resume: Tree | Switch | None = None, store: File | None = None,
-    **options: object,
+    client: Client | None = None, **options: object,
 ) -> Tree:  # fmt: skip
     """Sample the posterior of ``model`` on ``data``.
 
@@ -51,6 +49,10 @@ def fit(
     store : path, optional
         A new folder for the tree, in which the draws are written as they come (zarr): memory then does not grow with
         draws times subjects. The tree that is returned reads from it; so does `load`.
+    client : distributed.Client, optional
+        Whose workers draw the chains, each on its own, after ``pip install "nlmebayes[dask]"``: the draws are those of
+        this machine with the same seed, if processors and versions are the same. A chain whose worker is lost is drawn
+        again. With ``store``, the folder must be on a disk that the workers have too.
     **options
         Passed on to ``nutpie.sample``.
 
@@ -88,17 +90,27 @@ def fit(
     Name: mean, dtype: float64
     """
     check_approximable(method, backend)
-    compilation.check_options(options, fit)
-    streaming.check(store, method, resume)
-    before = streaming.beginning(store) if resume is True else resume
-    if before is not None:
-        resuming.same_fit(model, data, before)
-    if method in ("ml", "reml", "map"):
+    if client is not None and method != "nuts":
+        raise ModelError(f"fit: {method!r} is one search, in this process; client= is for the chains of 'nuts'")
+    if options:
+        _sampling("compilation").check_options(options, fit)
+    if store is not None or resume is not None:
+        streaming = _sampling("streaming")
+        streaming.check(store, method, resume)
+        before = streaming.beginning(store) if resume is True else resume
+        if before is not None:
+            _sampling("resuming").same_fit(model, data, before)
+    if method in MAXIMA:
         return estimated(model, data, method, random_seed=random_seed)
-    ready = sampler(model, data, backend=backend)
+    ready = _sampling("sampler").sampler(model, data, backend=backend)
     if method != "nuts":
         return ready.approximate(method, draws=draws, paths=chains, random_seed=random_seed)
     return ready.sample(
         draws=draws, tune=tune, chains=chains, cores=cores, random_seed=random_seed, progressbar=progressbar,
-        target_accept=target_accept, resume=resume, store=store, **options,
+        target_accept=target_accept, resume=resume, store=store, client=client, **options,
     )  # fmt: skip
+
+
+def _sampling(name):
+    """A module of what samples: these take long to import, and a maximum needs none of them."""
+    return imported(f"nlmebayes.inference.{name}")

@@ -137,9 +137,11 @@ class Search:
         Nodes are judged where the search ends; with the groups that need nodes of their own it goes on.
         """
         stages, trust, searched, slow, kept = [COARSE, ROWS], 1.0, False, 0, False
-        end, since = None, 0.0
+        end, since, ready = None, 0.0, False
         for rounds in range(1, ROUNDS + 1):
-            if not kept:
+            if ready:
+                place, integral = end.place, self._with_own(end)
+            elif not kept:
                 place = self.population.place(x, None if len(stages) == 1 and not searched else start)
                 searched |= len(stages) == 1
                 integral = self.integral(x, place, stages[0])
@@ -151,6 +153,7 @@ class Search:
             x, since = found, since + gain
             slow = slow + 1 if len(stages) == 1 and gain < SLOW else 0
             kept = len(stages) == 1 and not integral.gauss and gain < STILL  # nodes drawn anew would move x for ever
+            ready = False
             rough = ROUGH if integral.gauss else NOISE
             left = missed if kept else gain
             if left < (CLOSE if len(stages) == 1 else rough) or slow == PATIENCE:
@@ -164,6 +167,7 @@ class Search:
                 if set(end.judged.hard) <= set(self.hard):
                     return self.finished(end, start, rounds, converged=True)
                 self.hard, kept = sorted({*self.hard, *end.judged.hard}), False
+                ready = not end.boundary.any()  # it ended at x
         return self.finished(self.ended(x, start), start, rounds, converged=False)
 
     def _exact_at_place(self, integral):
@@ -199,6 +203,14 @@ class Search:
             return found
         own = tuple(alone(self.population, self.data, x, i, SEED + n)[0] for n, i in enumerate(self.hard))
         return Several(found, np.array(self.hard), own)
+
+    def _with_own(self, end):
+        """The nodes where a search ended, with those of the groups that were judged to need their own."""
+        whole, own = end.integral, {}
+        if isinstance(whole, Several):
+            whole, own = whole.whole, dict(zip(whole.hard, whole.own, strict=True))
+        own |= dict(zip(end.judged.hard, end.judged.own, strict=True))
+        return Several(whole, np.array(self.hard), tuple(own[i] for i in self.hard))
 
     def climbed(self, integral, x, trust):
         """The likeliest coordinates near x, the nodes weighed there, the gain in log-likelihood, how much the expected

@@ -38,9 +38,9 @@ class Restricted:
         def slope(theta):
             here = x.copy()
             here[self.fixed] = theta
-            local = integral.local(here, self.search.steps)
-            weighed = integral.weighed(here, local.value)
-            return weighed.value.sum(), weighed.scores(local.slope).sum(axis=0)[self.fixed]
+            dense, each = integral.sloped(here, self.search.steps)
+            weighed = integral.weighed(here, dense)
+            return weighed.value.sum(), weighed.scores(each).sum(axis=0)[self.fixed]
 
         value, score = slope(x[self.fixed])
         h = differences(lambda theta: slope(theta)[1], x[self.fixed], STEP * self.search.scales[self.fixed])

@@ -5,10 +5,11 @@ import dataclasses
 import itertools
 import json
 import math
+from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import nutpie
 import pymc as pm
 import xarray as xr
 
@@ -20,6 +21,9 @@ from nlmebayes.evaluation.evaluator import draws_of, evaluator
 from nlmebayes.formula.design import Design
 from nlmebayes.formula.grouping import TRANSPORT
 from nlmebayes.inference import accuracy, approximation, compilation, parametrisation, resuming, streaming, trace
+from nlmebayes.inference import chains as elsewhere
+from nlmebayes.inference.methods import Backend, check_approximable
+from nlmebayes.inference.nuts import nutpie
 from nlmebayes.inference.parting import unparted
 from nlmebayes.inference.pilot import Pilot
 from nlmebayes.inference.recalibration import recalibrated
@@ -29,38 +33,21 @@ from nlmebayes.model.hierarchy import doubts
 from nlmebayes.model.model import Data, Model
 from nlmebayes.outcomes.censoring import limits
 from nlmebayes.runtime.garbage import collected_seldom
+from nlmebayes.runtime.spread import Client, Work
 from nlmebayes.runtime.threads import in_turns
 
 EVEN, UNEVEN = 0.8, 0.9  # acceptance aimed at where the posterior is about normal, and elsewhere
-
-
 HIGHER = (0.95, 0.99)  # where draws diverge at that
-
-
 DIVERGED = 0.0005  # share of the draws that may, before all are drawn anew
-
-
 TELLING = 400  # draws from which on it is looked at
-
-
 LEARN = 200  # least warm-up whose first half the information of transported effects is learnt from
-
-
 LONGEST = 0.7  # step, in SDs, of what is nearly normal: the seven of a tree then go three quarters of a period
-
-
 SLOW = 0.5  # effective draws per draw in the warm-up below which trajectories are made longer
-
-
 INFORMATION = "transport"  # group of a tree, and how the names of its arrays begin
-
-
+KINDS = (  # options of nutpie that say how a chain uses its random numbers
+    "sampler", "adaptation", "low_rank_modified_mass_matrix", "transform_adapt", "use_grad_based_mass_matrix",
+)  # fmt: skip
 MEASURED = ("observed", "lower", "upper")  # data of an outcome, see `censoring.register`
-
-
-Backend = Literal["numba", "jax"]
-
-
 Approximation = Literal["map", "laplace", "pathfinder"]
 
 
@@ -109,12 +96,22 @@ def sampler(model: Model, data: Data, *, backend: Backend = "numba") -> "Sampler
     check_scatter(design, found)
     for doubt in unparted(model, data, design, found.theta, found.sigma):
         warn(doubt)
+    return _compiled(model, data, backend, found, design)
+
+
+@in_turns
+@collected_seldom
+def _compiled(model, data, backend, found, design=None):
+    """The `Sampler` that follows from a pilot."""
+    if design is None:  # in another process
+        design = designed(model, data, measured=True)
+        compilation.prepare(backend, model.structure)
     design, information, chosen = parametrisation.settle(model, design, found)
     built, variables = assemble(model, design, information, fixed=True)
     compiled = compilation.compiled(built, backend, _kept(built))
     start = initial_points(built, design, found)
-    arrays = information.arrays() if information else {}
-    return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays, variables.laws)
+    arrays, origin = information.arrays() if information else {}, (model, data, backend, found)
+    return Sampler(model, data, design, built, compiled, start, found, chosen, backend, arrays, variables.laws, origin)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,6 +129,8 @@ class Sampler:
     backend: str
     arrays: dict  # data of the graph by name: information, and measurements where they are other ones
     laws: list  # priors
+    origin: tuple  # what another process makes the same from
+    client: object = None  # of dask, whose workers draw the chains
 
     @in_turns
     def with_values(self, **measured):
@@ -146,10 +145,10 @@ class Sampler:
         outcomes = designed(self.model, data, measured=True).outcomes
         design = dataclasses.replace(self.design, outcomes=outcomes)
         given = {f"{o.name}_{kind}": x for o in design.outcomes for kind, x in zip(MEASURED, _limits(o), strict=True)}
-        other = dataclasses.replace(self._with_arrays(given), data=data, design=design)
+        other = dataclasses.replace(self.with_arrays(given), data=data, design=design)
         return other._piloted(pilot(self.model, design))
 
-    def _with_arrays(self, given):
+    def with_arrays(self, given):
         """The same with other data in its graph; names that it does not read are passed over."""
         given = {name: x for name, x in given.items() if name in self.built.named_vars}
         return dataclasses.replace(self, compiled=self.compiled.with_data(**given), arrays=self.arrays | given)
@@ -159,16 +158,17 @@ class Sampler:
     def _piloted(self, found):
         """The same after another pilot."""
         information = parametrisation.information(self.model, self.design, found)
-        other = self._with_arrays(information.arrays()) if information else self
+        other = self.with_arrays(information.arrays()) if information else self
         return dataclasses.replace(other, pilot=found, start=initial_points(self.built, self.design, found))
 
     @checked
     def sample(
         self, *, draws: Count = 1000, tune: Count = 1000, chains: Count = 4, cores: Count | None = None,
         random_seed: Seed | None = None, progressbar: Switch = True, target_accept: Share | None = None,
-        resume: Tree | Switch | None = None, store: File | None = None, **options,
+        resume: Tree | Switch | None = None, store: File | None = None, client: Client | None = None, **options,
     ):  # fmt: skip
         """The posterior, as `fit` gives it."""
+        self = dataclasses.replace(self, client=client)
         streaming.check(store, resume=resume)
         compilation.check_options(options, Sampler.sample)
         rng = np.random.default_rng(random_seed)
@@ -208,7 +208,7 @@ class Sampler:
             streaming.begin(folder, ready._tree({INFORMATION: ready._information()}, {}))
         else:
             resuming.same_fit(self.model, self.data, before)
-            ready, rng = self._with_arrays(_informed(before)), rng.spawn(1 + streaming.times(folder))[-1]
+            ready, rng = self.with_arrays(_informed(before)), rng.spawn(1 + streaming.times(folder))[-1]
         held = streaming.held(folder, size)
         numbers = [i for i, chain in enumerate(held) if chain.size < draws]
         if numbers:
@@ -216,7 +216,8 @@ class Sampler:
             if before is not None:
                 ready = ready._starting([held[i].end for i in numbers], rng, options)
             left = draws - min(held[i].size for i in numbers)
-            _, accept = ready._sampled(left, tune, rng, options, streaming.segments(folder, numbers))
+            segments = streaming.segments if self.client is None else streaming.apart
+            _, accept = ready._sampled(left, tune, rng, options, segments(folder, numbers))
             held, settings = streaming.held(folder, size), settings | {"target_accept": accept}
         n, kept = trace.complete(np.minimum([chain.size for chain in held], draws), draws)
         return ready._finished_on_disk([held[i] for i in kept], n, store, rng, settings)
@@ -236,18 +237,16 @@ class Sampler:
             warn(f"more than {most} of {size} draws diverged at target_accept={accept}: all are drawn anew at {higher}")
 
     def _drawn(self, draws, tune, rng, options, most=None):
-        try:
-            return compilation.sampled(
-                compilation.started(self.compiled, self.backend, self.start), most, draws=draws, tune=tune,
-                seed=int(rng.integers(2**31)), save_warmup=False, **options,
-            )  # fmt: skip
-        except RuntimeError as error:
-            if "initialization points" not in str(error):
-                raise
-            raise ModelError(
-                "there is no finite log-density where the chains start: look at the priors, the units and the typical "
-                "values (typical=)"
-            ) from error
+        options = options | {
+            "draws": draws, "tune": tune, "seed": int(rng.integers(2**31)), "save_warmup": False
+        }  # fmt: skip
+        with _explained():
+            if self.client is not None:
+                work = Work(_compiled, self.origin, elsewhere.drawn)
+                return compilation.judged(elsewhere.sampled(self, work, self.client, **options), most)
+            started = compilation.started(self.compiled, self.backend, self.start)
+            found = compilation.sampled(started, most, **options)
+            return trace.unlabelled(found.get_arrow_trace()[0], draws) if "return_raw_trace" in options else found
 
     def _recalibrated(self, steps, rng, options):
         """The same with information from draws of a warm-up of that many steps, in one part or two; and whether the
@@ -257,7 +256,7 @@ class Sampler:
         for _ in range(parts):
             size = steps // parts
             last = size // 4
-            drawn = trace.unlabelled(ready._drawn(last, size - last, rng, _once(options)), last)
+            drawn = ready._drawn(last, size - last, rng, _once(options))
             draws = draws_of(drawn, self.design, self.model, self.data.outcomes)
             ready = ready._piloted(recalibrated(self.model, self.design, ready.pilot, draws))
         return ready, trace.least(drawn) < SLOW
@@ -266,28 +265,43 @@ class Sampler:
         """The same with the information of a tree, and its chains' last points as starts."""
         resuming.same_fit(self.model, self.data, tree)
         points = resuming.ends(tree, options["chains"], self.compiled.n_dim)
-        return self._with_arrays(_informed(tree))._starting(points, rng, options)
+        return self.with_arrays(_informed(tree))._starting(points, rng, options)
 
     def _starting(self, points, rng, options):
         """The same with a start for each chain; None is one of the pilot's.
 
-        Chains ask for their starts in any order, each with a seed of its own, which a run of one draw tells.
+        Chains ask for their starts in any order, each with a seed of its own.
         """
-        seeds, usual = [], self.start
-
-        def listen(seed):
-            seeds.append(seed)
-            return usual(seed)
-
-        alone = {"cores": 1, "progress_bar": False}  # one after the other
-        dataclasses.replace(self, start=listen)._drawn(1, 1, copy.deepcopy(rng), _once(options) | alone)
-        starts = dict(zip(seeds, points, strict=False))
+        usual, seed = self.start, int(copy.deepcopy(rng).integers(2**31))
+        starts = dict(zip(self.asked(seed, options), points, strict=True))
 
         def start(seed):
             point = starts.get(seed)
             return usual(seed) if point is None else point
 
         return dataclasses.replace(self, start=start)
+
+    def asked(self, seed, options):
+        """The seed with which each chain of a run first asks for its start.
+
+        A run of one draw tells, with one chain after the other; all start where another one ended, so that none has
+        to ask twice.
+        """
+        given = {name: options[name] for name in KINDS if name in options}
+        given |= {"seed": seed, "draws": 1, "tune": 1, "cores": 1, "progress_bar": False}
+        if options.get("sampler", "nuts") == "nuts":
+            given["maxdepth"] = 1
+        seeds, model = [], partial(compilation.started, self.compiled, self.backend)
+        with _explained():
+            one = compilation.sampled(model(self.start), chains=1, store_unconstrained=True, **given)
+        point = one["sample_stats"]["unconstrained_draw"].to_numpy()[0, -1]
+
+        def listen(seed):
+            seeds.append(seed)
+            return point
+
+        compilation.sampled(model(listen), chains=options["chains"], return_raw_trace=True, **given)
+        return tuple(seeds)
 
     @in_turns
     def _finished(self, drawn, stats, rng, settings):
@@ -361,9 +375,18 @@ class Sampler:
         return tree
 
 
-def check_approximable(method, backend):
-    if method != "nuts" and backend != "numba":
-        raise ModelError(f'method={method!r} takes backend="numba"')
+@contextmanager
+def _explained():
+    """What nutpie says of chains that find no start, in a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "initialization points" not in str(error):
+            raise
+        raise ModelError(
+            "there is no finite log-density where the chains start: look at the priors, the units and the typical "
+            "values (typical=)"
+        ) from error
 
 
 def _once(options):

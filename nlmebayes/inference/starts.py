@@ -12,7 +12,7 @@ from pytensor.compile.mode import get_mode
 from scipy import linalg, optimize
 
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation.evaluator import UNCOMPILED, improper
+from nlmebayes.evaluation.evaluator import improper
 from nlmebayes.formula.coefficients import Turned
 from nlmebayes.formula.grouping import CENTRED, TRANSPORT
 from nlmebayes.inference import pilot as piloting
@@ -20,6 +20,7 @@ from nlmebayes.model.build import assemble, independent
 from nlmebayes.model.hierarchy import location_of
 from nlmebayes.model.model import Model
 from nlmebayes.outcomes.residual import Combined
+from nlmebayes.runtime.uncompiled import UNCOMPILED, uncompiled
 
 log = logging.getLogger("nlmebayes")
 
@@ -84,6 +85,7 @@ def _prior_of_fixed(model, design, pooled):
     return {name: found.get(f"theta_{name}", (zero, zero)) for name, zero in none.items()}
 
 
+@uncompiled()
 def initial_points(built, design, found):
     """A function of a seed that gives unconstrained values of the free variables, (coordinate,): draws of what the
     pilot ``found``, on the design whose parametrisations are settled, drawn together by `SCATTER`."""

@@ -1,7 +1,8 @@
 """A fit on disk: draws go to a zarr store as they are sampled; what follows from them is computed block by block.
 
 While it samples, the folder ``NAME.sampling`` holds ``about.nc`` (model, data, the information of the effects) and one
-folder of draws for each time that the fit was begun, ``001_0_1`` for chains 0 and 1. The tree is made in it and moved.
+folder of draws for each time that the fit was begun, ``001_0_1`` for chains 0 and 1, or for each chain, ``001_0_-``
+and ``002_-_1``, where they are drawn in processes of their own. The tree is made in it and moved.
 """
 
 import errno
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import nutpie
 import xarray as xr
 from numcodecs import Blosc
 
 from nlmebayes.errors import ModelError
 from nlmebayes.files import trees, whole
 from nlmebayes.files.errors import FileError
+from nlmebayes.inference.nuts import nutpie
 
 NUMBERS = 2_000_000  # in the arrays of one block of draws, about
 ABOUT, TREE = "about.nc", "tree"
+ELSEWHERE = "-"  # in the name of a folder, in the place of a chain that is in another one
 PLAIN = {"compat": "override", "coords": "minimal", "join": "override", "combine_attrs": "override"}  # of `xr.concat`
 PATIENCE = 2.0  # seconds
 LAST = 64  # draws at the end of a chain that are looked at for what was not written; nutpie writes 16 at once
@@ -201,11 +203,30 @@ def about(folder):
 def segments(folder, numbers):
     """Options of the sampler that make it write draws of the chains with these numbers to the folder, again and again;
     what was written under those before is deleted."""
-    name = f"{len(_segments(folder)) + 1:03}" + "".join(f"_{c}" for c in numbers)
+    name = f"{_last(folder) + 1:03}" + "".join(f"_{c}" for c in numbers)
     while True:
         (folder / name).mkdir()
         yield {"zarr_store": nutpie.zarr_store.LocalStore(str(folder / name))}
         _discard(folder / name)
+
+
+def apart(folder, numbers):
+    """The same for chains that are drawn in processes of their own: a folder for each, whose arrays have a place for
+    all of them."""
+    first = _last(folder) + 1
+    names = [[c if i == place else ELSEWHERE for i, c in enumerate(numbers)] for place in range(len(numbers))]
+    made = [folder / "_".join(map(str, (f"{first + place:03}", *name))) for place, name in enumerate(names)]
+    while True:
+        for path in made:
+            path.mkdir()
+        yield {"folders": made}
+        for path in made:
+            _discard(path)
+
+
+def _last(folder):
+    """Number of the last folder of draws."""
+    return max((int(path.name.split("_")[0]) for path in _segments(folder)), default=0)
 
 
 def _segments(folder):
@@ -216,21 +237,21 @@ def chains(folder):
     """Every `Chain` in a folder of draws, by number, a dict."""
     found = {}
     for path in _segments(folder):
-        numbers = [int(n) for n in path.name.split("_")[1:]]
+        numbers = {place: int(n) for place, n in enumerate(path.name.split("_")[1:]) if n != ELSEWHERE}
         try:
             tree = xr.open_datatree(path, engine="zarr", consolidated=False)
-            begun = [_whole_draws(path, tree, place) for place in range(len(numbers))]
+            begun = {place: _whole_draws(path, tree, place) for place in numbers}
         except (OSError, KeyError, ValueError):  # ended before it began
             continue
-        for place, number in enumerate(numbers):
+        for place, number in numbers.items():
             pieces = found.get(number, Chain()).pieces
             found[number] = Chain((*pieces, Piece(path, tree, place, begun[place])))
     return dict(sorted(found.items()))
 
 
 def times(folder):
-    """How often the fit was begun."""
-    return len(_segments(folder))
+    """How often the fit was begun, or more."""
+    return _last(folder)
 
 
 def held(folder, size):

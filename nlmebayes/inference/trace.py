@@ -32,9 +32,10 @@ def complete(done, draws):
     return n, kept
 
 
-def unlabelled(trace, draws):
-    """The last draws of a raw trace as a Dataset without labels, which take longer to make than a warm-up."""
-    chains = [{name: batch.column(name) for name in batch.column_names} for batch in trace.get_arrow_trace()[0]]
+def unlabelled(batches, draws):
+    """The last draws of a raw trace, a batch a chain, as a Dataset without labels, which take longer to make than a
+    warm-up."""
+    chains = [{name: batch.column(name) for name in batch.column_names} for batch in batches]
     if min(len(column) for chain in chains for column in chain.values()) < draws:
         raise KeyboardInterrupt("interrupted in the warm-up, before the first draw")
     found = {}

@@ -9,8 +9,8 @@ from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import LINKS
 
 
-def assumed(structure):
-    """The residual of a statement that has none, `Additive`.
+def assumed(structure, links):
+    """The residual of a statement that has none, `Additive`; ``links`` by parameter.
 
     Raises
     ------
@@ -19,6 +19,12 @@ def assumed(structure):
     """
     if structure.scattered:
         raise ModelError(f"{structure.label} needs residual=: {structure.scattered}")
+    for name in structure.direct:
+        if links[name] != LINKS["identity"]:
+            raise ModelError(
+                f"{structure.label} with {name} on its {type(links[name]).__name__.lower()} link predicts what may be "
+                "a probability or a rate: say residual=, Bernoulli() or Poisson(), or Additive() of measurements"
+            )
     return Additive()
 
 

@@ -99,9 +99,9 @@ class Model:
         fixed: dict[Text, Number] | None = None, links: dict[Text, Text | Link] | None = None,
         units: dict[Text, Text] | None = None,
     ):  # fmt: skip
-        residual = assumed(structure) if residual is None else residual
-        stated = by_variable(structure, priors or {})
         own = linked(structure, links or {}, units)
+        residual = assumed(structure, own) if residual is None else residual
+        stated = by_variable(structure, priors or {})
         formulas = (*formulas, *(constant(own, name, value) for name, value in (fixed or {}).items()))
         values = {
             "structure": structure, "formulas": (*formulas, *declared(structure, formulas)), "residual": residual,
@@ -191,8 +191,8 @@ class Model:
         if "formulas" not in changes:
             fixed = changes.get("fixed", {})
             stated["formulas"] = tuple(text for text in self.formulas if parse(text).parameter not in fixed)
-        if "structure" in changes and "residual" not in changes and self.residual == Additive():
-            stated["residual"] = None  # what the class is assumed to have is not that of another
+        if {"structure", "links"} & {*changes} and "residual" not in changes and self.residual == Additive():
+            stated["residual"] = None  # what a class is assumed to have is not that of another, or on another link
         if "structure" in changes and "formulas" not in changes:  # those of the class are not those of another
             stated["formulas"] = tuple(text for text in stated["formulas"] if text not in self.structure.formulas)
         found = Model(stated.pop("structure"), *stated.pop("formulas"), **stated)

@@ -8,8 +8,9 @@ from nlmebayes.arguments import checked
 from nlmebayes.formula.coefficients import indicators, levels
 from nlmebayes.model.build import assemble, designed
 from nlmebayes.model.model import Data, Model
-from nlmebayes.parameter.laws import UNCOMPILED, quantiles
+from nlmebayes.parameter.laws import quantiles
 from nlmebayes.parameter.parameter import Identity, Log
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 ENDS = (0.05, 0.95)
 

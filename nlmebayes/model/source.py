@@ -8,13 +8,13 @@ import numpy as np
 import nlmebayes
 from nlmebayes.arguments import checked
 from nlmebayes.errors import ModelError
+from nlmebayes.model.declared import assumed
 from nlmebayes.model.model import Model
-from nlmebayes.outcomes.residual import Additive
 from nlmebayes.parameter.parameter import Prior
 
 INDENT = "    "
 WIDTH = 110  # of a line
-DEFAULTS = {"residual": Additive(), "parametrisation": "auto"}  # of a model; others are empty
+DEFAULTS = {"parametrisation": "auto"}  # of a model; others are empty
 
 
 @checked
@@ -58,7 +58,7 @@ def code(model: Model, *, name: str = "model") -> str:
         raise ModelError(f"code: name={name!r} is no name of a variable")
     imports = {}
     stated = [_value(model.structure, imports), *(repr(text) for text in model.formulas)]
-    defaults = DEFAULTS | ({"residual": None} if model.structure.scattered else {})
+    defaults = DEFAULTS | {"residual": _assumed(model)}
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
         if field.name not in ("structure", "formulas") and value != defaults.get(field.name, {}):
@@ -68,6 +68,14 @@ def code(model: Model, *, name: str = "model") -> str:
         *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(imports.items())),
     ]
     return "\n".join([*lines, "", f"{name} = nb.Model(", *(f"{INDENT}{each}," for each in stated), ")", ""])
+
+
+def _assumed(model):
+    """The residual that the model has where none is stated, or None: it needs one."""
+    try:
+        return assumed(model.structure, dict(model.scales))
+    except ModelError:
+        return None
 
 
 def _value(value, imports):

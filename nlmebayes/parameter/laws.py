@@ -10,10 +10,10 @@ from scipy import stats
 
 from nlmebayes.errors import ModelError
 from nlmebayes.parameter.parameter import Prior, support
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 SQUARED = "**2"  # after the name of a variable: the prior is one of its square
 IMPROPER = ("Flat", "HalfFlat")
-UNCOMPILED = "FAST_COMPILE"
 DRAWS = 20_000  # for quantiles that have no closed form
 
 

@@ -14,7 +14,7 @@ from nlmebayes.evaluation.fitted import REPORT, fitted
 from nlmebayes.model.model import Data, Model
 from nlmebayes.plot import moments, panels
 from nlmebayes.plot.labels import labels_of
-from nlmebayes.plot.panels import BLACK, BLUE, CI_PROB, GREY, RED, Places
+from nlmebayes.plot.panels import BLUE, CI_PROB, GREY, RED, Places
 
 Labels = list[Text | Number]
 PAGE = 12  # subjects on a page
@@ -151,7 +151,7 @@ def _panel(axis, data, drawn, seen, x, ci_prob):
             last = part.iloc[-1]
             axis.annotate(f"{number}", (last["x"], last["median"]), color=BLUE, fontsize=panels.TEXT, ha="left")
         axis.plot(part["x"], part["pred"], color=RED, linestyle="-.", linewidth=1, label="PRED, typical individual")
-    panels.points(axis, seen[x], seen["value"], "measured")
+    panels.measured(axis, seen[x], seen)
     inner = data.levels[-1]
     if followed and inner != data.subject:
         starts = seen.groupby(inner, sort=False)[x].min().iloc[1:]
@@ -255,7 +255,7 @@ def forecast(
     tree : DataTree
         From `forecast`.
     times : array, optional
-        By default from the first record to the last one and beyond.
+        By default from the first record to the last one and beyond, or to the last one that was held out.
     x : str, optional
         Column on the horizontal axis.
     held_out : Dataset, optional
@@ -316,9 +316,9 @@ def forecast(
     if held_out is not None:
         others = held_out.observations[held_out.observations["outcome"] == outcome]
         others = others.assign(value=panels.of_one(known, held_out, outcome))
-        panels.points(axis, others[x], others["value"], "measured, not used", markersize=6, fillstyle="none")
+        panels.measured(axis, others[x], others, "measured, not used", markersize=6, fillstyle="none")
     seen = data.observations[data.observations["outcome"] == outcome]
-    panels.points(axis, seen[x], values, "samples", markersize=6, color=BLACK)
+    panels.measured(axis, seen[x], seen.assign(value=values), "samples", markersize=6)
     panels.from_nothing(made.axes, expected[0], wide[0], f[0], values[np.isfinite(values)], others["value"])
     names = labels_of(known)
     made.named(names(x), names(outcome))
@@ -326,11 +326,9 @@ def forecast(
 
 
 def _span(data, x, held_out):
-    """From the first record to twice as far as the last, and to the last that was held out; doses count where ``x`` is
-    the time."""
+    """Through the records, and the doses where ``x`` is the time, and to twice as far, or to what was held out."""
     records = data.observations[x].to_numpy()
     if x == data.time:
         records = np.append(records, data.doses[x].to_numpy(float))
-    first, last = records.min(), 2 * records.max() - records.min()
-    last = last if held_out is None else max(last, held_out.observations[x].max())
-    return np.linspace(first, last, 2 * panels.GRID)
+    further = 2 * records.max() - records.min() if held_out is None else held_out.observations[x].to_numpy()
+    return moments.fine(np.append(records, further), 2 * panels.GRID)

@@ -11,7 +11,6 @@ from nlmebayes.arguments import Names, Share, Tree, checked
 from nlmebayes.criticism.sensitivity import values_of, within
 from nlmebayes.errors import ModelError
 from nlmebayes.evaluation import storage
-from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.tails import tails
 from nlmebayes.model.model import Model
@@ -21,6 +20,7 @@ from nlmebayes.plot import panels
 from nlmebayes.plot.labels import labels_of
 from nlmebayes.plot.panels import BLUE, CI_PROB, RED, Places
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 WIDE = (0.005, 0.995)  # shares of the prior that are drawn at least
 LINE = 300  # points of a density

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nlmebayes.evaluation.fitted import said
-from nlmebayes.parameter.units import time_of
+from nlmebayes.parameter.units import TIMES, time_of
 from nlmebayes.populations.stated import ABOUT
 
 
@@ -14,10 +14,11 @@ class Labels:
     units: dict
 
     def __call__(self, name, of=None):
-        """``conc (mg/L)``, or the name alone where no unit is known of it, or of what it is ``of``."""
+        """``conc (mg/L)``, or the name alone where no unit is known of it, or of what it is ``of``, or where it is the
+        unit, as ``day`` is."""
         of = of or name
         unit = self.units.get(of) or self.units.get(of.lower())
-        return f"{name} ({unit})" if unit else name
+        return f"{name} ({unit})" if unit and TIMES.get(name.lower(), "") != TIMES.get(unit) else name
 
     def of_axis(self, name, time):
         """The same of a column that may be made of the dataset's ``time``, such as tad."""
@@ -36,7 +37,7 @@ def labelled(model, data, *stated):
     """Those of a model and data; ``stated``: other units by name, which those of the data go before."""
     found = {p.name: p.unit for p in model.parameters}
     if data.time:
-        found[data.time] = time_of(model.parameters)
+        found[data.time] = TIMES.get(data.time.lower()) or time_of(model.parameters)
     for units in (*stated, data.unit_of):
         found |= {name: unit for name, unit in units.items()} | {name.lower(): unit for name, unit in units.items()}
     if data.time and data.time not in data.unit_of:

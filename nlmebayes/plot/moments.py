@@ -1,4 +1,5 @@
-"""Where a curve is drawn: on even points, and through every record, dose, lag and end of an infusion."""
+"""Where a curve is drawn: on even points, between neighbouring records, and through every record, dose, lag and end of
+an infusion."""
 
 from dataclasses import replace
 
@@ -6,21 +7,31 @@ import numpy as np
 import pytensor.tensor as pt
 
 from nlmebayes.dosing.regimen import acts, each_time
-from nlmebayes.evaluation.evaluator import UNCOMPILED, effects, evaluator, spread
+from nlmebayes.evaluation.evaluator import effects, evaluator, spread
 from nlmebayes.plot.panels import GRID
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
 BEFORE = 1e-6  # of the span that is drawn: how close to a jump its other side is
 PLACES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of lags and modelled durations among the draws
 ROUGH = 50  # draws that they are taken from
 MOST = 400  # events of a subject that are drawn through
+PIECES = 8  # of a gap between neighbouring places, so that a curve is smooth on a logarithmic axis too
+
+
+def fine(places, count=GRID):
+    """Even points from the first of some places to the last, and points that part the gaps between neighbours."""
+    places = np.unique(places)
+    pieces = int(np.clip(2 * count // max(len(places) - 1, 1), 1, PIECES))
+    between = np.interp(np.arange(pieces * (len(places) - 1) + 1) / pieces, np.arange(len(places)), places)
+    return np.unique(np.concatenate([np.linspace(places[0], places[-1], count), between]))
 
 
 def curves(known, data, x):
     """The dataset to predict curves over ``x`` of: the records of each subject over its own span, and events."""
     if x != data.time:
-        return data.over(**{x: np.linspace(data.observations[x].min(), data.observations[x].max(), GRID)})
+        return data.over(**{x: fine(data.observations[x])})
     own = {label: _times(known, data, label) for label in dict.fromkeys(data.observations[data.subject])}
     whole = data.over(**{x: np.unique(np.concatenate(list(own.values())))})
     seen = whole.observations
@@ -35,12 +46,16 @@ def _times(known, data, label):
     one = data.sel(**{data.subject: label})
     records = one.observations[one.time].to_numpy(float)
     first = min([records.min(), *(one.doses[one.time].to_numpy(float))]) if len(one.doses) else records.min()
-    return through(known, one, np.linspace(first, records.max(), GRID))
+    jumps = happening(known, one)
+    return _joined(one, fine([first, *records, *jumps[(jumps > first) & (jumps < records.max())]]), jumps)
 
 
 def through(known, data, times):
     """Times with those of records and events of one subject among them, and with both sides of every jump."""
-    jumps = happening(known, data)
+    return _joined(data, times, happening(known, data))
+
+
+def _joined(data, times, jumps):
     inside = jumps[(jumps >= times.min()) & (jumps <= times.max())][:MOST]
     records = data.observations[data.time].to_numpy(float)
     records = records[(records >= times.min()) & (records <= times.max())]

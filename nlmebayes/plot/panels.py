@@ -187,11 +187,27 @@ def points(axis, x, y, label, **options):
     axis.plot(x, y, label=label, **given)
 
 
+def measured(axis, x, rows, label="measured", **options):
+    """Measurements in rows of a table of records; those that are censored as open triangles at their limits."""
+    censored = (rows["lower"].notna() | rows["upper"].notna()).to_numpy()
+    points(axis, x[~censored], rows["value"][~censored], label, **options)
+    if censored.any():
+        shown = options | {"marker": "v", "fillstyle": "none", "color": RED}
+        shown["markersize"] = options.get("markersize", 2.5) + 1.5
+        points(axis, x[censored], rows["value"][censored], f"{label}, censored, at its limit", **shown)
+
+
 def from_nothing(axes, *values):
-    """Vertical axes from 0 on where nothing that is drawn lies below it; everything is drawn by then."""
+    """Vertical axes from 0 on where nothing that is drawn lies below it; everything is drawn by then.
+
+    They stay free, so that whoever asks for logarithms gets limits of what is positive.
+    """
     if all(np.nanmin(v) >= 0 for v in values if np.size(v)):
         for axis in (axis for axis in axes if axis.get_yscale() == "linear"):
-            axis.set_ylim(bottom=0.0)
+            axis.update_datalim([(0.0, 0.0)], updatex=False)
+            for drawn in (*axis.lines, *axis.collections):
+                drawn.sticky_edges.y.append(0.0)  # no margin below
+            axis.autoscale_view(scalex=False)
 
 
 def banded(x, f, ci_prob, measured=None, **columns):

@@ -12,7 +12,7 @@ from nlmebayes.errors import ModelError
 from nlmebayes.model.model import Data
 from nlmebayes.plot import panels
 from nlmebayes.plot.labels import Labels
-from nlmebayes.plot.panels import BLUE, GREEN, GREY, RED, Places
+from nlmebayes.plot.panels import BLUE, GREEN, GREY, Places
 
 PARTS = 3  # into which a covariate of many numbers is cut
 FEW = 6  # values that have a row each
@@ -134,11 +134,7 @@ def _lines(axis, here, x, data):
     for i, (_, part) in enumerate(here.groupby(each, sort=False, observed=True)):
         label = None if i else f"one {data.levels[-1]}"
         axis.plot(part[x], part["value"], color=BLUE, linewidth=0.7, alpha=alpha, label=label)
-    censored = (here["lower"].notna() | here["upper"].notna()).to_numpy()
-    panels.points(axis, here[x][~censored], here["value"][~censored], "measured", markersize=2.5)
-    if censored.any():
-        shown = {"marker": "v", "fillstyle": "none", "markersize": 4, "color": RED}
-        panels.points(axis, here[x][censored], here["value"][censored], "censored, at its limit", **shown)
+    panels.measured(axis, here[x], here, markersize=2.5)
 
 
 def _doses(axis, data, here, x):

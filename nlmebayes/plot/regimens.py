@@ -77,7 +77,14 @@ def regimens(table: Table, *, ax: Places | None = None) -> Figure:
         axis.set_title(target, fontsize=panels.TITLE)
         axis.set_xlim(0, 1)
     made.named("probability", "")
-    return made.finished("Which regimen reaches the target?" if len(targets) > 1 else targets[0], table)
+    units = _said(table.attrs.get("units", {}))
+    title = "Which regimen reaches the target?" if len(targets) > 1 or units else targets[0]
+    return made.finished(title + units, table)
+
+
+def _said(units):
+    """Units of the numbers in the names of regimens and targets, as the end of a title."""
+    return f" ({', '.join(f'{name} in {unit}' for name, unit in units.items())})" if units else ""
 
 
 @checked
@@ -145,7 +152,7 @@ def doses(
         quantiles = np.nanquantile(f, panels.edges(ci_prob), axis=0)
         panels.bands(axis, at, quantiles, ci_prob)
         drawn.append(panels.banded(at, quantiles, ci_prob, regimen=str(plan)))
-        panels.points(axis, seen[case.patient.time], seen["value"], "samples")
+        panels.measured(axis, seen[case.patient.time], seen, "samples")
         met = np.all([t.met(x) for x, t in zip(exposures, targets, strict=True)], axis=0).mean()
         axis.set_title(f"{plan}: {100 * met:.0f} %", fontsize=panels.TITLE)
     drawn = pd.concat(drawn, ignore_index=True)
@@ -155,7 +162,8 @@ def doses(
     panels.from_nothing(made.axes, drawn["eti_lb"], seen["value"].dropna())
     names = labels_of(case.known)
     made.named(names(case.patient.time), names(case.outcome))
-    return made.finished("What does each regimen do, and how likely does it meet all targets?", drawn)
+    title = "What does each regimen do, and how likely does it meet all targets?"
+    return made.finished(title + _said(recommendation.units_of(case)), drawn)
 
 
 def _moments_of(case, plan, targets, times):

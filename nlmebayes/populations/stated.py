@@ -136,15 +136,16 @@ def population(
     return tree
 
 
-def outside(tree, patient):
-    """One line for each covariate in which a patient is outside the domain of a published model."""
-    found = said(tree, ABOUT)
+def outside(tree, patient, more=None):
+    """One line for each covariate in which a patient is outside the domain of a published model; ``more`` is known of
+    him that is no column, by name."""
+    found, more = said(tree, ABOUT), more or {}
     lines = []
     for name, allowed in found.get("domain", {}).items():
         column = next((c for c in patient.observations.columns if c.lower() == name.lower()), None)
-        if column is None:
+        if column is None and name not in more:
             continue
-        values = patient.observations[column].dropna().tolist()
+        values = [more[name]] if column is None else patient.observations[column].dropna().tolist()
         if isinstance(allowed[0], str):
             beyond = [v for v in values if str(v) not in allowed]
             words = ", ".join(allowed)

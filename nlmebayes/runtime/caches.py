@@ -32,6 +32,12 @@ def provide():
     )
 
 
+def folder():
+    """Where PyTensor keeps what it compiles, found without it; a `.pytensorrc` is not read."""
+    flags = dict(flag.split("=", 1) for flag in os.environ.get("PYTENSOR_FLAGS", "").split(",") if "=" in flag)
+    return Path(flags.get("base_compiledir", Path.home() / ".pytensor")).expanduser()
+
+
 def _writable(path):
     """Whether a folder exists or could be made, and written to."""
     place = next((each for each in (path, *path.parents) if each.exists()), None)

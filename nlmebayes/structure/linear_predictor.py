@@ -21,6 +21,7 @@ class LinearPredictor(Curve):
     """
 
     parameters = (Parameter("mu", "outcome", typical=None, link="identity"),)
+    direct = ("mu",)
 
     @property
     @abstractmethod

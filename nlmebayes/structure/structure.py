@@ -54,6 +54,8 @@ class Structure(ABC):
     scattered : str
         The residuals that its predictions take, such as ``"Poisson() or NegativeBinomial()"``, where they are no means
         of measurements. Empty: `Additive` where none is stated.
+    direct : tuple of str
+        Parameters that are the predictions themselves: on another link these may be probabilities or rates.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Structure(ABC):
     formulas: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
     scattered: str = ""
+    direct: tuple[str, ...] = ()
     # The other traits, see `Traits`; ``fallible``: a prediction that there is none of is NaN.
     breaks: Any
     states: tuple[str, ...]

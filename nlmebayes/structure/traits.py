@@ -24,6 +24,8 @@ class Traits:
         Parameters whose links the structure itself reads, so that no model gives them another.
     scattered : str
         The residuals that its predictions take where they are no means of measurements: rates, probabilities, hazards.
+    direct : tuple of str
+        Parameters that are the predictions themselves.
     doses, needs_doses : bool
         Whether doses act on it, and whether nothing happens without one.
     fallible : bool
@@ -60,6 +62,7 @@ class Traits:
     formulas: tuple
     linked: tuple
     scattered: str
+    direct: tuple
     doses: bool
     needs_doses: bool
     fallible: bool

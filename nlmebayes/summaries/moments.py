@@ -13,7 +13,7 @@ from scipy import special
 from scipy.stats import qmc
 
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation.evaluator import UNCOMPILED, Draws, draws_of, evaluator, keep_known
+from nlmebayes.evaluation.evaluator import Draws, draws_of, evaluator, keep_known
 from nlmebayes.evaluation.fitted import fitted
 from nlmebayes.evaluation.measurement import parts_at
 from nlmebayes.formula.design import Design, ObservedOutcome
@@ -21,6 +21,7 @@ from nlmebayes.outcomes.counts import NegativeBinomial, Poisson
 from nlmebayes.outcomes.families import Bernoulli, Binomial, Gamma
 from nlmebayes.outcomes.residual import Gaussian, LogNormal, Residual, StudentT
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
 METHODS = DELTA, SIMULATION = "delta", "simulation"

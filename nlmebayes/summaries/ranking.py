@@ -112,7 +112,7 @@ def pooling(
         records        how many it has
         alone          the least-squares estimate of its effect from them, with all else at its posterior mean and no
                        effects of the groups inside it (missing where they are too few)
-        alone_se       its standard error
+        alone_se       its standard error, with what the groups inside it scatter
         omega          the SD of the effect in the population, around 0: what is known of a group without records
         mean, sd       of the posterior, with ``median``, ``eti_lb`` and ``eti_ub``
         shrinkage_pct  100 var(effect | records, population) / omega²: what the records leave to the population. 0: the
@@ -151,7 +151,8 @@ def pooling(
     average = replace(scenario, draws=_average(scenario.draws, inside))
     factor = average.draws.cholesky(name)[0]
     alone, omega = _alone(average, chosen)[:, k], np.linalg.norm(factor[k])
-    error, shrinkage = _told(average, chosen, scenario.draws.eta[name].mean(axis=0), factor)
+    others = [other for other in scenario.design.levels if other.name in inside and other.name != name]
+    error, shrinkage = _told(average, chosen, scenario.draws.eta[name].mean(axis=0), factor, others)
     found = {
         "records": np.bincount(of_record, minlength=len(chosen.labels)), "alone": alone, "alone_se": error[:, k],
         "omega": omega, "mean": drawn.mean(axis=0), "sd": drawn.std(axis=0), "median": np.median(drawn, axis=0),
@@ -180,21 +181,38 @@ def _alone(scenario, level):
     return eta
 
 
-def _told(scenario, level, eta, factor):
+def _told(scenario, level, eta, factor, inside):
     """Standard errors of effects by least squares (missing where records are too few), and the shares of variances that
-    the records of a group leave, (group, effect) each, about effects ``eta``; factor factor' = Omega."""
+    the records of a group leave, (group, effect) each, about effects ``eta``; factor factor' = Omega. Records scatter
+    by the residual and by the effects of the levels ``inside``."""
     _, variance, slopes = scenario.gradients({level.name: eta})
     of_record, one = level.of_unit[scenario.observed.unit], np.eye(len(factor))
     errors, left = np.full(eta.shape, np.nan), np.ones(eta.shape)
     for g in range(len(eta)):
         own, scatter = slopes[level.name][0][of_record == g], np.maximum(variance[0][of_record == g], LEAST)
+        inner = _inner(scenario, slopes, inside, of_record == g)
         here = np.abs(own).any(axis=0)
         if here.any() and np.linalg.matrix_rank(own[:, here]) == here.sum():
             inverse = np.linalg.pinv(own[:, here])
-            errors[g, here] = np.sqrt((inverse**2 * scatter).sum(axis=1))
-        rest = factor @ np.linalg.inv(one + factor.T @ (own.T / scatter) @ own @ factor) @ factor.T
+            errors[g, here] = np.sqrt((inverse**2 * scatter).sum(axis=1) + ((inverse @ inner) ** 2).sum(axis=1))
+        weighted = own / scatter[:, None]
+        blurred = inner.T @ weighted
+        known = np.eye(inner.shape[1]) + inner.T @ (inner / scatter[:, None])
+        told = weighted.T @ own - blurred.T @ np.linalg.solve(known, blurred)
+        rest = factor @ np.linalg.inv(one + factor.T @ told @ factor) @ factor.T
         left[g] = np.diag(rest) / np.maximum((factor**2).sum(axis=1), LEAST)
     return errors, left
+
+
+def _inner(scenario, slopes, levels, here):
+    """Slopes of the records ``here`` in the effects, of variance 1, of their groups of ``levels``, (record, effect)."""
+    parts = [np.zeros((here.sum(), 0))]
+    for level in levels:
+        own = slopes[level.name][0][here] @ scenario.draws.cholesky(level.name)[0]
+        _, group = np.unique(level.of_unit[scenario.observed.unit][here], return_inverse=True)
+        of_group = np.eye(group.max(initial=-1) + 1)[group]
+        parts.append((of_group[:, :, None] * own[:, None]).reshape(len(own), -1))
+    return np.hstack(parts)
 
 
 def _step(slopes, rest):

@@ -7,7 +7,8 @@ model as it stands. The prior density is exact, and so only known for one coordi
 one-to-one function of it, for the ratio is the same on every scale), and for sums of coordinates with Normal priors.
 The posterior density is that of normal kernels about the draws, drawn towards their mean so that their variance is that
 of the draws (West 1993, J. R. Stat. Soc. B 55, 409-422), on the scale on which the coordinate is unbounded: exact on
-average where that posterior is normal.
+average where that posterior is normal. Kernels are as wide as narrower ones agree with (Lepski 1991, Theory Probab.
+Appl. 35, 454-466), so that they blur no narrow mode and fill no valley.
 
 Source: Dickey (1971), Ann. Math. Stat. 42, 204-223, doi:10.1214/aoms/1177693507; Verdinelli and Wasserman (1995), J.
 Am. Stat. Assoc. 90, 614-618.
@@ -27,6 +28,8 @@ BEYOND = 10  # draws that lie further out than the point, without which nobody k
 ERROR = 0.3  # relative, of a posterior density that is told
 GRID = 400  # places at which a function of one coordinate is followed
 AFFINE = 1e-9
+NARROWER = 5  # widths of kernels, each half of the one before
+AGREED = 2  # errors of a narrow one from which a wider may differ
 
 
 def savage_dickey(known, statement, coordinates):
@@ -192,12 +195,17 @@ def _density(statement, draws, at):
             "there is not known; the data speak against it. Ask for the probability of a direction, or draw more"
         )
     mean, sd = flat.mean(), flat.std()
-    width = flat.size**-0.2
-    centres = mean + np.sqrt(1 - width**2) * (draws - mean)
-    kernels = stats.norm.pdf(at, centres, width * sd)
-    found, effective = kernels.mean(), float(ess(np.asarray(kernels), method="mean"))
-    if kernels.std() / np.sqrt(effective) > ERROR * found:
+    found, error = [], []
+    for width in flat.size**-0.2 / 2.0 ** np.arange(NARROWER):
+        centres = mean + np.sqrt(1 - width**2) * (draws - mean)
+        kernels = stats.norm.pdf(at, centres, width * sd)
+        found.append(kernels.mean())
+        error.append(kernels.std() / np.sqrt(float(ess(kernels, method="mean"))))
+    found, error = np.array(found), np.array(error)
+    agree = [(np.abs(found[k] - found[k:]) <= AGREED * error[k:]).all() for k in range(NARROWER)]
+    widest = int(np.argmax(agree))
+    if not error[widest] <= ERROR * found[widest]:
         raise ModelError(
             f"hypothesis {statement.text!r}: too few draws lie near equality to tell the density; draw more"
         )
-    return found
+    return found[widest]

@@ -12,12 +12,12 @@ import numpy as np
 import pytensor.tensor as pt
 
 from nlmebayes.errors import ModelError
-from nlmebayes.evaluation.evaluator import UNCOMPILED
 from nlmebayes.formula.calculation import Calculation, read_tokens, subscripted
 from nlmebayes.formula.parse import spelling
 from nlmebayes.formula.scan import FormulaError, is_sign, outside, scan
 from nlmebayes.parameter.parameter import Identity, Link
 from nlmebayes.runtime.threads import in_turns
+from nlmebayes.runtime.uncompiled import UNCOMPILED
 
 EQUAL, UNEQUAL = ("=", "=="), "!="
 ORDERS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
