@@ -69,10 +69,11 @@ def test_slopes_of_a_population_with_inputs_are_those_of_differences():
 
 def test_a_graph_is_compiled_once():
     """PyTensor compiles a function that calls that of the graph beside it."""
+    mean, sd = np.random.default_rng().uniform(1.0, 2.0, 2)  # no file on disk has them
     with pm.Model() as built:
-        pm.Normal("m", 0.0, np.random.default_rng().uniform(1.0, 2.0))  # no file on disk has it
+        pm.Deterministic("shifted", mean + pm.Normal("m", 0.0, sd))
     with event.install_recorder("numba:compile") as recorder:
-        compiled(built, "numba", ["m"])
+        compiled(built, "numba", ["shifted"])
     names = [each.data["dispatcher"].__name__ for _, each in recorder.buffer if each.is_start]
     assert names.count("numba_funcified_fgraph") == 2  # the log-density, and what is stored
 

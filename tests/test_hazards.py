@@ -237,6 +237,6 @@ def test_a_compiled_sampler_does_not_take_other_values_of_what_decides_its_desig
     structure = Weibull() if residual.folds else model_zoo.LinearMixed()
     data = nb.Dataset.from_frame(RECORDS[["id", "t"]], outcome="t", levels="id")
     told = nb.Model(structure, *(f"{p.name} ~ 1" for p in structure.parameters), residual=residual)
-    ready = Sampler(told, data, designed(told, data), None, None, None, None, [], "numba", {}, [])
+    ready = Sampler(told, data, designed(told, data), None, None, None, None, [], "numba", {}, [], ())
     with pytest.raises(nb.ModelError, match="with_values: the design of t depends on its measurements; fit anew"):
         ready.with_values(t=np.ones(7))

@@ -13,7 +13,6 @@ from trees import stated
 
 import nlmebayes as nb
 from model_zoo import JointModel, TrajectoryPredictor
-from model_zoo.oncology import trajectory_predictor
 from nlmebayes.structure.structure import Named
 
 T = np.array([0.0, 1.5, 4.0])
@@ -186,10 +185,11 @@ def validated(monkeypatch):
 
         def forecast_each(tree, data, **settings):
             asked.append(data)
-            return nb.forecast_each(tree, data, **settings)
+            return each(tree, data, **settings)
 
-        monkeypatch.setattr(trajectory_predictor, "fit", fit)
-        monkeypatch.setattr(trajectory_predictor, "forecast_each", forecast_each)
+        each = nb.forecast_each
+        monkeypatch.setattr(nb, "fit", fit)
+        monkeypatch.setattr(nb, "forecast_each", forecast_each)
         return BOTH.cross_validated(MODEL, dataset(frame), random_seed=2, **options), fitted, asked
 
     return run
