@@ -10,6 +10,8 @@ from pytensor.link.numba.cache import compile_numba_function_src
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key, numba_njit
 from pytensor.link.numba.linker import NumbaLinker
 
+from nlmebayes.inference.lowered import lowering
+
 
 class SingleLinker(NumbaLinker):
     """Numba's linker without the function around that of the graph."""
@@ -28,4 +30,4 @@ class SingleLinker(NumbaLinker):
 
 def mode():
     """PyTensor's mode of Numba with this linker."""
-    return Mode(linker=SingleLinker(), optimizer=predefined_modes["NUMBA"].provided_optimizer)
+    return lowering(Mode(linker=SingleLinker(), optimizer=predefined_modes["NUMBA"].provided_optimizer))
