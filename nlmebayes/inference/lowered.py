@@ -1,6 +1,7 @@
-"""Operations of PyTensor with code of their own where PyTensor's takes Numba seconds to compile: a product of matrices
-15, for its cases of strides and calls of BLAS; a sum 5, for its orders of loops; a fill, a check of a shape or a split 1
-to 3, for the text of their messages.
+"""Operations of PyTensor with code of their own where PyTensor's takes Numba seconds to compile.
+
+A product of matrices takes 15, for its cases of strides and calls of BLAS; a sum 5, for its orders of loops; a fill, a
+check of a shape and a split 1 to 3 each, for the text of their messages.
 """
 
 import numpy as np
