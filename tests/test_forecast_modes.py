@@ -80,9 +80,10 @@ def test_the_mode_and_laplace_tell_of_other_modes(patient, method, words):
     assert said(forecast)["modes"][1]["probability"] == pytest.approx(FLIPPED, abs=0.03)
 
 
-def test_nuts_starts_in_every_mode(patient):
-    forecast = FLIP.ready.forecast(patient, method="nuts", random_seed=1)
-    assert is_right(forecast)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nuts_starts_in_every_mode(patient, seed):
+    """With seed 1 a chain goes from one mode to the other."""
+    assert is_right(FLIP.ready.forecast(patient, method="nuts", random_seed=seed))
 
 
 def chains(*middles, n=200):
@@ -102,6 +103,15 @@ def test_chains_that_stay_apart_weigh_what_importance_sampling_says():
     found = nuts._pooled(chains(-1.0, 1.0), guide(0.3), [0, 1])
     assert found.weight[found.z[:, 0] > 0].sum() == pytest.approx(0.2) and found.doubt is None
     assert found.weight.sum() == pytest.approx(1.0)
+
+
+def test_chains_that_change_their_mode_are_worth_what_they_are_within_it():
+    change = chains(-1.0, 1.0)
+    change[0, 0, 70:, 0] += 2.0
+    found = nuts._pooled(change, guide(0.3), [0, 1])
+    assert found.doubt is None and found.size == pytest.approx(1 / (0.8**2 / 270 + 0.2**2 / 530), rel=0.1)
+    change[1, 0, :, 0] += 0.3
+    assert "R-hat within modes" in nuts._pooled(change, guide(0.3), [0, 1]).doubt
 
 
 def test_chains_that_stay_apart_are_not_called_exact_where_nothing_weighs_them():

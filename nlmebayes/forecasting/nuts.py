@@ -38,7 +38,7 @@ from nlmebayes.runtime.threads import in_turns
 from nlmebayes.runtime.uncompiled import UNCOMPILED
 from nlmebayes.structure.structure import Named
 
-CHAINS, TUNE = 4, 500
+CHAINS, TUNE, KEEP = 4, 500, 2  # every second draw is kept
 RARE = 0.005  # probability of a mode below which no chain starts in it
 MET, MIXED = 1.02, 1.1  # R-hat below which chains that started in several modes have met, and those of one agree
 KEPT = 8  # compiled models
@@ -67,9 +67,9 @@ def sampled(target, n, rng, guide):
         groups.append(
             compilation.sampled(
                 compilation.started(ready, "numba", lambda _, start=start: start.copy()), chains=chains,
-                draws=-(-n // (chains * len(which))), tune=TUNE, seed=int(rng.integers(2**31)), progress_bar=False,
-                save_warmup=False, target_accept=0.9,
-            )["posterior"]
+                draws=KEEP * -(-n // (chains * len(which))), tune=TUNE, seed=int(rng.integers(2**31)),
+                progress_bar=False, save_warmup=False, target_accept=0.9,
+            )["posterior"].isel(draw=slice(None, None, KEEP))
         )  # fmt: skip
     z = np.stack([each["z"].to_numpy() for each in groups])  # (mode, chain, draw, column)
     w = np.stack([each["w"].to_numpy() for each in groups]) if vector.rank else np.zeros((*z.shape[:3], 0))
@@ -94,11 +94,11 @@ def _pooled(z, guide, which):
         weight, size = np.full(len(flat), 1 / len(flat)), _size(every)
     else:
         near = guide.mode.nearest(flat)
-        share = np.bincount(near, guide.probabilities[near] / np.bincount(near)[near], len(guide.probabilities))
-        weight = guide.probabilities[near] / np.bincount(near)[near] / share.sum()
-        each = guide.probabilities[which] / guide.probabilities[which].sum()
-        size = 1 / sum(p**2 / _size(part) for p, part in zip(each, z, strict=True))
-        within = max(_worst_rhat(part) for part in z)
+        weight = guide.probabilities[near] / np.bincount(near)[near]
+        weight /= weight.sum()
+        apart, halves = _within(every, near)
+        size = _size(apart) / len(flat) / (weight**2).sum()
+        within = max(map(_worst_rhat, halves))
         doubt = (
             None if guide.khat <= KHAT and within < MIXED else
             f"chains of NUTS stay in {n} modes apart, and what each of them weighs is not known (k-hat "
@@ -107,6 +107,21 @@ def _pooled(z, guide, which):
     return Particles(
         np.arange(len(flat)), flat, weight, 0.0, guide.log_evidence, float(size), guide.mode, guide.probabilities, doubt
     )
+
+
+def _within(chains, near):
+    """Chains (chain, draw, column) less the mean of their mode, and the halves of them that lie in each.
+
+    The modes weigh what the guide says, so it does not matter how often a chain goes from one to another. Halves, so
+    that a chain that is alone in its mode can be compared with itself.
+    """
+    flat, half = chains.reshape(-1, chains.shape[2]), chains.shape[1] // 2
+    middle = np.stack([np.bincount(near, column) for column in flat.T], axis=1)
+    middle /= np.maximum(np.bincount(near), 1)[:, None]
+    apart, near = (flat - middle[near]).reshape(chains.shape), near.reshape(chains.shape[:2])
+    halves = apart[:, : 2 * half].reshape(-1, half, chains.shape[2])
+    mostly = np.array([np.bincount(each).argmax() for each in near[:, : 2 * half].reshape(-1, half)])
+    return apart, [halves[mostly == k] for k in set(mostly)]
 
 
 def _size(chains):
