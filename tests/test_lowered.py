@@ -78,6 +78,7 @@ def test_whole_numbers_are_filled_and_summed_as_such():
 def test_parts_and_shapes():
     x, sizes = pt.vector("x"), pt.lvector("sizes")
     function = compiled([x, sizes], [*pt.split(x, sizes, n_splits=3), pt.specify_shape(x, 6)])
+    assert compiled([x], pt.specify_shape(x[:, None], (None, 1)).sum())(np.arange(3.0)) == 3.0
     assert {lowered.Parts, lowered.Specified} <= kinds(function)
     values = np.arange(6.0)
     a, b, c, same = function(values, [1, 0, 5])

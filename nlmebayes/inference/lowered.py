@@ -59,8 +59,8 @@ def lowering(mode):
 
 @node_rewriter([Alloc, Dot, ScalarCAReduce, SpecifyShape, Split, Sum])
 def _lowered(fgraph, node):
-    kind, ndim = type(node.op), node.inputs[0].type.ndim
-    double = {x.type.dtype for x in (*node.inputs, *node.outputs)} == {"float64"}
+    kind, ndim = type(node.op), getattr(node.inputs[0].type, "ndim", 0)
+    double = all(getattr(x.type, "dtype", None) == "float64" for x in (*node.inputs, *node.outputs))
     if kind is Alloc and node.outputs[0].type.ndim > 0:
         return [Filled()(*node.inputs)]
     if kind is Dot and double:
