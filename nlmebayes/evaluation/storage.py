@@ -120,6 +120,13 @@ def laws_of(tree, model, design):
         raise ModelError(f"the tree is damaged: its attribute {LAWS}: {error}; load it again, or fit anew") from error
 
 
+def as_tree(groups):
+    """DataTree of datasets by name, in this order."""
+    tree = xr.DataTree()
+    tree.children = {name: xr.DataTree(group) for name, group in groups.items()}  # `from_dict` copies each twice
+    return tree
+
+
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
@@ -131,7 +138,7 @@ def attach(tree, model, data, training=None):
 
 def attached(groups, model, data, training):
     """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
-    tree = xr.DataTree.from_dict(groups | {DATASET: stored(data), TRAINING: training})
+    tree = as_tree(groups | {DATASET: stored(data), TRAINING: training})
     tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
     return tree
 
