@@ -33,6 +33,7 @@ from nlmebayes.runtime.uncompiled import UNCOMPILED
 Frame = Annotated[pd.DataFrame, instance("a DataFrame with the columns of the training data", pd.DataFrame)]
 Groups = Literal["all", "none"]
 NONE = "none"
+OF_FORMULAS = ("_term", "_effect", "_effect_other")  # ends of coordinates that most designs of a model have in common
 _LABELS = WeakKeyDictionary()  # design -> its coordinates
 NAMED = 5  # subjects without a prediction that are named
 
@@ -293,28 +294,33 @@ def _used(coords, dims):
 
 
 def _labels(design):
-    """`coordinates` of a design as xarray has them, whose indexes take longer to make than the groups that share
-    them."""
+    """`coordinates` of a design by name as xarray has them, whose indexes take longer to make than the groups that
+    share them."""
     if design not in _LABELS:
-        _LABELS[design] = xr.Coordinates(coordinates(design))
+        _LABELS[design] = {
+            name: _indexed(name, tuple(each)) if name.endswith(OF_FORMULAS) else xr.Coordinates({name: each})
+            for name, each in coordinates(design).items()
+        }
     return _LABELS[design]
+
+
+@lru_cache(maxsize=256)
+def _indexed(name, labels):
+    """Texts as coordinates."""
+    return xr.Coordinates({name: list(labels)})
 
 
 @lru_cache(maxsize=8)
 def _samples(sizes):
-    """Coordinates of the sample axis: chains and draws."""
-    return xr.Coordinates({"chain": np.arange(sizes[0]), "draw": np.arange(sizes[1])})
+    """Coordinates of the sample axis by name: chains and draws."""
+    return {name: xr.Coordinates({name: np.arange(n)}) for name, n in zip(("chain", "draw"), sizes, strict=True)}
 
 
 def _chosen(names, *coords):
-    """Those of some coordinates that are named, with their indexes."""
-    found, indexes = {}, {}
-    for each in coords:
-        variables, known = each.variables, each.xindexes
-        here = [name for name in variables if name in names]
-        found |= {name: variables[name] for name in here}
-        indexes |= {name: known[name] for name in here}
-    return xr.Coordinates(found, indexes)
+    """Those of some coordinates, by name, that are named, with their indexes."""
+    found = {name: each for some in coords for name, each in some.items() if name in names}
+    variables = {name: each.variables[name] for name, each in found.items()}
+    return xr.Coordinates(variables, {name: each.xindexes[name] for name, each in found.items()})
 
 
 def labelled(design, draws: Draws, eta, phi, f, sizes):

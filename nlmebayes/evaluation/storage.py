@@ -249,10 +249,10 @@ def _variable(values, dim):
         attrs["categories"] = json.dumps(list(values.cat.categories))
         attrs["ordered"] = int(values.cat.ordered)
         values = values.astype(object)
-    if not pd.api.types.is_numeric_dtype(values):
+    if values.dtype == object or not pd.api.types.is_numeric_dtype(values.dtype):
         values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
         attrs["text"] = 1
-    return xr.Variable((dim,), np.asarray(values), attrs)
+    return xr.Variable((dim,), np.asarray(values), attrs, fastpath=True)
 
 
 def _column(variable):

@@ -351,8 +351,9 @@ class Sampler:
         values = compilation.expanded(self.compiled, found.draws)
         dims = self.built.named_vars_to_dims
         named = {name: (values[name], tuple(dims.get(name, ()))) for name in _kept(self.built)}
-        coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
-        drawn = prediction.with_chains(named, xr.Coordinates(coords), (1, len(found.draws)))
+        coords = self.built.coords.items()
+        coords = {name: xr.Coordinates({name: list(labels)}) for name, labels in coords if labels is not None}
+        drawn = prediction.with_chains(named, coords, (1, len(found.draws)))
         settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed}
         settings |= {"log_density": found.log_density, "khat": None if method == "map" else found.khat}
         return self._tree(self._groups(drawn, rng), {"nlmebayes_fit": json.dumps(settings)})
