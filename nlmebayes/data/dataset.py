@@ -383,10 +383,12 @@ class Dataset:
             if not all(np.isscalar(x) for x in wanted):
                 raise DataError(f"{column}={validate.short(wanted)}: give a value, or a list of values")
             wanted = [label(x) for x in wanted] if column in self.levels else wanted
-            absent = [x for x in wanted if not (self.observations[column] == x).any()]
+            values = self.observations[column]
+            present = set(values.unique().tolist())
+            absent = [x for x in wanted if (x not in present or x != x) and not (values == x).any()]
             if absent:
                 raise DataError(f"no {column} {absent[0]!r} in the data")
-            here = self.observations[column].isin(wanted).to_numpy()
+            here = values.isin(wanted).to_numpy()
             chosen, rest = chosen & here, rest & (here | (column == "outcome"))
         kept = chosen if keep else ~chosen
         observations, other = self.observations[kept].reset_index(drop=True), self.observations[rest & ~kept]

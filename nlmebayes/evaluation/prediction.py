@@ -6,7 +6,9 @@ side).
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,8 @@ from nlmebayes.runtime.uncompiled import UNCOMPILED
 Frame = Annotated[pd.DataFrame, instance("a DataFrame with the columns of the training data", pd.DataFrame)]
 Groups = Literal["all", "none"]
 NONE = "none"
+OF_FORMULAS = ("_term", "_effect", "_effect_other")  # ends of coordinates that most designs of a model have in common
+_LABELS = WeakKeyDictionary()  # design -> its coordinates
 NAMED = 5  # subjects without a prediction that are named
 
 
@@ -127,7 +131,7 @@ def predicted(known, data=None, *, redraw=False, typical=False, random_seed=None
     posterior = labelled(design, draws, eta, phi, f, sizes)
     past = {} if redraw or typical else _past(known, draws, data, f)
     groups = observe(known.model, design, f, draws.sigma, sizes, rng, past=past)
-    return storage.attach(as_tree({"posterior": posterior} | groups), known.model, data, known.training_data)
+    return storage.attach(storage.as_tree({"posterior": posterior} | groups), known.model, data, known.training_data)
 
 
 def _past(known, draws, data, f):
@@ -266,7 +270,7 @@ def simulate(
     prior_group = labelled(design, prior, eta, phi, f, (1, draws))
     groups = observe(model, design, f, prior.sigma, (1, draws), rng, density=False)
     groups["prior_predictive"] = groups.pop("posterior_predictive")
-    return storage.attach(as_tree({"prior": prior_group} | groups), model, data)
+    return storage.attach(storage.as_tree({"prior": prior_group} | groups), model, data)
 
 
 def _stated(built, names, name, value):
@@ -289,6 +293,36 @@ def _used(coords, dims):
     return {k: v for k, v in coords.items() if k in wanted}
 
 
+def _labels(design):
+    """`coordinates` of a design by name as xarray has them, whose indexes take longer to make than the groups that
+    share them."""
+    if design not in _LABELS:
+        _LABELS[design] = {
+            name: _indexed(name, tuple(each)) if name.endswith(OF_FORMULAS) else xr.Coordinates({name: each})
+            for name, each in coordinates(design).items()
+        }
+    return _LABELS[design]
+
+
+@lru_cache(maxsize=256)
+def _indexed(name, labels):
+    """Texts as coordinates."""
+    return xr.Coordinates({name: list(labels)})
+
+
+@lru_cache(maxsize=8)
+def _samples(sizes):
+    """Coordinates of the sample axis by name: chains and draws."""
+    return {name: xr.Coordinates({name: np.arange(n)}) for name, n in zip(("chain", "draw"), sizes, strict=True)}
+
+
+def _chosen(names, *coords):
+    """Those of some coordinates, by name, that are named, with their indexes."""
+    found = {name: each for some in coords for name, each in some.items() if name in names}
+    variables = {name: each.variables[name] for name, each in found.items()}
+    return xr.Coordinates(variables, {name: each.xindexes[name] for name, each in found.items()})
+
+
 def labelled(design, draws: Draws, eta, phi, f, sizes):
     """The ``posterior`` group: population, random effects, individual parameters and predictions, with labels."""
     found = {}
@@ -297,12 +331,12 @@ def labelled(design, draws: Draws, eta, phi, f, sizes):
     found |= {name: (value, ("unit",)) for name, value in phi.items()}
     found |= {f"f_{o.name}": (o.read(f[o.name]), (f"{o.name}_obs",)) for o in design.outcomes if o.name in f}
     attrs = {DRIFT: draws.drift} if draws.drift else {}
-    return with_chains(_population(design, draws) | found, coordinates(design), sizes).assign_attrs(attrs)
+    return with_chains(_population(design, draws) | found, _labels(design), sizes, attrs)
 
 
 def labelled_population(design, draws: Draws, sizes):
     """The part of a ``posterior`` group that is no individual's."""
-    return with_chains(_population(design, draws), coordinates(design), sizes)
+    return with_chains(_population(design, draws), _labels(design), sizes)
 
 
 def _population(design, draws):
@@ -325,11 +359,11 @@ def _population(design, draws):
     return found
 
 
-def with_chains(found, coords, sizes):
+def with_chains(found, coords, sizes, attrs=None):
     """Dataset of (sample, ...) arrays with the sample axis split into chain and draw."""
     variables = {n: (("chain", "draw", *dims), v.reshape(*sizes, *v.shape[1:])) for n, (v, dims) in found.items()}
-    used = _used(coords, {n: dims for n, (_, dims) in found.items()})
-    return xr.Dataset(variables, coords={"chain": np.arange(sizes[0]), "draw": np.arange(sizes[1]), **used})
+    used = {"chain", "draw", *(d for _, dims in found.values() for d in dims)}
+    return xr.Dataset(variables, coords=_chosen(used, _samples(tuple(sizes)), coords), attrs=attrs)
 
 
 def observe(model, design, f, sigma, sizes, rng, *, density=True, past=None):
@@ -337,7 +371,7 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True, past=None):
 
     ``past``, by outcome: as `measure` takes it.
     """
-    coords = coordinates(design)
+    coords = _labels(design)
     drawn, dense, seen = {}, {}, {}
     for observed in design.outcomes:
         name, dims = observed.name, (f"{observed.name}_obs",)
@@ -349,32 +383,25 @@ def observe(model, design, f, sigma, sizes, rng, *, density=True, past=None):
             seen[name] = (dims, observed.values)
         if known and density:
             dense[name] = (log_density(residual, f[name], sigma[name], observed, design.positive), dims)
-    records = {k: v for k, v in coords.items() if k.endswith("_obs")}
     groups = {
-        "posterior_predictive": with_chains(drawn, records, sizes),
+        "posterior_predictive": with_chains(drawn, coords, sizes),
         "constant_data": constant_data(design),
     }
     if dense:
-        groups["log_likelihood"] = with_chains(dense, records, sizes)
+        groups["log_likelihood"] = with_chains(dense, coords, sizes)
     if seen:
-        groups["observed_data"] = xr.Dataset(seen, coords={f"{n}_obs": records[f"{n}_obs"] for n in seen})
+        groups["observed_data"] = xr.Dataset(seen, coords=_chosen({f"{n}_obs" for n in seen}, coords))
     return groups
 
 
 def constant_data(design):
     """What each record is: its inputs, the limits of a censored value, its unit and its subject, by outcome."""
-    found, coords = {}, {}
+    found = {}
     for o in design.outcomes:
         dim = f"{o.name}_obs"
-        coords[dim] = o.row
         found |= {f"{name}_{o.name}": (dim, values) for name, values in o.inputs.items()}
         if o.censored.any():
             found |= {f"lower_{o.name}": (dim, o.lower), f"upper_{o.name}": (dim, o.upper)}
         found[f"unit_of_{o.name}"] = (dim, o.unit)
         found[f"subject_of_{o.name}"] = (dim, o.subject.astype(str).astype(object))
-    return xr.Dataset(found, coords=coords)
-
-
-def as_tree(groups):
-    """DataTree of the groups, in ArviZ order."""
-    return xr.DataTree.from_dict(groups)
+    return xr.Dataset(found, coords=_chosen({f"{o.name}_obs" for o in design.outcomes}, _labels(design)))

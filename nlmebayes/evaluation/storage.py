@@ -120,6 +120,13 @@ def laws_of(tree, model, design):
         raise ModelError(f"the tree is damaged: its attribute {LAWS}: {error}; load it again, or fit anew") from error
 
 
+def as_tree(groups):
+    """DataTree of datasets by name, in this order."""
+    tree = xr.DataTree()
+    tree.children = {name: xr.DataTree(group) for name, group in groups.items()}  # `from_dict` copies each twice
+    return tree
+
+
 def attach(tree, model, data, training=None):
     """Add the statement, the dataset and, where it is another, the training dataset to a tree; returns the tree."""
     tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
@@ -131,7 +138,7 @@ def attach(tree, model, data, training=None):
 
 def attached(groups, model, data, training):
     """A tree of groups by name with the statement, the dataset, and the training dataset as `stored` gives it."""
-    tree = xr.DataTree.from_dict(groups | {DATASET: stored(data), TRAINING: training})
+    tree = as_tree(groups | {DATASET: stored(data), TRAINING: training})
     tree.attrs |= {STATEMENT: statement(model), versions.WRITTEN: versions.mark()}
     return tree
 
@@ -242,10 +249,10 @@ def _variable(values, dim):
         attrs["categories"] = json.dumps(list(values.cat.categories))
         attrs["ordered"] = int(values.cat.ordered)
         values = values.astype(object)
-    if not pd.api.types.is_numeric_dtype(values):
+    if values.dtype == object or not pd.api.types.is_numeric_dtype(values.dtype):
         values = np.array([MISSING if x is None or x != x else str(x) for x in values.tolist()], dtype=object)
         attrs["text"] = 1
-    return xr.Variable((dim,), np.asarray(values), attrs)
+    return xr.Variable((dim,), np.asarray(values), attrs, fastpath=True)
 
 
 def _column(variable):

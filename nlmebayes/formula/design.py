@@ -133,21 +133,23 @@ def _columns(formulas, data):
     for f in formulas:
         read, factors = f.columns
         for name in (*read, *factors):
+            if name in found:
+                continue
             if name not in known:
                 kind = "level or column" if name in factors else "column"
                 raise FormulaError(
                     f"formula {f.text!r}: no {kind} {name!r} in the data; levels are {', '.join(data.levels)}; "
                     f"columns are {', '.join(c for c in known if c not in data.levels) or 'none'}"
                 )
-            missing = np.flatnonzero(data.observations[name].isna())
+            missing = np.flatnonzero(pd.isna(data.observations[name].values))
             if missing.size:
                 row = data.observations["row"].iloc[missing[0]]
                 raise DataError(
                     f"{data.source}, row {row}, column {name}: is missing, and {f.text!r} needs it; "
                     "fill it in or leave the record out"
                 )
-        found |= dict.fromkeys(name for name in (*read, *factors) if name not in data.levels)
-    return list(found)
+            found[name] = None
+    return [name for name in found if name not in data.levels]
 
 
 def _units(model, data, columns):
@@ -157,11 +159,11 @@ def _units(model, data, columns):
     followed = model.structure.doses and data.time is not None
     records = in_order(data, columns) if followed else data.observations
     number, first = _numbered(records, keys)
-    units = _declared(records[keys].iloc[first].reset_index(drop=True), data.observations)
+    columns = [records.columns.get_loc(key) for key in keys]  # a list of names is made an index, which takes longer
+    units = _declared(records.iloc[first, columns].reset_index(drop=True), data.observations)
     if not followed:
         return units, number, None
-    of_subject, _ = _numbered(records, [data.subject])
-    records = records.assign(unit=number, subject=of_subject)
+    records["unit"], records["subject"] = number, _numbered(records, [data.subject])[0]
     seen = (records["what"] == "observation").to_numpy()
     in_outcome = np.empty(seen.sum(), dtype=int)
     in_outcome[records["place"].to_numpy(int)[seen]] = number[seen]
@@ -181,7 +183,7 @@ def _declared(units, observations):
 
 def _numbered(records, keys):
     """The number of each record's combination of values, in order of appearance, and where each stands first."""
-    columns = [pd.factorize(records[key], use_na_sentinel=False)[0].tolist() for key in keys]
+    columns = [pd.factorize(records[key].values, use_na_sentinel=False)[0].tolist() for key in keys]
     seen, first = {}, []
     number = np.empty(len(records), dtype=int)
     for i, combination in enumerate(zip(*columns, strict=True)):

@@ -106,7 +106,7 @@ def _tree(model, data, design, best, seed, more, laws):
     told = {"posterior": prediction.labelled(design, population, best.effects, phi, f, (1, 1))}
     told |= prediction.observe(model, design, f, population.sigma, (1, 1), rng)
     told |= {ESTIMATES: estimates(model, design, best), MARGINAL: _marginal(best)}
-    tree = storage.attach(prediction.as_tree(told), model, data)
+    tree = storage.attach(storage.as_tree(told), model, data)
     tree.attrs["nlmebayes_fit"] = json.dumps(_about(tree[ESTIMATES], best) | more)
     tree.attrs[storage.LAWS] = storage.written_laws(laws)
     return tree
@@ -203,7 +203,7 @@ def _points(known, population, n, rng):
 
 def _beside(known, groups):
     """Groups as a tree, beside what the tree of a maximum carries."""
-    tree = storage.attach(prediction.as_tree(groups), known.model, known.data, known.training_data)
+    tree = storage.attach(storage.as_tree(groups), known.model, known.data, known.training_data)
     tree.attrs |= {name: known.tree.attrs[name] for name in ("nlmebayes_fit", storage.LAWS)}
     return tree
 

@@ -351,7 +351,8 @@ class Sampler:
         values = compilation.expanded(self.compiled, found.draws)
         dims = self.built.named_vars_to_dims
         named = {name: (values[name], tuple(dims.get(name, ()))) for name in _kept(self.built)}
-        coords = {name: list(labels) for name, labels in self.built.coords.items() if labels is not None}
+        coords = self.built.coords.items()
+        coords = {name: xr.Coordinates({name: list(labels)}) for name, labels in coords if labels is not None}
         drawn = prediction.with_chains(named, coords, (1, len(found.draws)))
         settings = {"method": method, "draws": len(found.draws), "random_seed": random_seed}
         settings |= {"log_density": found.log_density, "khat": None if method == "map" else found.khat}
@@ -368,7 +369,7 @@ class Sampler:
 
     def _tree(self, groups, attrs):
         """A tree of groups with what it must carry."""
-        tree = storage.attach(prediction.as_tree(groups), self.model, self.data)
+        tree = storage.attach(storage.as_tree(groups), self.model, self.data)
         own = {"nlmebayes_parametrisation": self.chosen, "nlmebayes_pilot": self.pilot.summary()}
         tree.attrs |= attrs | {name: json.dumps(value) for name, value in own.items()}
         tree.attrs[storage.LAWS] = storage.written_laws(self.laws)

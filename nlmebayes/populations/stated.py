@@ -129,7 +129,7 @@ def population(
         eta={}, groups={}, **_omega(design, omega, size),
     )  # fmt: skip
     posterior = prediction.labelled_population(design, drawn, (1, size))
-    tree = storage.attach(prediction.as_tree({"posterior": posterior}), model, data)
+    tree = storage.attach(storage.as_tree({"posterior": posterior}), model, data)
     kept = {"domain": {k: list(v) for k, v in (domain or {}).items()}} | (about or {})
     kept |= {"covariates": _covariates(design.units.columns.drop(list(levels)), covariates)} if covariates else {}
     tree.attrs[ABOUT] = json.dumps(kept)

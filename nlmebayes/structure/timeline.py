@@ -63,9 +63,10 @@ def in_order(data, columns, parts=True):
 
 def _check_implied(data):
     """The additional doses of a subject are not too many to be written out."""
-    repeated = data.doses[data.doses["addl"] > 0]
-    if not len(repeated):
+    further = data.doses["addl"].to_numpy() > 0
+    if not further.any():
         return
+    repeated = data.doses[further]
     frames = [frame[[data.subject, data.time]] for frame in (data.observations, data.doses, data.events) if len(frame)]
     last = pd.concat(frames).groupby(data.subject)[data.time].max()
     time = repeated[data.subject].map(last) - repeated[data.time]
@@ -114,7 +115,9 @@ def _filled(found, data, inner, lines):
             for way in (near, far):
                 values = getattr(values.groupby(found[data.subject], sort=False), way)()
         if column in data.observations:
-            values = pd.Series(values).astype(data.observations[column].dtype)
+            kind, whole = data.observations[column].dtype, not missing.any()
+            numbers = whole and kind in (float, int)
+            values = values.astype(kind) if numbers else pd.Series(values, dtype=object if whole else None).astype(kind)
         found[column] = values
     for column in ("time", "position", "place", "amount", "rate", "addl", "ii", "ss"):
         found[column] = found[column].astype(float)
