@@ -153,6 +153,14 @@ class Integral:
         """Predictions of measured records at the nodes by outcome, (row, record)."""
         return self._predicted(np.zeros(len(self.free)))
 
+    def first(self, n):
+        """The first n of nodes that were drawn for all effects together, with the predictions there."""
+        effects = {name: np.ascontiguousarray(x[..., :n]) for name, x in self.effects.items()}
+        weight = self.log_weight[..., :n] + np.log(self.shape[1] / n)
+        found = replace(self, linear=self.linear[:n], shape=(1, n), effects=effects, log_weight=weight)
+        found.__dict__["predictions"] = {name: f[:n] for name, f in self.predictions.items()}
+        return found
+
     def _predicted(self, moved):
         linear = self.linear
         if moved.any():
