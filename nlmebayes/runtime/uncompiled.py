@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pytensor.compile.mode import FAST_COMPILE, Mode, predefined_linkers
 from pytensor.link.vm import VMLinker
 
-PROVING = (  # rewrites that ask of every factor what matrix it is: a quarter of the time, and no graph here has such ones
+PROVING = (  # rewrites that ask of every factor what matrix it is: a quarter of the time, and none here is such a one
     "dot_diag_to_elemwise", "selection_dot_to_indexing", "local_abs_mul_unit", "local_sign_unit",
 )  # fmt: skip
 
