@@ -24,7 +24,9 @@ import pandas as pd
 
 import nlmebayes as nb
 from model_zoo import MichaelisMenten, OneCompartment, TwoCompartment
-from nlmebayes.inference import estimation
+from nlmebayes.runtime.imports import imported
+
+estimation = imported("nlmebayes.inference.estimation")  # as `fit` does
 
 COLUMNS = ["ID", "TIME", "DV", "AMT", "EVID", "MDV"]
 ORAL = nb.Model(OneCompartment(absorption="first-order"), residual=nb.Proportional())

@@ -58,6 +58,29 @@ def _absorbed(column, name, place, levels):
     return Absorbed(None, None, place, column)
 
 
+def summed(part, count):
+    """A function of values (row, record) that gives their sums over ``count`` parts, (row, part); ``part`` (record,).
+    Records of a part that stand together are added as they stand, a third of the time of a sparse product."""
+    starts = np.flatnonzero(np.diff(part, prepend=-1))
+    owner = part[starts]
+    if len(np.unique(owner)) < len(owner):
+        sums = sparse.csr_array((np.ones(len(part)), (np.arange(len(part)), part)), (len(part), count))
+        return lambda values: values @ sums
+
+    def add(values):
+        found = np.zeros((len(values), count))
+        if len(starts):
+            found[:, owner] = np.add.reduceat(values, starts, axis=1)
+        return found
+
+    return add
+
+
+def _at_places(f, places):
+    """Predictions (row, place), no copy where all of them are asked for in their order."""
+    return f if np.array_equal(places, np.arange(f.shape[1])) else f[:, places]
+
+
 @dataclass(frozen=True, eq=False)
 class Local:
     """Log-densities of the records at the nodes, (part, outer node, node), with their ``slope`` (..., own) and
@@ -138,20 +161,22 @@ class Integral:
 
     @cached_property
     def sums(self):
-        """Sums of records over parts by outcome, (record, part)."""
-        found = {}
-        for samples in self.target.observed:
-            part = self.nest.part_of_unit[samples.records.unit]
-            count = len(part)
-            found[samples.name] = sparse.csr_array(
-                (np.ones(count), (np.arange(count), part)), (count, len(self.nest.parent))
-            )
-        return found
+        """What sums records (row, record) over parts, (row, part), by outcome."""
+        return {samples.name: summed(self.nest.part_of_unit[samples.records.unit], len(self.nest.parent))
+                for samples in self.target.observed}  # fmt: skip
 
     @cached_property
     def predictions(self):
         """Predictions of measured records at the nodes by outcome, (row, record)."""
         return self._predicted(np.zeros(len(self.free)))
+
+    def first(self, n):
+        """The first n of nodes that were drawn for all effects together, with the predictions there."""
+        effects = {name: np.ascontiguousarray(x[..., :n]) for name, x in self.effects.items()}
+        weight = self.log_weight[..., :n] + np.log(self.shape[1] / n)
+        found = replace(self, linear=self.linear[:n], shape=(1, n), effects=effects, log_weight=weight)
+        found.__dict__["predictions"] = {name: f[:n] for name, f in self.predictions.items()}
+        return found
 
     def _predicted(self, moved):
         linear = self.linear
@@ -160,7 +185,7 @@ class Integral:
             for k, step in zip(self.free, moved, strict=True):
                 linear[:, self.absorbed[k].parameter] += step * self.absorbed[k].column
         f, _ = self.target.predict(linear)
-        return {samples.name: f[samples.name][:, samples.places] for samples in self.target.observed}
+        return {samples.name: _at_places(f[samples.name], samples.places) for samples in self.target.observed}
 
     def records(self, x):
         """Log-densities of the records of each part at the nodes, (part, outer node, node), at coordinates x."""
@@ -170,7 +195,7 @@ class Integral:
         found = np.zeros((np.prod(self.shape), len(self.nest.parent)))
         for samples in self.target.observed:
             dense = self.target.scattered(samples, f[samples.name], sigma[samples.name])
-            found += np.where(np.isnan(dense), -np.inf, dense) @ self.sums[samples.name]
+            found += self.sums[samples.name](np.where(np.isnan(dense), -np.inf, dense))
         return found.T.reshape(-1, *self.shape)
 
     def local(self, x, steps):

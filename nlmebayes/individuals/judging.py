@@ -63,12 +63,9 @@ def judged(population: Population, data, x, place: Place, seed, training=None, k
         whole = population.quadrature(x, place, (1, 1))
         none = np.zeros(len(population.nest.labels))
         return Judged(whole, none[:0].astype(int), (), none, none)
-    if orders:
-        whole = None
-    elif known is None:
+    whole = None if orders else known
+    if whole is None and not orders:
         whole = population.rule(x, place, ROWS, 2 * SCATTERED, seed)
-    else:
-        whole = known if known.gauss else population.scattered(x, place, 2 * SCATTERED, seed)
     if whole is not None and whole.gauss:  # exact, whatever a judge in so many dimensions says
         none = np.zeros(len(population.nest.labels))
         return Judged(whole, np.zeros(0, dtype=int), (), none, np.full(len(none), np.nan))

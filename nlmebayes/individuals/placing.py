@@ -10,7 +10,7 @@ from nlmebayes.individuals.coordinates import Coordinates, coordinates
 from nlmebayes.individuals.integral import Integral
 from nlmebayes.individuals.modes import NEAR, NEGLIGIBLE, climbed_soon, curvature, elsewhere, polished, positive
 from nlmebayes.individuals.nesting import Nesting, everyone, nesting
-from nlmebayes.individuals.rules import cubature, points, product, scattered
+from nlmebayes.individuals.rules import Points, cubature, product, scattered
 from nlmebayes.individuals.starts import REACH
 from nlmebayes.model.model import Model
 
@@ -114,16 +114,16 @@ class Population:
 
     @cached_property
     def _points(self):
-        """Points of nodes by their number and seed, the same at every place: to draw them takes as long as to predict
-        at them."""
+        """`Points` of nodes by their seed, the same at every place: to draw them takes as long as to predict at
+        them."""
         return {}
 
     def scattered(self, x, place, n, seed):
         """`Integral` with n quasi-random nodes for all effects of a group together."""
         together = Population(self.model, self.design, self.nest.together, self.coordinates)
-        if (n, seed) not in self._points:
-            self._points[n, seed] = points(place.target.real, n, np.random.default_rng(seed))
-        z, log_weight = scattered(place.z, place.factor, place.target.real, self._points[n, seed])
+        if seed not in self._points:
+            self._points[seed] = Points(place.target.real, np.random.default_rng(seed))
+        z, log_weight = scattered(place.z, place.factor, place.target.real, self._points[seed].first(n))
         return together.joint(x, place.target, z, log_weight)
 
     def joint(self, x, target, z, log_weight):

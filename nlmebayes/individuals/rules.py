@@ -45,20 +45,33 @@ def cubature(real):
     return np.concatenate([each, -each], axis=1).swapaxes(0, 1), np.concatenate([here, here], axis=1).T
 
 
-def points(real, n, rng):
-    """Quasi-random points x (node, group, column) of a standard normal law, how far a t law stretches each, and which
-    are the population's, (node, group, 1) each; ``real`` (group, column) as of `Density`."""
-    groups, size = real.shape
-    base = qmc.Sobol(size + 2, seed=rng).random(n)
-    u = (base[:, None] + rng.random((groups, size + 2))) % 1.0
-    x = special.ndtri(np.clip(u[..., 2:], 1e-12, 1 - 1e-12)) * real
-    tail = np.maximum(TAIL, real.sum(axis=1))
-    stretch = WIDER / np.sqrt(2 * special.gammaincinv(tail / 2, np.clip(u[..., 1], 1e-12, 1 - 1e-12)) / tail)
-    return x, stretch[..., None], u[..., :1] < PRIOR
+class Points:
+    """Quasi-random points for the ``real`` (group, column) of a `Density`: those of more nodes begin with those of
+    fewer, so that only what is added has to be made."""
+
+    def __init__(self, real, rng):
+        self.real, self.engine = real, qmc.Sobol(real.shape[1] + 2, seed=rng)
+        self.shift = rng.random((len(real), real.shape[1] + 2))
+        self.made = self._more(0)
+
+    def first(self, n):
+        """n points x (node, group, column) of a standard normal law, how far a t law stretches each, and which are the
+        population's, (node, group, 1) each."""
+        have = len(self.made[0])
+        if n > have:
+            self.made = tuple(map(np.concatenate, zip(self.made, self._more(n - have), strict=True)))
+        return tuple(x[:n] for x in self.made)
+
+    def _more(self, n):
+        u = (self.engine.random(n)[:, None] + self.shift) % 1.0 if n else np.zeros((0, *self.shift.shape))
+        x = special.ndtri(np.clip(u[..., 2:], 1e-12, 1 - 1e-12)) * self.real
+        tail = np.maximum(TAIL, self.real.sum(axis=1))
+        stretch = WIDER / np.sqrt(2 * special.gammaincinv(tail / 2, np.clip(u[..., 1], 1e-12, 1 - 1e-12)) / tail)
+        return x, stretch[..., None], u[..., :1] < PRIOR
 
 
 def scattered(mode, factor, real, drawn):
-    """Nodes z (node, group, column) of a mixture about the modes (group, column) at ``drawn`` `points`, and the logs of
+    """Nodes z (node, group, column) of a mixture about the modes (group, column) at ``drawn`` `Points`, and the logs of
     their weights (node, group); ``factor`` (group, column, column)."""
     (x, stretch, own), many, n = drawn, real.sum(axis=1), len(drawn[0])
     tail = np.maximum(TAIL, many)

@@ -198,7 +198,10 @@ class Search:
 
     def integral(self, x, place, rows):
         """Nodes at a place: a product of few rows, quasi-random ones where that takes too many."""
-        found = self.population.rule(x, place, rows, DRAWN if rows < ROWS else SCATTERED, SEED)
+        return self._parted(x, self.population.rule(x, place, rows, DRAWN if rows < ROWS else SCATTERED, SEED))
+
+    def _parted(self, x, found):
+        """An integral whose hard groups have nodes of their own."""
         if not self.hard:
             return found
         own = tuple(alone(self.population, self.data, x, i, SEED + n)[0] for n, i in enumerate(self.hard))
@@ -277,8 +280,8 @@ class Search:
         """`Ended` at x, or where SDs that cost nothing at 0 are 0."""
         x, boundary = self._at_boundary(x, start)
         place = self.population.place(x, start)
-        integral = self.integral(x, place, ROWS)
-        known = getattr(integral, "whole", integral)
+        known = self.population.rule(x, place, ROWS, 2 * SCATTERED, SEED)
+        integral = self._parted(x, known if known.gauss else known.first(SCATTERED))
         return Ended(x, boundary, place, integral, judged(self.population, self.data, x, place, SEED, known=known))
 
     def finished(self, end, start, rounds, converged):
@@ -322,7 +325,8 @@ class Search:
         def slope(at):
             return self._valued(integral, at, *local.at(at))[1]
 
-        rough = np.diag(differences(slope, x, 1e-4 * np.ones(len(x))))
+        here, moves = slope(x), 1e-4 * np.eye(len(x))
+        rough = np.array([(here - slope(x + move)) @ move / 1e-8 for move in moves])
         step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
         if self._exact_at_place(integral):
             return differences(lambda at: self._anew(at, start)[1], x, AGAIN * step)
