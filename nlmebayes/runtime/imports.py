@@ -3,8 +3,7 @@
 ArviZ imports through `lazy_loader`, which asks `inspect.stack` who wanted a package that is not installed. That reads
 the sources of eighty callers and looks at every module, which imports JAX where it is installed: half of the time.
 What it gives for JAX stands among the modules as if that were imported; SciPy then asks it for its arrays at the first
-`logsumexp`, which imports JAX in whole: half a second of every fit. xarray imports dask's arrays at the first table, to
-ask whether that holds any.
+`logsumexp`, which imports JAX in whole: half a second of every fit.
 """
 
 import importlib
@@ -12,13 +11,11 @@ import importlib.util
 import inspect
 import sys
 import types
-from functools import cached_property, wraps
 
 from nlmebayes.runtime.garbage import collected_seldom
 
 _STACK = inspect.stack
 JAX, MENTIONED = "jax", ("arviz_base.io_numpyro",)  # and where ArviZ holds it
-DASK = "dask.array"
 
 
 @collected_seldom
@@ -30,7 +27,6 @@ def imported(name):
     finally:
         inspect.stack = _STACK
         _take_back()
-        _ask_later()
 
 
 class _Later(types.ModuleType):
@@ -46,34 +42,6 @@ def _take_back():
         del sys.modules[JAX]
         for name in MENTIONED:
             sys.modules[name].jax = _Later(JAX)
-
-
-class _Chunked:
-    """What xarray knows of dask, whose arrays nothing can be as long as nobody has imported them."""
-
-    def __init__(self, made):
-        self._made = made
-
-    @cached_property
-    def _known(self):
-        return self._made("dask")
-
-    @property
-    def type(self):
-        return self._known.type if DASK in sys.modules else ()
-
-    def __getattr__(self, name):
-        return getattr(self._known, name)
-
-
-def _ask_later():
-    """xarray asks for dask's arrays when there may be some."""
-    duck, utils = (sys.modules.get(f"xarray.namedarray.{name}") for name in ("pycompat", "utils"))
-    known = getattr(duck, "_cached_duck_array_modules", None)
-    if known is None or "dask" in known or DASK in sys.modules or not hasattr(utils, "is_dask_collection"):
-        return
-    known["dask"], usual = _Chunked(duck.DuckArrayModule), utils.is_dask_collection
-    utils.is_dask_collection = wraps(usual)(lambda x: "dask" in sys.modules and usual(x))
 
 
 def imported_with(name, needed, instead):
