@@ -156,6 +156,27 @@ def test_a_trough_at_a_recorded_dose_is_before_it(boluses):
         nb.recommend(forecast, nb.Regimen(100.0, start=0.0), nb.Trough(0, 9, time=30.0))
 
 
+def test_the_tree_of_a_forecast_has_its_groups_in_order_and_is_no_others(boluses):
+    """Coordinates are made once for many trees; what is written on one tree is on no other."""
+    model, tree = boluses
+    ready, patient = nb.forecaster(tree, model=model), bolus([0.0], [1.0, 5.0], [9.0, 6.0])
+    first, second = (ready.forecast(patient, method="map", draws=30, random_seed=1) for _ in range(2))
+    assert list(first.children) == [
+        "posterior", "posterior_predictive", "constant_data", "log_likelihood", "observed_data", "prior", "dataset",
+        "training",
+    ]  # fmt: skip
+    assert first["posterior"].sizes["draw"] == 1 and first["prior"].sizes["draw"] == 30
+    assert list(first["posterior"].to_dataset().coords) == [
+        "chain", "draw", "unit", "cl_term", "v_term", "id", "id_effect", "conc_obs",
+    ]  # fmt: skip
+    for name in ("chain", "cl_term", "unit", "conc_obs"):
+        first["posterior"].coords[name].attrs["written"] = True
+        first["posterior"][name].attrs["written"] = True
+    first["posterior"] = xr.DataTree(first["posterior"].to_dataset().assign_coords(unit=["another"], chain=[7]))
+    assert second.identical(ready.forecast(patient, method="map", draws=30, random_seed=1))
+    assert all(not x.attrs for group in second.children.values() for x in group.to_dataset().coords.values())
+
+
 def test_without_a_sample_the_forecast_is_the_population(boluses):
     model, tree = boluses
     patient = bolus([0.0], [1.0, 5.0], [np.nan, np.nan])
