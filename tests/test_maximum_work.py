@@ -31,7 +31,7 @@ def data():
 
 def test_a_search_computes_nothing_twice(data, monkeypatch):
     """Over drawn nodes: each population has its modes sought once and its hard groups integrated once, each set of
-    nodes its predictions once, and the points of all nodes of a kind are drawn once."""
+    nodes its predictions once, and quasi-random points are begun once a seed."""
     counts = {"modes": Counter(), "hard": Counter(), "nodes": Counter(), "points": Counter()}
 
     def counted(module, name, kind, key):
@@ -47,7 +47,7 @@ def test_a_search_computes_nothing_twice(data, monkeypatch):
     for module in (judging, maximum):
         counted(module, "alone", "hard", lambda population, data, x, i, *_: (x.tobytes(), int(i)))
     counted(Integral, "_predicted", "nodes", lambda integral, moved: integral.linear.tobytes())
-    counted(placing, "points", "points", lambda real, n, rng: n)
+    counted(placing, "Points", "points", lambda real, rng: rng.bit_generator.state["state"]["state"])  # by seed
     tree = nb.fit(MODEL, data, method="ml", random_seed=1)
     assert tree["marginal"].to_dataset()["error"].max() > 0 and counts["hard"]  # some groups are hard
     assert {kind: max(each.values()) for kind, each in counts.items()} == dict.fromkeys(counts, 1)
