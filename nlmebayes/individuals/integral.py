@@ -58,24 +58,6 @@ def _absorbed(column, name, place, levels):
     return Absorbed(None, None, place, column)
 
 
-def summed(part, count):
-    """A function of values (row, record) that gives their sums over ``count`` parts, (row, part); ``part`` (record,).
-    Records of a part that stand together are added as they stand, a third of the time of a sparse product."""
-    starts = np.flatnonzero(np.diff(part, prepend=-1))
-    owner = part[starts]
-    if len(np.unique(owner)) < len(owner):
-        sums = sparse.csr_array((np.ones(len(part)), (np.arange(len(part)), part)), (len(part), count))
-        return lambda values: values @ sums
-
-    def add(values):
-        found = np.zeros((len(values), count))
-        if len(starts):
-            found[:, owner] = np.add.reduceat(values, starts, axis=1)
-        return found
-
-    return add
-
-
 def _at_places(f, places):
     """Predictions (row, place), no copy where all of them are asked for in their order."""
     return f if np.array_equal(places, np.arange(f.shape[1])) else f[:, places]
@@ -161,9 +143,15 @@ class Integral:
 
     @cached_property
     def sums(self):
-        """What sums records (row, record) over parts, (row, part), by outcome."""
-        return {samples.name: summed(self.nest.part_of_unit[samples.records.unit], len(self.nest.parent))
-                for samples in self.target.observed}  # fmt: skip
+        """Sums of records over parts by outcome, (record, part)."""
+        found = {}
+        for samples in self.target.observed:
+            part = self.nest.part_of_unit[samples.records.unit]
+            count = len(part)
+            found[samples.name] = sparse.csr_array(
+                (np.ones(count), (np.arange(count), part)), (count, len(self.nest.parent))
+            )
+        return found
 
     @cached_property
     def predictions(self):
@@ -195,7 +183,7 @@ class Integral:
         found = np.zeros((np.prod(self.shape), len(self.nest.parent)))
         for samples in self.target.observed:
             dense = self.target.scattered(samples, f[samples.name], sigma[samples.name])
-            found += self.sums[samples.name](np.where(np.isnan(dense), -np.inf, dense))
+            found += np.where(np.isnan(dense), -np.inf, dense) @ self.sums[samples.name]
         return found.T.reshape(-1, *self.shape)
 
     def local(self, x, steps):

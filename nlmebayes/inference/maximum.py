@@ -325,8 +325,7 @@ class Search:
         def slope(at):
             return self._valued(integral, at, *local.at(at))[1]
 
-        here, moves = slope(x), 1e-4 * np.eye(len(x))
-        rough = np.array([(here - slope(x + move)) @ move / 1e-8 for move in moves])
+        rough = np.diag(differences(slope, x, 1e-4 * np.ones(len(x))))
         step = 1 / np.sqrt(np.maximum(np.abs(rough), 1e-6))
         if self._exact_at_place(integral):
             return differences(lambda at: self._anew(at, start)[1], x, AGAIN * step)
