@@ -1,7 +1,7 @@
 """Time of a fit of theophylline from a fresh process: import, pilot, compilation, sampling, `check`; and of a forecast.
 
-Two processes: the first fills caches that are empty, the second is warm. 12 subjects, 132 records, one-compartment oral,
-additive residual, diagonal Omega, 4 chains x (1000 + 1000).
+Two processes: the first fills caches that are empty, the second is warm. 12 subjects, 132 records, one compartment,
+oral, additive residual, diagonal Omega, 4 chains x (1000 + 1000).
 """
 
 import json
